@@ -1,0 +1,20 @@
+"""Where to look next: pure functions on the unit cube."""
+
+from jaxtune.samplers.base import Ask, Init, Sampler, Tell
+from jaxtune.samplers.grid import grid
+from jaxtune.samplers.halton import halton
+from jaxtune.samplers.latin_hypercube import latin_hypercube
+from jaxtune.samplers.sobol import sobol
+from jaxtune.samplers.uniform import uniform
+
+__all__ = [
+    "Ask",
+    "Init",
+    "Sampler",
+    "Tell",
+    "grid",
+    "halton",
+    "latin_hypercube",
+    "sobol",
+    "uniform",
+]

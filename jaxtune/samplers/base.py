@@ -1,0 +1,47 @@
+"""What a sampler is: three pure functions on the unit cube."""
+
+from typing import Any, NamedTuple, Protocol
+
+from jaxtune.space import Space
+from jaxtune.types import Array, ArrayLike, Key
+
+
+class Init(Protocol):
+    """Start a sequence of points for the cube of ``space``; only its shape is read."""
+
+    def __call__(self, key: Key, space: Space, /) -> Any: ...
+
+
+class Ask(Protocol):
+    """Hand out the next ``n`` points ``[n, d]``; ``n`` is static.
+
+    The state says where the sequence stands: ``ask(3)`` twice gives what ``ask(6)`` does.
+    """
+
+    def __call__(self, state: Any, n: int, /) -> tuple[Any, Array]: ...
+
+
+class Tell(Protocol):
+    """Take in scores ``[n]`` of points ``[n, d]``: higher is better, NaN is failed."""
+
+    def __call__(self, state: Any, points: ArrayLike, scores: ArrayLike, /) -> Any: ...
+
+
+class Sampler(NamedTuple):
+    """Where to look next. No sampler knows what a hyperparameter is.
+
+    Args:
+      init: ``(key, space) -> state``.
+      ask: ``(state, n) -> (state, points [n, d])``.
+      tell: ``(state, points [n, d], scores [n]) -> state``.
+    """
+
+    init: Init
+    ask: Ask
+    tell: Tell
+
+
+def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:
+    """The ``tell`` of a sampler that does not learn."""
+    del points, scores
+    return state

@@ -1,0 +1,28 @@
+"""Named dimensions and the map between the unit cube and hyperparameters."""
+
+from jaxtune.space.dimension import (
+    Dimension,
+    choice,
+    fixed,
+    integer,
+    log_uniform,
+    ordinal,
+    power_of_two,
+    reverse_log_uniform,
+    uniform,
+)
+from jaxtune.space.space import Space, at_default
+
+__all__ = [
+    "Dimension",
+    "Space",
+    "at_default",
+    "choice",
+    "fixed",
+    "integer",
+    "log_uniform",
+    "ordinal",
+    "power_of_two",
+    "reverse_log_uniform",
+    "uniform",
+]

@@ -1,0 +1,30 @@
+"""Pairs of inverse functions: on which scale a number is searched.
+
+Halving a learning rate matters as much at 0.1 as at 0.001, hence ``log``. Moving a
+momentum from 0.9 to 0.99 averages over ten times as many steps, as does 0.99 to 0.999,
+hence ``reverse_log``, the logarithm of ``1 - x``.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxtune.types import Array
+
+
+class Scale(NamedTuple):
+    """A monotone increasing map between values and the scale they are searched on."""
+
+    forward: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+    slope: Callable[[Array], Array]  # derivative of forward, for the resolution
+
+
+SCALES = {
+    "linear": Scale(lambda x: x, lambda y: y, jnp.ones_like),
+    "log": Scale(jnp.log, jnp.exp, lambda x: 1 / x),
+    "reverse_log": Scale(
+        lambda x: -jnp.log1p(-x), lambda y: -jnp.expm1(-y), lambda x: 1 / (1 - x)
+    ),
+}

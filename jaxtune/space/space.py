@@ -1,0 +1,360 @@
+"""A space: named dimensions, and the map between its unit cube and hyperparameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import keyword
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
+from jaxtune.types import Array, ArrayLike, HparamArrays
+
+RESERVED = ("trial", "round", "status", "score", "scores", "points", "key", "seed")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Space:
+    """Named dimensions in a fixed order; a pytree whose only leaves are the bounds.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(
+    ...     learning_rate=jt.log_uniform(1e-4, 1.0, tier=1),
+    ...     batch_size=jt.power_of_two(16, 256),
+    ... )
+    >>> space.dim, space.names
+    (2, ('learning_rate', 'batch_size'))
+    >>> space.restrict(learning_rate=(1e-3, 0.1)).bounds["learning_rate"]
+    (0.001, 0.1)
+
+    Args:
+      dimensions: name to :class:`Dimension`, as keywords.
+
+    Raises:
+      ValueError: a name that is no identifier or is used by jaxtune itself, a value
+        that is not a dimension, or an error in a definition, with its name.
+    """
+
+    def __init__(self, **dimensions: Dimension):
+        if not dimensions:
+            raise ValueError("Space needs at least one dimension, got none.")
+        for name, dimension in dimensions.items():
+            _check_name(name)
+            if isinstance(dimension, Invalid):
+                raise ValueError(f"dimension {name!r}: {dimension._error}")
+            if not isinstance(dimension, Dimension):
+                raise ValueError(
+                    f"dimension {name!r}: got {dimension!r}. Use one of jaxtune's "
+                    f"makers, such as fixed({dimension!r}) or choice([...])."
+                )
+        self._dimensions = dict(dimensions)
+
+    def tree_flatten_with_keys(self):
+        """Children are the dimensions, in order; the names are static."""
+        keys = map(jax.tree_util.GetAttrKey, self._dimensions)
+        children = zip(keys, self._dimensions.values(), strict=True)
+        return tuple(children), tuple(self._dimensions)
+
+    @classmethod
+    def tree_unflatten(cls, names, dimensions):
+        """Rebuild without checks: while tracing, leaves are not numbers."""
+        space = object.__new__(cls)
+        space._dimensions = dict(zip(names, dimensions, strict=True))
+        return space
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order given, fixed ones included."""
+        return tuple(self._dimensions)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Names of the searched dimensions: the columns of the points, in order."""
+        return tuple(name for name, dim in self._dimensions.items() if dim.searched)
+
+    @property
+    def dim(self) -> int:
+        """Number of searched dimensions, ``d``."""
+        return len(self.searched)
+
+    @property
+    def size(self) -> float:
+        """How many different configurations there are; infinite if any is continuous."""
+        return math.prod(self[name].cardinality for name in self.searched)
+
+    @property
+    def bounds(self) -> dict[str, tuple[Any, Any]]:
+        """Name to (low, high), in the units given; for a choice its first and last."""
+        return {name: dim.bounds for name, dim in self._dimensions.items()}
+
+    @property
+    def choices(self) -> dict[str, tuple]:
+        """Name to the listed values still in the search, for choices and ordinals."""
+        listed = {name: dim for name, dim in self._dimensions.items() if dim.choices}
+        return {name: dim.remaining for name, dim in listed.items()}
+
+    def __getitem__(self, name: str) -> Dimension:
+        """One dimension by name."""
+        if name not in self._dimensions:
+            raise KeyError(_unknown(name, self.names))
+        return self._dimensions[name]
+
+    def decode(self, points: ArrayLike) -> dict[str, Array]:
+        """Points of the unit cube to hyperparameters.
+
+        Args:
+          points: ``[n, d]`` in ``[0, 1)``.
+
+        Returns:
+          Name to ``[n]`` array: a choice gives its index in the list first given,
+          integers are int32, all else float32. Fixed ones are repeated.
+
+        Raises:
+          ValueError: another shape, or (outside ``jit``) a coordinate outside [0, 1).
+        """
+        points = self._checked(points)
+        columns = dict(zip(self.searched, points.T, strict=True))
+        middle = jnp.full(points.shape[:1], 0.5, jnp.float32)
+        return {
+            name: dim.decode(columns.get(name, middle))
+            for name, dim in self._dimensions.items()
+        }
+
+    def encode(self, hparams: HparamArrays) -> Array:
+        """Hyperparameters to points: the inverse of :meth:`decode`.
+
+        ``decode(encode(decode(p))) == decode(p)`` exactly. Values outside the bounds
+        get coordinates outside ``[0, 1)``, and a dropped choice gets NaN, so that
+        earlier trials can be told to a sampler of a smaller space.
+
+        Args:
+          hparams: name to ``[n]`` array, at least for every searched dimension.
+
+        Returns:
+          ``[n, d]`` float32.
+
+        Raises:
+          ValueError: a searched dimension is missing.
+        """
+        missing = [name for name in self.searched if name not in hparams]
+        if missing:
+            raise ValueError(
+                f"encode needs a value for {missing[0]!r}, got {sorted(hparams)}."
+            )
+        columns = [self[name].encode(hparams[name]) for name in self.searched]
+        return jnp.stack(columns, axis=-1)
+
+    def values(self, hparams: HparamArrays, trial: int) -> dict[str, Any]:
+        """One trial as a plain Python dict: numbers, and choices as themselves.
+
+        Args:
+          hparams: name to ``[n]`` array, from :meth:`decode`.
+          trial: which row; negative ones are refused, not counted from the end.
+
+        Returns:
+          Name to Python value.
+
+        Raises:
+          IndexError: no such row.
+        """
+        rows = len(next(iter(hparams.values())))
+        if not 0 <= trial < rows:
+            raise IndexError(f"values: trial {trial} is not in 0 ... {rows - 1}.")
+        return {
+            name: dim.value(np.asarray(hparams[name])[trial])
+            for name, dim in self._dimensions.items()
+            if name in hparams
+        }
+
+    def restrict(self, **bounds: Any) -> Space:
+        """A smaller space of the same tree, so that nothing compiles again.
+
+        Args:
+          bounds: name to ``(low, high)`` in the dimension's units; for a choice the
+            values to keep.
+
+        Returns:
+          The smaller space.
+
+        Raises:
+          ValueError: an unknown or fixed name, or bounds outside the present ones.
+        """
+        smaller = dict(self._dimensions)
+        for name, wanted in bounds.items():
+            if name not in smaller:
+                raise ValueError(f"restrict: {_unknown(name, self.names)}")
+            try:
+                smaller[name] = _restricted(smaller[name], wanted)
+            except ValueError as error:
+                raise ValueError(f"dimension {name!r}: {error}") from None
+        return self._with(smaller)
+
+    def keep(self, *names: str) -> Space:
+        """Search only the named dimensions; the others are fixed at their defaults.
+
+        Args:
+          names: dimensions that stay searched.
+
+        Returns:
+          A space of the same names.
+
+        Raises:
+          ValueError: an unknown name, a fixed one, or none at all.
+        """
+        if not names:
+            raise ValueError(f"keep needs at least one of {self.searched}, got none.")
+        for name in names:
+            if name not in self._dimensions:
+                raise ValueError(f"keep: {_unknown(name, self.names)}")
+            if not self[name].searched:
+                raise ValueError(f"keep: {name!r} is fixed at {self[name].default!r}.")
+        return self._with(
+            {
+                name: dim if name in names or not dim.searched else at_default(dim)
+                for name, dim in self._dimensions.items()
+            }
+        )
+
+    def replace(self, **dimensions: Dimension) -> Space:
+        """The same space with some dimensions exchanged.
+
+        Args:
+          dimensions: name to its new dimension; all must be known.
+
+        Returns:
+          A space of the same names and order.
+
+        Raises:
+          ValueError: an unknown name.
+        """
+        for name in dimensions:
+            if name not in self._dimensions:
+                raise ValueError(f"replace: {_unknown(name, self.names)}")
+        return self._with({**self._dimensions, **dimensions})
+
+    def _with(self, dimensions: dict[str, Dimension]) -> Space:
+        return self.tree_unflatten(tuple(dimensions), tuple(dimensions.values()))
+
+    def _checked(self, points: ArrayLike) -> Array:
+        if np.ndim(points) != 2 or np.shape(points)[1] != self.dim:
+            raise ValueError(
+                f"points: got shape {np.shape(points)}, this space needs "
+                f"(n, {self.dim}): {', '.join(self.searched)}."
+            )
+        if not isinstance(points, jax.core.Tracer):
+            rows = np.asarray(points)
+            outside = ~((rows >= 0) & (rows < 1))
+            if outside.any():
+                row, column = np.argwhere(outside)[0]
+                raise ValueError(
+                    f"points: row {row} has {self.searched[column]} = "
+                    f"{rows[row, column]}. Coordinates lie in [0, 1)."
+                )
+            # a float64 just below 1 rounds up to 1.0 in float32
+            below = np.nextafter(np.float32(1), np.float32(0))
+            points = np.minimum(rows.astype(np.float32), below)
+        return jnp.asarray(points, jnp.float32)
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
+        return "Space(\n" + ",\n".join(lines) + "\n)"
+
+
+def at_default(dim: Dimension) -> Dimension:
+    """The dimension with nothing but its default left, not searched any more."""
+    if dim.allowed is not None:
+        only = np.asarray([value == dim.default for value in dim.choices])
+        return dataclasses.replace(dim, allowed=only, searched=False)
+    if dim.choices:
+        index = np.asarray(dim.choices.index(dim.default), np.int32)
+        return dataclasses.replace(dim, low=index, high=index, searched=False)
+    if dim.kind == "power_of_two":
+        index = np.asarray(int(dim.default).bit_length() - 1, np.int32)
+        return dataclasses.replace(dim, low=index, high=index, searched=False)
+    point = fixed(dim.default)
+    low = point.low.astype(np.asarray(dim.low).dtype)
+    return dataclasses.replace(dim, low=low, high=low, searched=False)
+
+
+def _restricted(dim: Dimension, wanted: Any) -> Dimension:
+    if not dim.searched:
+        raise ValueError(f"it is fixed at {dim.default!r} and cannot be restricted.")
+    if dim.allowed is not None:
+        for value in wanted:
+            if value not in dim.remaining:
+                raise ValueError(f"{value!r} is not one of {list(dim.remaining)}.")
+        kept = np.asarray([value in wanted for value in dim.choices])
+        if not kept.any():
+            raise ValueError("restrict needs at least one choice to keep, got none.")
+        return dataclasses.replace(dim, allowed=kept)
+    try:
+        low, high = wanted
+    except (TypeError, ValueError):
+        raise ValueError(f"restrict needs (low, high), got {wanted!r}.") from None
+    if dim.choices:
+        indices = [_position(dim, low), _position(dim, high)]
+    elif dim.kind == "power_of_two":
+        for value in (low, high):
+            if not isinstance(value, int) or value < 1 or value & (value - 1):
+                raise ValueError(f"restrict needs powers of two, got {value!r}.")
+        indices = [low.bit_length() - 1, high.bit_length() - 1]
+    else:
+        indices = [low, high]
+    return _between(dim, wanted, *indices)
+
+
+def _between(dim: Dimension, wanted: Any, low: Any, high: Any) -> Dimension:
+    smallest, largest = np.asarray(dim.low), np.asarray(dim.high)
+    if np.issubdtype(smallest.dtype, np.integer) and (low != int(low)):
+        raise ValueError(f"restrict needs whole numbers, got {wanted!r}.")
+    if not plain(smallest) <= low <= high <= plain(largest):
+        raise ValueError(
+            f"restrict to {wanted!r} does not lie in order inside {dim.bounds}. "
+            "Bounds can only shrink."
+        )
+    return dataclasses.replace(
+        dim,
+        low=np.asarray(low, smallest.dtype),
+        high=np.asarray(high, largest.dtype),
+    )
+
+
+def _position(dim: Dimension, value: Any) -> int:
+    if value not in dim.choices:
+        raise ValueError(f"{value!r} is not one of {list(dim.remaining)}.")
+    return dim.choices.index(value)
+
+
+def _check_name(name: str) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(
+            f"dimension {name!r}: not a Python identifier. "
+            "Use letters, digits and underscores, such as learning_rate."
+        )
+    if name in RESERVED:
+        raise ValueError(
+            f"dimension {name!r}: jaxtune's own tables use this name. Choose another."
+        )
+
+
+def _unknown(name: str, names: tuple[str, ...]) -> str:
+    return f"unknown dimension {name!r}. This space has {', '.join(names)}."
+
+
+def _describe(dim: Dimension) -> str:
+    if not dim.searched:
+        return f"fixed({dim.default!r})"
+    if dim.allowed is not None:
+        text = f"choice({list(dim.remaining)!r}"
+    elif dim.choices:
+        text = f"ordinal({list(dim.remaining)!r}"
+    else:
+        low, high = dim.bounds
+        scale = "" if dim.kind == "power_of_two" else f", scale={dim.scale!r}"
+        name = "real" if dim.kind == "continuous" else dim.kind
+        text = f"{name}({low:.6g}, {high:.6g}{scale}"
+    return f"{text}, tier={dim.tier}{', static=True' if dim.static else ''})"

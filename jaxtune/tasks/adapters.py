@@ -1,0 +1,176 @@
+"""One form for every model: Linen modules, NNX factories, plain functions.
+
+A model gets the hyperparameters that it names: keywords of ``__call__`` (or of ``init``
+and ``apply``) and fields of a Linen module, where their names are in the space. A keyword
+``train`` (or ``deterministic``, its opposite) tells training from evaluation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxtune.types import Array, Key, PyTree
+
+
+class Model(NamedTuple):
+    """A model as pure functions; ``state`` is what training changes without gradients.
+
+    Args:
+      init: ``(key, x, hparams) -> (params, state)``.
+      apply: ``(params, state, x, key, hparams, train) -> (outputs, state)``.
+    """
+
+    init: Callable[[Key, Array, Mapping[str, Any]], tuple[PyTree, PyTree]]
+    apply: Callable[..., tuple[Array, PyTree]]
+
+
+def as_model(model: Any) -> Model:
+    """Adapt whatever a user calls a model.
+
+    Args:
+      model: a Linen module, an NNX factory ``rngs -> module``, or ``(init, apply)`` with
+        ``init(key, x) -> params`` and ``apply(params, x) -> outputs``.
+
+    Returns:
+      The model as two pure functions.
+
+    Raises:
+      ValueError: anything else.
+    """
+    import flax.linen as nn
+
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, nn.Module):
+        return linen(model)
+    if isinstance(model, tuple | list) and len(model) == 2 and all(map(callable, model)):
+        return functions(*model)
+    if callable(model):
+        return nnx_factory(model)
+    raise ValueError(
+        f"model: got {model!r}. Use a Linen module, a function rngs -> NNX module, or "
+        "a pair (init, apply) of functions."
+    )
+
+
+def linen(module: Any) -> Model:
+    """Adapt a Linen module; its collections other than ``params`` become the state."""
+    fields = {name for name in module.__dataclass_fields__ if name not in _LINEN_OWN}
+    named = _keywords(type(module).__call__)
+
+    def bound(hparams):
+        return module.clone(**{f: hparams[f] for f in hparams if f in fields - named})
+
+    def init(key, x, hparams):
+        keys = {"params": key, "dropout": jax.random.fold_in(key, 1)}
+        variables = bound(hparams).init(keys, x, **_wanted(named, hparams, False))
+        state = {name: part for name, part in variables.items() if name != "params"}
+        return variables.get("params", {}), state
+
+    def apply(params, state, x, key, hparams, train):
+        module, kwargs = bound(hparams), _wanted(named, hparams, train)
+        variables = {"params": params, **state}
+        if not train:
+            return module.apply(variables, x, **kwargs), state
+        rngs = {"dropout": key}
+        mutable = list(state)
+        return module.apply(variables, x, rngs=rngs, mutable=mutable, **kwargs)
+
+    return Model(init, apply)
+
+
+_LINEN_OWN = ("parent", "name")
+
+
+def functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) -> Model:
+    """Adapt ``init(key, x)`` (or ``init(key)``) and ``apply(params, x)``."""
+    for_init, for_apply = _keywords(init_fn), _keywords(apply_fn)
+    takes_input = _positional(init_fn) - len(for_init & _AUXILIARY) > 1
+
+    def init(key, x, hparams):
+        inputs = (key, x) if takes_input else (key,)
+        positional = _first_names(init_fn, len(inputs))
+        kwargs = _wanted(for_init - positional, hparams, False)
+        return init_fn(*inputs, **kwargs), {}
+
+    def apply(params, state, x, key, hparams, train):
+        kwargs = _wanted(for_apply - _first_names(apply_fn, 2), hparams, train, key)
+        return apply_fn(params, x, **kwargs), state
+
+    return Model(init, apply)
+
+
+def nnx_factory(factory: Callable[..., Any]) -> Model:
+    """Adapt ``rngs -> nnx.Module``; variables other than ``Param`` become the state."""
+    from flax import nnx
+
+    def build(key, hparams):
+        static = {k: v for k, v in hparams.items() if not isinstance(v, jax.Array)}
+        kwargs = {k: hparams[k] for k in static if k in _keywords(factory)}
+        rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, 1))
+        module = factory(rngs=rngs, **kwargs)
+        if not isinstance(module, nnx.Module):
+            raise ValueError(
+                f"model: the factory returned {type(module).__name__}, not an NNX "
+                "module. Use a function rngs -> module."
+            )
+        return module
+
+    def init(key, x, hparams):
+        del x
+        _, params, state = nnx.split(build(key, hparams), nnx.Param, ...)
+        return params, state
+
+    def apply(params, state, x, key, hparams, train):
+        del key  # the module's own streams are part of its state
+        shape = jax.eval_shape(lambda: jax.random.key(0))
+        abstract = nnx.eval_shape(lambda k: build(k, hparams), shape)
+        # copy: without it a second use of the variables under grad raises
+        module = nnx.merge(nnx.graphdef(abstract), params, state, copy=True)
+        (module.train if train else module.eval)()
+        named = _keywords(type(module).__call__)
+        outputs = module(x, **_wanted(named, hparams, train))
+        return outputs, nnx.split(module, nnx.Param, ...)[2]
+
+    return Model(init, apply)
+
+
+_AUXILIARY = {"train", "deterministic", "key", "hparams"}
+
+
+def _wanted(
+    named: set[str], hparams: Mapping[str, Any], train: bool, key: Any = None
+) -> dict[str, Any]:
+    offered = {"train": train, "deterministic": not train, "hparams": hparams}
+    if key is not None:
+        offered["key"] = key
+    extra = {name: value for name, value in offered.items() if name in named}
+    return extra | {name: hparams[name] for name in hparams if name in named}
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name for p in _parameters(function) if p.kind in kinds}
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    kinds = (
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.POSITIONAL_ONLY,
+    )
+    return sum(
+        p.kind in kinds and p.default is inspect.Parameter.empty
+        for p in _parameters(function)
+    )
+
+
+def _first_names(function: Callable[..., Any], count: int) -> set[str]:
+    return {p.name for p in _parameters(function)[:count]}
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())

@@ -1,0 +1,221 @@
+"""Classification and regression from arrays, with everything checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxtune.tasks import optimizers
+from jaxtune.tasks.adapters import Model, as_model
+from jaxtune.tasks.task import Task, check_task
+from jaxtune.types import Array, ArrayLike, PyTree
+
+CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
+
+Split = tuple[ArrayLike, ArrayLike]
+Measure = Callable[[Array, Array], dict[str, Array]]
+
+
+def classification(
+    model: Any,
+    *,
+    train: Split,
+    valid: Split,
+    test: Split | None = None,
+    batch_size: int = 64,
+    optimizer: Callable[..., Any] = optimizers.standard,
+) -> Task:
+    """Train classifiers on cross-entropy, judged by accuracy and loss.
+
+    Args:
+      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
+        its outputs are logits ``[batch, classes]``.
+      train: ``(x [N, ...], y [N])``, labels as integers from 0.
+      valid: the split that trials are judged on.
+      test: the split that the chosen trial is judged on once.
+      batch_size: examples per step.
+      optimizer: ``hparams -> optax.GradientTransformation``.
+
+    Returns:
+      A task with the metrics ``accuracy`` (max) and ``loss`` (min).
+
+    Raises:
+      ValueError: data that no training could use, naming the array and the row.
+    """
+    splits = _named_splits(train, valid, test)
+    highest = (-1, "")
+    for name, split in splits.items():
+        if split is not None:
+            highest = max(highest, _check_labels(f"{name} y", split["y"]))
+
+    def measure(logits: Array, labels: Array) -> dict[str, Array]:
+        if logits.ndim != 2 or logits.shape[1] <= highest[0]:
+            raise ValueError(
+                f"labels: {highest[1]} is {highest[0]}, but the model's outputs have "
+                f"shape {logits.shape}. It must be (batch, classes), with more than "
+                f"{highest[0]} classes."
+            )
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        # a lane that diverged has no prediction: argmax of NaN would be class 0
+        known = jnp.isfinite(logits).all(1)
+        right = jnp.where(known, jnp.argmax(logits, 1) == labels, jnp.nan)
+        return {"accuracy": right, "loss": loss}
+
+    metrics = (("accuracy", "max"), ("loss", "min"))
+    return _supervised(model, splits, measure, "loss", metrics, batch_size, optimizer)
+
+
+def regression(
+    model: Any,
+    *,
+    train: Split,
+    valid: Split,
+    test: Split | None = None,
+    batch_size: int = 64,
+    optimizer: Callable[..., Any] = optimizers.standard,
+) -> Task:
+    """Train on the mean squared error, judged by it and the mean absolute error.
+
+    Args:
+      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
+        its outputs have the shape of the targets, or ``[batch, 1]`` for targets
+        ``[batch]``.
+      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers.
+      valid: the split that trials are judged on.
+      test: the split that the chosen trial is judged on once.
+      batch_size: examples per step.
+      optimizer: ``hparams -> optax.GradientTransformation``.
+
+    Returns:
+      A task with the metrics ``mse`` (min) and ``mae`` (min).
+
+    Raises:
+      ValueError: data that no training could use, naming the array and the row.
+    """
+    splits = _named_splits(train, valid, test)
+    for split in splits.values():
+        if split is not None:
+            split["y"] = np.asarray(split["y"], np.float64)
+
+    def measure(outputs: Array, targets: Array) -> dict[str, Array]:
+        if outputs.shape == (*targets.shape, 1):
+            outputs = outputs[..., 0]
+        if outputs.shape != targets.shape:
+            raise ValueError(
+                f"targets: y has shape {targets.shape} in a batch, but the model's "
+                f"outputs have {outputs.shape}. Make them the same."
+            )
+        error = (outputs - targets).reshape(len(targets), -1)
+        return {"mse": (error**2).mean(1), "mae": jnp.abs(error).mean(1)}
+
+    metrics = (("mse", "min"), ("mae", "min"))
+    return _supervised(model, splits, measure, "mse", metrics, batch_size, optimizer)
+
+
+def _supervised(
+    model: Any,
+    splits: dict[str, Any],
+    measure: Measure,
+    objective: str,
+    metrics: tuple[tuple[str, str], ...],
+    batch_size: int,
+    optimizer: Callable[..., Any],
+) -> Task:
+    adapted = as_model(model)
+    example = jnp.asarray(np.asarray(splits["train"]["x"])[:1].astype(np.float32))
+    if np.asarray(splits["train"]["x"]).dtype.kind in "iu":
+        example = example.astype(jnp.int32)
+
+    def init(key, hparams):
+        return adapted.init(key, example, hparams)
+
+    def loss(params, state, batch, key, hparams):
+        outputs, state = adapted.apply(params, state, batch["x"], key, hparams, True)
+        return measure(outputs, batch["y"])[objective].mean(), state
+
+    def evaluate(params, state, split, hparams):
+        return _evaluate(adapted, measure, params, state, split, hparams)
+
+    return check_task(
+        Task(
+            init=init,
+            loss=loss,
+            evaluate=evaluate,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            metrics=metrics,
+            stateful=True,
+            **splits,
+        )
+    )
+
+
+def _evaluate(
+    model: Model,
+    measure: Measure,
+    params: PyTree,
+    state: PyTree,
+    split: PyTree,
+    hparams: Mapping[str, Any],
+) -> dict[str, Array]:
+    """Means over a split, in chunks; the last one is filled up and masked."""
+    examples = split["y"].shape[0]
+    chunks = -(-examples // CHUNK)
+    size = -(-examples // chunks)
+
+    def add(chunk, totals):
+        ids = chunk * size + jnp.arange(size)
+        rows = jax.tree.map(lambda a: a[jnp.minimum(ids, examples - 1)], split)
+        outputs, _ = model.apply(params, state, rows["x"], None, hparams, False)
+        values = measure(outputs, rows["y"])
+        real = ids < examples
+        return {k: totals[k] + jnp.where(real, v, 0).sum() for k, v in values.items()}
+
+    if chunks == 1:
+        outputs, _ = model.apply(params, state, split["x"], None, hparams, False)
+        return {k: v.mean() for k, v in measure(outputs, split["y"]).items()}
+    shapes = jax.eval_shape(lambda: add(0, _Zeros()))
+    zeros = {name: jnp.zeros(s.shape, s.dtype) for name, s in shapes.items()}
+    totals = jax.lax.fori_loop(0, chunks, add, zeros)
+    return {name: total / examples for name, total in totals.items()}
+
+
+class _Zeros(dict):
+    def __missing__(self, name):
+        return 0.0
+
+
+def _named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
+    named = {}
+    for name, split in (("train", train), ("valid", valid), ("test", test)):
+        if split is None:
+            named[name] = None
+            continue
+        if not isinstance(split, tuple | list) or len(split) != 2:
+            raise ValueError(f"{name}: got {type(split).__name__}. Use a pair (x, y).")
+        named[name] = {"x": split[0], "y": split[1]}
+    if named["train"] is None:
+        raise ValueError("train: a task needs data, got None. Use a pair (x, y).")
+    return named
+
+
+def _check_labels(name: str, labels: Any) -> tuple[int, str]:
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} has shape {array.shape}. Use labels of shape (N,), not one-hot."
+        )
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} has dtype {array.dtype}. Use integer labels from 0.")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty. Every split needs examples.")
+    if array.min() < 0:
+        row = int(array.argmin())
+        raise ValueError(f"{name}: row {row} has the label {array[row]}. Count from 0.")
+    row = int(array.argmax())
+    return int(array[row]), f"{name} in row {row}"

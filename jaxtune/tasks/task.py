@@ -1,0 +1,161 @@
+"""What one trial trains, and how it is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.tasks import optimizers
+from jaxtune.types import PyTree
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["train", "valid", "test"],
+    meta_fields=[
+        "init",
+        "loss",
+        "evaluate",
+        "optimizer",
+        "batch_size",
+        "metrics",
+        "stateful",
+    ],
+)
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Functions (static) and data (array leaves) in one value.
+
+    Another data set of the same shapes compiles nothing. Functions are compared by
+    identity, so build a task once and use it often. ``hparams`` is a dict of the
+    trial's hyperparameters: traced scalars, and Python objects for static dimensions.
+
+    Args:
+      init: ``(key, hparams) -> params``, any pytree of arrays.
+      loss: ``(params, batch, key, hparams) -> scalar``, the mean over the batch.
+      evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split.
+      train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
+      valid: the same for the split that trials are judged on.
+      test: the same for the split that the chosen trial is judged on once, or ``None``.
+      optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
+        standard names, see :func:`jaxtune.optimizers.standard`.
+      batch_size: examples per step.
+      metrics: pairs of a metric's name and ``"max"`` or ``"min"``; the first is the one
+        that :func:`jaxtune.search` uses when it is told none.
+      stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
+        ``loss(params, state, batch, key, hparams)`` returns ``(scalar, state)``, and
+        ``evaluate(params, state, split, hparams)`` gets the state too.
+    """
+
+    init: Callable[..., Any]
+    loss: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    train: PyTree
+    valid: PyTree
+    test: PyTree = None
+    optimizer: Callable[..., Any] = optimizers.standard
+    batch_size: int = 64
+    metrics: tuple[tuple[str, str], ...] = ()
+    stateful: bool = False
+
+    @property
+    def examples(self) -> int:
+        """Number of training examples, ``N``."""
+        return jax.tree.leaves(self.train)[0].shape[0]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch: whole batches of a fresh order of the data."""
+        return self.examples // self.batch_size
+
+
+def check_task(task: Task) -> Task:
+    """Check the data once, with NumPy, and put it on the device.
+
+    Args:
+      task: any task.
+
+    Returns:
+      The same task, its data as JAX arrays (float64 as float32, int64 as int32).
+
+    Raises:
+      ValueError: a split that is empty or ragged, a value that is not finite or does
+        not fit 32 bits, or a batch larger than the training split; the message names
+        the array and the row.
+    """
+    splits = {"train": task.train, "valid": task.valid, "test": task.test}
+    checked = {name: _check_split(name, split) for name, split in splits.items()}
+    task = dataclasses.replace(task, **checked)
+    size = task.batch_size
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
+    if size > task.examples:
+        raise ValueError(
+            f"batch_size={size} is larger than train, which has {task.examples} "
+            "examples. Use a smaller batch."
+        )
+    return task
+
+
+def _check_split(split: str, data: PyTree) -> PyTree:
+    if data is None:
+        if split == "test":
+            return None
+        raise ValueError(f"{split}: a task needs data, got None.")
+    leaves, tree = jax.tree_util.tree_flatten_with_path(data)
+    names = [f"{split}{jax.tree_util.keystr(path)}" for path, _ in leaves]
+    arrays = [leaf for _, leaf in leaves]
+    if not arrays:
+        raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
+    lengths = [np.shape(array)[0] if np.ndim(array) else 0 for array in arrays]
+    for name, length in zip(names, lengths, strict=True):
+        if length == 0:
+            raise ValueError(f"{name} is empty. Every split needs examples.")
+        if length != lengths[0]:
+            raise ValueError(
+                f"{name} has {length} rows and {names[0]} has {lengths[0]}."
+            )
+    checked = [to_device(name, array) for name, array in zip(names, arrays, strict=True)]
+    return jax.tree.unflatten(tree, checked)
+
+
+def to_device(name: str, array: Any) -> jax.Array:
+    """A checked array on the device, in 32 bits.
+
+    Args:
+      name: how a message calls it.
+      array: NumPy or JAX array.
+
+    Returns:
+      A JAX array.
+
+    Raises:
+      ValueError: another dtype than numbers, a value that is not finite, or one that
+        does not fit 32 bits.
+    """
+    if isinstance(array, jax.Array) and not jnp.issubdtype(array.dtype, jnp.inexact):
+        return array
+    host = np.asarray(array)
+    if host.dtype.kind not in "fiub" and host.dtype != jnp.bfloat16:
+        raise ValueError(f"{name} has dtype {host.dtype}. Use numbers.")
+    if host.dtype.kind in "iu" and host.dtype.itemsize > 4:
+        narrow = host.astype(np.int32)
+    elif host.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            narrow = host.astype(np.float32)
+    else:
+        narrow = host
+    bad = ~np.isfinite(narrow) if narrow.dtype.kind == "f" else narrow != host
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}: row {place[0]} has {host[place]}, which is not a finite 32-bit "
+            f"number ({int(bad.sum())} such values). Clean or rescale the data."
+        )
+    return jnp.asarray(narrow)

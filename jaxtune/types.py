@@ -1,0 +1,33 @@
+"""Words and letters used everywhere.
+
+``n`` trials, ``d`` searched dimensions, ``W`` lanes in a block, ``s`` seeds.
+Points are ``[n, d]`` in ``[0, 1)``. Below :func:`jaxtune.search` a higher score is
+better and NaN means failed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+Key = jax.Array
+"""A typed JAX random key (``jax.random.key``), never split, only folded."""
+
+Array = jax.Array
+"""A JAX array; public functions take NumPy arrays in its place."""
+
+ArrayLike = jax.Array | np.ndarray
+PyTree = Any
+
+HparamArrays = Mapping[str, Any]
+"""Name to ``[n]`` array, one entry per trial (or a scalar inside one lane)."""
+
+
+class Objective(Protocol):
+    """What a plain search minimises or maximises: scalars in, one scalar out.
+
+    It must be traceable by JAX; it is vmapped over trials and seeds.
+    """
+
+    def __call__(self, key: Key, hparams: HparamArrays, /) -> Array: ...
