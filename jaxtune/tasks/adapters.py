@@ -1,8 +1,9 @@
 """One form for every model: Linen modules, NNX factories, plain functions.
 
 A model gets the hyperparameters that it names: keywords of ``__call__`` (or of ``init``
-and ``apply``) and fields of a Linen module, where their names are in the space. A keyword
-``train`` (or ``deterministic``, its opposite) tells training from evaluation.
+and ``apply``), and, for static ones, fields of a Linen module or keywords of an NNX
+factory. A keyword ``train`` (or ``deterministic``, its opposite) tells training from
+evaluation.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def linen(module: Any) -> Model:
     named = _keywords(type(module).__call__)
 
     def bound(hparams):
-        return module.clone(**{f: hparams[f] for f in hparams if f in fields - named})
+        return module.clone(**_static(fields - named, hparams))
 
     def init(key, x, hparams):
         keys = {"params": key, "dropout": jax.random.fold_in(key, 1)}
@@ -109,10 +110,8 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
     from flax import nnx
 
     def build(key, hparams):
-        static = {k: v for k, v in hparams.items() if not isinstance(v, jax.Array)}
-        kwargs = {k: hparams[k] for k in static if k in _keywords(factory)}
         rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, 1))
-        module = factory(rngs=rngs, **kwargs)
+        module = factory(rngs, **_static(_keywords(factory), hparams))
         if not isinstance(module, nnx.Module):
             raise ValueError(
                 f"model: the factory returned {type(module).__name__}, not an NNX "
@@ -150,6 +149,15 @@ def _wanted(
         offered["key"] = key
     extra = {name: value for name, value in offered.items() if name in named}
     return extra | {name: hparams[name] for name in hparams if name in named}
+
+
+def _static(named: set[str], hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields shape the code, so only values known while compiling may set them."""
+    return {
+        name: hparams[name]
+        for name, value in hparams.items()
+        if name in named and not isinstance(value, jax.Array)
+    }
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

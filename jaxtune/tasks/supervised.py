@@ -150,6 +150,7 @@ def _supervised(
             batch_size=batch_size,
             metrics=metrics,
             stateful=True,
+            limits=tuple(getattr(model, "limits", {}).items()),
             **splits,
         )
     )

@@ -26,6 +26,7 @@ from jaxtune.types import PyTree
         "batch_size",
         "metrics",
         "stateful",
+        "limits",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Task:
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
         ``loss(params, state, batch, key, hparams)`` returns ``(scalar, state)``, and
         ``evaluate(params, state, split, hparams)`` gets the state too.
+      limits: pairs of a hyperparameter's name and the smallest and largest value that
+        the model can take; a space that goes beyond is refused.
     """
 
     init: Callable[..., Any]
@@ -63,6 +66,7 @@ class Task:
     batch_size: int = 64
     metrics: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
+    limits: tuple[tuple[str, tuple[float, float]], ...] = ()
 
     @property
     def examples(self) -> int:

@@ -1,0 +1,70 @@
+"""Hyperparameter search where many models train in one JAX program."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jaxtune import optimizers, samplers
+from jaxtune.population.lane import Lane
+from jaxtune.refine import Refiner, zoom
+from jaxtune.result import Best, Result
+from jaxtune.search import search
+from jaxtune.space import (
+    Dimension,
+    Space,
+    choice,
+    fixed,
+    integer,
+    log_uniform,
+    ordinal,
+    power_of_two,
+    reverse_log_uniform,
+    uniform,
+)
+from jaxtune.tasks import Hparams, Task, classification, regression
+from jaxtune.trials import Trials
+
+if TYPE_CHECKING:
+    from jaxtune import models, report, testing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Best",
+    "Dimension",
+    "Hparams",
+    "Lane",
+    "Refiner",
+    "Result",
+    "Space",
+    "Task",
+    "Trials",
+    "choice",
+    "classification",
+    "fixed",
+    "integer",
+    "log_uniform",
+    "models",
+    "optimizers",
+    "ordinal",
+    "power_of_two",
+    "regression",
+    "report",
+    "reverse_log_uniform",
+    "samplers",
+    "search",
+    "testing",
+    "uniform",
+    "zoom",
+]
+
+_LAZY = ("models", "report", "testing")  # they import flax, matplotlib, chex
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f"jaxtune.{name}")
+    raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,24 @@
+"""Many trials in training: fixed-width blocks of vmapped lanes."""
+
+from jaxtune.population.block import Block, Static, gather
+from jaxtune.population.lane import STATUS, Lane
+from jaxtune.population.population import (
+    Outcome,
+    Workload,
+    default_width,
+    evaluate,
+    unread,
+)
+
+__all__ = [
+    "STATUS",
+    "Block",
+    "Lane",
+    "Outcome",
+    "Static",
+    "Workload",
+    "default_width",
+    "evaluate",
+    "gather",
+    "unread",
+]

@@ -1,0 +1,122 @@
+"""Many lanes in one program: vmap, pad, gather. No loss in sight.
+
+These are the places where ``jit`` stands. A program is compiled once for a task's shapes
+and functions, the static hyperparameters, and the width; never for a population's size.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.population import lane as lanes
+from jaxtune.population.lane import Lane
+from jaxtune.tasks import Hparams, Task
+from jaxtune.types import Array, Key, Objective
+
+
+class Static(NamedTuple):
+    """What is compiled into a program besides the task; hashable."""
+
+    values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
+    choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
+
+    def hparams(self, traced: dict[str, Array]) -> Hparams:
+        """The hyperparameters of one lane."""
+        return Hparams({**traced, **dict(self.values)}, dict(self.choices))
+
+
+class Block(NamedTuple):
+    """The identity of ``W`` lanes: everything that their training depends on."""
+
+    trial: Array  # [W] uint32
+    seed: Array  # [W] uint32
+    hparams: dict[str, Array]  # traced ones, name to [W]
+
+
+def pad(block: Block, width: int) -> Block:
+    """Fill up to ``width`` lanes by repeating the last one."""
+    have = len(block.trial)
+    rows = np.minimum(np.arange(width), have - 1)
+    return jax.tree.map(lambda a: np.asarray(a)[rows], block)
+
+
+@partial(jax.jit, static_argnames="static")
+def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
+    """Fresh lanes, stacked: every leaf has a first axis ``[W]``."""
+
+    def one(trial, seed, hparams):
+        key = lanes.lane_key(root, trial, seed)
+        return lanes.start(task, key, static.hparams(hparams))
+
+    return jax.vmap(one)(*block)
+
+
+@partial(jax.jit, static_argnames="static", donate_argnames="state")
+def advance(
+    task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
+) -> Lane:
+    """Train every lane for some epochs more; their number is data, not code."""
+
+    def one(trial, seed, hparams, lane):
+        key = lanes.lane_key(root, trial, seed)
+        return lanes.advance(task, key, static.hparams(hparams), lane)
+
+    def epoch(_, state):
+        return jax.vmap(one)(*block, state)
+
+    return jax.lax.fori_loop(0, epochs, epoch, state)
+
+
+@partial(jax.jit, static_argnames=("split", "static"))
+def score(
+    task: Task, block: Block, state: Lane, split: str, static: Static
+) -> tuple[dict[str, Array], Array]:
+    """Metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
+    data = getattr(task, split)
+
+    def one(hparams, lane):
+        return lanes.score(task, static.hparams(hparams), lane, data)
+
+    return jax.vmap(one)(block.hparams, state), state.status
+
+
+@jax.jit
+def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
+    """Lane ``i`` goes on from lane ``source[i]``; -1 takes lane ``i`` of ``fresh``.
+
+    Args:
+      state: stacked lanes, first axis ``[W]``.
+      fresh: stacked lanes of the same width, from :func:`start`.
+      source: ``[W]`` int32. In JAX an index of -1 would silently read the last lane.
+
+    Returns:
+      Stacked lanes.
+    """
+    new = source < 0
+
+    def pick(old, started):
+        moved = old[jnp.maximum(source, 0)]
+        return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), started, moved)
+
+    return jax.tree.map(pick, state, fresh)
+
+
+@partial(jax.jit, static_argnames=("objective", "static"))
+def measure(objective: Objective, root: Key, block: Block, static: Static) -> Array:
+    """A plain function's values ``[W]``."""
+
+    def one(trial, seed, hparams):
+        key = lanes.lane_key(root, trial, seed)
+        value = objective(key, static.hparams(hparams))
+        if jnp.shape(value) != ():
+            raise ValueError(
+                f"objective: got shape {jnp.shape(value)}. Return one scalar."
+            )
+        return jnp.asarray(value, jnp.float32)
+
+    return jax.vmap(one)(*block)

@@ -1,0 +1,128 @@
+"""One self-contained page: the answer first, then what was searched."""
+
+from __future__ import annotations
+
+import io
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.report.zoom import zoom
+from jaxtune.result import Result
+
+SHOWN = 50  # rows of the table
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+  padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; background: white; } figure svg { width: 100%; height: auto; }
+"""
+
+
+def write(result: Result, path: Path) -> Path:
+    """Write the page.
+
+    Args:
+      result: what a search found.
+      path: where; its folder must exist.
+
+    Returns:
+      The path.
+    """
+    sections = [_answer(result), _picture(result), _boxes(result), _trials(result)]
+    body = "\n".join([*sections, _reproduce(result)])
+    path.write_text(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>jaxtune report</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _answer(result: Result) -> str:
+    failed = int((result.trials["status"] != "ok").sum())
+    if failed == len(result.trials):
+        return f"<h1>All {failed} trials failed</h1>"
+    best, setup = result.best, result.setup
+    spread = f" ± {np.std(best.scores, ddof=1):.2g}" if len(best.scores) > 1 else ""
+    rows = [(name, value) for name, value in best.hparams.items()]
+    tested = [(f"test {name}", f"{v:.6g}") for name, v in result._tested.items()]
+    return (
+        f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>\n"
+        f"<p>Trial {best.trial} of {len(result.trials)}; {failed} failed.</p>\n"
+        + _table(("hyperparameter", "value"), rows + tested)
+    )
+
+
+def _picture(result: Result) -> str:
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    # a fixed salt: the same result gives the same page
+    with mpl.rc_context({"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}):
+        zoom(result).savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    return f"<h2>Coarse to fine</h2>\n<figure>{svg[svg.index('<svg') :]}</figure>"
+
+
+def _boxes(result: Result) -> str:
+    names = result.spaces[0].searched
+    rows = [
+        (number + 1, *(_range(space.bounds[name]) for name in names))
+        for number, space in enumerate(result.spaces)
+    ]
+    return "<h2>The box of each round</h2>\n" + _table(("round", *names), rows)
+
+
+def _range(bounds: tuple[Any, Any]) -> str:
+    return " to ".join(f"{b:.4g}" if isinstance(b, float) else str(b) for b in bounds)
+
+
+def _trials(result: Result) -> str:
+    oriented = ranking.orient(result.trials["score"], result.setup.mode)
+    best = np.asarray(ranking.order(oriented))[:SHOWN]
+    rows = [
+        [_cell(result.trials[name][trial]) for name in result.trials.names]
+        for trial in best
+    ]
+    title = f"<h2>The best {len(best)} of {len(result.trials)} trials</h2>\n"
+    return title + _table(result.trials.names, rows)
+
+
+def _reproduce(result: Result) -> str:
+    workload = result.setup.workload
+    key = np.asarray(jax.random.key_data(workload.key)).tolist()
+    facts = {
+        "key": f"jax.random.wrap_key_data(jnp.array({key}, dtype='uint32'))",
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "block": workload.width,
+        "epochs": workload.epochs,
+        "seeds": result.trials.scores.shape[1],
+    }
+    return "<h2>To run it again</h2>\n" + _table(("what", "value"), list(facts.items()))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.5g}"
+    return str(value)
+
+
+def _table(head: tuple[str, ...], rows: Any) -> str:
+    def line(tag, cells):
+        return "<tr>" + "".join(f"<{tag}>{escape(str(c))}</{tag}>" for c in cells)
+
+    lines = [line("th", head), *(line("td", row) for row in rows)]
+    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"

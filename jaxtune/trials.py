@@ -1,0 +1,98 @@
+"""All that is known about every trial: a columnar record, appended to, never rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """One row per trial, in trial order.
+
+    ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"`` or
+    ``"diverged"``), ``score`` (mean over seeds, in the user's direction, NaN if failed),
+    every hyperparameter by name and every metric by name (mean over seeds).
+
+    Args:
+      columns: name to ``[n]`` array.
+      scores: ``[n, s]`` float32, one score per seed.
+      points: ``[n, d]`` float32, coordinates in the cube of the trial's round.
+      decoded: name to ``[n]`` array as :meth:`Space.decode` gives it, choices as indices.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    scores: np.ndarray
+    points: np.ndarray
+    decoded: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        """Number of trials, ``n``."""
+        return len(self.scores)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One column ``[n]``."""
+        if name not in self.columns:
+            raise KeyError(f"no column {name!r}. There are {', '.join(self.columns)}.")
+        return self.columns[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.columns)
+
+    def append(self, more: Trials) -> Trials:
+        """A record with the rows of another one after these.
+
+        Args:
+          more: trials with the same columns.
+
+        Returns:
+          A new record.
+        """
+
+        def join(first: Any, second: Any) -> Any:
+            if isinstance(first, Mapping):
+                return {name: join(first[name], second[name]) for name in first}
+            return np.concatenate([first, second])
+
+        fields = [field.name for field in dataclasses.fields(self)]
+        return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
+
+    def row(self, trial: int) -> dict[str, Any]:
+        """One trial as a dict of Python values.
+
+        Args:
+          trial: its id.
+
+        Returns:
+          Column name to value.
+
+        Raises:
+          IndexError: no such trial.
+        """
+        if not 0 <= trial < len(self):
+            raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
+        rows = {name: column[trial] for name, column in self.columns.items()}
+        return {k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()}
+
+    def to_pandas(self) -> Any:
+        """The record as a data frame, one row per trial; with several seeds, a column
+        ``score_0``, ``score_1``, ... for each of them.
+
+        Returns:
+          A ``pandas.DataFrame`` (needs pandas, in the extra ``report``).
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(dict(self.columns))
+        if self.scores.shape[1] > 1:
+            for seed, column in enumerate(self.scores.T):
+                frame[f"score_{seed}"] = column
+        return frame
+
+    def __repr__(self) -> str:
+        return f"Trials({len(self)} rows: {', '.join(self.columns)})"

@@ -1,0 +1,28 @@
+"""Known-bad versions: found before they cost anybody a day."""
+
+import os
+
+import jax
+import jaxlib
+
+# Wrong numbers or crashes on CPU in vmapped products followed by a reduction, which is
+# what a population trains with: jax issues 39103, 39257, 40412, 37465.
+BAD_ON_CPU = ("0.10.2", "0.11.0")
+WORKAROUND = "--xla_cpu_experimental_ynn_fusion_type="
+
+
+def check_versions() -> None:
+    """Refuse to compute with a jaxlib that computes wrong numbers.
+
+    Raises:
+      RuntimeError: a known-bad jaxlib on a CPU without the flag that mends it.
+    """
+    version = jaxlib.version.__version__
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if version in BAD_ON_CPU and jax.default_backend() == "cpu":
+        if WORKAROUND not in flags:
+            raise RuntimeError(
+                f"jaxlib {version} computes wrong numbers on CPU (jax#39103, #40412). "
+                "Install another version, such as jax==0.10.1, or set "
+                f"XLA_FLAGS={WORKAROUND} before Python starts."
+            )
