@@ -1,7 +1,7 @@
 """Search four hyperparameters of a digit classifier, coarse to fine.
 
-The data are the 1797 real 8 x 8 digits that scikit-learn ships. 256 networks are trained
-in four rounds of 64; after each round the box shrinks around the eight best.
+The data are the 1797 real 8 x 8 digits that scikit-learn ships. 256 networks are
+trained in four rounds of 64; after each round the box shrinks around the eight best.
 
     python experiments/digits.py [--out DIR]        # the same as: jaxtune demo
 """
@@ -50,15 +50,21 @@ def main(out: Path = Path()) -> jt.Result:
     )
     scores, rounds = result.trials["score"], result.trials["round"]
     for number, space in enumerate(result.spaces):
-        print(f"round {number + 1}: best loss {np.nanmin(scores[rounds == number]):.4f}")
+        print(
+            f"round {number + 1}: best loss {np.nanmin(scores[rounds == number]):.4f}"
+        )
         for name in space.searched:
             low, high = space.bounds[name]
             print(f"    {name:<14} {low:10.6f} to {high:10.6f}")
     best, failed = result.best, (result.trials["status"] != "ok").sum()
-    print(f"best trial {best.trial}: validation loss {best.score:.4f}; {failed} diverged")
+    print(
+        f"best trial {best.trial}: validation loss {best.score:.4f}; {failed} diverged"
+    )
     for name, value in best.hparams.items():
         print(f"    {name:<14} {value:10.6f}")
-    print(f"    accuracy       {result.trials['accuracy'][best.trial]:10.4f} validation")
+    print(
+        f"    accuracy       {result.trials['accuracy'][best.trial]:10.4f} validation"
+    )
     print(f"    accuracy       {result.test()['accuracy']:10.4f} test")
     out.mkdir(parents=True, exist_ok=True)
     picture = out / "digits.png"

@@ -36,7 +36,7 @@ def demo(out: Path) -> None:
 
 
 def _experiment(name: str) -> Path:
-    """A script of ``experiments/``: beside the package in a checkout, inside a wheel."""
+    """A script of ``experiments/``: inside a wheel, or beside a checkout's package."""
     package = Path(__file__).parent
     inside = package / "experiments" / name
     return inside if inside.exists() else package.parent / "experiments" / name

@@ -61,7 +61,7 @@ def progress(lanes: int, rounds: int, verbose: int) -> Iterator[Report]:
         def report(round: int, done: int, best: float, failed: int, /) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
             rate = f"{done / elapsed:.1f}/s" if elapsed else "-"
-            shown = {"round": round, "rate": rate, "best": f"{best:.4g}"}
-            bar.update(task, completed=done, failed=failed, **shown)
+            shown: dict[str, Any] = {"round": round, "rate": rate, "failed": failed}
+            bar.update(task, completed=done, best=f"{best:.4g}", **shown)
 
         yield report

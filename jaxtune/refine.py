@@ -1,8 +1,8 @@
 """Coarse to fine: shrink a space to the box around its best points.
 
 The naive box, the smallest and largest coordinate of the best points, loses the optimum
-more often than not. Two numbers make it safe: a margin of some mean spacings of the best
-points, and a floor below which no side shrinks in one step.
+more often than not. Two numbers make it safe: a margin of some mean spacings of the
+best points, and a floor below which no side shrinks in one step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtune.types import Array, ArrayLike
 
 
 class Refiner(Protocol):
-    """From a space, points ``[n, d]`` asked from it and scores ``[n]`` to a smaller space.
+    """From a space, points ``[n, d]`` and scores ``[n]`` to a smaller space.
 
     Scores are oriented (higher is better, NaN failed); the tree stays the same.
     """
@@ -39,7 +39,8 @@ def zoom(
     """Shrink a space to the box around its best points.
 
     Works on each dimension's own scale and never leaves the space it was given.
-    Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max box.
+    Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max
+    box.
 
     Args:
       top: how many of the best points span the box; a float is a share of all points.
@@ -110,10 +111,10 @@ def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, A
 
 
 def _unwanted(index: Array, chosen: Array, choices: int, evidence: Array) -> Array:
-    """``[choices]`` bool: absent from the top, and too often tried for that to be luck.
+    """``[choices]`` bool: absent from the top, though tried too often for bad luck.
 
-    The probability that none of ``k`` points drawn from ``n`` without replacement is one
-    of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
+    The probability that none of ``k`` points drawn from ``n`` without replacement is
+    one of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
     """
     has = index[:, None] == jnp.arange(choices)
     n, k = index.size, chosen.sum()

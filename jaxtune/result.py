@@ -117,7 +117,7 @@ class Result:
         return {name: float(v.mean()) for name, v in outcome.metrics.items()}
 
     def report(self, path: str | Path) -> Path:
-        """Write one self-contained page: the answer, the boxes, the picture, the trials.
+        """Write one self-contained page: answer, picture, boxes, trials.
 
         Args:
           path: where; its folder must exist.
@@ -135,6 +135,8 @@ class Result:
         if failed < len(self.trials):
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
-            lines += [f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"]
+            lines += [
+                f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
+            ]
             lines += [f"  {shown}"]
         return "\n".join(lines) + f"\n  {failed} failed)"

@@ -48,8 +48,8 @@ def search(
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
 
-    Every round asks the sampler for points in the present box, trains and scores them in
-    blocks of lanes, and shrinks the box around the best. The same key gives the same
+    Every round asks the sampler for points in the present box, trains and scores them
+    in blocks of lanes, and shrinks the box around the best. The same key gives the same
     table, bit for bit, on the same machine.
 
     Args:

@@ -1,4 +1,4 @@
-"""All that is known about every trial: a columnar record, appended to, never rewritten."""
+"""All that is known about every trial: a columnar record, only appended to."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class Trials:
     """One row per trial, in trial order.
 
     ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"`` or
-    ``"diverged"``), ``score`` (mean over seeds, in the user's direction, NaN if failed),
-    every hyperparameter by name and every metric by name (mean over seeds).
+    ``"diverged"``), ``score`` (mean over seeds, in the user's direction, NaN if
+    failed), every hyperparameter by name and every metric by name (mean over seeds).
 
     Args:
       columns: name to ``[n]`` array.
       scores: ``[n, s]`` float32, one score per seed.
       points: ``[n, d]`` float32, coordinates in the cube of the trial's round.
-      decoded: name to ``[n]`` array as :meth:`Space.decode` gives it, choices as indices.
+      decoded: name to ``[n]`` array as :meth:`Space.decode` gives it, choices as
+        indices.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -77,7 +78,9 @@ class Trials:
         if not 0 <= trial < len(self):
             raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
         rows = {name: column[trial] for name, column in self.columns.items()}
-        return {k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()}
+        return {
+            k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()
+        }
 
     def to_pandas(self) -> Any:
         """The record as a data frame, one row per trial; with several seeds, a column

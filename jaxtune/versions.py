@@ -19,10 +19,10 @@ def check_versions() -> None:
     """
     version = jaxlib.version.__version__
     flags = os.environ.get("XLA_FLAGS", "").split()
-    if version in BAD_ON_CPU and jax.default_backend() == "cpu":
-        if WORKAROUND not in flags:
-            raise RuntimeError(
-                f"jaxlib {version} computes wrong numbers on CPU (jax#39103, #40412). "
-                "Install another version, such as jax==0.10.1, or set "
-                f"XLA_FLAGS={WORKAROUND} before Python starts."
-            )
+    mended = WORKAROUND in flags or jax.default_backend() != "cpu"
+    if version in BAD_ON_CPU and not mended:
+        raise RuntimeError(
+            f"jaxlib {version} computes wrong numbers on CPU (jax#39103, #40412). "
+            "Install another version, such as jax==0.10.1, or set "
+            f"XLA_FLAGS={WORKAROUND} before Python starts."
+        )

@@ -17,7 +17,9 @@ def unit_mask(active: Array | int, size: int) -> Array:
     return jnp.arange(size) < active
 
 
-def masked_lecun(fan_in: Array | int, rows: Array, columns: Array) -> Callable[..., Any]:
+def masked_lecun(
+    fan_in: Array | int, rows: Array, columns: Array
+) -> Callable[..., Any]:
     """LeCun's normal initialiser over the units in use, zero in the padding.
 
     Args:
@@ -31,7 +33,9 @@ def masked_lecun(fan_in: Array | int, rows: Array, columns: Array) -> Callable[.
 
     def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         # flax's lecun_normal: truncated at two deviations, rescaled to unit variance
-        draw = jax.random.truncated_normal(key, -2, 2, shape, dtype) / 0.87962566103423978
+        draw = (
+            jax.random.truncated_normal(key, -2, 2, shape, dtype) / 0.87962566103423978
+        )
         kernel = draw / jnp.sqrt(jnp.asarray(fan_in, dtype))
         return jnp.where(rows[:, None] & columns, kernel, 0)
 

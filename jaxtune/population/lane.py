@@ -63,9 +63,7 @@ def advance(task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane) -> Lan
 
     def step(lane: Lane, index: Array) -> tuple[Lane, None]:
         positions = index * task.batch_size + jnp.arange(task.batch_size)
-        batch = batches.take(
-            task.train, batches.place(order, positions, task.examples)
-        )
+        batch = batches.take(task.train, batches.place(order, positions, task.examples))
         done = lane.epoch * steps + index
         (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
             lane.params, lane.state, batch, jax.random.fold_in(noise, done)

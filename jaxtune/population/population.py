@@ -79,7 +79,9 @@ def groups(space: Space, hparams: HparamArrays, seeds: int) -> list[Group]:
         lanes = range(trial * seeds, (trial + 1) * seeds)
         members.setdefault(values, []).extend(lanes)
     return [
-        Group(Static(tuple(zip(names, values, strict=True)), choices), np.asarray(lanes))
+        Group(
+            Static(tuple(zip(names, values, strict=True)), choices), np.asarray(lanes)
+        )
         for values, lanes in members.items()
     ]
 
@@ -100,8 +102,8 @@ def evaluate(
       trials: ``[n]`` trial ids.
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
-      on_block: called with the rows ``[m]`` of a finished block's trials and its metrics
-        ``{name: [m]}``.
+      on_block: called with the rows ``[m]`` of a finished block's trials and its
+        metrics ``{name: [m]}``.
 
     Returns:
       Metrics ``{name: [n, s]}`` and statuses ``[n, s]``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,9 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
 def _pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
     for name in (x, y):
         if name is not None and name not in space.searched:
-            raise ValueError(f"{name!r} is not searched. Use {', '.join(space.searched)}.")
+            raise ValueError(
+                f"{name!r} is not searched. Use {', '.join(space.searched)}."
+            )
     ranked = sorted(space.searched, key=lambda name: space[name].tier)
     x = x or next((name for name in ranked if name != y), ranked[0])
     return x, y or next((name for name in ranked if name != x), None)
@@ -86,7 +88,12 @@ def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> N
     low, high = _edges(space, y)
     size = (right - left, high - low)
     # a box wholly on the frame would be half hidden by it
-    style = {"fill": False, "edgecolor": colour, "linewidth": 2.0, "clip_on": False}
+    style: dict[str, Any] = {
+        "fill": False,
+        "edgecolor": colour,
+        "linewidth": 2.0,
+        "clip_on": False,
+    }
     axes.add_patch(Rectangle((left, low), *size, **style))
 
 

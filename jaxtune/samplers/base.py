@@ -15,7 +15,8 @@ class Init(Protocol):
 class Ask(Protocol):
     """Hand out the next ``n`` points ``[n, d]``; ``n`` is static.
 
-    The state says where the sequence stands: ``ask(3)`` twice gives what ``ask(6)`` does.
+    The state says where the sequence stands: ``ask(3)`` twice gives what ``ask(6)``
+    does.
     """
 
     def __call__(self, state: Any, n: int, /) -> tuple[Any, Array]: ...

@@ -1,4 +1,4 @@
-"""A full grid: what the lecture advises against, for comparison and for small spaces."""
+"""A full grid: rarely wise, but every point of a small space, once."""
 
 import math
 from collections.abc import Sequence

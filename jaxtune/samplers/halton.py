@@ -1,7 +1,7 @@
 """Halton points with randomly permuted digits (Halton, 1960; Owen, 2017).
 
-Dimension ``j`` writes the number ``i`` in the ``j``-th prime base, permutes each digit by
-a permutation of its own, and mirrors the digits at the point.
+Dimension ``j`` writes the number ``i`` in the ``j``-th prime base, permutes each digit
+by a permutation of its own, and mirrors the digits at the point.
 """
 
 from typing import NamedTuple

@@ -54,7 +54,7 @@ def sobol() -> Sampler:
 
 @cache
 def _directions(dim: int) -> np.ndarray:
-    """``[LENGTH_BITS, dim]``: SciPy walks in Gray code, so its point 2^(k+1) - 1 is v_k."""
+    """``[LENGTH_BITS, dim]``: in Gray code, SciPy's order, point 2^(k+1) - 1 is v_k."""
     from scipy.stats import qmc
 
     engine = qmc.Sobol(dim, scramble=False, bits=DIGITS)

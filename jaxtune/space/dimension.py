@@ -1,8 +1,8 @@
 """Makers of dimensions: every check of a definition is here, none in the type.
 
-An error must name the dimension, and only the space knows its name. So a maker given bad
-arguments returns the error, and :class:`jaxtune.Space` raises it with the name; touching
-the definition in any other way raises it as well.
+An error must name the dimension, and only the space knows its name. So a maker given
+bad arguments returns the error, and :class:`jaxtune.Space` raises it with the name;
+touching the definition in any other way raises it as well.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ class Dimension:
         """The part between two coordinates, as a dimension of the same tree."""
         low, high = KINDS[self.kind].cut(self, left, right)
         dtype = jnp.asarray(self.low).dtype
-        return dataclasses.replace(
-            self, low=low.astype(dtype), high=high.astype(dtype)
-        )
+        return dataclasses.replace(self, low=low.astype(dtype), high=high.astype(dtype))
 
     def drop(self, unwanted: Array) -> Dimension:
         """A choice without the marked ones, ``[k]`` bool; same tree."""
@@ -163,8 +161,8 @@ def uniform(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: bounds that are not finite or in the wrong order, or a default
-        outside them.
+      ValueError: (raised by the space, with the name) bounds that are not finite or in
+        the wrong order, or a default outside them.
     """
     return _continuous("uniform", "linear", low, high, default, tier)
 
@@ -185,7 +183,8 @@ def log_uniform(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: as :func:`uniform`, or ``low <= 0``.
+      ValueError: (raised by the space, with the name) as :func:`uniform`, or ``low <=
+        0``.
     """
     return _continuous("log_uniform", "log", low, high, default, tier)
 
@@ -208,7 +207,8 @@ def reverse_log_uniform(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: as :func:`uniform`, or ``high >= 1``.
+      ValueError: (raised by the space, with the name) as :func:`uniform`, or ``high >=
+        1``.
     """
     return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
 
@@ -240,8 +240,9 @@ def integer(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: bounds that are not whole or in the wrong order, ``low < 1`` on the
-        log scale, a range too wide for float32 coordinates, or a default outside.
+      ValueError: (raised by the space, with the name) bounds that are not whole or in
+        the wrong order, ``low < 1`` on the log scale, a range too wide for float32
+        coordinates, or a default outside.
     """
     where = "integer"
     low, high = _whole(where, "low", low), _whole(where, "high", high)
@@ -292,16 +293,17 @@ def power_of_two(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: a bound or default that is not a power of two between 1 and 2**30,
-        bounds in the wrong order, or a default outside them.
+      ValueError: (raised by the space, with the name) a bound or default that is not a
+        power of two between 1 and 2**30, bounds in the wrong order, or a default
+        outside them.
     """
     where = "power_of_two"
-    exponents = [_exponent(where, "low", low), _exponent(where, "high", high)]
+    first, last = _exponent(where, "low", low), _exponent(where, "high", high)
     _ordered(where, low, high)
     if default is not None:
         _exponent(where, "default", default)
         _inside(where, default, low, high)
-    return _indexed("power_of_two", "linear", *exponents, (), default, tier, static)
+    return _indexed("power_of_two", "linear", first, last, (), default, tier, static)
 
 
 @_named_later
@@ -326,17 +328,15 @@ def ordinal(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: no values, two alike, one that cannot be hashed, or a default that is
-        not among them.
+      ValueError: (raised by the space, with the name) no values, two alike, one that
+        cannot be hashed, or a default that is not among them.
     """
     choices = _listed("ordinal", values, default)
     numeric = all(_is_number(value) and math.isfinite(value) for value in choices)
     if numeric and len({np.float32(value) for value in choices}) < len(choices):
         raise ValueError(f"ordinal: two of {choices} are the same number in float32.")
     kind = "ordinal" if numeric else "named_ordinal"
-    return _indexed(
-        kind, "linear", 0, len(choices) - 1, choices, default, tier, static
-    )
+    return _indexed(kind, "linear", 0, len(choices) - 1, choices, default, tier, static)
 
 
 @_named_later
@@ -360,8 +360,8 @@ def choice(
       A dimension.
 
     Raises:
-      ValueError, with the name, once it is put into a space: no values, two alike, one that cannot be hashed, or a default that is
-        not among them.
+      ValueError: (raised by the space, with the name) no values, two alike, one that
+        cannot be hashed, or a default that is not among them.
     """
     choices = _listed("choice", values, default)
     if default is None:
@@ -384,12 +384,13 @@ def fixed(value: Any) -> Dimension:
       A dimension that does not count in ``space.dim``.
 
     Raises:
-      ValueError, with the name, once it is put into a space: a number that is not finite, or a value that cannot be hashed.
+      ValueError: (raised by the space, with the name) a number that is not finite, or a
+        value that cannot be hashed.
     """
     if not _is_number(value):
         return _checked(choice([value], static=True), searched=False)
     if isinstance(value, int | np.integer):
-        dimension = integer(value, value)
+        dimension = integer(int(value), int(value))
     else:
         dimension = uniform(value, value)
     return _checked(dimension, searched=False)

@@ -1,7 +1,7 @@
 """What each kind of dimension does with a coordinate: the rows of one table.
 
-A coordinate ``u`` lies in ``[0, 1)``. ``decode`` turns it into a value, ``encode`` turns
-a value into the coordinate at the middle of its cell, so that
+A coordinate ``u`` lies in ``[0, 1)``. ``decode`` turns it into a value, ``encode``
+turns a value into the coordinate at the middle of its cell, so that
 ``decode(encode(decode(u))) == decode(u)`` holds exactly, in float32.
 """
 

@@ -83,7 +83,7 @@ class Space:
 
     @property
     def size(self) -> float:
-        """How many different configurations there are; infinite if any is continuous."""
+        """How many configurations there are; infinite if a dimension is continuous."""
         return math.prod(self[name].cardinality for name in self.searched)
 
     @property

@@ -33,8 +33,8 @@ def as_model(model: Any) -> Model:
     """Adapt whatever a user calls a model.
 
     Args:
-      model: a Linen module, an NNX factory ``rngs -> module``, or ``(init, apply)`` with
-        ``init(key, x) -> params`` and ``apply(params, x) -> outputs``.
+      model: a Linen module, an NNX factory ``rngs -> module``, or ``(init, apply)``
+        with ``init(key, x) -> params`` and ``apply(params, x) -> outputs``.
 
     Returns:
       The model as two pure functions.
@@ -48,7 +48,11 @@ def as_model(model: Any) -> Model:
         return model
     if isinstance(model, nn.Module):
         return linen(model)
-    if isinstance(model, tuple | list) and len(model) == 2 and all(map(callable, model)):
+    if (
+        isinstance(model, tuple | list)
+        and len(model) == 2
+        and all(map(callable, model))
+    ):
         return functions(*model)
     if callable(model):
         return nnx_factory(model)
@@ -121,8 +125,8 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
 
     def init(key, x, hparams):
         del x
-        _, params, state = nnx.split(build(key, hparams), nnx.Param, ...)
-        return params, state
+        parts = nnx.split(build(key, hparams), nnx.Param, ...)
+        return parts[1], parts[2]  # type: ignore[misc]
 
     def apply(params, state, x, key, hparams, train):
         del key  # the module's own streams are part of its state
@@ -133,7 +137,7 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
         (module.train if train else module.eval)()
         named = _keywords(type(module).__call__)
         outputs = module(x, **_wanted(named, hparams, train))
-        return outputs, nnx.split(module, nnx.Param, ...)[2]
+        return outputs, nnx.state(module, nnx.Not(nnx.Param))
 
     return Model(init, apply)
 

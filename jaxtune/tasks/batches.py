@@ -1,9 +1,9 @@
 """A fresh order of the data every epoch, without sorting and without memory.
 
-The order is a bijection computed index by index: the swap-or-not shuffle (Hoang, Morris &
-Rogaway, CRYPTO 2012), which works for any number of examples. In each round an index is
-paired with ``shift - index``, and the pair is exchanged or not by a random bit that both
-partners compute alike.
+The order is a bijection computed index by index: the swap-or-not shuffle (Hoang, Morris
+& Rogaway, CRYPTO 2012), which works for any number of examples. In each round an index
+is paired with ``shift - index``, and the pair is exchanged or not by a random bit that
+both partners compute alike.
 """
 
 from typing import NamedTuple

@@ -28,4 +28,6 @@ class Hparams(dict):
 
     def get(self, name: str, default: Any = None) -> Any:
         """One hyperparameter, or the default where the space has none."""
-        return self[name] if name in self else default
+        if name not in self:  # an absent name was not read
+            return default
+        return self[name]

@@ -62,7 +62,9 @@ def inverse_epoch_decay(rate: Array | float) -> optax.GradientTransformationExtr
         scale = 1 / (1 + rate * epoch)
         return jax.tree.map(lambda u: u * scale.astype(u.dtype), updates), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(), update
+    )
 
 
 def _momentum(hparams: Mapping[str, Any]) -> optax.GradientTransformation:

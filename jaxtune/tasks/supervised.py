@@ -192,7 +192,7 @@ class _Zeros(dict):
 
 
 def _named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
-    named = {}
+    named: dict[str, Any] = {}
     for name, split in (("train", train), ("valid", valid), ("test", test)):
         if split is None:
             named[name] = None

@@ -125,7 +125,9 @@ def _check_split(split: str, data: PyTree) -> PyTree:
             raise ValueError(
                 f"{name} has {length} rows and {names[0]} has {lengths[0]}."
             )
-    checked = [to_device(name, array) for name, array in zip(names, arrays, strict=True)]
+    checked = [
+        to_device(name, array) for name, array in zip(names, arrays, strict=True)
+    ]
     return jax.tree.unflatten(tree, checked)
 
 
