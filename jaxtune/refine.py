@@ -116,11 +116,11 @@ def _unwanted(index: Array, chosen: Array, choices: int, evidence: Array) -> Arr
     The probability that none of ``k`` points drawn from ``n`` without replacement is
     one of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
     """
-    has = index[:, None] == jnp.arange(choices)
+    has = index[:, None] == jnp.arange(choices)[None]
     n, k = index.size, chosen.sum()
     tried, best = has.sum(0), (has & chosen[:, None]).sum(0)
     j = jnp.arange(n)[:, None]
-    ratio = jnp.maximum(n - tried - j, 0) / (n - j)
+    ratio = jnp.maximum(n - tried[None] - j, 0) / (n - j)
     luck = jnp.prod(jnp.where(j < k, ratio, 1.0), axis=0)
     return (best == 0) & (luck < evidence)
 

@@ -17,7 +17,7 @@ from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result, Setup
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.space import Space
-from jaxtune.tasks import Task, check_task
+from jaxtune.tasks import Task, check_data
 from jaxtune.trials import Trials
 from jaxtune.types import Array, Key, Objective
 from jaxtune.versions import check_versions
@@ -86,7 +86,7 @@ def search(
     counts = _counts(trials, rounds, seeds, block)
     if space.dim == 0:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
-    task = check_task(task) if isinstance(task, Task) else task
+    task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
     workload = Workload(task, key, block or default_width(task), _budget(task, epochs))
     _warn_about(task, space, trials)

@@ -37,7 +37,7 @@ def masked_lecun(
             jax.random.truncated_normal(key, -2, 2, shape, dtype) / 0.87962566103423978
         )
         kernel = draw / jnp.sqrt(jnp.asarray(fan_in, dtype))
-        return jnp.where(rows[:, None] & columns, kernel, 0)
+        return jnp.where(rows[:, None] & columns[None], kernel, 0)
 
     return init
 
@@ -75,6 +75,8 @@ class MaskedDense(nn.Module):
         init = masked_lecun(inputs, unit_mask(inputs, width), used)
         kernel = self.param("kernel", init, (width, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,))
+        over = tuple(range(x.ndim - 1))
+        used, bias = jnp.expand_dims(used, over), jnp.expand_dims(bias, over)
         return jnp.where(used, x @ kernel + bias, 0)
 
 

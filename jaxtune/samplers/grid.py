@@ -60,7 +60,8 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
     def ask(state, n):
         ids = bounded(state.asked, n, state.size, "grid", "raise points_per_dim")
         strides = state.size // jnp.cumprod(state.counts)
-        points = ((ids[:, None] // strides) % state.counts + 0.5) / state.counts
+        counts = state.counts[None]
+        points = ((ids[:, None] // strides[None]) % counts + 0.5) / counts
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
     return Sampler(init, ask, ignore)

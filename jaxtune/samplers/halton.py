@@ -80,9 +80,10 @@ def _mirror(ids: Array, bases: Array, digits: Array) -> Array:
     def add(place, carry):
         rest, weight, total = carry
         weight = weight / bases
-        digit = digits[jnp.arange(bases.size), place, rest % bases]
-        return rest // bases, weight, total + digit * weight
+        digit = digits[column, place, rest % bases[None]]
+        return rest // bases[None], weight, total + digit * weight[None]
 
+    column = jnp.arange(bases.size)[None]
     rest = jnp.broadcast_to(ids[:, None], (ids.size, bases.size))
     start = (rest, jnp.ones(bases.shape), jnp.zeros(rest.shape))
     total = jax.lax.fori_loop(0, PLACES, add, start)[2]

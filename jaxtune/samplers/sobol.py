@@ -71,7 +71,7 @@ def _digits(ids: Array, directions: Array) -> Array:
 
     def add(k, total):
         bit = (ids >> k) & 1
-        return total ^ jnp.where(bit[:, None] == 1, directions[k], 0)
+        return total ^ jnp.where(bit[:, None] == 1, directions[k][None], jnp.uint32(0))
 
     start = jnp.zeros((ids.shape[0], directions.shape[1]), jnp.uint32)
     return jax.lax.fori_loop(0, LENGTH_BITS, add, start)
@@ -83,8 +83,8 @@ def _scramble(digits: Array, seeds: Array) -> Array:
 
     def flip(b, scrambled):
         above = digits >> (DIGITS - b)
-        place = seeds ^ (jnp.uint32(b) * jnp.uint32(0x9E3779B9))
-        bit = _mix(_mix(above ^ place) + seeds) >> 31
+        place = seeds[None] ^ (jnp.uint32(b) * jnp.uint32(0x9E3779B9))
+        bit = _mix(_mix(above ^ place) + seeds[None]) >> 31
         return scrambled ^ (bit << (DIGITS - 1 - b))
 
     return jax.lax.fori_loop(0, DIGITS, flip, digits)

@@ -125,7 +125,8 @@ def _ordinal_decode(dim: Dimension, u: Array) -> Array:
 
 
 def _ordinal_encode(dim: Dimension, value: Array) -> Array:
-    distance = jnp.abs(jnp.asarray(value)[..., None] - _table(dim))
+    value, table = jnp.asarray(value)[..., None], _table(dim)
+    distance = jnp.abs(value - jnp.expand_dims(table, range(value.ndim - 1)))
     return _index_encode(dim, jnp.argmin(distance, axis=-1))
 
 

@@ -2,6 +2,6 @@
 
 from jaxtune.tasks.hparams import Hparams
 from jaxtune.tasks.supervised import classification, regression
-from jaxtune.tasks.task import Task, check_task
+from jaxtune.tasks.task import Task, check_data
 
-__all__ = ["Hparams", "Task", "check_task", "classification", "regression"]
+__all__ = ["Hparams", "Task", "check_data", "classification", "regression"]

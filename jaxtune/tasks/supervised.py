@@ -12,7 +12,7 @@ import optax
 
 from jaxtune.tasks import optimizers
 from jaxtune.tasks.adapters import Model, as_model
-from jaxtune.tasks.task import Task, check_task
+from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, ArrayLike, PyTree
 
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
@@ -141,7 +141,7 @@ def _supervised(
     def evaluate(params, state, split, hparams):
         return _evaluate(adapted, measure, params, state, split, hparams)
 
-    return check_task(
+    return check_data(
         Task(
             init=init,
             loss=loss,

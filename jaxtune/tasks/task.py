@@ -79,7 +79,7 @@ class Task:
         return self.examples // self.batch_size
 
 
-def check_task(task: Task) -> Task:
+def check_data(task: Task) -> Task:
     """Check the data once, with NumPy, and put it on the device.
 
     Args:

@@ -1,0 +1,197 @@
+"""The contract kit: properties that every sampler, refiner and task must have.
+
+Each check raises ``AssertionError`` with one sentence when the contract is broken. They
+are meant for your own as much as for jaxtune's.
+
+>>> import jaxtune as jt
+>>> jt.testing.check_sampler(jt.samplers.halton())
+>>> jt.testing.check_refiner(jt.zoom(top=4))
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.population import block as blocks
+from jaxtune.population import evaluate
+from jaxtune.population.population import Workload
+from jaxtune.refine import Refiner
+from jaxtune.samplers import Sampler
+from jaxtune.space import (
+    Space,
+    choice,
+    integer,
+    log_uniform,
+    ordinal,
+    reverse_log_uniform,
+    uniform,
+)
+from jaxtune.tasks import Task, check_data
+
+
+def mixed_space() -> Space:
+    """A space with a dimension of every kind, for checks.
+
+    Returns:
+      Six searched dimensions.
+    """
+    return Space(
+        rate=log_uniform(1e-4, 1.0),
+        momentum=reverse_log_uniform(0.5, 0.999),
+        dropout=uniform(0.0, 0.5),
+        units=integer(16, 256, scale="log"),
+        decay=ordinal([0.0, 0.1, 1.0]),
+        activation=choice(["relu", "tanh", "gelu"]),
+    )
+
+
+def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> None:
+    """Check the contract of a sampler that has not been told anything.
+
+    Args:
+      sampler: the sampler.
+      space: where to sample; :func:`mixed_space` if not given.
+      n: how many points to ask for, at least 3.
+
+    Raises:
+      AssertionError: points of a wrong shape or outside the cube, points that depend on
+        the batching, a key that changes nothing when repeated, or a state that cannot
+        be told failures or is changed in place.
+    """
+    space = space or mixed_space()
+    key = jax.random.key(7)
+    start = sampler.init(key, space)
+    before = jax.tree.map(np.asarray, _plain(start))
+    state, points = sampler.ask(start, n)
+    chex.assert_shape(points, (n, space.dim))
+    assert ((points >= 0) & (points < 1)).all(), "points must lie in [0, 1)"
+    for sizes in ((1,) * n, (n - 2, 2), (2, n - 2)):
+        got, batched = [], sampler.init(key, space)
+        for size in sizes:
+            batched, part = sampler.ask(batched, size)
+            got.append(np.asarray(part))
+        same = np.array_equal(np.concatenate(got), points)
+        assert same, f"batches of {sizes} must give the points of one batch of {n}"
+    chex.assert_trees_all_equal(_plain(start), before)
+    scores = jnp.where(jnp.arange(n) % 3 == 0, jnp.nan, points.sum(1))
+    told = sampler.tell(state, points, scores)
+    chex.assert_trees_all_equal_structs(_plain(told), _plain(state))
+
+
+def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> None:
+    """Check the contract of a refiner.
+
+    Args:
+      refiner: the refiner.
+      space: what to refine; :func:`mixed_space` if not given.
+      n: how many points to refine from.
+
+    Raises:
+      AssertionError: another tree, bounds that leave the space, failures that are
+        selected, an order of rows that matters, or a result that differs under ``jit``.
+    """
+    space = space or mixed_space()
+    points = jax.random.uniform(jax.random.key(3), (n, space.dim))
+    scores = -((points - 0.3) ** 2).sum(1)
+    smaller = refiner(space, points, scores)
+    same = jax.tree.structure(smaller) == jax.tree.structure(space)
+    assert same, "a refined space must keep its tree"
+    _assert_inside(smaller, space)
+    chex.assert_trees_all_close(
+        jax.jit(refiner)(space, points, scores), smaller, rtol=1e-6
+    )
+    shuffled = jax.random.permutation(jax.random.key(4), n)
+    chex.assert_trees_all_equal(
+        refiner(space, points[shuffled], scores[shuffled]), smaller
+    )
+    # failures in a far corner must move nothing; their number is the caller's share
+    corner = jnp.where(jnp.arange(n)[:, None] < n // 8, 0.999, points)
+    expected = refiner(
+        space, points, jnp.where(jnp.arange(n) < n // 8, jnp.nan, scores)
+    )
+    for failure in (jnp.nan, jnp.inf, -jnp.inf):
+        failing = jnp.where(jnp.arange(n) < n // 8, failure, scores)
+        chex.assert_trees_all_equal(
+            _ordered(refiner(space, points, failing)), _ordered(expected)
+        )
+        chex.assert_trees_all_equal(
+            _ordered(refiner(space, corner, failing)), _ordered(expected)
+        )
+    repeat = refiner(smaller, points, scores)
+    _assert_inside(repeat, smaller)
+
+
+def check_task(task: Task, space: Space, epochs: int = 1) -> None:
+    """Train a few lanes of a task and check what its functions promise.
+
+    Args:
+      task: the task.
+      space: hyperparameters to train with.
+      epochs: how long.
+
+    Raises:
+      AssertionError: parameters that depend on anything but the key, a lane whose
+        numbers depend on its neighbours, or metrics that are not repeatable.
+      ValueError: data that no training could use.
+    """
+    task = check_data(task)
+    workload = Workload(task, jax.random.key(5), 4, epochs)
+    points = jax.random.uniform(jax.random.key(6), (4, space.dim))
+    hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
+    ids, seeds = np.arange(4), np.arange(1)
+    first = evaluate(workload, space, ids, hparams, seeds)
+    assert first.metrics, "evaluate must return at least one metric"
+    chex.assert_trees_all_equal(
+        first, evaluate(workload, space, ids, hparams, seeds), strict=True
+    )
+    alone = {name: values[2:3] for name, values in hparams.items()}
+    single = evaluate(workload, space, ids[2:3], alone, seeds)
+    for name, values in first.metrics.items():
+        message = f"{name} of a lane must not depend on its neighbours"
+        np.testing.assert_array_equal(single.metrics[name][0], values[2], message)
+
+
+def compilations() -> int:
+    """How many block programs have been compiled in this process so far.
+
+    Returns:
+      The number; compare it before and after a search.
+    """
+    programs: list[Any] = [blocks.start, blocks.advance, blocks.score, blocks.measure]
+    return sum(program._cache_size() for program in programs)
+
+
+def _assert_inside(smaller: Space, space: Space) -> None:
+    for name in space.searched:
+        inner, outer = smaller[name], space[name]
+        if outer.allowed is not None:
+            kept = np.asarray(inner.allowed)
+            assert kept.any(), f"{name} must keep a choice"
+            assert not (kept & ~np.asarray(outer.allowed)).any(), f"{name} grew"
+        else:
+            low, high = np.float32(outer.low), np.float32(outer.high)
+            message = f"{name} must stay inside its bounds"
+            assert low <= inner.low <= inner.high <= high, message
+
+
+def _ordered(space: Space) -> Any:
+    """The bounds without the choices, whose evidence counts failures as tries."""
+    return {n: space[n].bounds for n in space.searched if space[n].allowed is None}
+
+
+def _plain(state: Any) -> Any:
+    """Keys as numbers, which NumPy can hold and compare."""
+
+    def data(leaf):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(
+            leaf.dtype, jax.dtypes.prng_key
+        ):
+            return jax.random.key_data(leaf)
+        return leaf
+
+    return jax.tree.map(data, state)

@@ -1,0 +1,65 @@
+"""Strict at the door: no silent rank promotion, shared tasks so that few compile."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxtune as jt
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def digits(rows):
+    """The first rows of scikit-learn's digits, scaled to [0, 1]."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return (x[:rows] / 16).astype(np.float32), y[:rows]
+
+
+@pytest.fixture(scope="session")
+def small_task():
+    """Digits and a small network; 200 examples to train, three steps per epoch."""
+    x, y = digits(400)
+    return jt.classification(
+        jt.models.MLP(classes=10, max_units=16, max_layers=2),
+        train=(x[:200], y[:200]),
+        valid=(x[200:300], y[200:300]),
+        test=(x[300:], y[300:]),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_space():
+    """Two dimensions that the small task reads."""
+    return jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 0.5, tier=1),
+        momentum=jt.reverse_log_uniform(0.5, 0.99),
+    )
+
+
+@pytest.fixture(scope="session")
+def linear_task():
+    """A plain Task: linear regression whose lanes can be made to explode."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(96, 3)).astype(np.float32)
+    data = {"x": x, "y": x @ np.float32([1.0, -2.0, 0.5])}
+
+    def init(key, hparams):
+        return {"w": jax.random.normal(key, (3,))}
+
+    def error(params, batch):
+        return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
+
+    return jt.Task(
+        init=init,
+        loss=lambda params, batch, key, hparams: error(params, batch),
+        evaluate=lambda params, split, hparams: {"mse": error(params, split)},
+        optimizer=lambda hparams: optax.sgd(hparams["learning_rate"]),
+        train=data,
+        valid=data,
+        batch_size=16,
+        metrics=(("mse", "min"),),
+    )

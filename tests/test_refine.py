@@ -1,0 +1,170 @@
+"""zoom: which box it draws, what it never does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune import ranking
+
+REFINERS = {
+    "default": jt.zoom(),
+    "eight": jt.zoom(top=8),
+    "naive": jt.zoom(top=4, margin=0.0, floor=0.0),
+    "none": jt.zoom(floor=1.0),
+    "all": jt.zoom(top=1.0),
+}
+
+
+@pytest.fixture
+def line():
+    return jt.Space(x=jt.uniform(0.0, 10.0))
+
+
+def column(*values):
+    return np.asarray(values, np.float32)[:, None]
+
+
+@pytest.mark.parametrize("name", REFINERS)
+def test_contract(name):
+    jt.testing.check_refiner(REFINERS[name])
+
+
+def test_the_naive_box_is_the_smallest_and_largest_of_the_top(line):
+    points = column(0.1, 0.4, 0.5, 0.6, 0.9)
+    scores = np.float32([0, 3, 2, 1, 0])
+    box = jt.zoom(top=3, margin=0.0, floor=0.0)(line, points, scores)
+    np.testing.assert_allclose(box.bounds["x"], (4.0, 6.0), rtol=1e-6)
+
+
+def test_margin_is_in_mean_spacings_and_floor_in_lengths(line):
+    points = column(0.1, 0.4, 0.5, 0.6, 0.9)
+    scores = np.float32([0, 3, 2, 1, 0])
+    box = jt.zoom(top=3, margin=1.0, floor=0.0)(line, points, scores)
+    np.testing.assert_allclose(box.bounds["x"], (3.0, 7.0), rtol=1e-6)
+    box = jt.zoom(top=3, margin=0.0, floor=0.5)(line, points, scores)
+    np.testing.assert_allclose(box.bounds["x"], (2.5, 7.5), rtol=1e-6)
+
+
+def test_a_box_at_an_edge_moves_inwards_and_keeps_its_width(line):
+    box = jt.zoom(top=2, floor=0.5)(line, column(0.0, 0.02, 0.9), np.float32([2, 1, 0]))
+    np.testing.assert_allclose(box.bounds["x"], (0.0, 5.0), atol=1e-6)
+
+
+def test_floor_one_is_plain_search(line):
+    box = jt.zoom(floor=1.0)(line, column(0.2, 0.3, 0.9), np.float32([2, 1, 0]))
+    assert box.bounds == line.bounds
+
+
+def test_zoom_works_on_the_dimensions_own_scale():
+    space = jt.Space(rate=jt.log_uniform(1e-4, 1.0))
+    box = jt.zoom(top=2, margin=0.0, floor=0.0)(
+        space, column(0.25, 0.5, 0.9), np.float32([2, 1, 0])
+    )
+    np.testing.assert_allclose(box.bounds["rate"], (1e-3, 1e-2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("failure", [np.nan, np.inf, -np.inf])
+def test_failures_are_never_selected(line, failure):
+    scores = np.float32([3, 2, failure])
+    box = jt.zoom(top=3, margin=0.0, floor=0.0)(line, column(0.4, 0.6, 0.99), scores)
+    np.testing.assert_allclose(box.bounds["x"], (4.0, 6.0), rtol=1e-6)
+
+
+def test_ties_go_to_the_smaller_trial(line):
+    points = column(0.2, 0.3, 0.8, 0.9)
+    box = jt.zoom(top=2, margin=0.0, floor=0.0)(line, points, np.zeros(4, np.float32))
+    np.testing.assert_allclose(box.bounds["x"], (2.0, 3.0), rtol=1e-6)
+
+
+def test_integers_keep_every_value_of_the_top():
+    space = jt.Space(
+        k=jt.integer(0, 9),
+        p=jt.power_of_two(1, 512),
+        o=jt.ordinal("abcd"[i] for i in range(4)),
+    )
+    hparams = {
+        "k": np.int32([3, 5, 9]),
+        "p": np.int32([4, 16, 512]),
+        "o": np.int32([1, 2, 0]),
+    }
+    points = space.encode(hparams)
+    box = jt.zoom(top=2, margin=0.0, floor=0.0)(space, points, np.float32([2, 1, 0]))
+    assert box.bounds == {"k": (3, 5), "p": (4, 16), "o": ("b", "c")}
+
+
+def test_a_choice_is_dropped_with_evidence_only_and_never_the_last():
+    space = jt.Space(c=jt.choice(["a", "b", "c"]))
+    index = np.asarray([0] * 14 + [1] * 14 + [2] * 2)
+    points = space.encode({"c": index})
+    scores = np.where(index == 0, 1.0, 0.0).astype(np.float32)
+    box = jt.zoom(top=8)(space, points, scores)
+    # b was tried 14 times of 30 and none is in the top 8; c only twice
+    assert box.choices["c"] == ("a", "c")
+    only = space.restrict(c=["b"])
+    again = jt.zoom(top=8)(only, only.encode({"c": np.ones(30, int)}), scores)
+    assert again.choices["c"] == ("b",)
+
+
+def test_too_few_finite_scores_are_said(line):
+    with pytest.raises(ValueError, match="at least two finite scores, got 1 among 3"):
+        jt.zoom()(line, column(0.1, 0.2, 0.3), np.float32([np.nan, 1, np.inf]))
+    with pytest.raises(ValueError, match="do not match"):
+        jt.zoom()(line, column(0.1, 0.2, 0.3), np.float32([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"top": 1},
+        {"top": 0.0},
+        {"top": 1.5},
+        {"top": True},
+        {"margin": -1.0},
+        {"margin": np.nan},
+        {"floor": 1.1},
+        {"evidence": -0.1},
+    ],
+)
+def test_bad_arguments_are_named(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        jt.zoom(**bad)
+
+
+def test_zoom_finds_a_shifted_optimum_better_than_plain_search():
+    """Four rounds on a quadratic with unequal weights, over 40 keys (Wilcoxon)."""
+    from scipy.stats import wilcoxon
+
+    space = jt.Space(**{f"x{i}": jt.uniform(0, 1) for i in range(4)})
+    target, weights = jnp.asarray([0.2, 0.7, 0.4, 0.9]), jnp.asarray([4.0, 2, 1, 0.5])
+
+    def objective(key, hparams):
+        x = jnp.stack([hparams[f"x{i}"] for i in range(4)])
+        return (weights * (x - target) ** 2).sum()
+
+    def regret(refine, seed):
+        found = jt.search(
+            objective,
+            space,
+            key=jax.random.key(seed),
+            trials=64,
+            rounds=4,
+            mode="min",
+            refine=refine,
+            sampler=jt.samplers.uniform(),
+        )
+        return found.best.score
+
+    zoomed = [regret(REFINERS["default"], seed) for seed in range(40)]
+    plain = [regret(REFINERS["none"], seed) for seed in range(40)]
+    assert wilcoxon(zoomed, plain, alternative="less").pvalue < 0.01
+
+
+def test_ranking_puts_failures_last_in_both_directions():
+    scores = np.float32([1.0, np.nan, 3.0, np.inf, 2.0, -np.inf])
+    for mode, best in (("max", [2, 4, 0]), ("min", [0, 4, 2])):
+        order = ranking.order(ranking.orient(scores, mode))
+        assert order.tolist() == [*best, 1, 3, 5]
+    with pytest.raises(ValueError, match="'maximise'"):
+        ranking.orient(scores, "maximise")

@@ -1,0 +1,258 @@
+"""Spaces: exact inverses, equal shares, one tree, errors that name the dimension."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxtune as jt
+
+MAKERS = {
+    "uniform": lambda: jt.uniform(-3.0, 5.0),
+    "narrow": lambda: jt.uniform(1000.0, 1000.01),
+    "log": lambda: jt.log_uniform(1e-8, 1e3),
+    "reverse_log": lambda: jt.reverse_log_uniform(0.0, 0.99999),
+    "integer": lambda: jt.integer(-5, 300),
+    "log_integer": lambda: jt.integer(1, 65536, scale="log"),
+    "power_of_two": lambda: jt.power_of_two(1, 2**30),
+    "ordinal": lambda: jt.ordinal([0.0, 0.1, 1.0, 30]),
+    "named_ordinal": lambda: jt.ordinal(["small", "medium", "large"]),
+    "choice": lambda: jt.choice(["relu", "tanh", "gelu"]),
+    "point": lambda: jt.log_uniform(0.1, 0.1),
+}
+
+
+def decoded(space, points):
+    return {name: np.asarray(v) for name, v in space.decode(points).items()}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("jitted", [False, True])
+def test_encode_is_the_exact_inverse(name, jitted):
+    space = jt.Space(x=MAKERS[name]())
+    points = np.random.default_rng(0).random((20_000, 1), dtype=np.float32)
+    points[:2, 0] = 0.0, np.nextafter(np.float32(1), np.float32(0))
+    decode = jax.jit(jt.Space.decode) if jitted else jt.Space.decode
+    once = decode(space, points)
+    coordinates = space.encode(once)
+    assert ((coordinates >= 0) & (coordinates < 1)).all()
+    np.testing.assert_array_equal(decode(space, coordinates)["x"], once["x"])
+
+
+@given(
+    low=st.floats(-1e3, 1e3, width=32),
+    width=st.floats(2**-20, 1e3, width=32),
+    scale=st.sampled_from(["uniform", "log", "reverse_log"]),
+    u=st.lists(st.floats(0, 1, exclude_max=True, width=32), min_size=4, max_size=4),
+)
+@settings(deadline=None, max_examples=150)
+def test_any_range_is_inverted_exactly_and_never_left(low, width, scale, u):
+    if scale == "uniform":
+        low, high, make = low, low + width, jt.uniform
+    else:
+        ratio = 1 + width
+        low = max(abs(low) / 1e3, 1e-6)
+        low, high, make = low, low * ratio, jt.log_uniform
+        if scale == "reverse_log":
+            low, high, make = 1 - min(low * ratio, 1), 1 - low, jt.reverse_log_uniform
+    if not np.float32(low) < np.float32(high) < (1 if scale == "reverse_log" else 1e30):
+        return
+    space = jt.Space(x=make(low, high))
+    points = np.asarray(u, np.float32)[:, None]
+    values = space.decode(points)["x"]
+    assert (values >= np.float32(low)).all() and (values <= np.float32(high)).all()
+    again = space.decode(space.encode({"x": values}))["x"]
+    np.testing.assert_array_equal(again, values)
+
+
+def test_the_ends_of_the_cube_are_the_bounds():
+    space = jt.Space(**{n: make() for n, make in MAKERS.items() if "ordinal" not in n})
+    ends = np.stack([np.zeros(space.dim), np.full(space.dim, 1 - 2**-24)])
+    hparams = space.decode(ends)
+    for name in space.names:
+        low, high = space.bounds[name]
+        got = [space.values(hparams, row)[name] for row in (0, 1)]
+        if isinstance(low, str):
+            assert got == [low, high]
+        else:
+            np.testing.assert_array_equal(np.float32(got), np.float32([low, high]))
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        (lambda: jt.integer(3, 9), range(3, 10)),
+        (lambda: jt.power_of_two(16, 256), [16, 32, 64, 128, 256]),
+        (lambda: jt.ordinal([0, 5, 7]), [0, 5, 7]),
+        (lambda: jt.choice("abc"[i] for i in range(3)), range(3)),
+    ],
+)
+def test_every_listed_value_is_equally_likely(dimension, values):
+    space = jt.Space(x=dimension())
+    cells = 2520  # divisible by every count here, so the shares are exact
+    points = ((np.arange(cells) + 0.5) / cells)[:, None]
+    got, counts = np.unique(space.decode(points)["x"], return_counts=True)
+    assert got.tolist() == list(values)
+    assert set(counts) == {cells // len(got)}
+
+
+def test_log_integers_have_the_shares_of_the_log_scale():
+    space = jt.Space(x=jt.integer(1, 9, scale="log"))
+    points = ((np.arange(100_000) + 0.5) / 100_000)[:, None]
+    got, counts = np.unique(space.decode(points)["x"], return_counts=True)
+    expected = np.log((got + 1) / got) / np.log(10)
+    np.testing.assert_allclose(counts / 100_000, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda: jt.uniform(2.0, 1.0), "low=2.0"),
+        (lambda: jt.uniform(float("nan"), 1.0), "nan"),
+        (lambda: jt.uniform(0.0, float("inf")), "inf"),
+        (lambda: jt.uniform("0", 1.0), "'0'"),
+        (lambda: jt.log_uniform(0.0, 0.1), "low=0.0"),
+        (lambda: jt.log_uniform(-1.0, 0.1), "low=-1.0"),
+        (lambda: jt.reverse_log_uniform(0.5, 1.0), "high=1.0"),
+        (lambda: jt.reverse_log_uniform(0.5, 1 - 1e-12), "float32"),
+        (lambda: jt.uniform(1.0, 1.0 + 1e-12), "float32"),
+        (lambda: jt.uniform(0.0, 1.0, default=2.0), "default=2.0"),
+        (lambda: jt.uniform(0.0, 1.0, tier=5), "5"),
+        (lambda: jt.integer(1.5, 3), "1.5"),
+        (lambda: jt.integer(0, 3, scale="log"), "low=0"),
+        (lambda: jt.integer(1, 3, scale="sqrt"), "sqrt"),
+        (lambda: jt.integer(0, 2**25), "33554432"),
+        (lambda: jt.integer(1, 2**20, scale="log"), "1048576"),
+        (lambda: jt.integer(True, 3), "True"),
+        (lambda: jt.power_of_two(16, 100), "100"),
+        (lambda: jt.power_of_two(16, 64, default=128), "128"),
+        (lambda: jt.choice([]), "none"),
+        (lambda: jt.choice(["a", "b", "a"]), "'a'"),
+        (lambda: jt.choice("abc"), "'abc'"),
+        (lambda: jt.choice([[1], [2]]), "[1]"),
+        (lambda: jt.choice(["a"], default="b"), "'b'"),
+        (lambda: jt.ordinal([1.0, 1.0 + 1e-12]), "float32"),
+        (lambda: jt.fixed(float("nan")), "nan"),
+        (lambda: 0.1, "0.1"),
+    ],
+)
+def test_a_bad_definition_names_the_dimension_and_the_value(make, value):
+    with pytest.raises(ValueError, match="dimension 'learning_rate'") as error:
+        jt.Space(learning_rate=make())
+    assert value in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["learning rate", "1st", "lambda", "trial", "score"])
+def test_a_bad_name_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        jt.Space(**{name: jt.uniform(0, 1)})
+
+
+def test_a_bad_definition_cannot_be_used_outside_a_space_either():
+    with pytest.raises(ValueError, match="low > 0"):
+        _ = jt.log_uniform(0.0, 1.0).default
+
+
+@pytest.fixture
+def space():
+    return jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0, default=1e-2, tier=1),
+        units=jt.integer(16, 256, scale="log", default=64),
+        batch=jt.power_of_two(16, 256, default=64),
+        decay=jt.ordinal([0.0, 0.1, 1.0], default=0.1),
+        activation=jt.choice(["relu", "tanh", "gelu"], default="tanh", static=True),
+        classes=jt.fixed(10),
+        flavour=jt.fixed("plain"),
+    )
+
+
+def test_restrict_keeps_the_tree_and_reaches_the_bounds(space):
+    smaller = space.restrict(
+        rate=(1e-3, 0.1),
+        units=(20, 40),
+        batch=(32, 64),
+        decay=(0.1, 1.0),
+        activation=["gelu", "relu"],
+    )
+    assert jax.tree.structure(smaller) == jax.tree.structure(space)
+    assert smaller.bounds["rate"] == (1e-3, 0.1)
+    assert smaller.bounds["units"] == (20, 40)
+    assert smaller.bounds["batch"] == (32, 64)
+    assert smaller.choices == {
+        "decay": (0.1, 1.0),
+        "activation": ("relu", "gelu"),
+        "flavour": ("plain",),
+    }
+    points = np.random.default_rng(1).random((500, space.dim))
+    values = decoded(smaller, points)
+    assert set(values["activation"]) == {0, 2}
+    assert values["rate"].min() >= np.float32(1e-3)
+    assert values["rate"].max() <= np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"rate": (1e-5, 0.1)}, "inside"),
+        ({"rate": (0.1, 0.01)}, "in order"),
+        ({"rate": 0.1}, "low, high"),
+        ({"units": (16.5, 32)}, "whole"),
+        ({"batch": (16, 100)}, "power"),
+        ({"decay": (0.2, 1.0)}, "0.2"),
+        ({"activation": ["sine"]}, "sine"),
+        ({"activation": []}, "at least one"),
+        ({"classes": (1, 2)}, "fixed"),
+        ({"rte": (0.1, 0.2)}, "unknown dimension 'rte'"),
+    ],
+)
+def test_restrict_refuses_what_is_not_smaller(space, bounds, said):
+    with pytest.raises(ValueError, match=said):
+        space.restrict(**bounds)
+
+
+def test_keep_fixes_the_others_at_their_defaults(space):
+    kept = space.keep("units")
+    assert kept.dim == 1 and kept.names == space.names
+    values = kept.values(kept.decode(np.full((1, 1), 0.5)), 0)
+    units = values.pop("units")
+    assert 16 <= units <= 256
+    assert values == {
+        "rate": 0.01,
+        "batch": 64,
+        "decay": 0.1,
+        "activation": "tanh",
+        "classes": 10,
+        "flavour": "plain",
+    }
+    for names, said in (((), "none"), (("rte",), "rte"), (("classes",), "fixed")):
+        with pytest.raises(ValueError, match=said):
+            space.keep(*names)
+
+
+def test_points_are_checked(space):
+    for bad in (np.zeros((3, 2)), np.zeros(5), np.full((1, 5), 1.0)):
+        with pytest.raises(ValueError, match="points"):
+            space.decode(bad)
+    with pytest.raises(ValueError, match="row 1 has units = nan"):
+        space.decode([[0.5] * 5, [0.5, np.nan, 0.5, 0.5, 0.5]])
+    with pytest.raises(ValueError, match="'units'"):
+        space.encode({"rate": np.ones(3)})
+    with pytest.raises(IndexError, match="-1"):
+        space.values(space.decode(np.zeros((2, 5))), -1)
+
+
+def test_a_value_outside_a_smaller_space_is_not_clamped(space):
+    smaller = space.restrict(rate=(1e-2, 0.1), activation=["relu"])
+    hparams = space.decode(np.asarray([[0.0, 0.5, 0.5, 0.5, 0.9]]))
+    point = np.asarray(smaller.encode(hparams))[0]
+    np.testing.assert_allclose(point[0], -2.0, rtol=1e-4)
+    assert np.isnan(point[4])
+
+
+def test_bounds_are_the_only_leaves(space):
+    shift = jax.tree.map(lambda leaf: leaf, space)
+    assert shift.bounds == space.bounds
+    assert len(jax.tree.leaves(jt.Space(x=jt.uniform(0, 1)))) == 2
+    assert space.size == float("inf")
+    assert space.keep("units", "activation").size == 241 * 3
