@@ -61,7 +61,8 @@ def test_any_range_is_inverted_exactly_and_never_left(low, width, scale, u):
     space = jt.Space(x=make(low, high))
     points = np.asarray(u, np.float32)[:, None]
     values = space.decode(points)["x"]
-    assert (values >= np.float32(low)).all() and (values <= np.float32(high)).all()
+    assert (values >= np.float32(low)).all()
+    assert (values <= np.float32(high)).all()
     again = space.decode(space.encode({"x": values}))["x"]
     np.testing.assert_array_equal(again, values)
 
@@ -213,7 +214,8 @@ def test_restrict_refuses_what_is_not_smaller(space, bounds, said):
 
 def test_keep_fixes_the_others_at_their_defaults(space):
     kept = space.keep("units")
-    assert kept.dim == 1 and kept.names == space.names
+    assert kept.dim == 1
+    assert kept.names == space.names
     values = kept.values(kept.decode(np.full((1, 1), 0.5)), 0)
     units = values.pop("units")
     assert 16 <= units <= 256

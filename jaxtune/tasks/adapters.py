@@ -94,7 +94,7 @@ _LINEN_OWN = ("parent", "name")
 def functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) -> Model:
     """Adapt ``init(key, x)`` (or ``init(key)``) and ``apply(params, x)``."""
     for_init, for_apply = _keywords(init_fn), _keywords(apply_fn)
-    takes_input = _positional(init_fn) - len(for_init & _AUXILIARY) > 1
+    takes_input = _takes_input(init_fn)
 
     def init(key, x, hparams):
         inputs = (key, x) if takes_input else (key,)
@@ -169,14 +169,16 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
     return {p.name for p in _parameters(function) if p.kind in kinds}
 
 
-def _positional(function: Callable[..., Any]) -> int:
-    kinds = (
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.POSITIONAL_ONLY,
-    )
-    return sum(
-        p.kind in kinds and p.default is inspect.Parameter.empty
-        for p in _parameters(function)
+def _takes_input(init_fn: Callable[..., Any]) -> bool:
+    """Whether ``init`` has a place for ``x`` after the key."""
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in _parameters(init_fn)):
+        return True
+    second = _parameters(init_fn)[1:2]
+    return any(
+        p.kind is not inspect.Parameter.KEYWORD_ONLY
+        and p.default is inspect.Parameter.empty
+        and p.name not in _AUXILIARY
+        for p in second
     )
 
 
@@ -185,4 +187,6 @@ def _first_names(function: Callable[..., Any], count: int) -> set[str]:
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    if isinstance(function, type):  # NNX's metaclass hides the signature of a class
+        return list(inspect.signature(function.__init__).parameters.values())[1:]
     return list(inspect.signature(function).parameters.values())

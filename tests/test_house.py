@@ -1,0 +1,167 @@
+"""The house keeps itself: import direction, documentation, examples that run."""
+
+import ast
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+import jaxtune as jt
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jaxtune"
+
+# a room may import from rooms of a lower floor, and from itself
+FLOORS = {
+    "types": 0,
+    "versions": 0,
+    "ranking": 1,
+    "space": 2,
+    "samplers": 3,
+    "refine": 3,
+    "tasks": 3,
+    "models": 3,
+    "optimizers": 4,
+    "population": 4,
+    "trials": 5,
+    "progress": 5,
+    "result": 6,
+    "search": 7,
+    "report": 7,
+    "testing": 7,
+    "__init__": 8,
+    "cli": 9,
+}
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Rooms that a file imports at any depth of its code, type checking excepted."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "jaxtune":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(
+            "jaxtune."
+        ):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "jaxtune":
+                    yield "__init__"
+                elif alias.name.startswith("jaxtune."):
+                    yield alias.name.split(".")[1]
+
+
+# a result offers its report as a method, imported when it is called
+ALLOWED = {("result", "report")}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_imports_run_one_way(path):
+    here = room(path)
+    for other in imports(path):
+        if other == here or (here, other) in ALLOWED:
+            continue
+        assert FLOORS[other] < FLOORS[here], f"{here} must not import {other}"
+
+
+def test_samplers_and_tasks_never_see_each_other():
+    for one, other in (("samplers", "tasks"), ("tasks", "samplers")):
+        for path in (PACKAGE / one).rglob("*.py"):
+            assert other not in set(imports(path))
+
+
+def public():
+    """Every public function, class and method with the name it is known by."""
+    homes = [("jt", jt)] + [
+        (f"jt.{name}", getattr(jt, name))
+        for name in ("samplers", "models", "optimizers", "testing", "report")
+    ]
+    for prefix, home in homes:
+        names = getattr(home, "__all__", None) or [
+            name
+            for name, value in vars(home).items()
+            if inspect.isfunction(value) and value.__module__ == home.__name__
+        ]
+        for name in names:
+            if name.startswith("_"):
+                continue
+            thing = getattr(home, name)
+            if inspect.ismodule(thing):
+                continue
+            yield f"{prefix}.{name}", thing
+            if inspect.isclass(thing):
+                for method, value in vars(thing).items():
+                    if not method.startswith(("_", "tree_")) and callable(value):
+                        yield f"{prefix}.{name}.{method}", value
+
+
+PUBLIC = dict(public())
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_and_parameter_is_documented(name):
+    thing = PUBLIC[name]
+    text = inspect.getdoc(thing) or ""
+    assert text, f"{name} has no docstring"
+    if inspect.isclass(thing):
+        if not hasattr(thing, "__dataclass_fields__") and thing is not jt.Space:
+            return
+        names = getattr(thing, "__dataclass_fields__", {"dimensions": None})
+        parameters = [n for n in names if not n.startswith("_")]
+        parameters = [n for n in parameters if n not in ("parent", "name")]
+    else:
+        parameters = list(inspect.signature(thing).parameters)
+    own = name.count(".") == 3 and name.split(".")[-1] in ("decode", "encode")
+    for parameter in parameters:
+        if parameter in ("self", "cls", "args", "kwargs") or own:
+            continue
+        found = re.search(rf"(``|\b){parameter}(``|:|\b)", text)
+        assert found, f"{name}: parameter {parameter} is not documented"
+
+
+def test_public_names_are_sorted():
+    assert jt.__all__ == sorted(jt.__all__)
+    for home in (jt.samplers, jt.models, jt.optimizers, jt.report):
+        assert home.__all__ == sorted(home.__all__)
+
+
+def python_blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    blocks = python_blocks(ROOT / page)
+    assert blocks
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for code in blocks:
+            exec(compile(code, page, "exec"), names)
+
+
+def test_ci_runs_the_readmes_test_command():
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"```sh\n(.*bash \.ci/test.*)\n```", readme)
+    assert command, "the README states the test command"
+    assert "bash .ci/test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_known_bad_versions_are_excluded_from_the_dependencies():
+    from jaxtune.versions import BAD_ON_CPU
+
+    text = (ROOT / "pyproject.toml").read_text()
+    for version in BAD_ON_CPU:
+        assert text.count(f"!={version}") == 2
+
+
+def test_the_version_of_the_changelog_is_the_packages():
+    assert f"## {jt.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,295 @@
+"""The loop: repeatable, compiled once, honest about failures and bad arguments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxtune as jt
+
+PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+
+
+def bowl(key, hparams):
+    return (hparams["x"] - 0.3) ** 2 + hparams["y"] * 0.1
+
+
+def noisy(key, hparams):
+    return bowl(key, hparams) + 0.1 * jax.random.normal(key)
+
+
+def search(subject=bowl, space=PLANE, **changes):
+    arguments = {"key": jax.random.key(0), "trials": 64, "rounds": 2, "mode": "min"}
+    return jt.search(subject, space, **{**arguments, **changes})
+
+
+def table(result):
+    return result.trials.to_pandas()
+
+
+def test_zooming_rounds_compile_nothing_new(small_task, small_space):
+    def rounds(number):
+        before = jt.testing.compilations()
+        jt.search(
+            small_task,
+            small_space,
+            key=jax.random.key(0),
+            trials=12 * number,
+            rounds=number,
+            epochs=1,
+        )
+        return jt.testing.compilations() - before
+
+    assert rounds(1) == 3  # start, advance, score
+    assert rounds(4) == 0
+
+
+def test_no_program_of_any_kind_is_compiled_after_the_second_round():
+    """Counts XLA's own compilations, those of samplers, spaces and zoom included."""
+    compiled = []
+    listening = [True]
+
+    def listen(event, duration, **kwargs):
+        if listening[0] and event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    search(trials=32, rounds=2)
+    assert compiled
+    compiled.clear()
+    search(trials=64, rounds=4, key=jax.random.key(1))
+    listening[0] = False
+    assert not compiled
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "sobol", "halton"])
+def test_the_same_key_gives_the_same_table(sampler):
+    maker = getattr(jt.samplers, sampler)
+    first, again, other = (
+        search(noisy, sampler=maker(), seeds=2, key=jax.random.key(k))
+        for k in (3, 3, 4)
+    )
+    assert table(first).equals(table(again))
+    assert not np.intersect1d(first.trials["score"], other.trials["score"]).size
+    assert first.best == again.best
+
+
+def test_training_is_repeatable(small_task, small_space):
+    def run(**changes):
+        arguments = {"trials": 10, "rounds": 2, "epochs": 2, "seeds": 2} | changes
+        return jt.search(small_task, small_space, key=jax.random.key(2), **arguments)
+
+    first = run()
+    assert table(first).equals(table(run()))
+    # the first round does not know how many rounds or trials follow
+    longer = run(trials=20)
+    head = table(longer).head(5).drop(columns="round")
+    assert head.equals(table(first).head(5).drop(columns="round"))
+
+
+def test_rounds_share_the_trials_and_shrink_the_box():
+    result = search(trials=70, rounds=4)
+    counts = np.bincount(result.trials["round"])
+    assert counts.tolist() == [18, 18, 17, 17]
+    assert result.trials["trial"].tolist() == list(range(70))
+    widths = [np.subtract(*s.bounds["x"][::-1]) for s in result.spaces]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < 0.3
+    for number, space in enumerate(result.spaces):
+        low, high = space.bounds["x"]
+        x = result.trials["x"][result.trials["round"] == number]
+        assert low <= x.min()
+        assert x.max() <= high
+    assert result.spaces[0].bounds == PLANE.bounds
+
+
+@pytest.mark.parametrize(("mode", "sign"), [("min", 1), ("max", -1)])
+def test_both_modes_find_the_same_trial(mode, sign):
+    result = search(lambda key, h: sign * bowl(key, h), mode=mode)
+    assert result.best.hparams == search().best.hparams
+    scores = sign * result.trials["score"]
+    assert result.best.trial == int(np.argmin(scores))
+    assert result.best.score == pytest.approx(sign * scores.min())
+
+
+def test_seeds_are_an_axis_and_scores_their_means():
+    result = search(noisy, seeds=5)
+    assert result.trials.scores.shape == (64, 5)
+    assert len(np.unique(result.trials.scores)) == 320
+    means = result.trials.scores.mean(1)
+    np.testing.assert_allclose(result.trials["score"], means, rtol=1e-6)
+    assert result.best.score == pytest.approx(np.mean(result.best.scores))
+    assert "score_4" in table(result)
+
+
+def test_a_trial_with_a_failed_seed_has_failed_and_is_never_best():
+    def sometimes(key, hparams):
+        bad = jax.random.bernoulli(key, 0.2)
+        return jnp.where(bad, jnp.where(hparams["y"] > 0.5, jnp.inf, jnp.nan), 1.0)
+
+    result = search(
+        lambda key, h: bowl(key, h) * sometimes(key, h), seeds=2, mode="max"
+    )
+    failed = ~np.isfinite(result.trials.scores).all(1)
+    assert 0 < failed.sum() < 64
+    assert (result.trials["status"] == np.where(failed, "diverged", "ok")).all()
+    np.testing.assert_array_equal(np.isnan(result.trials["score"]), failed)
+    assert np.isfinite(result.best.score)
+
+
+def test_a_search_in_which_everything_fails_keeps_its_table():
+    with pytest.warns(UserWarning, match="32 of 32 trials of this round failed"):
+        result = search(lambda key, h: h["x"] * h["y"] * jnp.nan)
+    assert len(result.trials) == 64
+    assert result.spaces[1].bounds == PLANE.bounds
+    with pytest.raises(ValueError, match="all 64 trials failed"):
+        _ = result.best
+    assert "64 failed" in repr(result)
+
+
+def test_choices_and_static_choices_reach_the_table():
+    def objective(key, hparams):
+        assert hparams["kind"] in ("plus", "minus")
+        sign = 1.0 if hparams["kind"] == "plus" else -1.0
+        return sign * hparams["x"] + hparams["colour"]
+
+    space = jt.Space(
+        x=jt.uniform(0, 1),
+        kind=jt.choice(["plus", "minus"], static=True),
+        colour=jt.choice(["red", "blue"]),
+        size=jt.fixed(3),
+    )
+    result = search(objective, space, trials=96, rounds=3)
+    best = result.best.hparams
+    assert (best["kind"], best["colour"], best["size"]) == ("minus", "red", 3)
+    assert set(result.trials["kind"]) == {"plus", "minus"}
+    assert result.spaces[-1].choices["kind"] == ("minus",)
+    assert result.spaces[-1].choices["colour"] == ("red",)
+
+
+def test_test_is_the_recorded_training_judged_once(small_task, small_space):
+    result = jt.search(
+        small_task, small_space, key=jax.random.key(0), trials=6, epochs=2, seeds=2
+    )
+    valid = result._evaluate_best("valid")
+    assert valid["accuracy"] == pytest.approx(result.best.score, rel=1e-6)
+    first = result.test()
+    assert set(first) == {"accuracy", "loss"}
+    result.setup.workload._replace(subject=None)
+    assert result.test() == first
+    with pytest.raises(ValueError, match="plain function"):
+        search().test()
+
+
+def test_the_metric_decides_the_direction(small_task, small_space):
+    def best(**changes):
+        return jt.search(
+            small_task,
+            small_space,
+            key=jax.random.key(0),
+            trials=8,
+            epochs=1,
+            **changes,
+        )
+
+    accuracy, loss = best(), best(metric="loss")
+    assert accuracy.best.score == accuracy.trials["accuracy"].max()
+    assert loss.best.score == loss.trials["loss"].min()
+
+
+def test_a_misspelt_dimension_is_noticed(small_task):
+    space = jt.Space(learning_rate=jt.uniform(0.1, 1), momentun=jt.uniform(0, 0.9))
+    with pytest.warns(UserWarning, match="nothing reads momentun"):
+        jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
+
+
+def test_a_small_space_says_that_trials_repeat():
+    space = jt.Space(x=jt.choice([0, 1]), y=jt.integer(1, 3))
+    with pytest.warns(UserWarning, match="6 configurations, so that 64 trials"):
+        search(space=space)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trials": 0}, "trials: got 0"),
+        ({"trials": 2.0}, "trials: got 2.0"),
+        ({"trials": 3, "rounds": 4}, "trials=3 cannot fill rounds=4"),
+        ({"seeds": 0}, "seeds: got 0"),
+        ({"block": 0}, "block: got 0"),
+        ({"mode": None}, "'max' or 'min'"),
+        ({"mode": "best"}, "'best'"),
+        ({"epochs": 3}, "not trained"),
+        ({"metric": "loss"}, "only its value"),
+        ({"key": 0}, r"key: got 0. Use jax.random.key\(0\)"),
+        ({"subject": 3}, "task: got 3"),
+        ({"subject": lambda key, h: h["x"] * h["y"] * jnp.ones(2)}, r"shape \(2,\)"),
+        ({"space": jt.Space(x=jt.fixed(1))}, "nothing is searched"),
+        ({"sampler": jt.samplers.grid(3)}, "9 points, 0 were handed out and 32 more"),
+    ],
+)
+def test_bad_arguments_are_named(changes, said):
+    with pytest.raises(ValueError, match=said):
+        search(**changes)
+
+
+def test_keys_that_change_under_vmap_are_refused():
+    with pytest.raises(ValueError, match="threefry2x32"):
+        search(key=jax.random.key(0, impl="rbg"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": None}, "epochs: got None"),
+        ({"epochs": 0}, "epochs: got 0"),
+        ({"metric": "f1"}, "'f1'. Use one of: accuracy, loss"),
+    ],
+)
+def test_bad_budgets_and_metrics_are_named(small_task, small_space, changes, said):
+    arguments = {"trials": 2, "epochs": 1, "key": jax.random.key(0)} | changes
+    with pytest.raises(ValueError, match=said):
+        jt.search(small_task, small_space, **arguments)
+
+
+def test_a_bad_jaxlib_is_refused(monkeypatch):
+    from jaxtune import versions
+
+    monkeypatch.setattr(versions, "BAD_ON_CPU", (jax.lib.__version__,))
+    with pytest.raises(RuntimeError, match="computes wrong numbers"):
+        versions.check_versions()
+    monkeypatch.setenv("XLA_FLAGS", versions.WORKAROUND)
+    versions.check_versions()
+
+
+def test_this_jax_multiplies_correctly_under_vmap():
+    """The pattern of jax issue 39103, in which jit differed from eager arithmetic."""
+    rows = jnp.asarray(np.random.default_rng(0).normal(size=(32769, 3)), jnp.float32)
+    squares = jax.jit(jax.vmap(lambda r: jnp.sum((jnp.eye(3) @ r) ** 2)))(rows)
+    np.testing.assert_allclose(squares, (np.asarray(rows) ** 2).sum(1), rtol=1e-5)
+
+
+def test_progress_is_silent_when_not_a_terminal(capfd):
+    search(verbose=1)
+    out, err = capfd.readouterr()
+    assert out == err == ""
+
+
+def test_progress_on_a_terminal_shows_trials_best_and_failures(capfd, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    search(lambda key, h: jnp.where(h["x"] < 0.5, jnp.nan, h["y"]), verbose=1)
+    err = capfd.readouterr().err
+    assert "round 2/2" in err
+    assert "64/64" in err
+    assert "failed" in err
+
+
+def test_columns_and_rows():
+    trials = search().trials
+    assert len(trials) == 64
+    assert trials.row(3)["trial"] == 3
+    with pytest.raises(KeyError, match="no column 'z'. There are trial, round"):
+        trials["z"]
+    with pytest.raises(IndexError, match="64"):
+        trials.row(64)
