@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -92,22 +93,22 @@ def search(
     _warn_about(task, space, trials)
 
     sampler, refine = sampler or sobol(), refine or zoom()
-    record: Trials | None = None
+    history: list[Trials] = []
     box, boxes = space, []
     with progress(trials * seeds, rounds, verbose) as report:
         for number, count in enumerate(counts):
             boxes.append(box)
-            first = len(record) if record else 0
-            points = _ask(sampler, _sample_key(key, number), box, record, count, mode)
+            first = sum(map(len, history))
+            points = _ask(sampler, _sample_key(key, number), box, history, count, mode)
             hparams = jax.device_get(_decode(box, points))
             ids = np.arange(first, first + count)
-            watch = _watch(report, number, metric, mode, record, first * seeds)
+            watch = _watch(report, metric, mode, history)
             outcome = evaluate(workload, space, ids, hparams, np.arange(seeds), watch)
             rows = _rows(space, number, ids, points, hparams, outcome, metric)
-            record = record.append(rows) if record else rows
+            history.append(rows)
             if number + 1 < rounds:
                 box = _refined(refine, box, points, rows["score"], mode)
-    assert record is not None
+    record = functools.reduce(Trials.append, history)
     return Result(record, tuple(boxes), Setup(workload, space, metric, mode))
 
 
@@ -119,15 +120,16 @@ def _ask(
     sampler: Sampler,
     key: Key,
     box: Space,
-    record: Trials | None,
+    history: list[Trials],
     count: int,
     mode: str,
 ) -> Array:
     """New points of this round's cube, from a sampler told all trials so far."""
     state = sampler.init(key, box)
-    if record is not None:
-        scores = ranking.orient(record["score"], mode)
-        state = sampler.tell(state, _encode(box, dict(record.decoded)), scores)
+    # round by round: arrays of one shape, so that later rounds compile nothing new
+    for rows in history:
+        scores = ranking.orient(rows["score"], mode)
+        state = sampler.tell(state, _encode(box, dict(rows.decoded)), scores)
     return sampler.ask(state, count)[1]
 
 
@@ -193,18 +195,17 @@ def _refined(
 
 def _watch(
     report: Report,
-    number: int,
     metric: str,
     mode: str,
-    record: Trials | None,
-    before: int,
+    history: list[Trials],
 ) -> Any:
     """What to tell the progress bar after every block."""
-    sign = ranking.direction(mode)
-    earlier = record.scores if record else np.empty((0, 1), np.float32)
-    finite = sign * earlier[np.isfinite(earlier)]
+    sign, number = ranking.direction(mode), len(history) + 1
+    earlier = [rows.scores.ravel() for rows in history]
+    seen = sign * np.concatenate([np.empty(0), *earlier])
+    finite = seen[np.isfinite(seen)]
     best = [float(finite.max()) if finite.size else -np.inf]
-    done, failed = [before], [int(earlier.size - finite.size)]
+    done, failed = [seen.size], [int(seen.size - finite.size)]
 
     def after_block(rows: np.ndarray, metrics: dict[str, np.ndarray]) -> None:
         values = metrics[metric]
@@ -212,7 +213,7 @@ def _watch(
         best[0] = max([best[0], *fine.tolist()])
         done[0] += len(rows)
         failed[0] += len(rows) - fine.size
-        report(number + 1, done[0], sign * best[0], failed[0])
+        report(number, done[0], sign * best[0], failed[0])
 
     return after_block
 

@@ -66,7 +66,7 @@ def test_failures_are_drawn_and_everything_may_fail():
 
 
 def test_an_unknown_dimension_is_named():
-    with pytest.raises(ValueError, match="'c' is not searched. Use a, b"):
+    with pytest.raises(ValueError, match=r"'c' is not searched\. Use a, b"):
         jt.report.zoom(result(SPACES["two"]), "c")
 
 

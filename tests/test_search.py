@@ -117,7 +117,7 @@ def test_seeds_are_an_axis_and_scores_their_means():
     assert result.trials.scores.shape == (64, 5)
     assert len(np.unique(result.trials.scores)) == 320
     means = result.trials.scores.mean(1)
-    np.testing.assert_allclose(result.trials["score"], means, rtol=1e-6)
+    np.testing.assert_allclose(result.trials["score"], means, rtol=1e-4, atol=1e-8)
     assert result.best.score == pytest.approx(np.mean(result.best.scores))
     assert "score_4" in table(result)
 
@@ -159,7 +159,7 @@ def test_choices_and_static_choices_reach_the_table():
         colour=jt.choice(["red", "blue"]),
         size=jt.fixed(3),
     )
-    result = search(objective, space, trials=96, rounds=3)
+    result = search(objective, space, trials=96, rounds=3, refine=jt.zoom(top=8))
     best = result.best.hparams
     assert (best["kind"], best["colour"], best["size"]) == ("minus", "red", 3)
     assert set(result.trials["kind"]) == {"plus", "minus"}
@@ -289,7 +289,7 @@ def test_columns_and_rows():
     trials = search().trials
     assert len(trials) == 64
     assert trials.row(3)["trial"] == 3
-    with pytest.raises(KeyError, match="no column 'z'. There are trial, round"):
+    with pytest.raises(KeyError, match=r"no column 'z'\. There are trial, round"):
         trials["z"]
     with pytest.raises(IndexError, match="64"):
         trials.row(64)

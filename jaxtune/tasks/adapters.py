@@ -188,5 +188,6 @@ def _first_names(function: Callable[..., Any], count: int) -> set[str]:
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     if isinstance(function, type):  # NNX's metaclass hides the signature of a class
-        return list(inspect.signature(function.__init__).parameters.values())[1:]
+        init = inspect.getattr_static(function, "__init__")
+        return list(inspect.signature(init).parameters.values())[1:]
     return list(inspect.signature(function).parameters.values())
