@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jaxtune import optimizers, samplers
-from jaxtune.population.lane import Lane
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Best, Result
 from jaxtune.search import search
@@ -32,7 +31,6 @@ __all__ = [
     "Best",
     "Dimension",
     "Hparams",
-    "Lane",
     "Refiner",
     "Result",
     "Space",

@@ -13,7 +13,15 @@ from jaxtune.types import Array, Key
 
 
 def unit_mask(active: Array | int, size: int) -> Array:
-    """``[size]`` bool: the first ``active`` of ``size`` units are in use."""
+    """Mark the units in use, which come first.
+
+    Args:
+      active: how many are in use, possibly traced.
+      size: how many there are, padding included.
+
+    Returns:
+      ``[size]`` bool.
+    """
     return jnp.arange(size) < active
 
 

@@ -63,21 +63,50 @@ class Dimension:
     searched: bool
 
     def decode(self, u: Array) -> Array:
-        """Coordinates ``[n]`` to values ``[n]``; a choice gives its index."""
+        """Turn coordinates into values; a choice gives its index.
+
+        Args:
+          u: ``[n]`` in ``[0, 1)``.
+
+        Returns:
+          ``[n]``, int32 for whole numbers and indices, else float32.
+        """
         return KINDS[self.kind].decode(self, u)
 
     def encode(self, values: Array) -> Array:
-        """Values ``[n]`` to the coordinates ``[n]`` at the middle of their cells."""
+        """Turn values into the coordinates at the middle of their cells.
+
+        Args:
+          values: ``[n]``, as :meth:`decode` gives them.
+
+        Returns:
+          ``[n]`` float32; outside ``[0, 1)`` for values outside the bounds.
+        """
         return KINDS[self.kind].encode(self, values)
 
     def cut(self, left: Array, right: Array) -> Dimension:
-        """The part between two coordinates, as a dimension of the same tree."""
+        """The part between two coordinates, as a dimension of the same tree.
+
+        Args:
+          left: ``[]`` lower coordinate.
+          right: ``[]`` upper coordinate.
+
+        Returns:
+          The smaller dimension.
+        """
         low, high = KINDS[self.kind].cut(self, left, right)
         dtype = jnp.asarray(self.low).dtype
         return dataclasses.replace(self, low=low.astype(dtype), high=high.astype(dtype))
 
     def drop(self, unwanted: Array) -> Dimension:
-        """A choice without the marked ones, ``[k]`` bool; same tree."""
+        """A choice without some of its values, of the same tree.
+
+        Args:
+          unwanted: ``[k]`` bool, the ones to drop.
+
+        Returns:
+          The smaller dimension.
+        """
         return dataclasses.replace(self, allowed=jnp.asarray(self.allowed) & ~unwanted)
 
     @property
@@ -107,7 +136,14 @@ class Dimension:
         return int(self.high) - int(self.low) + 1
 
     def value(self, decoded: Any) -> Any:
-        """One decoded number as the plain Python value that the user knows."""
+        """One decoded number as the plain Python value that the user knows.
+
+        Args:
+          decoded: a number, or the index of a choice.
+
+        Returns:
+          A number or the choice itself.
+        """
         if self.kind in ("choice", "named_ordinal"):
             return self.choices[int(decoded)]
         return plain(decoded)

@@ -27,7 +27,15 @@ class Hparams(dict):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """One hyperparameter, or the default where the space has none."""
+        """One hyperparameter, or the default where the space has none.
+
+        Args:
+          name: which one.
+          default: what to return without it.
+
+        Returns:
+          A traced scalar, or a Python object if static.
+        """
         if name not in self:  # an absent name was not read
             return default
         return self[name]
