@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
@@ -46,6 +46,7 @@ def test_encode_is_the_exact_inverse(name, jitted):
     scale=st.sampled_from(["uniform", "log", "reverse_log"]),
     u=st.lists(st.floats(0, 1, exclude_max=True, width=32), min_size=4, max_size=4),
 )
+@example(low=0.0, width=40.0, scale="log", u=[0.0, 0.0, 0.0, 1 - 2**-24])
 @settings(deadline=None, max_examples=150)
 def test_any_range_is_inverted_exactly_and_never_left(low, width, scale, u):
     if scale == "uniform":

@@ -16,7 +16,7 @@ from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays, Key, Objective
 
-CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
+CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 16, 512, 256
 
 
 class Workload(NamedTuple):

@@ -48,7 +48,9 @@ def _cells(dim: Dimension) -> Array:
         )
     )
     steps = (top - bottom) / jnp.maximum(4 * resolution, 1e-37)
-    return jnp.exp2(jnp.clip(jnp.floor(jnp.log2(steps)), 0, MAX_CELLS))
+    bits = jnp.clip(jnp.floor(jnp.log2(steps)), 0, MAX_CELLS).astype(jnp.int32)
+    # a shift, since exp2 need not give a power of two exactly
+    return jnp.left_shift(jnp.int32(1), bits).astype(jnp.float32)
 
 
 def _continuous_decode(dim: Dimension, u: Array) -> Array:
