@@ -166,5 +166,7 @@ def test_ranking_puts_failures_last_in_both_directions():
     for mode, best in (("max", [2, 4, 0]), ("min", [0, 4, 2])):
         order = ranking.order(ranking.orient(scores, mode))
         assert order.tolist() == [*best, 1, 3, 5]
+        failed = np.isnan(np.asarray(ranking.orient(scores, mode)))
+        assert failed.tolist() == [False, True, False, True, False, True]
     with pytest.raises(ValueError, match="'maximise'"):
         ranking.orient(scores, "maximise")

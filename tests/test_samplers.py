@@ -50,6 +50,16 @@ def test_each_point_is_uniform_over_keys(name):
         assert kstest(column, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.parametrize("name", RANDOM)
+def test_dimensions_are_independent_over_keys(name):
+    """First points over many keys: no two dimensions move together."""
+    init = jax.vmap(lambda k: SAMPLERS[name].init(k, cube(3)))
+    states = init(jax.random.split(jax.random.key(1), 400))
+    firsts = np.asarray(jax.vmap(lambda s: SAMPLERS[name].ask(s, 1)[1][0])(states))
+    correlations = np.corrcoef(firsts.T)[np.triu_indices(3, 1)]
+    assert np.abs(correlations).max() < 4 / 400**0.5
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_ask_is_jittable(name):
     state = SAMPLERS[name].init(jax.random.key(0), cube(3))

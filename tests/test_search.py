@@ -72,6 +72,8 @@ def test_the_same_key_gives_the_same_table(sampler):
     assert table(first).equals(table(again))
     assert not np.intersect1d(first.trials["score"], other.trials["score"]).size
     assert first.best == again.best
+    points = [first.trials.points, other.trials.points]
+    assert not np.intersect1d(*points).size
 
 
 def test_training_is_repeatable(small_task, small_space):

@@ -37,7 +37,16 @@ def test_encode_is_the_exact_inverse(name, jitted):
     once = decode(space, points)
     coordinates = space.encode(once)
     assert ((coordinates >= 0) & (coordinates < 1)).all()
-    np.testing.assert_array_equal(decode(space, coordinates)["x"], once["x"])
+    twice = decode(space, coordinates)
+    np.testing.assert_array_equal(twice["x"], once["x"])
+    np.testing.assert_array_equal(space.encode(twice), coordinates)
+
+
+def test_continuous_coordinates_are_on_a_lattice():
+    space = jt.Space(x=jt.log_uniform(1e-8, 1e3))
+    points = np.random.default_rng(0).random((1000, 1), dtype=np.float32)
+    steps = np.asarray(space.encode(space.decode(points)), np.float64) * 2**20
+    assert (steps == np.round(steps)).all()
 
 
 @given(

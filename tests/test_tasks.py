@@ -275,18 +275,14 @@ def test_an_unknown_optimizer_is_refused():
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 1000, 1437])
 def test_an_order_has_every_example_once(n):
     order = batches.order(jax.random.key(n), n)
-    everyone = batches.place(order, jnp.arange(n), n)
-    assert sorted(np.asarray(everyone)) == list(range(n))
-    some = batches.place(order, jnp.arange(n)[n // 2 :], n)
-    np.testing.assert_array_equal(some, everyone[n // 2 :])
+    assert sorted(np.asarray(order)) == list(range(n))
 
 
 def test_orders_are_uniform_over_pairs():
     from scipy.stats import chisquare
 
     n, keys = 7, jax.random.split(jax.random.key(0), 8400)
-    place = lambda k: batches.place(batches.order(k, n), jnp.arange(n), n)  # noqa: E731
-    orders = np.asarray(jax.vmap(place)(keys)).astype(int)
+    orders = np.asarray(jax.vmap(lambda k: batches.order(k, n))(keys)).astype(int)
     for i, j in [(0, 1), (2, 5), (6, 3)]:
         counts = np.bincount(orders[:, i] * n + orders[:, j], minlength=n * n)
         assert counts[:: n + 1].sum() == 0

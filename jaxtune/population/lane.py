@@ -62,8 +62,9 @@ def advance(task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane) -> Lan
         return loss, state
 
     def step(lane: Lane, index: Array) -> tuple[Lane, None]:
-        positions = index * task.batch_size + jnp.arange(task.batch_size)
-        batch = batches.take(task.train, batches.place(order, positions, task.examples))
+        first = (index * task.batch_size,)
+        rows = jax.lax.dynamic_slice(order, first, (task.batch_size,))
+        batch = batches.take(task.train, rows)
         done = lane.epoch * steps + index
         (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
             lane.params, lane.state, batch, jax.random.fold_in(noise, done)

@@ -83,7 +83,7 @@ def _scramble(digits: Array, seeds: Array) -> Array:
 
     def flip(b, scrambled):
         above = digits >> (DIGITS - b)
-        place = seeds[None] ^ (jnp.uint32(b) * jnp.uint32(0x9E3779B9))
+        place = jnp.uint32(b) * jnp.uint32(0x9E3779B9)
         bit = _mix(_mix(above ^ place) + seeds[None]) >> 31
         return scrambled ^ (bit << (DIGITS - 1 - b))
 

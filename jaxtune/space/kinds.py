@@ -58,7 +58,7 @@ def _continuous_decode(dim: Dimension, u: Array) -> Array:
     step = jnp.round(u * cells)
     bottom, top = scale.forward(low), scale.forward(high)
     value = scale.inverse(bottom + step / cells * (top - bottom))
-    value = jnp.clip(value, low, high)  # exp(log(x)) can miss a bound by an ulp
+    # exp(log(x)) can miss a bound by an ulp, so the ends are set
     return jnp.where(step <= 0, low, jnp.where(step >= cells, high, value))
 
 

@@ -1,12 +1,10 @@
-"""A fresh order of the data every epoch, without sorting and without memory.
+"""A fresh order of the data every epoch, without sorting.
 
 The order is a bijection computed index by index: the swap-or-not shuffle (Hoang, Morris
 & Rogaway, CRYPTO 2012), which works for any number of examples. In each round an index
 is paired with ``shift - index``, and the pair is exchanged or not by a random bit that
 both partners compute alike.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,44 +14,30 @@ from jaxtune.types import Array, Key, PyTree
 ROUNDS = 24  # a position is uniform up to 2^-24, the resolution of float32
 
 
-class Order(NamedTuple):
-    """The random numbers of one epoch's order."""
-
-    shifts: Array  # [ROUNDS] uint32 below the number of examples
-    words: Array  # [ROUNDS] uint32
-
-
-def order(key: Key, examples: int) -> Order:
-    """Draw the order of one epoch.
+def order(key: Key, examples: int) -> Array:
+    """The order of one epoch.
 
     Args:
       key: the trial's and epoch's own key.
       examples: how many examples there are.
 
     Returns:
-      The numbers that :func:`place` needs.
+      ``[examples]`` uint32, every index once.
     """
     bits = jax.random.bits(key, (2, ROUNDS), jnp.uint32)
-    return Order(bits[0] % jnp.uint32(examples), bits[1])
+    count = jnp.uint32(examples)
+    shifts, words = bits[0] % count, bits[1]
 
+    def exchange(r, x):
+        shift = shifts[r]
+        partner = jnp.where(shift >= x, shift - x, shift + count - x)
+        bit = _hash(jnp.maximum(x, partner), words[r]) >> 31
+        return jnp.where(bit == 1, partner, x)
 
-def place(order: Order, positions: Array, examples: int) -> Array:
-    """Which examples stand at some positions of the order.
-
-    Args:
-      order: from :func:`order`.
-      positions: ``[b]`` integers in ``[0, examples)``.
-      examples: how many examples there are.
-
-    Returns:
-      ``[b]`` uint32; all positions together give every example once.
-    """
-    x = positions.astype(jnp.uint32)
-    for shift, word in zip(order.shifts, order.words, strict=True):
-        partner = jnp.where(shift >= x, shift - x, shift + jnp.uint32(examples) - x)
-        bit = _hash(jnp.maximum(x, partner), word) >> 31
-        x = jnp.where(bit == 1, partner, x)
-    return x
+    # a loop, since XLA's fusion of unrolled rounds takes time exponential in them
+    return jax.lax.fori_loop(
+        0, ROUNDS, exchange, jnp.arange(examples, dtype=jnp.uint32)
+    )
 
 
 def _hash(x: Array, word: Array) -> Array:
