@@ -22,7 +22,7 @@ import optax
 from sklearn.datasets import load_digits
 
 import jaxtune as jt
-from jaxtune.population import Workload, default_width, evaluate
+from jaxtune.population import evaluate, prepare
 
 EXAMPLES, BATCH = 1408, 64
 
@@ -98,9 +98,7 @@ def main() -> None:
 
     def run_blocks(model):
         task = jt.classification(model, **splits, batch_size=BATCH)
-        workload = Workload(
-            task, jax.random.key(0), default_width(task), options.epochs
-        )
+        workload = prepare(task, space, jax.random.key(0), options.epochs)
 
         def run():
             ids, seeds = np.arange(n), np.arange(1)

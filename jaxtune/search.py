@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.population import STATUS, Outcome, Workload, evaluate, unread
-from jaxtune.population.population import default_width
+from jaxtune.population import STATUS, Outcome, Workload, evaluate, prepare, unread
 from jaxtune.progress import Report, progress
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result, Setup
@@ -89,8 +88,8 @@ def search(
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
-    workload = Workload(task, key, block or default_width(task), _budget(task, epochs))
-    _warn_about(task, space, trials)
+    workload = prepare(task, space, key, _budget(task, epochs), block)
+    _warn_about(workload, space, trials)
 
     sampler, refine = sampler or sobol(), refine or zoom()
     history: list[Trials] = []
@@ -307,8 +306,8 @@ def _check_limits(task: Task, space: Space) -> None:
             )
 
 
-def _warn_about(task: Task | Objective, space: Space, trials: int) -> None:
-    ignored = unread(task, space)
+def _warn_about(workload: Workload, space: Space, trials: int) -> None:
+    ignored = unread(workload, space)
     if ignored:
         warnings.warn(
             f"nothing reads {', '.join(ignored)}: searching them changes no score. "

@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.population import block as blocks
-from jaxtune.population import evaluate
-from jaxtune.population.population import Workload
+from jaxtune.population import evaluate, prepare
 from jaxtune.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.space import (
@@ -139,7 +138,7 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
       ValueError: data that no training could use.
     """
     task = check_data(task)
-    workload = Workload(task, jax.random.key(5), 4, epochs)
+    workload = prepare(task, space, jax.random.key(5), epochs, 4)
     points = jax.random.uniform(jax.random.key(6), (4, space.dim))
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     ids, seeds = np.arange(4), np.arange(1)

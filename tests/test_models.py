@@ -6,105 +6,209 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 import jaxtune as jt
 
+BATCH, CLASSES = 40, 3
+LAYERS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm}
+NAMES = {"layer": "MaskedLayerNorm", "batch": "MaskedBatchNorm"}
 
-class Plain(nn.Module):
-    """The network without padding."""
+
+def plain_norm(x, norm, index, train):
+    if norm is None:
+        return x
+    given = {"use_running_average": not train} if norm == "batch" else {}
+    return LAYERS[norm](**given, name=f"{NAMES[norm]}_{index}")(x)
+
+
+class PlainMLP(nn.Module):
+    """The network without padding, of Flax's own layers."""
 
     units: int
     layers: int
+    norm: str | None
+    rate: float | None
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train):
         for layer in range(self.layers):
-            x = nn.relu(nn.Dense(self.units, name=f"hidden_{layer}")(x))
-        return nn.Dense(3, name="output")(x)
+            x = nn.Dense(self.units, name=f"hidden_{layer}")(x)
+            x = nn.relu(plain_norm(x, self.norm, layer, train))
+            if train and self.rate is not None:
+                x = jt.models.dropout(x, self.rate, self.make_rng("dropout"))
+        return nn.Dense(CLASSES, name="output")(x)
 
 
-def cut(params, units, layers):
-    """The parameters in use, as the plain network names and shapes them."""
-    kept = {name: params[name] for name in params if name == "output"}
-    kept |= {f"hidden_{i}": params[f"hidden_{i}"] for i in range(layers)}
+class PlainCNN(nn.Module):
+    """The same for images; ``last`` is the index of the dense layer's norm."""
 
-    def shorten(name, layer):
-        inputs = layer["kernel"].shape[0] if name == "hidden_0" else units
-        outputs = 3 if name == "output" else units
-        return {
-            "kernel": layer["kernel"][:inputs, :outputs],
-            "bias": layer["bias"][:outputs],
-        }
+    channels: int
+    layers: int
+    units: int
+    norm: str | None
+    last: int
 
-    return {name: shorten(name, layer) for name, layer in kept.items()}
+    @nn.compact
+    def __call__(self, x, train):
+        x = x[..., None]
+        for layer in range(self.layers):
+            x = nn.Conv(self.channels, (3, 3), name=f"conv_{layer}")(x)
+            x = nn.relu(plain_norm(x, self.norm, layer, train))
+            x = nn.max_pool(x, (2, 2), (2, 2)) if layer == 0 else x
+        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
+        x = nn.Dense(self.units, name="hidden")(x)
+        x = nn.relu(plain_norm(x, self.norm, self.last, train))
+        return nn.Dense(CLASSES, name="output")(x)
 
 
-def train(apply, params, optimizer, x, y, steps=60):
-    state = optimizer.init(params)
+def mlp(units, layers, norm, rate=None):
+    padded = jt.models.MLP(CLASSES, max_units=16, max_layers=3, norm=norm)
+    shape = {"hidden_units": jnp.int32(units), "layers": jnp.int32(layers)}
+    if rate is not None:
+        shape["dropout"] = jnp.asarray(rate)
+    return padded, shape, PlainMLP(units, layers, norm, rate), (6,)
+
+
+def cnn(units, layers, norm, rate=None):
+    assert rate is None
+    padded = jt.models.CNN(
+        CLASSES, max_channels=6, max_layers=3, max_units=16, norm=norm
+    )
+    channels = min(units, 6)
+    shape = {
+        "hidden_units": jnp.int32(units),
+        "layers": jnp.int32(layers),
+        "channels": jnp.int32(channels),
+    }
+    return padded, shape, PlainCNN(channels, layers, units, norm, 3), (8, 8)
+
+
+def flat(variables):
+    """Path to leaf; the norm inside a masked norm is not a path of its own."""
+    inner = ("LayerNorm_0", "BatchNorm_0")
+    pairs = flatten_dict(variables).items()
+    return {tuple(part for part in p if part not in inner): v for p, v in pairs}
+
+
+def corner(padded, like):
+    """The part in use of padded parameters: the first ones along every axis."""
+    padded = flat(padded)
+    cut = {
+        path: padded[path][tuple(slice(size) for size in leaf.shape)]
+        for path, leaf in flatten_dict(like).items()
+    }
+    return unflatten_dict(cut)
+
+
+def train(module, variables, optimizer, x, y, steps=40, **arguments):
+    params, state = variables["params"], variables.get("batch_stats", {})
+    moments = optimizer.init(params)
 
     @jax.jit
-    def step(params, state):
+    def step(params, state, moments, index):
         def loss(p):
-            logits = apply(p, x)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            key = jax.random.fold_in(jax.random.key(5), index)
+            logits, changed = module.apply(
+                {"params": p, "batch_stats": state},
+                x,
+                train=True,
+                rngs={"dropout": key},
+                mutable=["batch_stats"],
+                **arguments,
+            )
+            error = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            return error, changed.get("batch_stats", {})
 
-        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        return optax.apply_updates(params, updates), state
+        gradients, state = jax.grad(loss, has_aux=True)(params)
+        updates, moments = optimizer.update(gradients, moments, params)
+        return optax.apply_updates(params, updates), state, moments
 
-    for _ in range(steps):
-        params, state = step(params, state)
-    return params
+    for index in range(steps):
+        params, state, moments = step(params, state, moments, index)
+    return {"params": params} | ({"batch_stats": state} if state else {})
 
 
 OPTIMIZERS = {
-    "momentum": optax.sgd(0.1, 0.9),
-    "adamw": optax.adamw(0.01, weight_decay=0.1),
+    "momentum": optax.sgd(0.05, 0.9),
+    # a bias before a batch norm has no gradient but rounding, which Adam would blow up
+    "adamw": optax.adamw(0.01, eps=1e-4, weight_decay=0.1),
 }
+CASES = [
+    *[(mlp, u, k, None, None) for u, k in [(5, 1), (16, 2), (3, 3), (1, 2)]],
+    (mlp, 5, 2, None, 0.3),
+    *[(mlp, u, k, norm, None) for u, k in [(6, 1), (9, 3)] for norm in LAYERS],
+    *[(cnn, 6, 2, None, None), (cnn, 3, 3, None, None), (cnn, 4, 1, None, None)],
+    *[(cnn, 4, 2, norm, None) for norm in LAYERS],
+]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize(("units", "layers"), [(5, 1), (16, 2), (3, 3), (1, 2)])
-def test_a_padded_network_trains_as_the_plain_one(units, layers, optimizer):
+@pytest.mark.parametrize(("make", "units", "layers", "norm", "rate"), CASES)
+def test_a_padded_network_trains_as_the_plain_one(
+    make, units, layers, norm, rate, optimizer
+):
+    """In float64, where forty steps of training amplify no rounding worth a name."""
+    with jax.enable_x64(True):
+        compare(*make(units, layers, norm, rate), OPTIMIZERS[optimizer])
+
+
+def compare(padded, shape, plain, inputs, optimizer):
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(40, 6)), jnp.float32)
-    y = jnp.asarray(rng.integers(0, 3, 40))
-    padded, plain = jt.models.MLP(3, max_units=16, max_layers=3), Plain(units, layers)
-    shape = {"hidden_units": jnp.int32(units), "layers": jnp.int32(layers)}
-    start = padded.init(jax.random.key(0), x, **shape)["params"]
-    ends = [
-        train(
-            lambda p, x: padded.apply({"params": p}, x, **shape),
-            start,
-            OPTIMIZERS[optimizer],
-            x,
-            y,
-        ),
-        train(
-            lambda p, x: plain.apply({"params": p}, x),
-            cut(start, units, layers),
-            OPTIMIZERS[optimizer],
-            x,
-            y,
-        ),
+    x = jnp.asarray(rng.normal(size=(BATCH, *inputs)))
+    y = jnp.asarray(rng.integers(0, CLASSES, BATCH))
+    start = padded.init(jax.random.key(0), x, **shape)
+    start = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), start)
+    like = jax.eval_shape(lambda: plain.init(jax.random.key(0), x, train=False))
+    got = train(padded, start, optimizer, x, y, **shape)
+    expected = train(plain, corner(start, like), optimizer, x, y)
+    leaves = zip(
+        jax.tree.leaves(corner(got, like)), jax.tree.leaves(expected), strict=True
+    )
+    for a, b in leaves:
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    outputs = [
+        padded.apply(got, x, **shape),
+        plain.apply(expected, x, train=False),
     ]
-    for a, b in zip(
-        jax.tree.leaves(cut(ends[0], units, layers)),
-        jax.tree.leaves(ends[1]),
-        strict=True,
-    ):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
-    used = sum(leaf.size for leaf in jax.tree.leaves(ends[1]))
-    alive = sum(int((leaf != 0).sum()) for leaf in jax.tree.leaves(ends[0]))
+    np.testing.assert_allclose(*outputs, rtol=1e-6, atol=1e-8)
+    used = sum(leaf.size for leaf in jax.tree.leaves(expected["params"]))
+    alive = sum(int((leaf != 0).sum()) for leaf in jax.tree.leaves(got["params"]))
     assert alive <= used, "the padding must stay zero"
 
 
-def test_the_initial_scale_follows_the_true_fan_in():
-    padded = jt.models.MLP(3, max_units=256, max_layers=2)
-    x = jnp.zeros((1, 64))
-    for units in (16, 64, 256):
+@pytest.mark.parametrize("make", [mlp, cnn])
+def test_initial_weights_do_not_depend_on_the_padding(make):
+    padded, shape, plain, inputs = make(4, 2, "layer")
+    x = jnp.zeros((1, *inputs))
+    like = jax.eval_shape(lambda: plain.init(jax.random.key(0), x, train=False))
+    wider = padded.clone(max_units=64, max_layers=4)
+    last = {("params", "MaskedLayerNorm_4"): "MaskedLayerNorm_3"}
+    one, other = (
+        flat(model.init(jax.random.key(0), x, **shape)) for model in (padded, wider)
+    )
+    moved = {(*p[:1], last.get(p[:2], p[1]), *p[2:]): v for p, v in other.items()}
+    moved = moved if make is cnn else other
+    for path, leaf in flatten_dict(like).items():
+        part = tuple(slice(size) for size in leaf.shape)
+        np.testing.assert_array_equal(one[path][part], moved[path][part])
+
+
+@pytest.mark.parametrize("model", [jt.models.MLP, jt.models.CNN])
+def test_the_initial_scale_follows_the_true_fan_in(model):
+    padded = model(3, max_units=256, max_layers=2)
+    x = jnp.zeros((1, 8, 8))
+    for units in (32, 64, 256):
         params = padded.init(jax.random.key(0), x, hidden_units=jnp.int32(units))
-        kernel = params["params"]["hidden_1"]["kernel"][:units, :units]
-        assert abs(kernel.std() * units**0.5 - 1) < 0.15
+        name = "hidden_1" if model is jt.models.MLP else "hidden"
+        kernel = params["params"][name]["kernel"][:units, :units]
+        fan_in = units if model is jt.models.MLP else 16 * 2 * 2
+        assert abs(kernel.std() * fan_in**0.5 - 1) < 0.15
+    if model is jt.models.CNN:
+        params = padded.init(jax.random.key(0), x, channels=jnp.int32(8))
+        kernel = params["params"]["conv_1"]["kernel"][:, :, :8, :8]
+        assert abs(kernel.std() * (9 * 8) ** 0.5 - 1) < 0.15
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():
@@ -116,12 +220,44 @@ def test_dropout_keeps_the_mean_and_drops_the_share():
     assert (jt.models.dropout(x, 0.0, jax.random.key(0)) == x).all()
 
 
+def test_an_activation_chosen_by_a_number_is_the_named_one():
+    x = jnp.linspace(-2, 2, 9)
+    choices = {"activation": ("gelu", "relu", "silu", "tanh")}
+    many = jax.vmap(lambda i: jt.models.activate(x, i, choices))(jnp.arange(4))
+    for name, row in zip(choices["activation"], many, strict=True):
+        np.testing.assert_array_equal(row, getattr(nn, name)(x))
+    with pytest.raises(ValueError, match="without its list"):
+        jt.models.activate(x, jnp.int32(0))
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_an_activation_may_be_static_or_traced(small_task, static):
+    space = jt.Space(
+        learning_rate=jt.log_uniform(0.05, 0.1),
+        activation=jt.choice(["relu", "tanh"], static=static),
+    )
+    before = jt.testing.compilations()
+    result = jt.search(small_task, space, key=jax.random.key(0), trials=8, epochs=1)
+    used = len(set(result.trials["activation"])) if static else 1
+    assert jt.testing.compilations() - before == 3 * used
+    assert result.best.hparams["activation"] in ("relu", "tanh")
+
+
 def test_a_space_larger_than_the_model_is_refused(small_task):
     space = jt.Space(learning_rate=jt.uniform(0.1, 1), hidden_units=jt.integer(8, 17))
     with pytest.raises(ValueError, match=r"'hidden_units'.*\(8, 17\).*1 to 16"):
         jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
 
 
-def test_an_unknown_activation_is_refused():
-    with pytest.raises(ValueError, match="'sine'"):
-        jt.models.MLP(3, activation="sine").init(jax.random.key(0), jnp.zeros((1, 2)))
+@pytest.mark.parametrize(
+    ("model", "shape", "said"),
+    [
+        (jt.models.MLP(3, activation="sine"), (1, 2), "activation: got 'sine'"),
+        (jt.models.MLP(3, norm="group"), (1, 2), "norm: got 'group'"),
+        (jt.models.CNN(3), (1, 64), r"x: got shape \(1, 64\)"),
+        (jt.models.CNN(3), (1, 3, 8), r"at least 4 x 4"),
+    ],
+)
+def test_a_model_says_what_it_cannot_take(model, shape, said):
+    with pytest.raises(ValueError, match=said):
+        model.init(jax.random.key(0), jnp.zeros(shape))

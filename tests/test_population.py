@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import Workload, block, evaluate, gather, lane
+from jaxtune.population import block, evaluate, gather, lane, prepare
 from jaxtune.tasks import batches
 
 
@@ -21,8 +21,8 @@ def rows(hparams, index):
 
 
 @pytest.fixture(scope="module")
-def workload(small_task):
-    return Workload(small_task, jax.random.key(1), 4, 2)
+def workload(small_task, small_space):
+    return prepare(small_task, small_space, jax.random.key(1), 2, 4)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_population_of_any_size_compiles_once(workload, small_space, outcome):
 
 
 def test_segments_give_the_bits_of_one_run(small_task, hparams):
-    static = block.Static()
+    static = block.Static(batching=lane.Batching(64, 192, True))
     lanes = block.pad(
         block.Block(np.arange(4), np.zeros(4, int), rows(hparams, np.arange(4))), 4
     )
@@ -107,7 +107,7 @@ def test_segments_give_the_bits_of_one_run(small_task, hparams):
 
 def test_a_lane_that_explodes_is_marked_and_changes_no_neighbour(linear_task):
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e30))
-    workload = Workload(linear_task, jax.random.key(0), 4, 8)
+    workload = prepare(linear_task, space, jax.random.key(0), 8, 4)
     rates = np.float32([1e-2, 1e25, 3e-2, 1e-1, 1e12, 2e-2])
     ids, seeds = np.arange(6), np.arange(1)
     mixed = evaluate(workload, space, ids, {"learning_rate": rates}, seeds)
@@ -119,7 +119,8 @@ def test_a_lane_that_explodes_is_marked_and_changes_no_neighbour(linear_task):
 
 
 def test_a_diverged_lane_keeps_its_last_parameters(linear_task):
-    root, static = jax.random.key(0), block.Static()
+    root = jax.random.key(0)
+    static = block.Static(batching=lane.Batching(16, 96, True))
     lanes = block.Block(
         np.arange(2), np.zeros(2, int), {"learning_rate": np.float32([1e-2, 1e18])}
     )
@@ -158,7 +159,7 @@ def test_static_values_become_python_objects_one_program_each():
         size=jt.integer(3, 4, static=True),
     )
     hparams = sample(space, 40)
-    workload = Workload(objective, jax.random.key(0), 8)
+    workload = prepare(objective, space, jax.random.key(0), width=8)
     got = evaluate(workload, space, np.arange(40), hparams, np.arange(1))
     sign = np.where(hparams["kind"] == 0, 1, -1)
     np.testing.assert_array_equal(got.metrics["value"][:, 0], hparams["x"] * sign)

@@ -1,6 +1,31 @@
 """Models whose width and depth are data, and the pieces to build others."""
 
-from jaxtune.models.masks import MaskedDense, dropout, masked_lecun, unit_mask
+from jaxtune.models.cnn import CNN
+from jaxtune.models.layers import activate
+from jaxtune.models.masks import (
+    MaskedBatchNorm,
+    MaskedConv,
+    MaskedDense,
+    MaskedLayerNorm,
+    dropout,
+    masked_lecun,
+    only,
+    pass_through,
+    unit_mask,
+)
 from jaxtune.models.mlp import MLP
 
-__all__ = ["MLP", "MaskedDense", "dropout", "masked_lecun", "unit_mask"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "MaskedBatchNorm",
+    "MaskedConv",
+    "MaskedDense",
+    "MaskedLayerNorm",
+    "activate",
+    "dropout",
+    "masked_lecun",
+    "only",
+    "pass_through",
+    "unit_mask",
+]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxtune.models import masks
+from jaxtune.models.layers import activate, normalise
 from jaxtune.models.masks import MaskedDense
 from jaxtune.types import Array
-
-ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
 
 
 class MLP(nn.Module):
@@ -24,19 +25,26 @@ class MLP(nn.Module):
         whose space has no ``hidden_units``.
       max_layers: hidden layers, unused ones included; also the depth of a lane whose
         space has no ``layers``.
-      activation: one of ``relu``, ``tanh``, ``gelu``, ``silu``; searched with a static
+      activation: one of ``relu``, ``tanh``, ``gelu``, ``silu``, where the space has no
         choice of that name.
+      norm: ``"layer"`` or ``"batch"``, before the activation of each hidden layer.
     """
 
     classes: int
     max_units: int = 128
     max_layers: int = 1
     activation: str = "relu"
+    norm: str | None = None
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:
         """Smallest and largest value of each hyperparameter that the padding bounds."""
         return {"hidden_units": (1, self.max_units), "layers": (1, self.max_layers)}
+
+    @property
+    def padding(self) -> dict[str, str]:
+        """Which field bounds which hyperparameter."""
+        return {"hidden_units": "max_units", "layers": "max_layers"}
 
     @nn.compact
     def __call__(
@@ -45,6 +53,8 @@ class MLP(nn.Module):
         hidden_units: Array | int | None = None,
         layers: Array | int | None = None,
         dropout: Array | float | None = None,
+        activation: Array | str | None = None,
+        choices: Mapping[str, tuple] | None = None,
         train: bool = False,
     ) -> Array:
         """Apply the network.
@@ -54,26 +64,26 @@ class MLP(nn.Module):
           hidden_units: units in use in every hidden layer, 1 to ``max_units``.
           layers: hidden layers in use, 1 to ``max_layers``.
           dropout: probability of dropping a hidden unit while training.
-          train: whether to drop.
+          activation: a name, or an index of ``choices["activation"]``.
+          choices: what the indices of traced choices stand for.
+          train: whether to drop, and to use a batch's own statistics.
 
         Returns:
           ``[batch, classes]``.
         """
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation: got {self.activation!r}. Use one of "
-                f"{', '.join(ACTIVATIONS)}, in a choice with static=True."
-            )
         units = self.max_units if hidden_units is None else hidden_units
         depth = self.max_layers if layers is None else layers
+        activation = self.activation if activation is None else activation
         x = x.reshape(len(x), -1)
         for layer in range(self.max_layers):
             used = layer < depth
+            active = jnp.where(used, units, 0)  # no weights in a layer not in use
             dense = MaskedDense(self.max_units, name=f"hidden_{layer}")
-            # an unused layer has no outputs in use: its weights start and stay zero
-            new = dense(x, units if layer else None, jnp.where(used, units, 0))
-            new = ACTIVATIONS[self.activation](new)
+            new = dense(x, units if layer else None, active)
+            new = activate(
+                normalise(new, self.norm, active, train), activation, choices
+            )
             if train and dropout is not None:
                 new = masks.dropout(new, dropout, self.make_rng("dropout"))
-            x = jnp.where(used, new, x) if layer else new
+            x = masks.pass_through(used, new, x) if layer else new
         return MaskedDense(self.classes, name="output")(x, units)

@@ -7,6 +7,7 @@ from jaxtune.population.population import (
     Workload,
     default_width,
     evaluate,
+    prepare,
     unread,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "default_width",
     "evaluate",
     "gather",
+    "prepare",
     "unread",
 ]

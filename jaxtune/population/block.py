@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.population import lane as lanes
-from jaxtune.population.lane import Lane
+from jaxtune.population.lane import Batching, Lane
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, Key, Objective
 
@@ -25,6 +25,7 @@ class Static(NamedTuple):
 
     values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
     choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
+    batching: Batching | None = None  # of a task; a plain function has none
 
     def hparams(self, traced: dict[str, Array]) -> Hparams:
         """The hyperparameters of one lane."""
@@ -63,9 +64,12 @@ def advance(
 ) -> Lane:
     """Train every lane for some epochs more; their number is data, not code."""
 
+    batching = static.batching
+    assert batching is not None, "the static part of a task's programs has batches"
+
     def one(trial, seed, hparams, lane):
         key = lanes.lane_key(root, trial, seed)
-        return lanes.advance(task, key, static.hparams(hparams), lane)
+        return lanes.advance(task, key, static.hparams(hparams), lane, batching)
 
     def epoch(_, state):
         return jax.vmap(one)(*block, state)

@@ -28,7 +28,7 @@ class Lane(NamedTuple):
     moments: PyTree  # of the optimiser
     epoch: Array  # [] int32, epochs finished
     status: Array  # [] int32, an index of STATUS
-    stopped: Array  # [] int32, the step whose loss was not finite, or -1
+    stopped: Array  # [] int32, the micro-batch whose loss was not finite, or -1
 
 
 def lane_key(root: Key, trial: Array, seed: Array) -> Key:
@@ -45,14 +45,36 @@ def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
     return Lane(params, state, moments, zero, jnp.int32(RUNNING), jnp.int32(-1))
 
 
-def advance(task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane) -> Lane:
-    """Train one epoch: every batch of a fresh order of the data.
+class Batching(NamedTuple):
+    """How an epoch is cut up; static, so that it is known when a program is compiled.
+
+    An epoch has the same number of examples for every lane of a search, whatever its
+    batch size, and a lane's last batch of an epoch holds what is left.
+    """
+
+    micro: int  # examples whose gradient is computed at once
+    examples: int  # in one epoch
+    whole: bool  # whether every micro-batch is a batch, or a lane's own number of them
+
+
+class Pending(NamedTuple):
+    """A batch that is not full yet."""
+
+    gradients: PyTree  # sum over its examples
+    examples: Array  # [] int32
+
+
+def advance(
+    task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane, batching: Batching
+) -> Lane:
+    """Train one epoch: every example of a fresh order of the data, batch by batch.
 
     A lane whose loss is not finite keeps its last parameters and is marked; its later
     steps change nothing.
     """
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))
-    steps = task.steps_per_epoch
+    steps, rest = divmod(batching.examples, batching.micro)
+    total = steps + (rest > 0)
     order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), lane.epoch)
     order = batches.order(order_key, task.examples)
     noise = jax.random.fold_in(key, NOISE)
@@ -61,32 +83,84 @@ def advance(task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane) -> Lan
         loss, state = _stateful_loss(task, params, state, batch, key, hparams)
         return loss, state
 
-    def step(lane: Lane, index: Array) -> tuple[Lane, None]:
-        first = (index * task.batch_size,)
-        rows = jax.lax.dynamic_slice(order, first, (task.batch_size,))
+    def step(
+        carry: tuple[Lane, Pending], index: Array, size: int
+    ) -> tuple[Lane, Pending]:
+        lane, pending = carry
+        rows = jax.lax.dynamic_slice(order, (index * batching.micro,), (size,))
         batch = batches.take(task.train, rows)
-        done = lane.epoch * steps + index
+        done = lane.epoch * total + index
         (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
             lane.params, lane.state, batch, jax.random.fold_in(noise, done)
         )
-        updates, moments = optimizer.update(
-            gradients, lane.moments, lane.params, epoch=lane.epoch
-        )
-        fine = (lane.status == RUNNING) & jnp.isfinite(loss)
-        # where, not a product: 0 * nan is nan
-        updates = jax.tree.map(lambda u: jnp.where(fine, u, jnp.zeros_like(u)), updates)
-        failed = (lane.status == RUNNING) & ~fine
-        lane = lane._replace(
-            params=optax.apply_updates(lane.params, updates),
-            state=state,
-            moments=moments,
-            status=jnp.where(fine, lane.status, DIVERGED),
-            stopped=jnp.where(failed, done, lane.stopped),
-        )
-        return lane, None
+        lane = _mark(lane._replace(state=state), loss, done)
+        if batching.whole:
+            return _update(optimizer, lane, gradients), pending
+        pending = _add(pending, gradients, size)
+        full = (pending.examples >= hparams["batch_size"]) | (index == total - 1)
+        mean = _mean(pending, gradients)
+        lane = _when(full, _update(optimizer, lane, mean), lane)
+        return lane, _when(full, _nothing(pending.gradients), pending)
 
-    lane, _ = jax.lax.scan(step, lane, jnp.arange(steps))
-    return lane._replace(epoch=lane.epoch + 1)
+    def micro_batch(carry, index):
+        return step(carry, index, batching.micro), None
+
+    pending = _nothing(() if batching.whole else lane.params)
+    carry, _ = jax.lax.scan(micro_batch, (lane, pending), jnp.arange(steps))
+    if rest:
+        carry = step(carry, jnp.int32(steps), rest)
+    return carry[0]._replace(epoch=lane.epoch + 1)
+
+
+def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
+    """Note a loss that is not finite, and the step of the first one."""
+    fine = (lane.status == RUNNING) & jnp.isfinite(loss)
+    failed = (lane.status == RUNNING) & ~fine
+    return lane._replace(
+        status=jnp.where(fine, lane.status, DIVERGED),
+        stopped=jnp.where(failed, step, lane.stopped),
+    )
+
+
+def _update(
+    optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
+) -> Lane:
+    """One step of the optimiser; a lane that diverged does not move."""
+    updates, moments = optimizer.update(
+        gradients, lane.moments, lane.params, epoch=lane.epoch
+    )
+    running = lane.status == RUNNING
+    # where, not a product: 0 * nan is nan
+    updates = jax.tree.map(lambda u: jnp.where(running, u, jnp.zeros_like(u)), updates)
+    params = optax.apply_updates(lane.params, updates)
+    return lane._replace(params=params, moments=moments)
+
+
+def _nothing(like: PyTree) -> Pending:
+    """An empty sum, in float32 at least: a sum of small numbers loses bits first."""
+
+    def zeros(leaf):
+        return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
+
+    return Pending(jax.tree.map(zeros, like), jnp.int32(0))
+
+
+def _add(pending: Pending, gradients: PyTree, examples: int) -> Pending:
+    """The mean gradient of some more examples."""
+    added = jax.tree.map(lambda s, g: s + g * examples, pending.gradients, gradients)
+    return Pending(added, pending.examples + examples)
+
+
+def _mean(pending: Pending, like: PyTree) -> PyTree:
+    return jax.tree.map(
+        lambda total, leaf: (total / pending.examples).astype(leaf.dtype),
+        pending.gradients,
+        like,
+    )
+
+
+def _when(condition: Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def score(

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.population import block as blocks
+from jaxtune.population import lane as lanes
 from jaxtune.population.block import Block, Static
 from jaxtune.population.lane import DIVERGED
+from jaxtune.population.planner import Layout, groups, layout
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays, Key, Objective
@@ -26,6 +28,7 @@ class Workload(NamedTuple):
     key: Key
     width: int
     epochs: int = 0
+    layout: Layout = Layout()
     split: str = "valid"
 
     @property
@@ -41,11 +44,30 @@ class Outcome(NamedTuple):
     status: np.ndarray  # [n, s] int32
 
 
-class Group(NamedTuple):
-    """Lanes that share their static hyperparameters, hence a program."""
+def prepare(
+    subject: Task | Objective,
+    space: Space,
+    key: Key,
+    epochs: int = 0,
+    width: int | None = None,
+) -> Workload:
+    """What every block of a search over this space has in common.
 
-    static: Static
-    lanes: np.ndarray  # [m] int, indices of trial * seeds + seed
+    Args:
+      subject: a task or a plain function.
+      space: the whole space, before any zooming.
+      key: root key.
+      epochs: how long every lane trains.
+      width: lanes in a block; chosen for the device if not given.
+
+    Returns:
+      The workload, with the layout of its programs.
+
+    Raises:
+      ValueError: a space that the task cannot take.
+    """
+    width = width or default_width(subject)
+    return Workload(subject, key, width, epochs, layout(subject, space))
 
 
 def default_width(subject: Task | Objective) -> int:
@@ -53,37 +75,6 @@ def default_width(subject: Task | Objective) -> int:
     if not isinstance(subject, Task):
         return OBJECTIVE_WIDTH
     return CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
-
-
-def groups(space: Space, hparams: HparamArrays, seeds: int) -> list[Group]:
-    """Partition lanes by the values of static dimensions.
-
-    Args:
-      space: says which dimensions are static.
-      hparams: name to ``[n]`` decoded values.
-      seeds: lanes of each trial.
-
-    Returns:
-      One group per combination of static values, in order of first appearance.
-    """
-    names = [name for name in space.names if space[name].static]
-    listed = [name for name in space.names if space[name].kind == "choice"]
-    choices = tuple((name, space[name].choices) for name in listed if name not in names)
-    trials = len(next(iter(hparams.values())))
-    columns = [
-        [space[name].value(v) for v in np.asarray(hparams[name])] for name in names
-    ]
-    members: dict[tuple, list[int]] = {}
-    for trial in range(trials):
-        values = tuple(column[trial] for column in columns)
-        lanes = range(trial * seeds, (trial + 1) * seeds)
-        members.setdefault(values, []).extend(lanes)
-    return [
-        Group(
-            Static(tuple(zip(names, values, strict=True)), choices), np.asarray(lanes)
-        )
-        for values, lanes in members.items()
-    ]
 
 
 def evaluate(
@@ -113,27 +104,27 @@ def evaluate(
     metrics: dict[str, np.ndarray] = {}
     status = np.zeros(len(trials) * count, np.int32)
 
-    def commit(lanes: np.ndarray, result: tuple[Any, Any]) -> None:
+    def commit(members: np.ndarray, result: tuple[Any, Any]) -> None:
         values, statuses = jax.device_get(result)
-        kept = {name: value[: len(lanes)] for name, value in values.items()}
+        kept = {name: value[: len(members)] for name, value in values.items()}
         for name, value in kept.items():
             empty = np.full(len(status), np.nan, np.float32)
-            metrics.setdefault(name, empty)[lanes] = value
-        status[lanes] = statuses[: len(lanes)]
-        on_block(lanes // count, kept)
+            metrics.setdefault(name, empty)[members] = value
+        status[members] = statuses[: len(members)]
+        on_block(members // count, kept)
 
     waiting: list[tuple[np.ndarray, Any]] = []
-    for static, lanes in _blocks(workload, space, hparams, count):
-        rows = lanes // count
+    for static, members in _blocks(workload, space, hparams, count):
+        rows = members // count
         traced = {
             name: values[rows]
             for name, values in hparams.items()
             if name not in dict(static.values)
         }
         ids = trials[rows].astype(np.uint32)
-        block = Block(ids, seeds[lanes % count].astype(np.uint32), traced)
+        block = Block(ids, seeds[members % count].astype(np.uint32), traced)
         result = _run(workload, blocks.pad(block, workload.width), static)
-        waiting.append((lanes, result))
+        waiting.append((members, result))
         # one block computes while the next is prepared; memory is bounded by two
         if len(waiting) == 2:
             commit(*waiting.pop(0))
@@ -149,7 +140,7 @@ def evaluate(
 def _blocks(
     workload: Workload, space: Space, hparams: HparamArrays, seeds: int
 ) -> Iterator[tuple[Static, np.ndarray]]:
-    for group in groups(space, hparams, seeds):
+    for group in groups(workload.layout, space, hparams, seeds):
         for first in range(0, len(group.lanes), workload.width):
             yield group.static, group.lanes[first : first + workload.width]
 
@@ -166,42 +157,39 @@ def _run(workload: Workload, block: Block, static: Static) -> tuple[Any, Any]:
     return blocks.score(task, block, state, workload.split, static)
 
 
-def unread(task: Task | Objective, space: Space) -> list[str]:
+def unread(workload: Workload, space: Space) -> list[str]:
     """Searched dimensions that neither the model nor the optimiser looks at.
 
-    Traces one lane abstractly: nothing is compiled or computed.
+    Traces one lane of every program abstractly: nothing is compiled or computed.
 
     Args:
-      task: a task or a plain function.
+      workload: a task or a plain function, and its layout.
       space: the space to search.
 
     Returns:
       Names, in the order of the space.
     """
-    decoded = jax.eval_shape(
-        lambda s: s.decode(jnp.zeros((1, space.dim), jnp.float32)), space
-    )
-    traced = {n: jax.ShapeDtypeStruct((), v.dtype) for n, v in decoded.items()}
-    fixed = {n: space[n].default for n in space.names if space[n].static}
-    choices = {n: space[n].choices for n in space.names if space[n].kind == "choice"}
+    point = np.full((1, space.dim), 0.5, np.float32)
+    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
+    (group,) = groups(workload.layout, space, middle, 1)
+    traced = {n: v[0] for n, v in middle.items() if n not in dict(group.static.values)}
     seen: set[str] = set()
 
     def trace(key, values):
-        hparams = Hparams({**values, **fixed}, choices)
-        result = _trace_lane(task, key, hparams)
+        hparams = group.static.hparams(values)
+        result = _trace_lane(workload.subject, key, hparams, group.static.batching)
         seen.update(hparams.read)
         return result
 
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    jax.eval_shape(trace, key, {n: v for n, v in traced.items() if n not in fixed})
+    jax.eval_shape(trace, workload.key, traced)
     return [name for name in space.searched if name not in seen]
 
 
-def _trace_lane(task: Task | Objective, key: Key, hparams: Hparams) -> Any:
-    from jaxtune.population import lane
-
+def _trace_lane(
+    task: Task | Objective, key: Key, hparams: Hparams, batching: Any
+) -> Any:
     if not isinstance(task, Task):
         return task(key, hparams)
-    started = lane.start(task, key, hparams)
-    trained = lane.advance(task, key, hparams, started)
-    return lane.score(task, hparams, trained, task.valid)
+    started = lanes.start(task, key, hparams)
+    trained = lanes.advance(task, key, hparams, started, batching)
+    return lanes.score(task, hparams, trained, task.valid)

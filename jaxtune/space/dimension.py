@@ -127,6 +127,23 @@ class Dimension:
         return self.choices[int(self.low) : int(self.high) + 1]
 
     @property
+    def members(self) -> tuple:
+        """Every value left, in order, as the user knows it.
+
+        Raises:
+          ValueError: a continuous range of more than one value.
+        """
+        if self.choices:
+            return self.remaining
+        if self.kind == "continuous":
+            if self.high > self.low:
+                raise ValueError(f"a real number has no list of values: {self.bounds}.")
+            return (plain(self.low),)
+        edge = KINDS[self.kind].edge
+        steps = range(int(self.low), int(self.high) + 1)
+        return tuple(plain(edge(self, np.asarray(k))) for k in steps)
+
+    @property
     def cardinality(self) -> float:
         """How many values there are; infinite for a continuous dimension."""
         if self.allowed is not None:

@@ -8,13 +8,13 @@ turns a value into the coordinate at the middle of its cell, so that
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.space.scales import SCALES
-from jaxtune.types import Array
+from jaxtune.types import Array, ArrayLike
 
 if TYPE_CHECKING:
     from jaxtune.space.dimension import Dimension
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
     decode: Callable[[Dimension, Array], Array]
     encode: Callable[[Dimension, Array], Array]
     cut: Callable[[Dimension, Array, Array], tuple[Array, Array]]
-    edge: Callable[[Dimension, Array], Array]  # a leaf bound in the user's units
+    edge: Callable[[Dimension, ArrayLike], Any]  # a leaf bound in the user's units
 
 
 def _ends(dim: Dimension) -> tuple[Array, Array]:

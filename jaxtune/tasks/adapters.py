@@ -3,7 +3,7 @@
 A model gets the hyperparameters that it names: keywords of ``__call__`` (or of ``init``
 and ``apply``), and, for static ones, fields of a Linen module or keywords of an NNX
 factory. A keyword ``train`` (or ``deterministic``, its opposite) tells training from
-evaluation.
+evaluation; ``choices`` tells what the indices of traced choices stand for.
 """
 
 from __future__ import annotations
@@ -142,13 +142,14 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
     return Model(init, apply)
 
 
-_AUXILIARY = {"train", "deterministic", "key", "hparams"}
+_AUXILIARY = {"train", "deterministic", "key", "hparams", "choices"}
 
 
 def _wanted(
     named: set[str], hparams: Mapping[str, Any], train: bool, key: Any = None
 ) -> dict[str, Any]:
     offered = {"train": train, "deterministic": not train, "hparams": hparams}
+    offered["choices"] = getattr(hparams, "choices", {})
     if key is not None:
         offered["key"] = key
     extra = {name: value for name, value in offered.items() if name in named}

@@ -38,7 +38,7 @@ def classification(
       train: ``(x [N, ...], y [N])``, labels as integers from 0.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
-      batch_size: examples per step.
+      batch_size: examples per step where the space has no ``batch_size``.
       optimizer: ``hparams -> optax.GradientTransformation``.
 
     Returns:
@@ -88,7 +88,7 @@ def regression(
       train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
-      batch_size: examples per step.
+      batch_size: examples per step where the space has no ``batch_size``.
       optimizer: ``hparams -> optax.GradientTransformation``.
 
     Returns:
@@ -151,6 +151,7 @@ def _supervised(
             metrics=metrics,
             stateful=True,
             limits=tuple(getattr(model, "limits", {}).items()),
+            padding=tuple(getattr(model, "padding", {}).items()),
             **splits,
         )
     )

@@ -27,6 +27,7 @@ from jaxtune.types import PyTree
         "metrics",
         "stateful",
         "limits",
+        "padding",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Task:
       test: the same for the split that the chosen trial is judged on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see :func:`jaxtune.optimizers.standard`.
-      batch_size: examples per step.
+      batch_size: examples per step where the space has no ``batch_size``.
       metrics: pairs of a metric's name and ``"max"`` or ``"min"``; the first is the one
         that :func:`jaxtune.search` uses when it is told none.
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
@@ -54,6 +55,8 @@ class Task:
         ``evaluate(params, state, split, hparams)`` gets the state too.
       limits: pairs of a hyperparameter's name and the smallest and largest value that
         the model can take; a space that goes beyond is refused.
+      padding: pairs of a hyperparameter that is data inside a padded model and the
+        model's static field that bounds it, such as ``("hidden_units", "max_units")``.
     """
 
     init: Callable[..., Any]
@@ -67,16 +70,12 @@ class Task:
     metrics: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
+    padding: tuple[tuple[str, str], ...] = ()
 
     @property
     def examples(self) -> int:
         """Number of training examples, ``N``."""
         return jax.tree.leaves(self.train)[0].shape[0]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch: whole batches of a fresh order of the data."""
-        return self.examples // self.batch_size
 
 
 def check_data(task: Task) -> Task:

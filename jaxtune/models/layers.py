@@ -1,0 +1,79 @@
+"""What the padded models have in common: activations and norms by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxtune.models import masks
+from jaxtune.types import Array
+
+ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
+NORMS = ("batch", "layer")
+
+
+def activate(
+    x: Array, activation: str | Array, choices: Mapping[str, tuple] | None = None
+) -> Array:
+    """Apply an activation given by name, or by its index in a traced choice.
+
+    A traced choice computes all of its activations and keeps one: cheap beside a matrix
+    product, and one program instead of several.
+
+    Args:
+      x: any shape.
+      activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, or an index ``[]``.
+      choices: what the index of ``"activation"`` stands for.
+
+    Returns:
+      An array of the shape of ``x``.
+
+    Raises:
+      ValueError: another name.
+    """
+    if isinstance(activation, str):
+        return ACTIVATIONS[_known(activation)](x)
+    names = (choices or {}).get("activation")
+    if names is None:
+        raise ValueError(
+            "activation: got a number without its list of names. Use "
+            "choice(['relu', 'tanh'], ...) in the space."
+        )
+    out = ACTIVATIONS[_known(names[0])](x)
+    for index, name in enumerate(names[1:], 1):
+        out = jnp.where(activation == index, ACTIVATIONS[_known(name)](x), out)
+    return out
+
+
+def _known(name: str) -> str:
+    if name not in ACTIVATIONS:
+        raise ValueError(
+            f"activation: got {name!r}. Use one of {', '.join(ACTIVATIONS)}."
+        )
+    return name
+
+
+def normalise(x: Array, norm: str | None, active: Array | int, train: bool) -> Array:
+    """Apply a masked norm by name, inside the compact method of a module.
+
+    Args:
+      x: ``[..., size]``.
+      norm: ``"layer"``, ``"batch"``, or ``None``.
+      active: how many units are in use.
+      train: whether batch statistics are those of the batch.
+
+    Returns:
+      An array of the shape of ``x``.
+
+    Raises:
+      ValueError: another name.
+    """
+    if norm is None:
+        return x
+    if norm == "layer":
+        return masks.MaskedLayerNorm()(x, active)
+    if norm == "batch":
+        return masks.MaskedBatchNorm()(x, active, train)
+    raise ValueError(f"norm: got {norm!r}. Use one of {', '.join(NORMS)}, or None.")
