@@ -3,9 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import optimizers, samplers
+from jaxtune import optimizers, presets, samplers
+from jaxtune.plan import Plan, plan
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Best, Result
+from jaxtune.schedule import Schedule, Stage, tiered
 from jaxtune.search import search
 from jaxtune.space import (
     Dimension,
@@ -18,6 +20,7 @@ from jaxtune.space import (
     power_of_two,
     reverse_log_uniform,
     uniform,
+    when,
 )
 from jaxtune.tasks import Hparams, Task, classification, regression
 from jaxtune.trials import Trials
@@ -31,9 +34,12 @@ __all__ = [
     "Best",
     "Dimension",
     "Hparams",
+    "Plan",
     "Refiner",
     "Result",
+    "Schedule",
     "Space",
+    "Stage",
     "Task",
     "Trials",
     "choice",
@@ -44,14 +50,18 @@ __all__ = [
     "models",
     "optimizers",
     "ordinal",
+    "plan",
     "power_of_two",
+    "presets",
     "regression",
     "report",
     "reverse_log_uniform",
     "samplers",
     "search",
     "testing",
+    "tiered",
     "uniform",
+    "when",
     "zoom",
 ]
 

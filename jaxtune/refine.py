@@ -39,6 +39,8 @@ def zoom(
     """Shrink a space to the box around its best points.
 
     Works on each dimension's own scale and never leaves the space it was given.
+    A conditional dimension is judged by those of the best points for which it matters,
+    and kept as it is where they are fewer than half of the best.
     Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max
     box.
 
@@ -83,18 +85,21 @@ def _shrink(
     evidence: Array,
 ) -> Space:
     chosen = ranking.top(scores, count)
-    enough = chosen.sum() >= 2
+    active = space.active(space.decode(points))
     smaller = {}
     for column, name in enumerate(space.searched):
-        dim, u = space[name], points[:, column]
+        dim, u, here = space[name], points[:, column], active[name]
+        best = chosen & here
+        # a dimension that most of the best do without has too few to be judged by
+        enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
         if dim.allowed is None:
-            left, right = _box(u, chosen, margin, floor)
+            left, right = _box(u, best, margin, floor)
             smaller[name] = dim.cut(
                 jnp.where(enough, left, 0.0), jnp.where(enough, right, 1.0)
             )
         else:
             index = dim.decode(u)
-            unwanted = _unwanted(index, chosen, len(dim.choices), evidence)
+            unwanted = _unwanted(index, here, best, len(dim.choices), evidence)
             smaller[name] = dim.drop(unwanted & enough)
     return space.replace(**smaller)
 
@@ -110,17 +115,19 @@ def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, A
     return low, low + width
 
 
-def _unwanted(index: Array, chosen: Array, choices: int, evidence: Array) -> Array:
+def _unwanted(
+    index: Array, active: Array, chosen: Array, choices: int, evidence: Array
+) -> Array:
     """``[choices]`` bool: absent from the top, though tried too often for bad luck.
 
     The probability that none of ``k`` points drawn from ``n`` without replacement is
     one of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
     """
-    has = index[:, None] == jnp.arange(choices)[None]
-    n, k = index.size, chosen.sum()
+    has = (index[:, None] == jnp.arange(choices)[None]) & active[:, None]
+    n, k = active.sum(), chosen.sum()
     tried, best = has.sum(0), (has & chosen[:, None]).sum(0)
-    j = jnp.arange(n)[:, None]
-    ratio = jnp.maximum(n - tried[None] - j, 0) / (n - j)
+    j = jnp.arange(index.size)[:, None]
+    ratio = jnp.maximum(n - tried[None] - j, 0) / jnp.maximum(n - j, 1)
     luck = jnp.prod(jnp.where(j < k, ratio, 1.0), axis=0)
     return (best == 0) & (luck < evidence)
 

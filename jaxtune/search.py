@@ -16,6 +16,7 @@ from jaxtune.progress import Report, progress
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result, Setup
 from jaxtune.samplers import Sampler, sobol
+from jaxtune.schedule import Schedule, flat
 from jaxtune.space import Space
 from jaxtune.tasks import Task, check_data
 from jaxtune.trials import Trials
@@ -26,14 +27,15 @@ SAMPLE = 0  # stream of the root key that samplers draw from
 
 _decode = jax.jit(Space.decode)
 _encode = jax.jit(Space.encode)
+_active = jax.jit(Space.active)
 
 
 def search(
     task: Task | Objective,
-    space: Space,
+    space: Space | Schedule,
     *,
     key: Key,
-    trials: int,
+    trials: int | None = None,
     rounds: int = 1,
     epochs: int | None = None,
     seeds: int = 1,
@@ -44,6 +46,7 @@ def search(
     scheduler: None = None,
     directory: None = None,
     block: int | None = None,
+    programs: int | None = None,
     verbose: int = 1,
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
@@ -55,7 +58,8 @@ def search(
     Args:
       task: what to train, from :func:`classification`, :func:`regression` or
         :class:`Task`; or any function ``(key, hparams) -> scalar`` that JAX can trace.
-      space: what to search.
+      space: what to search; or a schedule of it, such as :func:`tiered`, which has its
+        own trials and rounds.
       key: root of all randomness, from ``jax.random.key``.
       trials: configurations in the whole search, spread evenly over the rounds.
       rounds: how often to zoom in, plus one.
@@ -70,6 +74,9 @@ def search(
       directory: not available yet; only ``None``.
       block: lanes in a block; chosen for the device if not given. It is part of a
         trial's identity: other widths differ in the last bits.
+      programs: at most so many for the shapes of a padded model; chosen from the work
+        that they save if not given. ``plan`` says beforehand. Part of a trial's
+        identity, as ``block`` is.
       verbose: 0 hides the progress bar, which only a terminal shows.
 
     Returns:
@@ -83,19 +90,20 @@ def search(
     _not_yet("scheduler", scheduler)
     _not_yet("directory", directory)
     _check_key(key)
-    counts = _counts(trials, rounds, seeds, block)
-    if space.dim == 0:
-        raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
+    _check_counts(seeds=seeds, **_given(block=block, programs=programs))
+    schedule = _schedule(space, trials, rounds)
+    space, rounds = schedule.space, len(schedule.stages)
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
-    workload = prepare(task, space, key, _budget(task, epochs), block)
-    _warn_about(workload, space, trials)
+    workload = prepare(task, space, key, _budget(task, epochs), block, programs)
+    _warn_about(workload, space, schedule.trials)
 
     sampler, refine = sampler or sobol(), refine or zoom()
     history: list[Trials] = []
-    box, boxes = space, []
-    with progress(trials * seeds, rounds, verbose) as report:
-        for number, count in enumerate(counts):
+    refined, boxes = None, []
+    with progress(schedule.trials * seeds, rounds, verbose) as report:
+        for number, (_, count) in enumerate(schedule.stages):
+            box = schedule.opened(refined, number)
             boxes.append(box)
             first = sum(map(len, history))
             points = _ask(sampler, _sample_key(key, number), box, history, count, mode)
@@ -106,7 +114,7 @@ def search(
             rows = _rows(space, number, ids, points, hparams, outcome, metric)
             history.append(rows)
             if number + 1 < rounds:
-                box = _refined(refine, box, points, rows["score"], mode)
+                refined = _refined(refine, box, points, rows["score"], mode)
     record = functools.reduce(Trials.append, history)
     return Result(record, tuple(boxes), Setup(workload, space, metric, mode))
 
@@ -149,8 +157,9 @@ def _rows(
         "status": np.asarray(STATUS, object)[_status(outcome.status, scores)],
         "score": means[metric],
     }
+    holds = jax.device_get(_active(space, hparams))
     for name in space.names:
-        columns[name] = _column(space, name, hparams[name])
+        columns[name] = _column(space, name, hparams[name], holds[name])
     columns |= {name: mean for name, mean in means.items() if name != "value"}
     return Trials(columns, scores, np.asarray(points), hparams)
 
@@ -168,13 +177,21 @@ def _status(status: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return ((status > 0) | ~np.isfinite(scores)).any(axis=1).astype(int)
 
 
-def _column(space: Space, name: str, values: np.ndarray) -> np.ndarray:
+def _column(
+    space: Space, name: str, values: np.ndarray, holds: np.ndarray
+) -> np.ndarray:
+    """What the user knows; ``None`` or NaN where the dimension does not matter."""
     dimension = space[name]
-    if dimension.kind not in ("choice", "named_ordinal"):
+    if dimension.by_index:
+        column = np.empty(len(values), object)
+        column[:] = [
+            dimension.value(v) if h else None
+            for v, h in zip(values, holds, strict=True)
+        ]
+        return column
+    if not dimension.condition:
         return values
-    column = np.empty(len(values), object)
-    column[:] = [dimension.value(value) for value in values]
-    return column
+    return np.where(holds, values, np.float32(np.nan))
 
 
 def _refined(
@@ -238,20 +255,35 @@ def _check_key(key: Any) -> None:
         )
 
 
-def _counts(trials: int, rounds: int, seeds: int, block: int | None) -> list[int]:
-    sizes = {"trials": trials, "rounds": rounds, "seeds": seeds}
-    if block is not None:
-        sizes["block"] = block
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
+def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:
+    if isinstance(space, Schedule):
+        if (trials or space.trials) != space.trials or rounds != 1:
+            raise ValueError(
+                f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
+                f"trials in {len(space.stages)} rounds of its own. Leave both out."
+            )
+        return space
+    if trials is None:
+        raise ValueError("trials: say how many configurations to try.")
+    _check_counts(trials=trials, rounds=rounds)
+    if space.dim == 0:
+        raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     if trials < rounds:
         raise ValueError(
             f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
             "trials, over all rounds."
         )
-    share, rest = divmod(trials, rounds)
-    return [share + (number < rest) for number in range(rounds)]
+    return flat(space, trials, rounds)
+
+
+def _given(**sizes: Any) -> dict[str, Any]:
+    return {name: size for name, size in sizes.items() if size is not None}
+
+
+def _check_counts(**sizes: Any) -> None:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
 
 
 def _budget(task: Task | Objective, epochs: int | None) -> int:

@@ -21,6 +21,8 @@ FLOORS = {
     "space": 2,
     "samplers": 3,
     "refine": 3,
+    "presets": 3,
+    "schedule": 3,
     "tasks": 3,
     "models": 3,
     "optimizers": 4,
@@ -29,6 +31,7 @@ FLOORS = {
     "progress": 5,
     "result": 6,
     "search": 7,
+    "plan": 7,
     "report": 7,
     "testing": 7,
     "__init__": 8,
@@ -81,7 +84,7 @@ def public():
     """Every public function, class and method with the name it is known by."""
     homes = [("jt", jt)] + [
         (f"jt.{name}", getattr(jt, name))
-        for name in ("samplers", "models", "optimizers", "testing", "report")
+        for name in ("samplers", "models", "optimizers", "presets", "testing", "report")
     ]
     for prefix, home in homes:
         names = getattr(home, "__all__", None) or [

@@ -2,6 +2,7 @@
 
 from jaxtune.population.block import Block, Static, gather
 from jaxtune.population.lane import STATUS, Lane
+from jaxtune.population.planner import Group, groups
 from jaxtune.population.population import (
     Outcome,
     Workload,
@@ -14,6 +15,7 @@ from jaxtune.population.population import (
 __all__ = [
     "STATUS",
     "Block",
+    "Group",
     "Lane",
     "Outcome",
     "Static",
@@ -21,6 +23,7 @@ __all__ = [
     "default_width",
     "evaluate",
     "gather",
+    "groups",
     "prepare",
     "unread",
 ]

@@ -6,19 +6,28 @@ present box have no say, so a trial's bits do not depend on them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.population import work
 from jaxtune.population.block import Static
 from jaxtune.population.lane import Batching
 from jaxtune.space import Dimension, Space
-from jaxtune.tasks import Task
+from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays, Objective
 
 SMALL = 4  # micro-batches below this size are slow
+MOST_PROGRAMS = 16  # for padded shapes, static values not counted
+USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
+# operations that take as long as compiling another program, by whether on a CPU
+PROGRAM = {True: 2e11, False: 2e13}
 
 
 class Bucket(NamedTuple):
@@ -43,12 +52,15 @@ class Group(NamedTuple):
     lanes: np.ndarray  # [m] int, indices of trial * seeds + seed
 
 
-def layout(subject: Task | Objective, space: Space) -> Layout:
+def layout(
+    subject: Task | Objective, space: Space, programs: int | None = None
+) -> Layout:
     """Lay out a search.
 
     Args:
       subject: a task, or a plain function, which needs no layout.
       space: the whole space, before any zooming.
+      programs: at most so many for padded shapes; chosen if not given.
 
     Returns:
       The layout.
@@ -58,7 +70,7 @@ def layout(subject: Task | Objective, space: Space) -> Layout:
     """
     if not isinstance(subject, Task):
         return Layout()
-    return Layout(_batching(subject, space), _buckets(subject, space))
+    return Layout(_batching(subject, space), _buckets(subject, space, programs))
 
 
 def _batching(task: Task, space: Space) -> Batching:
@@ -99,15 +111,116 @@ def _sizes(dimension: Dimension, examples: int) -> tuple[int, ...]:
     return sizes
 
 
-def _buckets(task: Task, space: Space) -> tuple[Bucket, ...]:
-    found = []
-    for name, field in task.padding:
-        if name in space.names and field not in space.names:
-            dimension = space[name]
-            sizes = dimension.members
-            tops = tuple(sorted(sizes)) if dimension.static else (max(sizes),)
-            found.append(Bucket(name, field, tops))
-    return tuple(found)
+def _buckets(task: Task, space: Space, programs: int | None) -> tuple[Bucket, ...]:
+    """Sizes of padding: exact where static, split where that saves enough work."""
+    fields = {n: f for n, f in task.padding if n in space.names}
+    fields = {n: f for n, f in fields.items() if f not in space.names}
+    tops = {
+        name: sorted(space[name].members)
+        if space[name].static
+        else [max(space[name].members)]
+        for name in fields
+    }
+    open_to = [n for n in fields if not space[n].static and len(space[n].members) > 1]
+    if open_to and programs != 1:
+        tops |= _split(task, space, fields, {n: tops[n] for n in open_to}, programs)
+    return tuple(Bucket(n, fields[n], tuple(tops[n])) for n in fields)
+
+
+def _split(
+    task: Task,
+    space: Space,
+    fields: dict[str, str],
+    tops: dict[str, list[int]],
+    programs: int | None,
+) -> dict[str, list[int]]:
+    """Add sizes one by one, each time the one that saves most work per program.
+
+    Without a limit it stops where a program costs more time to compile than it saves in
+    a search of usual size, so that neither the trials nor the epochs of this search
+    change a lane's bits.
+    """
+    cost = _cost_of(task, space, fields)
+    shares = {name: _shares(space[name]) for name in tops}
+
+    def expected(tops: dict[str, list[int]]) -> float:
+        total = 0.0
+        for sizes in itertools.product(*tops.values()):
+            share = 1.0
+            for (name, every), size in zip(tops.items(), sizes, strict=True):
+                below = max([top for top in every if top < size], default=-1)
+                share *= sum(p for v, p in shares[name].items() if below < v <= size)
+            total += share * cost(dict(zip(tops, sizes, strict=True)))
+        return total
+
+    enough = 0.0 if programs else _worth_a_program()
+    limit = programs or MOST_PROGRAMS
+    while True:
+        have, now = _count(tops), expected(tops)
+        if now <= enough:
+            return tops
+        options = [
+            {**tops, name: sorted([*tops[name], size])}
+            for name in tops
+            for size in _candidates(space[name])
+            if size not in tops[name]
+        ]
+        options = [option for option in options if _count(option) <= limit]
+        gains = [(now - expected(o)) / (_count(o) - have) for o in options]
+        if not gains or max(gains) <= enough:
+            return tops
+        tops = options[int(np.argmax(gains))]
+
+
+def _count(tops: dict[str, list[int]]) -> int:
+    return math.prod(map(len, tops.values()))
+
+
+def _candidates(dimension: Dimension) -> list[int]:
+    """Every value of a short range, the powers of two in a long one."""
+    members = dimension.members
+    if len(members) <= 4:
+        return list(members)
+    return [value for value in members if value & (value - 1) == 0]
+
+
+def _shares(dimension: Dimension) -> dict[int, float]:
+    """Value to its share of the dimension's range."""
+    middles = (jnp.arange(4096) + 0.5) / 4096
+    values, counts = np.unique(
+        np.asarray(dimension.decode(middles)), return_counts=True
+    )
+    return dict(zip(values.tolist(), (counts / 4096).tolist(), strict=True))
+
+
+def _cost_of(
+    task: Task, space: Space, fields: dict[str, str]
+) -> Callable[[dict[str, int]], float]:
+    """Operations of one lane and epoch, by the sizes that its model is padded to."""
+    point = np.full((1, space.dim), 0.5, np.float32)
+    middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
+    values: dict[str, Any] = {
+        name: space[name].value(v) if space[name].static else v
+        for name, v in middle.items()
+    }
+    choices = {n: space[n].choices for n in space.names if space[n].kind == "choice"}
+    known: dict[tuple, float] = {}
+
+    def cost(sizes: dict[str, int]) -> float:
+        at = tuple(sizes.items())
+        if at not in known:
+            padded = {fields[name]: size for name, size in sizes.items()}
+            hparams = Hparams({**values, **padded}, choices)
+            # a gradient takes twice the work of the loss
+            known[at] = 3 * task.examples * work.per_example(task, hparams)
+        return known[at]
+
+    return cost
+
+
+def _worth_a_program() -> float:
+    """Operations of a lane and epoch that another program must save: docs/decisions."""
+    return PROGRAM[jax.default_backend() == "cpu"] / USUAL
 
 
 def groups(

@@ -50,6 +50,7 @@ def prepare(
     key: Key,
     epochs: int = 0,
     width: int | None = None,
+    programs: int | None = None,
 ) -> Workload:
     """What every block of a search over this space has in common.
 
@@ -59,6 +60,7 @@ def prepare(
       key: root key.
       epochs: how long every lane trains.
       width: lanes in a block; chosen for the device if not given.
+      programs: at most so many for padded shapes; chosen if not given.
 
     Returns:
       The workload, with the layout of its programs.
@@ -67,7 +69,7 @@ def prepare(
       ValueError: a space that the task cannot take.
     """
     width = width or default_width(subject)
-    return Workload(subject, key, width, epochs, layout(subject, space))
+    return Workload(subject, key, width, epochs, layout(subject, space, programs))
 
 
 def default_width(subject: Task | Objective) -> int:
@@ -169,20 +171,36 @@ def unread(workload: Workload, space: Space) -> list[str]:
     Returns:
       Names, in the order of the space.
     """
+    seen: set[str] = set()
+    rows = _typical(space)
+    for group in groups(workload.layout, space, rows, 1):
+        static = group.static
+
+        def trace(key, values, static=static):
+            hparams = static.hparams(values)
+            result = _trace_lane(workload.subject, key, hparams, static.batching)
+            seen.update(hparams.read)
+            return result
+
+        fixed, row = dict(static.values), group.lanes[0]
+        traced = {name: v[row] for name, v in rows.items() if name not in fixed}
+        jax.eval_shape(trace, workload.key, traced)
+    return [name for name in space.searched if name not in seen]
+
+
+def _typical(space: Space) -> dict[str, np.ndarray]:
+    """The middle of the space, and each static choice there one by one.
+
+    A choice may decide what is read; a static number decides shapes only.
+    """
     point = np.full((1, space.dim), 0.5, np.float32)
     middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
-    (group,) = groups(workload.layout, space, middle, 1)
-    traced = {n: v[0] for n, v in middle.items() if n not in dict(group.static.values)}
-    seen: set[str] = set()
-
-    def trace(key, values):
-        hparams = group.static.hparams(values)
-        result = _trace_lane(workload.subject, key, hparams, group.static.batching)
-        seen.update(hparams.read)
-        return result
-
-    jax.eval_shape(trace, workload.key, traced)
-    return [name for name in space.searched if name not in seen]
+    listed = [n for n in space.searched if space[n].static and space[n].by_index]
+    rows = [middle]
+    for name in listed:
+        numbers = [space[name].decoded(value) for value in space[name].members]
+        rows += [{**middle, name: np.asarray([n], np.int32)} for n in numbers]
+    return {name: np.concatenate([row[name] for row in rows]) for name in middle}
 
 
 def _trace_lane(

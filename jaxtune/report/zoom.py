@@ -33,7 +33,7 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    x, y = _pair(result.spaces[0], x, y)
+    x, y = _pair(result.setup.space, x, y)
     figure = Figure(figsize=(7.5, 5.5), layout="constrained")
     axes = figure.add_subplot()
     rounds, failed = result.trials["round"], ~np.isfinite(result.trials["score"])
@@ -49,11 +49,11 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
         if y is not None:
             axes.scatter(*columns, s=22, marker="x", color="0.5", label=label)
     _mark_best(axes, result, x, y)
-    set_scale(axes, "x", result.spaces[0][x], x)
+    set_scale(axes, "x", result.setup.space[x], x)
     if y is None:
         axes.set_ylabel(result.setup.metric)
     else:
-        set_scale(axes, "y", result.spaces[0][y], y)
+        set_scale(axes, "y", result.setup.space[y], y)
     axes.set_title(f"{len(result.trials)} trials, coarse to fine", loc="left")
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
@@ -74,8 +74,17 @@ def _pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
 def _columns(
     result: Result, rows: np.ndarray, x: str, y: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    vertical = result.trials.decoded[y] if y else result.trials["score"]
-    return result.trials.decoded[x][rows], vertical[rows]
+    vertical = _values(result, y) if y else result.trials["score"]
+    return _values(result, x)[rows], vertical[rows]
+
+
+def _values(result: Result, name: str) -> np.ndarray:
+    """Decoded numbers, NaN where the dimension does not matter."""
+    values = result.trials.decoded[name]
+    if not result.setup.space[name].condition:
+        return values
+    holds = result.setup.space.active(result.trials.decoded)[name]
+    return np.where(np.asarray(holds), values, np.float32(np.nan))
 
 
 def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> None:

@@ -10,6 +10,7 @@ from jaxtune.space.dimension import (
     power_of_two,
     reverse_log_uniform,
     uniform,
+    when,
 )
 from jaxtune.space.space import Space, at_default
 
@@ -25,4 +26,5 @@ __all__ = [
     "power_of_two",
     "reverse_log_uniform",
     "uniform",
+    "when",
 ]

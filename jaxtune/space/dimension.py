@@ -28,7 +28,16 @@ MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["low", "high", "allowed"],
-    meta_fields=["kind", "scale", "choices", "default", "tier", "static", "searched"],
+    meta_fields=[
+        "kind",
+        "scale",
+        "choices",
+        "default",
+        "tier",
+        "static",
+        "searched",
+        "condition",
+    ],
 )
 @dataclasses.dataclass(frozen=True)
 class Dimension:
@@ -49,6 +58,8 @@ class Dimension:
       static: whether the value changes shapes or code, so that it must be known when
         the program is compiled.
       searched: whether it takes part in the search; if not, ``low == high``.
+      condition: pairs of another dimension's name and the values of it for which this
+        one matters, from :func:`when`; empty if always.
     """
 
     low: Any
@@ -61,6 +72,7 @@ class Dimension:
     tier: int
     static: bool
     searched: bool
+    condition: tuple[tuple[str, tuple], ...] = ()
 
     def decode(self, u: Array) -> Array:
         """Turn coordinates into values; a choice gives its index.
@@ -161,9 +173,23 @@ class Dimension:
         Returns:
           A number or the choice itself.
         """
-        if self.kind in ("choice", "named_ordinal"):
-            return self.choices[int(decoded)]
-        return plain(decoded)
+        return self.choices[int(decoded)] if self.by_index else plain(decoded)
+
+    def decoded(self, value: Any) -> Any:
+        """The number that stands for a value inside a program.
+
+        Args:
+          value: a number, or the choice itself.
+
+        Returns:
+          A number, or the index of a choice.
+        """
+        return self.choices.index(value) if self.by_index else value
+
+    @property
+    def by_index(self) -> bool:
+        """Whether values are decoded to their index in the list of choices."""
+        return self.kind in ("choice", "named_ordinal")
 
 
 class Invalid:
@@ -447,6 +473,45 @@ def fixed(value: Any) -> Dimension:
     else:
         dimension = uniform(value, value)
     return _checked(dimension, searched=False)
+
+
+@_named_later
+def when(dimension: Dimension, **conditions: Any) -> Dimension:
+    """A dimension that matters only for some values of others.
+
+    Where it does not, a trial has the default, its table no value, and zoom ignores it.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(
+    ...     optimizer=jt.choice(["momentum", "adam"]),
+    ...     beta1=jt.when(jt.reverse_log_uniform(0.8, 0.99), optimizer="adam"),
+    ... )
+    >>> space.values(space.decode([[0.0, 0.5]]), 0)
+    {'optimizer': 'momentum'}
+
+    Args:
+      dimension: the dimension.
+      conditions: name of a choice or an ordinal to one of its values, or to a list of
+        them; all conditions must hold.
+
+    Returns:
+      The conditional dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) no condition, a name that is
+        not in the space or is no choice, or a value that is not one of its own.
+    """
+    if isinstance(dimension, Invalid):
+        raise dimension._error
+    if not isinstance(dimension, Dimension) or not dimension.searched:
+        raise ValueError(f"when needs a searched dimension, got {dimension!r}.")
+    if not conditions:
+        raise ValueError("when needs a condition, such as optimizer='adam'.")
+    pairs = tuple(
+        (name, tuple(values) if isinstance(values, list | tuple | set) else (values,))
+        for name, values in conditions.items()
+    )
+    return dataclasses.replace(dimension, condition=dimension.condition + pairs)
 
 
 def _checked(dimension: Dimension, **changes: Any) -> Dimension:

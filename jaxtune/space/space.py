@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.space import conditions
 from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
@@ -51,6 +52,11 @@ class Space:
                     f"dimension {name!r}: got {dimension!r}. Use one of jaxtune's "
                     f"makers, such as fixed({dimension!r}) or choice([...])."
                 )
+        for name in dimensions:
+            try:
+                conditions.check(dimensions, name)
+            except ValueError as error:
+                raise ValueError(f"dimension {name!r}: {error}") from None
         self._dimensions = dict(dimensions)
 
     def tree_flatten_with_keys(self):
@@ -111,7 +117,8 @@ class Space:
 
         Returns:
           Name to ``[n]`` array: a choice gives its index in the list first given,
-          integers are int32, all else float32. Fixed ones are repeated.
+          integers are int32, all else float32. Fixed ones are repeated, and one whose
+          condition does not hold has its default.
 
         Raises:
           ValueError: another shape, or (outside ``jit``) a coordinate outside [0, 1).
@@ -119,17 +126,36 @@ class Space:
         points = self._checked(points)
         columns = dict(zip(self.searched, points.T, strict=True))
         middle = jnp.full(points.shape[:1], 0.5, jnp.float32)
-        return {
+        hparams = {
             name: dim.decode(columns.get(name, middle))
             for name, dim in self._dimensions.items()
         }
+        for name, holds in conditions.active(self._dimensions, hparams).items():
+            usual = self[name].decoded(self[name].default)
+            values = hparams[name]
+            hparams[name] = jnp.where(holds, values, jnp.asarray(usual, values.dtype))
+        return hparams
+
+    def active(self, hparams: HparamArrays) -> dict[str, Array]:
+        """Where the conditions of dimensions hold, see :func:`when`.
+
+        Args:
+          hparams: name to ``[n]`` array, from :meth:`decode`.
+
+        Returns:
+          Name to ``[n]`` bool, for every dimension.
+        """
+        rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
+        holds = conditions.active(self._dimensions, hparams)
+        return {name: holds.get(name, rows) for name in self.names}
 
     def encode(self, hparams: HparamArrays) -> Array:
         """Hyperparameters to points: the inverse of :meth:`decode`.
 
         ``decode(encode(decode(p))) == decode(p)`` exactly. Values outside the bounds
         get coordinates outside ``[0, 1)``, and a dropped choice gets NaN, so that
-        earlier trials can be told to a sampler of a smaller space.
+        earlier trials can be told to a sampler of a smaller space. A value whose
+        condition does not hold gets the middle of its range.
 
         Args:
           hparams: name to ``[n]`` array, at least for every searched dimension.
@@ -145,11 +171,17 @@ class Space:
             raise ValueError(
                 f"encode needs a value for {missing[0]!r}, got {sorted(hparams)}."
             )
-        columns = [self[name].encode(hparams[name]) for name in self.searched]
+        holds = conditions.active(self._dimensions, hparams)
+        columns = [
+            jnp.where(holds.get(name, True), self[name].encode(hparams[name]), 0.5)
+            for name in self.searched
+        ]
         return jnp.stack(columns, axis=-1)
 
     def values(self, hparams: HparamArrays, trial: int) -> dict[str, Any]:
         """One trial as a plain Python dict: numbers, and choices as themselves.
+
+        Dimensions whose condition does not hold are left out.
 
         Args:
           hparams: name to ``[n]`` array, from :meth:`decode`.
@@ -164,10 +196,12 @@ class Space:
         rows = len(next(iter(hparams.values())))
         if not 0 <= trial < rows:
             raise IndexError(f"values: trial {trial} is not in 0 ... {rows - 1}.")
+        one = {name: np.asarray(values)[trial] for name, values in hparams.items()}
+        holds = conditions.active(self._dimensions, one)
         return {
-            name: dim.value(np.asarray(hparams[name])[trial])
+            name: dim.value(one[name])
             for name, dim in self._dimensions.items()
-            if name in hparams
+            if name in one and holds.get(name, True)
         }
 
     def restrict(self, **bounds: Any) -> Space:
@@ -212,12 +246,23 @@ class Space:
                 raise ValueError(f"keep: {_unknown(name, self.names)}")
             if not self[name].searched:
                 raise ValueError(f"keep: {name!r} is fixed at {self[name].default!r}.")
+            self._check_condition(name, names)
         return self._with(
             {
                 name: dim if name in names or not dim.searched else at_default(dim)
                 for name, dim in self._dimensions.items()
             }
         )
+
+    def _check_condition(self, name: str, kept: tuple[str, ...]) -> None:
+        for parent, values in self[name].condition:
+            usual = self[parent].default
+            if parent not in kept and usual not in values:
+                raise ValueError(
+                    f"keep: {name!r} matters only when {parent} is one of "
+                    f"{list(values)!r}, but it would be fixed at {usual!r}. Keep "
+                    f"{parent!r} as well."
+                )
 
     def replace(self, **dimensions: Dimension) -> Space:
         """The same space with some dimensions exchanged.
@@ -357,4 +402,7 @@ def _describe(dim: Dimension) -> str:
         scale = "" if dim.kind == "power_of_two" else f", scale={dim.scale!r}"
         name = "real" if dim.kind == "continuous" else dim.kind
         text = f"{name}({low:.6g}, {high:.6g}{scale}"
-    return f"{text}, tier={dim.tier}{', static=True' if dim.static else ''})"
+    text = f"{text}, tier={dim.tier}{', static=True' if dim.static else ''})"
+    for parent, values in dim.condition:
+        text = f"when({text}, {parent}={list(values)!r})"
+    return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,8 +103,8 @@ def _direction(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
             "optimizer: got a number without its list of names. Use "
             "choice(['sgd', 'adam'], ...) in the space."
         )
-    names = hparams.choices["optimizer"]
-    return selected(chosen, [DIRECTIONS[_known(name)](hparams) for name in names])
+    names = [_known(name) for name in hparams.choices["optimizer"]]
+    return _one_of(chosen, [MEMBERS[name](hparams) for name in names])
 
 
 def _known(name: Any) -> str:
@@ -114,6 +114,103 @@ def _known(name: Any) -> str:
             "an optimizer function of your own."
         )
     return name
+
+
+class Member(NamedTuple):
+    """An optimiser as numbers: ``m * a / (sqrt(c * v + inner) + outer)``.
+
+    ``m = decay * m + weight * g`` and ``v = decay2 * v + (1 - decay2) * g ** 2``; ``a``
+    and ``c`` correct the bias of the first steps where ``corrected``. Without
+    ``adaptive`` it is ``m`` alone, and without ``averaging`` ``m`` is ``g``.
+    """
+
+    decay: Any = 0.0
+    weight: Any = 1.0
+    decay2: Any = 0.0
+    inner: Any = 0.0
+    outer: Any = 0.0
+    averaging: bool = False
+    adaptive: bool = False
+    corrected: bool = False
+
+
+class Moments(NamedTuple):
+    """What the members share; an empty tuple for a moment that none of them has."""
+
+    steps: Array  # [] int32
+    first: Any
+    second: Any
+
+
+def _adam_member(hparams: Mapping[str, Any]) -> Member:
+    decay = hparams.get("beta1", BETA1)
+    return Member(
+        decay=decay,
+        weight=1 - decay,
+        decay2=hparams.get("beta2", BETA2),
+        outer=hparams.get("epsilon", EPSILON),
+        averaging=True,
+        adaptive=True,
+        corrected=True,
+    )
+
+
+MEMBERS = {
+    "sgd": lambda hparams: Member(),
+    "momentum": lambda hparams: Member(
+        decay=hparams.get("momentum", MOMENTUM), averaging=True
+    ),
+    "rmsprop": lambda hparams: Member(
+        decay2=hparams.get("beta2", RMS_DECAY),
+        inner=hparams.get("epsilon", EPSILON),
+        adaptive=True,
+    ),
+    "adam": _adam_member,
+}
+
+
+def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation:
+    """One of several members, chosen by a traced number.
+
+    They differ in numbers only, so that nothing is computed for the others and the
+    state is that of the largest.
+    """
+    adaptive = any(member.adaptive for member in members)
+    averaging = any(member.averaging for member in members)
+    columns = zip(*members, strict=True)
+    chosen: Any = [jnp.stack([jnp.asarray(v) for v in c])[index] for c in columns]
+    one = Member(*chosen)
+
+    def init(params):
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return Moments(
+            jnp.int32(0), zeros if averaging else (), zeros if adaptive else ()
+        )
+
+    def update(updates, state, params=None):
+        del params
+        steps = optax.safe_increment(state.steps)
+        first, second = updates, state.second
+        if averaging:
+            first = jax.tree.map(
+                lambda m, g: one.decay * m + one.weight * g, state.first, updates
+            )
+        moments = Moments(steps, first if averaging else (), second)
+        if not adaptive:
+            return first, moments
+        second = jax.tree.map(
+            lambda v, g: one.decay2 * v + (1 - one.decay2) * g**2, second, updates
+        )
+        a = jnp.where(one.corrected, 1 / (1 - one.decay**steps), 1.0)
+        c = jnp.where(one.corrected, 1 / (1 - one.decay2**steps), 1.0)
+
+        def step(m, v):
+            scaled = a * m / (jnp.sqrt(c * v + one.inner) + one.outer)
+            return jnp.where(one.adaptive, scaled, m)
+
+        return jax.tree.map(step, first, second), moments._replace(second=second)
+
+    return optax.GradientTransformation(init, update)
 
 
 def selected(

@@ -1,0 +1,74 @@
+"""How much arithmetic a training takes, counted in its jaxpr; nothing is compiled."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune.tasks import Hparams, Task
+
+EXAMPLES = 16  # counted at once
+
+
+def per_example(task: Task, hparams: Hparams) -> float:
+    """Floating-point operations of the loss of one example, its gradient not included.
+
+    Args:
+      task: any task.
+      hparams: one lane's hyperparameters, with the static ones that set its shapes.
+
+    Returns:
+      Operations: two for each multiply-add of products and convolutions, one for each
+      element of everything else.
+    """
+    static = {k: v for k, v in hparams.items() if not hasattr(v, "dtype")}
+    traced = {k: v for k, v in hparams.items() if k not in static}
+
+    def lane(values):
+        return Hparams({**values, **static}, hparams.choices)
+
+    def loss(made, batch, key, values):
+        made = made if task.stateful else (made,)
+        return task.loss(*made, batch, key, lane(values))
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    made = jax.eval_shape(lambda k, v: task.init(k, lane(v)), key, traced)
+    rows = min(EXAMPLES, task.examples)
+    batch = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.train
+    )
+    jaxpr = jax.make_jaxpr(loss)(made, batch, key, traced)
+    return _operations(jaxpr.jaxpr) / rows
+
+
+def _operations(jaxpr: Any) -> float:
+    return sum(_equation(equation) for equation in jaxpr.eqns)
+
+
+def _equation(equation: Any) -> float:
+    name, params = equation.primitive.name, equation.params
+    inner = [p for value in params.values() for p in _jaxprs(value)]
+    if inner:
+        times = params.get("length", 1) if name == "scan" else 1
+        # of the branches of a condition, vmap computes all
+        return times * sum(map(_operations, inner))
+    out = sum(math.prod(getattr(v.aval, "shape", ())) for v in equation.outvars)
+    if name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        shape = equation.invars[0].aval.shape
+        return 2 * out * math.prod(shape[axis] for axis in contracted)
+    if name == "conv_general_dilated":
+        kernel = np.asarray(equation.invars[1].aval.shape)
+        outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return 2 * out * kernel.prod() / outputs
+    return out
+
+
+def _jaxprs(value: Any) -> list[Any]:
+    """The programs inside a parameter of an equation."""
+    values = value if isinstance(value, tuple | list) else [value]
+    found = [getattr(v, "jaxpr", v) for v in values]
+    return [v for v in found if hasattr(v, "eqns")]

@@ -1,0 +1,74 @@
+"""Spaces to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtune.space import (
+    Space,
+    choice,
+    integer,
+    log_uniform,
+    power_of_two,
+    reverse_log_uniform,
+    when,
+)
+
+
+def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
+    """The nine hyperparameters that tuning usually begins with, and the optimiser.
+
+    Tiers: 1 learning rate; 2 momentum, batch size, hidden units; 3 layers, learning
+    rate decay; 4 Adam's beta1, beta2, epsilon, whose defaults are 0.9, 0.999 and 1e-8.
+    The optimiser shares tier 1, since the best learning rate depends on it. Momentum
+    matters only for ``momentum`` and the last three only for ``adam`` (beta2 and
+    epsilon for ``rmsprop`` too).
+
+    >>> import jaxtune as jt
+    >>> jt.presets.standard().restrict(batch_size=(16, 64)).bounds["batch_size"]
+    (16, 64)
+
+    Args:
+      optimizers: which of ``sgd``, ``momentum``, ``rmsprop``, ``adam`` to choose from,
+        the default first.
+
+    Returns:
+      A space with every dimension searched; ``keep`` and ``restrict`` make it smaller.
+
+    Raises:
+      ValueError: another optimiser, or none.
+    """
+    known = ("sgd", "momentum", "rmsprop", "adam")
+    unknown = [name for name in optimizers if name not in known]
+    if unknown or not optimizers:
+        raise ValueError(
+            f"standard: got optimizers={list(optimizers)!r}. Use some of "
+            f"{', '.join(known)}."
+        )
+    dimensions = {
+        "learning_rate": log_uniform(1e-4, 1.0, default=1e-2, tier=1),
+        "optimizer": choice(list(optimizers), tier=1),
+        "momentum": reverse_log_uniform(0.5, 0.999, default=0.9, tier=2),
+        "batch_size": power_of_two(16, 256, default=64, tier=2),
+        "hidden_units": integer(16, 256, scale="log", default=64, tier=2),
+        "layers": integer(1, 3, default=1, tier=3),
+        "learning_rate_decay": log_uniform(1e-3, 1.0, default=1e-3, tier=3),
+        "beta1": reverse_log_uniform(0.5, 0.99, default=0.9, tier=4),
+        "beta2": reverse_log_uniform(0.9, 0.9999, default=0.999, tier=4),
+        "epsilon": log_uniform(1e-10, 1e-3, default=1e-8, tier=4),
+    }
+    for name, users in USED_BY.items():
+        values = [user for user in users if user in optimizers]
+        if values:
+            dimensions[name] = when(dimensions[name], optimizer=values)
+        else:
+            del dimensions[name]
+    return Space(**dimensions)
+
+
+USED_BY = {
+    "momentum": ("momentum",),
+    "beta1": ("adam",),
+    "beta2": ("adam", "rmsprop"),
+    "epsilon": ("adam", "rmsprop"),
+}

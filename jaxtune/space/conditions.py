@@ -1,0 +1,83 @@
+"""Dimensions that matter only for some values of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxtune.space.dimension import Dimension
+from jaxtune.types import Array
+
+
+def active(
+    dimensions: Mapping[str, Dimension], hparams: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Where each dimension matters.
+
+    Args:
+      dimensions: name to dimension.
+      hparams: name to ``[n]`` decoded values, at least of every parent.
+
+    Returns:
+      Name to ``[n]`` bool, for conditional dimensions only.
+    """
+    known: dict[str, Array] = {}
+
+    def of(name: str) -> Any:
+        if name not in known:
+            holds: Any = True
+            for parent, values in dimensions[name].condition:
+                numbers = [dimensions[parent].decoded(value) for value in values]
+                given = jnp.asarray(hparams[parent])
+                wanted = jnp.asarray(numbers, given.dtype)
+                holds = holds & jnp.isin(given, wanted) & of(parent)
+            known[name] = holds
+        return known[name]
+
+    return {name: of(name) for name, dim in dimensions.items() if dim.condition}
+
+
+def ancestors(dimensions: Mapping[str, Dimension], name: str) -> list[str]:
+    """The dimensions that decide whether one matters, nearest first."""
+    found: list[str] = []
+    waiting = [parent for parent, _ in dimensions[name].condition]
+    while waiting:
+        parent = waiting.pop(0)
+        if parent not in found:
+            found.append(parent)
+            waiting += [other for other, _ in dimensions[parent].condition]
+    return found
+
+
+def check(dimensions: Mapping[str, Dimension], name: str) -> None:
+    """Check the conditions of one dimension.
+
+    Args:
+      dimensions: name to dimension, all of the space.
+      name: the one to check.
+
+    Raises:
+      ValueError: a parent that is unknown, has no list of values, or depends on this
+        dimension itself; or a value that the parent does not have.
+    """
+    for parent, values in dimensions[name].condition:
+        if parent not in dimensions:
+            raise ValueError(
+                f"when: there is no dimension {parent!r}. This space has "
+                f"{', '.join(dimensions)}."
+            )
+        choices = dimensions[parent].choices
+        if not choices:
+            raise ValueError(
+                f"when: {parent!r} has no list of values. Use a choice or an ordinal."
+            )
+        for value in values:
+            if value not in choices:
+                raise ValueError(
+                    f"when: {value!r} is not one of the values of {parent!r}, "
+                    f"{list(choices)!r}."
+                )
+    if name in ancestors(dimensions, name):
+        raise ValueError("when: its conditions lead back to itself.")
