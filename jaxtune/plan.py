@@ -11,7 +11,7 @@ from jaxtune.population import Group, Workload, groups, prepare, work
 from jaxtune.population import block as blocks
 from jaxtune.samplers import sobol
 from jaxtune.space import Space
-from jaxtune.tasks import Task, check_data
+from jaxtune.tasks import Hparams, Task, check_data
 from jaxtune.types import Objective
 
 
@@ -138,9 +138,9 @@ def _counted(
     def cost(sizes: dict[str, int]) -> float:
         at = tuple(sizes.values())
         if at not in exact:
-            lane = {name: v[rows[0]] for name, v in hparams.items()} | fixed | sizes
-            one = group.static.hparams(lane)
-            exact[at] = work.per_example(task, one)
+            first = {name: v[rows[0]] for name, v in hparams.items()}
+            lane = Hparams({**first, **fixed, **sizes}, dict(group.static.choices))
+            exact[at] = work.per_example(task, lane)
         return exact[at]
 
     used = sum(

@@ -111,7 +111,8 @@ def search(
             ids = np.arange(first, first + count)
             watch = _watch(report, metric, mode, history)
             outcome = evaluate(workload, space, ids, hparams, np.arange(seeds), watch)
-            rows = _rows(space, number, ids, points, hparams, outcome, metric)
+            at = _coordinates(space, box, points)
+            rows = _rows(space, number, ids, at, hparams, outcome, metric)
             history.append(rows)
             if number + 1 < rounds:
                 refined = _refined(refine, box, points, rows["score"], mode)
@@ -140,11 +141,18 @@ def _ask(
     return sampler.ask(state, count)[1]
 
 
+def _coordinates(space: Space, box: Space, points: Array) -> np.ndarray:
+    """``[n, d]`` over all of the space, NaN where this round's box has no dimension."""
+    columns = dict(zip(box.searched, np.asarray(points).T, strict=True))
+    closed = np.full(len(points), np.nan, np.float32)
+    return np.stack([columns.get(name, closed) for name in space.searched], axis=1)
+
+
 def _rows(
     space: Space,
     number: int,
     ids: np.ndarray,
-    points: Array,
+    points: np.ndarray,
     hparams: dict[str, np.ndarray],
     outcome: Outcome,
     metric: str,
@@ -161,7 +169,7 @@ def _rows(
     for name in space.names:
         columns[name] = _column(space, name, hparams[name], holds[name])
     columns |= {name: mean for name, mean in means.items() if name != "value"}
-    return Trials(columns, scores, np.asarray(points), hparams)
+    return Trials(columns, scores, points, hparams)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -211,6 +211,54 @@ def test_the_initial_scale_follows_the_true_fan_in(model):
         assert abs(kernel.std() * (9 * 8) ** 0.5 - 1) < 0.15
 
 
+class Residual(nn.Module):
+    """What a user might write: a residual network whose width and depth are data."""
+
+    size: int = 24
+    blocks: int = 3
+    limits = {"width": (1, 24), "depth": (1, 3)}  # noqa: RUF012
+    padding = {"width": "size", "depth": "blocks"}  # noqa: RUF012
+
+    @nn.compact
+    def __call__(self, x, width, depth):
+        x = jt.models.MaskedDense(self.size)(x, outputs=width)
+        for block in range(self.blocks):
+            used = block < depth
+            active = jnp.where(used, width, 0)
+            new = jt.models.MaskedLayerNorm(name=f"norm_{block}")(x, active)
+            new = jt.models.MaskedDense(self.size, name=f"in_{block}")(
+                nn.gelu(new), active, active
+            )
+            x = jt.models.pass_through(used, x + new, x)
+        return jt.models.MaskedDense(CLASSES, name="output")(x, width)
+
+
+def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
+    """Padded to any size, or to none, it is the same network."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(48, 5)), rng.integers(0, CLASSES, 48)
+    task = jt.classification(Residual(), train=(x, y), valid=(x, y), batch_size=16)
+    tables = []
+    for static, programs in ((False, 1), (False, 3), (True, None)):
+        space = jt.Space(
+            learning_rate=jt.log_uniform(1e-3, 0.1),
+            width=jt.integer(2, 24, scale="log", static=static),
+            depth=jt.ordinal([1, 3], static=static),
+        )
+        result = jt.search(
+            task,
+            space,
+            key=jax.random.key(0),
+            trials=4,
+            epochs=3,
+            metric="loss",
+            programs=programs,
+        )
+        tables.append(result.trials["score"])
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4)
+    np.testing.assert_allclose(tables[2], tables[0], rtol=1e-4)
+
+
 def test_dropout_keeps_the_mean_and_drops_the_share():
     x = jnp.ones((200, 500))
     for rate in (0.0, 0.3, 0.9):

@@ -241,6 +241,29 @@ def test_an_optimizer_chosen_by_a_number_is_the_named_one():
         np.testing.assert_allclose(row, descend(OPTAX[name](NUMBERS)), rtol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("names", "moments"),
+    [
+        (("sgd",), 0),
+        (("sgd", "momentum"), 1),
+        (("sgd", "rmsprop"), 1),
+        (("momentum", "adam"), 2),
+        (("adam", "rmsprop", "momentum", "sgd"), 2),
+    ],
+)
+def test_a_choice_of_optimizers_keeps_no_more_than_its_largest(names, moments):
+    hparams = jt.Hparams({**NUMBERS, "optimizer": jnp.int32(0)}, {"optimizer": names})
+    state = jt.optimizers.standard(hparams).init(jnp.zeros(7))
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) == 7 * moments + 1
+
+
+def test_any_transformations_can_be_selected_by_a_number():
+    options = [optax.sgd(0.1), optax.adam(0.1), optax.lion(0.1)]
+    many = jax.vmap(lambda i: descend_traced(jt.optimizers.selected(i, options)))
+    for option, row in zip(options, many(jnp.arange(3)), strict=True):
+        np.testing.assert_allclose(row, descend(option), rtol=2e-6)
+
+
 def test_learning_rate_and_weight_decay_follow_their_formulas():
     hparams = jt.Hparams(
         {"learning_rate": 0.1, "learning_rate_decay": 0.5, "weight_decay": 0.3}

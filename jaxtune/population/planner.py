@@ -27,7 +27,7 @@ SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
 USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
 # operations that take as long as compiling another program, by whether on a CPU
-PROGRAM = {True: 2e11, False: 2e13}
+PROGRAM = {True: 5e11, False: 5e13}
 
 
 class Bucket(NamedTuple):
@@ -77,51 +77,86 @@ def _batching(task: Task, space: Space) -> Batching:
     if "batch_size" not in space.names:
         size = task.batch_size
         return Batching(size, task.examples // size * size, whole=True)
-    dimension = space["batch_size"]
-    sizes = _sizes(dimension, task.examples)
-    micro = math.gcd(*sizes)
-    if micro < SMALL and not dimension.static:
-        warnings.warn(
-            f"dimension 'batch_size': its values share no divisor above {micro}, so "
-            f"gradients are computed {micro} example(s) at a time, which is slow. Use "
-            "power_of_two(16, 256), or an ordinal of multiples of 16.",
-            stacklevel=4,
-        )
-    return Batching(micro, task.examples // micro * micro, whole=len(sizes) == 1)
-
-
-def _sizes(dimension: Dimension, examples: int) -> tuple[int, ...]:
-    sizes = dimension.members
-    if dimension.kind in ("choice", "named_ordinal") and not dimension.static:
-        raise ValueError(
-            "dimension 'batch_size': only its index would reach the program. Use "
-            "power_of_two or ordinal, or static=True."
-        )
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"dimension 'batch_size': {size!r} is not a whole number from 1."
-            )
-    if max(sizes) > examples:
+    dimension, sizes = space["batch_size"], _whole_numbers(space, "batch_size")
+    if max(sizes) > task.examples:
         raise ValueError(
             f"dimension 'batch_size': the space goes up to {max(sizes)}, but train has "
-            f"{examples} examples. Use a smaller range, such as "
+            f"{task.examples} examples. Use a smaller range, such as "
             "space.restrict(batch_size=...)."
         )
-    return sizes
+    micro, whole = math.gcd(*sizes), len(sizes) == 1
+    if not (whole or dimension.static):
+        _warn_about(task, space, micro)
+    return Batching(micro, task.examples // micro * micro, whole)
+
+
+def _warn_about(task: Task, space: Space, micro: int) -> None:
+    """What accumulating micro-batches costs, or changes."""
+    said = "dimension 'batch_size': "
+    if micro < SMALL:
+        warnings.warn(
+            f"{said}its values share no divisor above {micro}, so gradients are "
+            f"computed for {micro} example(s) at a time, which is slow. Use "
+            "power_of_two(16, 256), or an ordinal of multiples of 16.",
+            stacklevel=6,
+        )
+    if task.stateful and _has_statistics(task, space):
+        warnings.warn(
+            f"{said}the model keeps running statistics, and takes them over "
+            f"micro-batches of {micro}. Use static=True for those of whole batches.",
+            stacklevel=6,
+        )
+
+
+def _has_statistics(task: Task, space: Space) -> bool:
+    """Whether training changes real numbers without gradients."""
+    key, lane = jax.eval_shape(lambda: jax.random.key(0)), _middle(space)
+    made = jax.eval_shape(lambda k: task.init(k, lane), key)
+    return any(
+        jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(made[1])
+    )
+
+
+def _middle(space: Space) -> Hparams:
+    """The hyperparameters of a lane in the middle of the space."""
+    point = np.full((1, space.dim), 0.5, np.float32)
+    middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
+    values: dict[str, Any] = {
+        name: space[name].value(v) if space[name].static else v
+        for name, v in middle.items()
+    }
+    listed = [name for name in space.names if space[name].kind == "choice"]
+    return Hparams(values, {name: space[name].choices for name in listed})
+
+
+def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
+    """All values of a dimension that sets a shape."""
+    dimension = space[name]
+    if dimension.by_index and not dimension.static:
+        raise ValueError(
+            f"dimension {name!r}: only its index would reach the program. Use ordinal "
+            "or power_of_two, or static=True."
+        )
+    values = ("a real number",) if dimension.kind == "continuous" else dimension.members
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"dimension {name!r}: got {value!r}, needs whole numbers from 1. Use "
+                "integer, power_of_two or ordinal."
+            )
+    return values
 
 
 def _buckets(task: Task, space: Space, programs: int | None) -> tuple[Bucket, ...]:
     """Sizes of padding: exact where static, split where that saves enough work."""
     fields = {n: f for n, f in task.padding if n in space.names}
     fields = {n: f for n, f in fields.items() if f not in space.names}
+    members = {name: _whole_numbers(space, name) for name in fields}
     tops = {
-        name: sorted(space[name].members)
-        if space[name].static
-        else [max(space[name].members)]
-        for name in fields
+        name: sorted(values) if space[name].static else [max(values)]
+        for name, values in members.items()
     }
-    open_to = [n for n in fields if not space[n].static and len(space[n].members) > 1]
+    open_to = [n for n in fields if not space[n].static and len(members[n]) > 1]
     if open_to and programs != 1:
         tops |= _split(task, space, fields, {n: tops[n] for n in open_to}, programs)
     return tuple(Bucket(n, fields[n], tuple(tops[n])) for n in fields)
@@ -197,20 +232,14 @@ def _cost_of(
     task: Task, space: Space, fields: dict[str, str]
 ) -> Callable[[dict[str, int]], float]:
     """Operations of one lane and epoch, by the sizes that its model is padded to."""
-    point = np.full((1, space.dim), 0.5, np.float32)
-    middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
-    values: dict[str, Any] = {
-        name: space[name].value(v) if space[name].static else v
-        for name, v in middle.items()
-    }
-    choices = {n: space[n].choices for n in space.names if space[n].kind == "choice"}
+    middle = _middle(space)
     known: dict[tuple, float] = {}
 
     def cost(sizes: dict[str, int]) -> float:
         at = tuple(sizes.items())
         if at not in known:
             padded = {fields[name]: size for name, size in sizes.items()}
-            hparams = Hparams({**values, **padded}, choices)
+            hparams = Hparams({**middle, **padded}, middle.choices)
             # a gradient takes twice the work of the loss
             known[at] = 3 * task.examples * work.per_example(task, hparams)
         return known[at]

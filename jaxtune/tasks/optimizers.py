@@ -119,14 +119,15 @@ def _known(name: Any) -> str:
 class Member(NamedTuple):
     """An optimiser as numbers: ``m * a / (sqrt(c * v + inner) + outer)``.
 
-    ``m = decay * m + weight * g`` and ``v = decay2 * v + (1 - decay2) * g ** 2``; ``a``
-    and ``c`` correct the bias of the first steps where ``corrected``. Without
+    ``m = decay * m + weight * g`` and ``v = decay2 * v + weight2 * g ** 2``; ``a`` and
+    ``c`` correct the bias of the first steps where ``corrected``. Without
     ``adaptive`` it is ``m`` alone, and without ``averaging`` ``m`` is ``g``.
     """
 
     decay: Any = 0.0
     weight: Any = 1.0
     decay2: Any = 0.0
+    weight2: Any = 0.0
     inner: Any = 0.0
     outer: Any = 0.0
     averaging: bool = False
@@ -143,11 +144,12 @@ class Moments(NamedTuple):
 
 
 def _adam_member(hparams: Mapping[str, Any]) -> Member:
-    decay = hparams.get("beta1", BETA1)
+    decay, decay2 = hparams.get("beta1", BETA1), hparams.get("beta2", BETA2)
     return Member(
         decay=decay,
         weight=1 - decay,
-        decay2=hparams.get("beta2", BETA2),
+        decay2=decay2,
+        weight2=1 - decay2,
         outer=hparams.get("epsilon", EPSILON),
         averaging=True,
         adaptive=True,
@@ -155,16 +157,17 @@ def _adam_member(hparams: Mapping[str, Any]) -> Member:
     )
 
 
+def _rmsprop_member(hparams: Mapping[str, Any]) -> Member:
+    decay2, inner = hparams.get("beta2", RMS_DECAY), hparams.get("epsilon", EPSILON)
+    return Member(decay2=decay2, weight2=1 - decay2, inner=inner, adaptive=True)
+
+
 MEMBERS = {
     "sgd": lambda hparams: Member(),
     "momentum": lambda hparams: Member(
         decay=hparams.get("momentum", MOMENTUM), averaging=True
     ),
-    "rmsprop": lambda hparams: Member(
-        decay2=hparams.get("beta2", RMS_DECAY),
-        inner=hparams.get("epsilon", EPSILON),
-        adaptive=True,
-    ),
+    "rmsprop": _rmsprop_member,
     "adam": _adam_member,
 }
 
@@ -199,7 +202,7 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
         if not adaptive:
             return first, moments
         second = jax.tree.map(
-            lambda v, g: one.decay2 * v + (1 - one.decay2) * g**2, second, updates
+            lambda v, g: one.decay2 * v + one.weight2 * g**2, second, updates
         )
         a = jnp.where(one.corrected, 1 / (1 - one.decay**steps), 1.0)
         c = jnp.where(one.corrected, 1 / (1 - one.decay2**steps), 1.0)

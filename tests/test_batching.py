@@ -1,0 +1,213 @@
+"""Batch size as data: lanes of one block equal ordinary training at their own size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxtune as jt
+from jaxtune.population import evaluate, lane, prepare
+from jaxtune.tasks import batches
+
+N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(N, 5)).astype(np.float32)
+Y = RNG.integers(0, 3, N)
+
+
+def apply(params, x):
+    return jnp.tanh(x @ params["a"]) @ params["b"]
+
+
+def init(key, x):
+    a, b = jax.random.split(key)
+    return {
+        "a": jax.random.normal(a, (x.shape[1], 7)),
+        "b": jax.random.normal(b, (7, 3)),
+    }
+
+
+TASK = jt.tasks.check_data(
+    jt.classification((init, apply), train=(X, Y), valid=(X, Y), batch_size=8)
+)
+NUMBERS = {
+    "learning_rate": 0.03,
+    "learning_rate_decay": 0.5,
+    "weight_decay": 0.02,
+}
+OPTIMIZERS = {
+    "momentum": {"optimizer": 0, "momentum": 0.8},
+    "adam": {"optimizer": 1, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-5},
+}
+REFERENCES = {
+    "momentum": lambda h: optax.trace(h["momentum"]),
+    "adam": lambda h: optax.scale_by_adam(h["beta1"], h["beta2"], h["epsilon"]),
+}
+
+
+def space(**changes):
+    dimensions = {
+        "learning_rate": jt.uniform(0, 1),
+        "learning_rate_decay": jt.uniform(0, 1),
+        "weight_decay": jt.uniform(0, 1),
+        "momentum": jt.uniform(0, 1),
+        "beta1": jt.uniform(0, 0.9),
+        "beta2": jt.uniform(0, 0.99),
+        "epsilon": jt.uniform(0, 1),
+        "optimizer": jt.choice(["momentum", "adam"]),
+        "batch_size": jt.power_of_two(8, 64),
+    }
+    return jt.Space(**dimensions | changes)
+
+
+def columns(name):
+    usual = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.9, "epsilon": 1e-8}
+    one = {**usual, **NUMBERS, **OPTIMIZERS[name]}
+    rows = {k: np.full(4, v, np.float32) for k, v in one.items()}
+    rows["optimizer"] = rows["optimizer"].astype(np.int32)
+    return rows | {"batch_size": np.asarray(SIZES, np.int32)}
+
+
+def ordinary(name, trial, size, epochs):
+    """A Python loop over batches of one size; an epoch's last one has what is left."""
+    h = {**NUMBERS, **OPTIMIZERS[name]}
+    one = {k: jnp.float32(v) for k, v in h.items()}
+    key = lane.lane_key(jax.random.key(1), jnp.uint32(trial), jnp.uint32(0))
+    params, state = TASK.init(jax.random.fold_in(key, lane.INIT), one)
+    direction = REFERENCES[name](h)
+    moments, updates = direction.init(params), 0
+    for epoch in range(epochs):
+        order_key = jax.random.fold_in(jax.random.fold_in(key, lane.ORDER), epoch)
+        order = np.asarray(batches.order(order_key, N))[:88]
+        rate = h["learning_rate"] / (1 + h["learning_rate_decay"] * epoch)
+        for first in range(0, 88, size):
+            rows = order[first : first + size]
+            batch = {k: v[rows] for k, v in TASK.train.items()}
+            loss = lambda p, b=batch: TASK.loss(p, state, b, key, one)[0]  # noqa: E731
+            step, moments = direction.update(jax.grad(loss)(params), moments, params)
+            params = jax.tree.map(
+                lambda p, s, r=rate: p - r * (s + h["weight_decay"] * p), params, step
+            )
+            updates += 1
+    return TASK.evaluate(params, state, TASK.valid, one), updates
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_lane_trains_as_with_ordinary_batches_of_its_size(name):
+    workload = prepare(TASK, space(), jax.random.key(1), 3, 4)
+    assert workload.layout.batching == lane.Batching(8, 88, False)
+    got = evaluate(workload, space(), np.arange(4), columns(name), np.arange(1))
+    counts = []
+    for trial, size in enumerate(SIZES):
+        expected, updates = ordinary(name, trial, size, 3)
+        counts.append(updates)
+        loss = got.metrics["loss"][trial, 0]
+        np.testing.assert_allclose(loss, expected["loss"], rtol=2e-5)
+    assert counts == [33, 18, 9, 6]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_static_batch_sizes_give_the_same_training(name):
+    static = space(batch_size=jt.power_of_two(8, 64, static=True))
+    results = [
+        evaluate(
+            prepare(TASK, s, jax.random.key(1), 2, 4),
+            s,
+            np.arange(4),
+            columns(name),
+            np.arange(1),
+        ).metrics["loss"]
+        for s in (space(), static)
+    ]
+    np.testing.assert_allclose(*results, rtol=2e-5)
+
+
+def counting_task():
+    """A task whose state counts examples, and its optimiser updates."""
+
+    def loss(params, state, batch, key, hparams):
+        error = jnp.mean((batch["x"] @ params - 1) ** 2)
+        return error, state + batch["x"].shape[0]
+
+    return jt.Task(
+        init=lambda key, hparams: (jnp.zeros(5), jnp.int32(0)),
+        loss=loss,
+        evaluate=lambda params, state, split, hparams: {"examples": state},
+        optimizer=lambda hparams: optax.sgd(1e-3),
+        train={"x": X},
+        valid={"x": X},
+        metrics=(("examples", "max"),),
+        stateful=True,
+    )
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_every_lane_sees_the_same_number_of_examples(static):
+    dimension = jt.power_of_two(8, 64, static=static)
+    sizes = jt.Space(batch_size=dimension)
+    result = jt.search(
+        counting_task(),
+        sizes,
+        key=jax.random.key(0),
+        trials=4,
+        epochs=3,
+        sampler=jt.samplers.grid(4),
+    )
+    assert set(result.trials["batch_size"]) == set(SIZES)
+    assert (result.trials["examples"] == 3 * 88).all()
+
+
+def test_a_batch_size_fixed_in_the_space_replaces_the_tasks():
+    one = jt.Space(learning_rate=jt.uniform(0, 1), batch_size=jt.fixed(32))
+    batching = prepare(TASK, one, jax.random.key(0)).layout.batching
+    assert batching == lane.Batching(32, 64, True)
+    kept = space().keep("learning_rate")
+    assert prepare(TASK, kept, jax.random.key(0)).layout.batching.whole
+
+
+@pytest.mark.parametrize(
+    ("dimension", "micro"),
+    [
+        (jt.power_of_two(16, 64), 16),
+        (jt.ordinal([24, 36, 60]), 12),
+        (jt.integer(5, 5), 5),
+        (jt.choice([16, 24], static=True), 8),
+    ],
+)
+def test_a_micro_batch_divides_every_batch(dimension, micro):
+    sizes = jt.Space(batch_size=dimension, learning_rate=jt.uniform(0, 1))
+    assert prepare(TASK, sizes, jax.random.key(0)).layout.batching.micro == micro
+
+
+@pytest.mark.parametrize(
+    ("dimension", "said"),
+    [
+        (jt.power_of_two(16, 128), "goes up to 128, but train has 92 examples"),
+        (jt.uniform(16, 64), "got 'a real number', needs whole numbers"),
+        (jt.choice([16, 32]), "only its index would reach the program"),
+        (jt.ordinal([0, 16]), "got 0, needs whole numbers"),
+        (jt.ordinal([16.5, 32]), "got 16.5, needs"),
+        (jt.choice(["16"], static=True), "got '16', needs"),
+    ],
+)
+def test_batch_sizes_that_cannot_be_are_named(dimension, said):
+    sizes = jt.Space(batch_size=dimension, learning_rate=jt.uniform(0, 1))
+    with pytest.raises(ValueError, match=f"dimension 'batch_size'.*{said}"):
+        jt.search(TASK, sizes, key=jax.random.key(0), trials=2, epochs=1)
+
+
+def test_sizes_without_a_common_divisor_are_slow_and_say_so():
+    sizes = jt.Space(batch_size=jt.integer(16, 20), learning_rate=jt.uniform(0, 1))
+    with pytest.warns(UserWarning, match="no divisor above 1"):
+        prepare(TASK, sizes, jax.random.key(0))
+
+
+def test_batch_statistics_over_micro_batches_say_so():
+    model = jt.models.MLP(3, max_units=4, norm="batch")
+    task = jt.classification(model, train=(X, Y), valid=(X, Y))
+    sizes = jt.Space(
+        batch_size=jt.power_of_two(8, 16), learning_rate=jt.uniform(0, 0.1)
+    )
+    with pytest.warns(UserWarning, match="micro-batches of 8"):
+        jt.search(task, sizes, key=jax.random.key(0), trials=2, epochs=1)
