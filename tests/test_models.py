@@ -242,7 +242,8 @@ def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
     for static, programs in ((False, 1), (False, 3), (True, None)):
         space = jt.Space(
             learning_rate=jt.log_uniform(1e-3, 1e-2),
-            width=jt.integer(2, 24, scale="log", static=static),
+            # a layer norm over two units magnifies any rounding
+            width=jt.integer(4, 24, scale="log", static=static),
             depth=jt.ordinal([1, 3], static=static),
         )
         result = jt.search(
