@@ -3,9 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import optimizers, presets, samplers
+from jaxtune import optimizers, presets, samplers, schedulers
 from jaxtune.plan import Plan, plan
 from jaxtune.refine import Refiner, zoom
+from jaxtune.replay import Replay, replay
 from jaxtune.result import Best, Result
 from jaxtune.schedule import Schedule, Stage, tiered
 from jaxtune.search import search
@@ -36,6 +37,7 @@ __all__ = [
     "Hparams",
     "Plan",
     "Refiner",
+    "Replay",
     "Result",
     "Schedule",
     "Space",
@@ -54,9 +56,11 @@ __all__ = [
     "power_of_two",
     "presets",
     "regression",
+    "replay",
     "report",
     "reverse_log_uniform",
     "samplers",
+    "schedulers",
     "search",
     "testing",
     "tiered",

@@ -9,17 +9,19 @@ from typing import Any, Protocol
 
 
 class Report(Protocol):
-    """Called after every block with lanes done so far and the best score so far."""
+    """Called after every block: round, whole trainings' worth done, best, failures."""
 
-    def __call__(self, round: int, done: int, best: float, failed: int, /) -> None: ...
+    def __call__(
+        self, round: int, done: float, best: float, failed: int, /
+    ) -> None: ...
 
 
 @contextmanager
 def progress(lanes: int, rounds: int, verbose: int) -> Iterator[Report]:
-    """Show a bar with lanes trained, their rate, the best score and the time left.
+    """Show a bar with trainings done, their rate, the best score and the time left.
 
     Args:
-      lanes: trials times seeds in the whole search.
+      lanes: whole trainings that the search is worth, at most.
       rounds: rounds in the whole search.
       verbose: 0 shows nothing.
 
@@ -58,7 +60,7 @@ def progress(lanes: int, rounds: int, verbose: int) -> Iterator[Report]:
     with bar:
         task = bar.add_task("", total=lanes, **fields)
 
-        def report(round: int, done: int, best: float, failed: int, /) -> None:
+        def report(round: int, done: float, best: float, failed: int, /) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
             rate = f"{done / elapsed:.1f}/s" if elapsed else "-"
             shown: dict[str, Any] = {"round": round, "rate": rate, "failed": failed}

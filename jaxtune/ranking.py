@@ -1,17 +1,26 @@
 """The only place that compares scores.
 
 Inside jaxtune a score is oriented: higher is better, NaN is failed. Ties go to the
-smaller trial id, so an order depends on the scores alone.
+smaller trial id, so an order depends on the scores alone. NumPy arrays are ranked in
+NumPy: schedulers rank a few trials at a time, too few to compile a program for.
 """
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune.types import Array, ArrayLike
 
 MODES = {"max": 1.0, "min": -1.0}
 
 
-def orient(scores: ArrayLike, mode: str) -> Array:
+def _library(scores: ArrayLike) -> Any:
+    return jnp if isinstance(scores, jax.Array) else np
+
+
+def orient(scores: ArrayLike, mode: str) -> Any:
     """Turn user scores into "higher is better, NaN is failed".
 
     Infinite scores are failures too: no measurement of a model is infinite.
@@ -26,8 +35,9 @@ def orient(scores: ArrayLike, mode: str) -> Array:
     Raises:
       ValueError: ``mode`` is neither.
     """
-    scores = jnp.asarray(scores)
-    return jnp.where(jnp.isfinite(scores), direction(mode) * scores, jnp.nan)
+    xp = _library(scores)
+    nan = xp.full_like(scores, xp.nan)
+    return xp.where(xp.isfinite(scores), direction(mode) * scores, nan)
 
 
 def direction(mode: str) -> float:
@@ -37,16 +47,16 @@ def direction(mode: str) -> float:
     return MODES[mode]
 
 
-def order(scores: ArrayLike) -> Array:
+def order(scores: ArrayLike) -> Any:
     """Trial ids from best to worst; failed ones last, ties by id.
 
     Args:
       scores: oriented scores ``[n]``.
 
     Returns:
-      ``[n]`` int32.
+      ``[n]`` int.
     """
-    return jnp.argsort(-worst_if_failed(scores), stable=True)
+    return _library(scores).argsort(-worst_if_failed(scores), stable=True)
 
 
 def top(scores: ArrayLike, count: int) -> Array:
@@ -65,7 +75,30 @@ def top(scores: ArrayLike, count: int) -> Array:
     return chosen & jnp.isfinite(scores)
 
 
-def worst_if_failed(scores: ArrayLike) -> Array:
+def worst_if_failed(scores: ArrayLike) -> Any:
     """Replace every score that is not finite by minus infinity."""
-    scores = jnp.asarray(scores)
-    return jnp.where(jnp.isfinite(scores), scores, -jnp.inf)
+    xp = _library(scores)
+    return xp.where(xp.isfinite(scores), scores, -xp.inf)
+
+
+def standing(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Scores that order trials by how far they came first, and by score then.
+
+    A score after two epochs says little beside one after twenty. Where all trials
+    trained equally long these are the scores themselves, otherwise ranks.
+
+    Args:
+      scores: oriented scores ``[n]``.
+      epochs: ``[n]`` epochs that each trial trained.
+
+    Returns:
+      ``[n]``; NaN stays NaN.
+    """
+    finite = np.isfinite(scores)
+    if len(np.unique(epochs[finite])) <= 1:
+        return scores
+    rank = np.empty(len(scores), np.float32)
+    # equal trials: the smaller id ranks higher
+    ids = np.arange(len(scores))
+    rank[np.lexsort((-ids, worst_if_failed(scores), epochs))] = ids
+    return np.where(finite, rank, np.float32(np.nan))

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.population import Workload, evaluate
+from jaxtune.population import Leg, Workload, retrace
 from jaxtune.space import Space
 from jaxtune.tasks import Task
+from jaxtune.training import Lineage, Rungs, Training, joined, legs_of
 from jaxtune.trials import Trials
 
 
@@ -48,6 +49,21 @@ class Setup(NamedTuple):
     mode: str
 
 
+class Cost(NamedTuple):
+    """What a search trained; an epoch of one lane is the unit.
+
+    Args:
+      epochs: trained by all trials and seeds.
+      saved: not trained, because their trials were stopped or diverged.
+      occupancy: share of the computed lane-epochs that trials made use of; the rest
+        filled up blocks.
+    """
+
+    epochs: int
+    saved: int
+    occupancy: float
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """All trials of a search.
@@ -56,16 +72,21 @@ class Result:
       trials: the record, one row per trial.
       spaces: the space of each round, the first one as given.
       setup: what was searched and how.
+      rounds: what came out of each round.
     """
 
     trials: Trials
     spaces: tuple[Space, ...]
     setup: Setup
+    rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def best(self) -> Best:
         """The trial with the best mean score; ties go to the smaller id.
+
+        Under a scheduler it is one of those that trained longest: scores of trials that
+        were stopped early do not compare.
 
         Raises:
           ValueError: every trial failed.
@@ -76,13 +97,55 @@ class Result:
                 f"all {len(self.trials)} trials failed, so none is best. See "
                 "result.trials; search lower learning rates."
             )
-        trial = int(ranking.order(oriented)[0])
+        standing = ranking.standing(oriented, self.trials.epochs)
+        trial = int(ranking.order(standing)[0])
         return Best(
             trial,
             self.setup.space.values(self.trials.decoded, trial),
             float(self.trials["score"][trial]),
             tuple(map(float, self.trials.scores[trial])),
         )
+
+    @property
+    def rungs(self) -> Rungs:
+        """Scores on the way, as a scheduler saw them; without one there are none."""
+        parts = zip(*[training.rungs for training in self.rounds], strict=True)
+        return Rungs(*map(np.concatenate, parts))
+
+    @property
+    def lineage(self) -> Lineage:
+        """Who took over whose state, under population based training."""
+        parts = [training.lineage for training in self.rounds]
+        return joined(parts)
+
+    @property
+    def cost(self) -> Cost:
+        """What the search trained and what stopping saved; zeros for functions."""
+        spent = [training.outcome.spent for training in self.rounds]
+        live = sum(part.live for part in spent)
+        computed = sum(part.computed for part in spent)
+        whole = self.trials.scores.size * self.setup.workload.epochs
+        return Cost(live, whole - live, live / computed if computed else 1.0)
+
+    def legs(self, trial: int) -> list[Leg]:
+        """How a trial came to be: one leg, or several if it took over states.
+
+        Args:
+          trial: its id.
+
+        Returns:
+          Legs in order: as which trial, until which epoch, with which hyperparameters.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a plain function.
+        """
+        if not self.setup.workload.trains:
+            raise ValueError("legs: a plain function is not trained.")
+        row = self.trials.row(trial)
+        hparams = {name: v[trial] for name, v in self.trials.decoded.items()}
+        lineage = self.rounds[row["round"]].lineage
+        return legs_of(lineage, Leg(trial, row["epochs"], hparams))
 
     def test(self) -> dict[str, float]:
         """Train the best trial again and judge it on the test split, once.
@@ -106,15 +169,11 @@ class Result:
             raise ValueError("test: a plain function has no test split.")
         if getattr(task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
-        trial = self.best.trial
-        outcome = evaluate(
-            self.setup.workload._replace(split=split),
-            self.setup.space,
-            np.asarray([trial]),
-            {name: v[trial : trial + 1] for name, v in self.trials.decoded.items()},
-            np.arange(self.trials.scores.shape[1]),
-        )
-        return {name: float(v.mean()) for name, v in outcome.metrics.items()}
+        seeds = np.arange(self.trials.scores.shape[1])
+        workload = self.setup.workload._replace(split=split)
+        legs = self.legs(self.best.trial)
+        metrics = retrace(workload, self.setup.space, legs, seeds)
+        return {name: float(values.mean()) for name, values in metrics.items()}
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.
@@ -130,7 +189,7 @@ class Result:
         return html.write(self, Path(path))
 
     def __repr__(self) -> str:
-        failed = int((self.trials["status"] != "ok").sum())
+        failed = int((self.trials["status"] == "diverged").sum())
         lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
         if failed < len(self.trials):
             best = self.best
@@ -139,4 +198,11 @@ class Result:
                 f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
             ]
             lines += [f"  {shown}"]
+        stopped = int((self.trials["status"] == "stopped").sum())
+        if stopped or self.cost.saved:
+            cost = self.cost
+            lines += [
+                f"  {stopped} stopped early: {cost.epochs} epochs trained, "
+                f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
+            ]
         return "\n".join(lines) + f"\n  {failed} failed)"

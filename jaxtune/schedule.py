@@ -65,7 +65,7 @@ def flat(space: Space, trials: int, rounds: int) -> Schedule:
     Returns:
       A schedule.
     """
-    counts = _spread(trials, [1] * rounds)
+    counts = spread(trials, [1] * rounds, 2)
     return Schedule(space, tuple(Stage(space.searched, count) for count in counts))
 
 
@@ -117,16 +117,24 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
             f"budget={budget} cannot fill {len(open_at)} rounds with two trials each. "
             "Use a larger budget, or fewer rounds."
         )
-    counts = _spread(budget, [len(names) for names in open_at])
+    counts = spread(budget, [len(names) for names in open_at], 2)
     return Schedule(space, tuple(map(Stage, open_at, counts)))
 
 
-def _spread(total: int, weights: list[int]) -> list[int]:
-    """Whole numbers in proportion to weights, at least two each where that is possible.
+def spread(total: int, weights: list[int], least: int) -> list[int]:
+    """Whole numbers in proportion to weights.
 
     The largest remainders get what is left over, the earlier of two equal ones first.
+
+    Args:
+      total: their sum.
+      weights: positive numbers.
+      least: the smallest number, where that is possible.
+
+    Returns:
+      One number for each weight.
     """
-    least = min(2, total // len(weights))
+    least = min(least, total // len(weights))
     free = total - least * len(weights)
     exact = [free * weight / sum(weights) for weight in weights]
     counts = [int(share) for share in exact]

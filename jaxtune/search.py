@@ -11,19 +11,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.population import STATUS, Outcome, Workload, evaluate, prepare, unread
+from jaxtune.keys import check_key
+from jaxtune.population import (
+    Measured,
+    Workload,
+    prepare,
+    unread,
+)
 from jaxtune.progress import Report, progress
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result, Setup
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.schedule import Schedule, flat
+from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
+from jaxtune.table import rows_of
 from jaxtune.tasks import Task, check_data
+from jaxtune.training import Led, Points, Training, train
 from jaxtune.trials import Trials
-from jaxtune.types import Array, Key, Objective
+from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
 
-SAMPLE = 0  # stream of the root key that samplers draw from
+SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
 _decode = jax.jit(Space.decode)
 _encode = jax.jit(Space.encode)
@@ -43,7 +52,7 @@ def search(
     mode: str | None = None,
     sampler: Sampler | None = None,
     refine: Refiner | None = None,
-    scheduler: None = None,
+    scheduler: Scheduler | None = None,
     directory: None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -70,7 +79,8 @@ def search(
       mode: ``"max"`` or ``"min"``; taken from the task's metric if not given.
       sampler: where to look inside a box; ``samplers.sobol()`` if not given.
       refine: how to shrink the box; ``zoom()`` if not given.
-      scheduler: not available yet; only ``None``.
+      scheduler: who trains how long, such as ``schedulers.hyperband()``, within each
+        round; all trials train in full if not given. Not for plain functions.
       directory: not available yet; only ``None``.
       block: lanes in a block; chosen for the device if not given. It is part of a
         trial's identity: other widths differ in the last bits.
@@ -87,41 +97,84 @@ def search(
       RuntimeError: a version of jaxlib that is known to compute wrong numbers.
     """
     check_versions()
-    _not_yet("scheduler", scheduler)
     _not_yet("directory", directory)
-    _check_key(key)
+    check_key(key)
     _check_counts(seeds=seeds, **_given(block=block, programs=programs))
     schedule = _schedule(space, trials, rounds)
     space, rounds = schedule.space, len(schedule.stages)
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
     workload = prepare(task, space, key, _budget(task, epochs), block, programs)
+    plans = _plans(scheduler, task, schedule, workload.epochs)
     _warn_about(workload, space, schedule.trials)
 
     sampler, refine = sampler or sobol(), refine or zoom()
     history: list[Trials] = []
-    refined, boxes = None, []
-    with progress(schedule.trials * seeds, rounds, verbose) as report:
+    rounds_done: list[Training] = []
+    refined, boxes, done = None, [], [0.0]
+    with progress(
+        _trainings(schedule, plans, workload) * seeds, rounds, verbose
+    ) as say:
         for number, (_, count) in enumerate(schedule.stages):
             box = schedule.opened(refined, number)
             boxes.append(box)
             first = sum(map(len, history))
-            points = _ask(sampler, _sample_key(key, number), box, history, count, mode)
-            hparams = jax.device_get(_decode(box, points))
+            draw = _stream(key, SAMPLE, number)
+            points = _ask(sampler, draw, box, history, count, mode)
+            start = Points(box, points, jax.device_get(_decode(box, points)))
             ids = np.arange(first, first + count)
-            watch = _watch(report, metric, mode, history)
-            outcome = evaluate(workload, space, ids, hparams, np.arange(seeds), watch)
-            at = _coordinates(space, box, points)
-            rows = _rows(space, number, ids, at, hparams, outcome, metric)
-            history.append(rows)
+            watch = _watch(say, metric, mode, history, done)
+            draw = _stream(key, SCHEDULE, number)
+            led = Led(scheduler, plans[number], draw, metric, mode)
+            training = train(workload, space, ids, start, np.arange(seeds), led, watch)
+            rounds_done.append(training)
+            history.append(rows_of(space, number, ids, training, metric))
             if number + 1 < rounds:
-                refined = _refined(refine, box, points, rows["score"], mode)
+                refined = _refined(refine, training.final, history[-1], mode)
     record = functools.reduce(Trials.append, history)
-    return Result(record, tuple(boxes), Setup(workload, space, metric, mode))
+    setup = Setup(workload, space, metric, mode)
+    return Result(record, tuple(boxes), setup, tuple(rounds_done))
 
 
-def _sample_key(key: Key, number: int) -> Key:
-    return jax.random.fold_in(jax.random.fold_in(key, SAMPLE), number)
+def _trainings(schedule: Schedule, plans: list[Plan | None], workload: Workload) -> int:
+    """What the search is worth in whole trainings, at most."""
+    if not plans or plans[0] is None:
+        return schedule.trials
+    planned = sum(plan.epochs for plan in plans if plan is not None)
+    return -(-planned // workload.epochs)
+
+
+def _stream(key: Key, stream: int, number: int) -> Key:
+    """The key of one round for one purpose."""
+    return jax.random.fold_in(jax.random.fold_in(key, stream), number)
+
+
+def _plans(
+    scheduler: Scheduler | None,
+    task: Task | Objective,
+    schedule: Schedule,
+    epochs: int,
+) -> list[Plan | None]:
+    """What the scheduler intends for each round, checked before anything trains."""
+    counts = [stage.trials for stage in schedule.stages]
+    if scheduler is None:
+        return [None] * len(counts)
+    if not isinstance(scheduler, Scheduler):
+        raise ValueError(
+            f"scheduler: got {scheduler!r}. Use one of jaxtune.schedulers, such as "
+            "schedulers.hyperband()."
+        )
+    if not isinstance(task, Task):
+        raise ValueError(
+            "scheduler: a plain function has no epochs to stop at. Leave it out."
+        )
+    plans = [scheduler.plan(count, epochs) for count in counts]
+    for plan, count in zip(plans, counts, strict=True):
+        if plan.trials != count:
+            raise ValueError(
+                f"scheduler: planned {plan.trials} trials for a round of {count}."
+            )
+    return list(plans)
 
 
 def _ask(
@@ -131,112 +184,55 @@ def _ask(
     history: list[Trials],
     count: int,
     mode: str,
-) -> Array:
+) -> np.ndarray:
     """New points of this round's cube, from a sampler told all trials so far."""
     state = sampler.init(key, box)
+    known = _standing(history, mode)
     # round by round: arrays of one shape, so that later rounds compile nothing new
     for rows in history:
-        scores = ranking.orient(rows["score"], mode)
-        state = sampler.tell(state, _encode(box, dict(rows.decoded)), scores)
-    return sampler.ask(state, count)[1]
+        scores, known = known[: len(rows)], known[len(rows) :]
+        points = _encode(box, dict(rows.decoded))
+        state = sampler.tell(state, points, jnp.asarray(scores))
+    return np.asarray(sampler.ask(state, count)[1])
 
 
-def _coordinates(space: Space, box: Space, points: Array) -> np.ndarray:
-    """``[n, d]`` over all of the space, NaN where this round's box has no dimension."""
-    columns = dict(zip(box.searched, np.asarray(points).T, strict=True))
-    closed = np.full(len(points), np.nan, np.float32)
-    return np.stack([columns.get(name, closed) for name in space.searched], axis=1)
+def _standing(history: list[Trials], mode: str) -> np.ndarray:
+    """Oriented scores of all trials; those stopped early rank behind the others."""
+    if not history:
+        return np.empty(0, np.float32)
+    scores = np.concatenate([rows["score"] for rows in history])
+    epochs = np.concatenate([rows.epochs for rows in history])
+    return ranking.standing(ranking.orient(scores, mode), epochs)
 
 
-def _rows(
-    space: Space,
-    number: int,
-    ids: np.ndarray,
-    points: np.ndarray,
-    hparams: dict[str, np.ndarray],
-    outcome: Outcome,
-    metric: str,
-) -> Trials:
-    scores = outcome.metrics[metric]
-    means = {name: _mean(values) for name, values in outcome.metrics.items()}
-    columns = {
-        "trial": ids,
-        "round": np.full(len(ids), number),
-        "status": np.asarray(STATUS, object)[_status(outcome.status, scores)],
-        "score": means[metric],
-    }
-    holds = jax.device_get(_active(space, hparams))
-    for name in space.names:
-        columns[name] = _column(space, name, hparams[name], holds[name])
-    columns |= {name: mean for name, mean in means.items() if name != "value"}
-    return Trials(columns, scores, points, hparams)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over seeds ``[n]``; NaN if any seed failed."""
-    failed = ~np.isfinite(values).all(axis=1)
-    with np.errstate(invalid="ignore"):
-        mean = values.mean(axis=1, dtype=np.float64).astype(np.float32)
-    return np.where(failed, np.float32(np.nan), mean)
-
-
-def _status(status: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """``[n]``: diverged if any seed did, or ended in a score that is not finite."""
-    return ((status > 0) | ~np.isfinite(scores)).any(axis=1).astype(int)
-
-
-def _column(
-    space: Space, name: str, values: np.ndarray, holds: np.ndarray
-) -> np.ndarray:
-    """What the user knows; ``None`` or NaN where the dimension does not matter."""
-    dimension = space[name]
-    if dimension.by_index:
-        column = np.empty(len(values), object)
-        column[:] = [
-            dimension.value(v) if h else None
-            for v, h in zip(values, holds, strict=True)
-        ]
-        return column
-    if not dimension.condition:
-        return values
-    return np.where(holds, values, np.float32(np.nan))
-
-
-def _refined(
-    refine: Refiner, box: Space, points: Array, scores: np.ndarray, mode: str
-) -> Space:
-    oriented = ranking.orient(scores, mode)
-    finite = int(jnp.isfinite(oriented).sum())
+def _refined(refine: Refiner, end: Points, rows: Trials, mode: str) -> Space:
+    scores = _standing([rows], mode)
+    finite = int(np.isfinite(scores).sum())
     if finite < 2:
         warnings.warn(
             f"{len(scores) - finite} of {len(scores)} trials of this round failed: the "
             "space stays as it is. Search lower learning rates, or a smaller space.",
             stacklevel=3,
         )
-        return box
-    return refine(box, points, oriented)
+        return end.space
+    return refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
 
 
 def _watch(
-    report: Report,
-    metric: str,
-    mode: str,
-    history: list[Trials],
+    report: Report, metric: str, mode: str, history: list[Trials], done: list[float]
 ) -> Any:
     """What to tell the progress bar after every block."""
     sign, number = ranking.direction(mode), len(history) + 1
-    earlier = [rows.scores.ravel() for rows in history]
-    seen = sign * np.concatenate([np.empty(0), *earlier])
-    finite = seen[np.isfinite(seen)]
-    best = [float(finite.max()) if finite.size else -np.inf]
-    done, failed = [seen.size], [int(seen.size - finite.size)]
+    scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
+    finite = sign * scores[np.isfinite(scores)]
+    best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
 
-    def after_block(rows: np.ndarray, metrics: dict[str, np.ndarray]) -> None:
-        values = metrics[metric]
+    def after_block(told: Measured) -> None:
+        values = told.metrics.get(metric, np.empty(0))
         fine = sign * values[np.isfinite(values)]
         best[0] = max([best[0], *fine.tolist()])
-        done[0] += len(rows)
-        failed[0] += len(rows) - fine.size
+        done[0] += told.trainings
+        failed[0] += told.failed
         report(number, done[0], sign * best[0], failed[0])
 
     return after_block
@@ -246,20 +242,6 @@ def _not_yet(name: str, value: Any) -> None:
     if value is not None:
         raise NotImplementedError(
             f"{name}: got {value!r}, but this version of jaxtune has none. Use None."
-        )
-
-
-def _check_key(key: Any) -> None:
-    if not isinstance(key, jax.Array) or not jnp.issubdtype(
-        key.dtype, jax.dtypes.prng_key
-    ):
-        raise ValueError(f"key: got {key!r}. Use jax.random.key(0).")
-    if key.shape != ():
-        raise ValueError(f"key: got an array of keys {key.shape}. Use one key.")
-    if "fry" not in str(key.dtype):
-        raise ValueError(
-            f"key: got {key.dtype}, whose numbers change under vmap. "
-            "Use jax.random.key(0, impl='threefry2x32')."
         )
 
 

@@ -1,4 +1,4 @@
-"""The contract kit: properties that every sampler, refiner and task must have.
+"""The contract kit: what every sampler, refiner, scheduler and task must do.
 
 Each check raises ``AssertionError`` with one sentence when the contract is broken. They
 are meant for your own as much as for jaxtune's.
@@ -6,21 +6,24 @@ are meant for your own as much as for jaxtune's.
 >>> import jaxtune as jt
 >>> jt.testing.check_sampler(jt.samplers.halton())
 >>> jt.testing.check_refiner(jt.zoom(top=4))
+>>> jt.testing.check_scheduler(jt.schedulers.hyperband())
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.population import DIVERGED, RUNNING, evaluate, prepare
 from jaxtune.population import block as blocks
-from jaxtune.population import evaluate, prepare
 from jaxtune.refine import Refiner
 from jaxtune.samplers import Sampler
+from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import (
     Space,
     choice,
@@ -31,6 +34,8 @@ from jaxtune.space import (
     uniform,
 )
 from jaxtune.tasks import Task, check_data
+from jaxtune.training import Record, check_decision
+from jaxtune.types import Key
 
 
 def mixed_space() -> Space:
@@ -122,6 +127,151 @@ def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> 
         )
     repeat = refiner(smaller, points, scores)
     _assert_inside(repeat, smaller)
+
+
+class Simulation(NamedTuple):
+    """What a scheduler does with known learning curves.
+
+    Args:
+      plan: what it planned.
+      epochs: ``[n]`` how long each trial trained.
+      failed: ``[n]`` bool.
+      steps: what it knew and what it decided, in order.
+    """
+
+    plan: Plan
+    epochs: np.ndarray
+    failed: np.ndarray
+    steps: list[tuple[Progress, Decision]]
+
+
+def simulate(
+    scheduler: Scheduler,
+    score: Callable[[int, int], float],
+    trials: int,
+    epochs: int,
+    key: Key | None = None,
+    concurrent: int = 8,
+) -> Simulation:
+    """Let a scheduler decide on known learning curves; nothing is trained.
+
+    >>> import jaxtune as jt
+    >>> halving = jt.schedulers.successive_halving(eta=3)
+    >>> jt.testing.simulate(halving, lambda row, epoch: row, 9, 9).epochs.tolist()
+    [3, 3, 3, 3, 3, 3, 9, 9, 9]
+
+    Args:
+      scheduler: who decides.
+      score: ``(row, epoch) -> score``; higher is better, NaN fails the trial.
+      trials: how many.
+      epochs: of a whole training.
+      key: the scheduler's; ``jax.random.key(0)`` if not given.
+      concurrent: trials at once for a scheduler that leaves it open.
+
+    Returns:
+      What happened.
+
+    Raises:
+      ValueError: a decision that no scheduler may make.
+    """
+    key = jax.random.key(0) if key is None else key
+    plan = scheduler.plan(trials, epochs)
+    record, curves = Record(plan, trials, 1), _Curves(trials)
+    slots = None if plan.concurrent is None else plan.concurrent or concurrent
+    steps = []
+    while True:
+        progress = record.progress(slots)
+        decided = scheduler.decide(key, plan, progress)
+        check_decision(decided, progress, epochs)
+        steps.append((progress, decided))
+        record.send(decided)
+        curves.send(decided)
+        if not curves.running.any():
+            return Simulation(plan, curves.epochs, progress.failed, steps)
+        curves.advance(score)
+        record.update(curves, "score", "max")
+
+
+class _Curves:
+    """Lanes whose scores are known beforehand; mutable."""
+
+    def __init__(self, trials: int):
+        self.epochs = np.zeros(trials, np.int32)
+        self.target = np.zeros(trials, np.int32)
+        self.status = np.full(trials, RUNNING, np.int32)
+        self.metrics = {"score": np.full(trials, np.nan, np.float32)}
+
+    @property
+    def running(self) -> np.ndarray:
+        return (self.epochs < self.target) & (self.status == RUNNING)
+
+    def send(self, decided: Decision) -> None:
+        over = decided.source >= 0
+        into, out = decided.trial[over], decided.source[over]
+        self.epochs[into] = self.epochs[out]
+        self.status[into] = self.status[out]
+        self.target[decided.trial] = decided.epochs
+
+    def advance(self, score: Callable[[int, int], float]) -> None:
+        rows = np.flatnonzero(self.running)
+        self.epochs[rows] += (self.target[rows] - self.epochs[rows]).min()
+        for row in rows[self.epochs[rows] == self.target[rows]]:
+            value = score(int(row), int(self.epochs[row]))
+            self.metrics["score"][row] = value
+            self.status[row] = RUNNING if np.isfinite(value) else DIVERGED
+
+
+def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) -> None:
+    """Check the contract of a scheduler.
+
+    Args:
+      scheduler: the scheduler.
+      trials: how many to decide on.
+      epochs: of a whole training.
+
+    Raises:
+      AssertionError: a plan that loses trials or does not end with the budget, trials
+        that never begin, decisions that differ from one time to the next or with the
+        unit of the scores, or exploration that leaves the cube or mixes members.
+      ValueError: a decision that no scheduler may make.
+    """
+    plan = scheduler.plan(trials, epochs)
+    rows = [row for b in plan.brackets for row in range(b.rows.start, b.rows.stop)]
+    assert sorted(rows) == list(range(trials)), "every trial is in one bracket"
+    for bracket in plan.brackets:
+        rising = all(np.diff([0, *bracket.epochs]) > 0)
+        assert rising, f"rungs must rise, got {bracket.epochs}"
+        assert bracket.epochs[-1] == epochs, "the last rung is the whole training"
+    noise = np.random.default_rng(0).normal(size=(trials, epochs + 1))
+    curves = noise.cumsum(axis=1).astype(np.float32)
+    curves[::7, epochs // 2 :] = np.nan
+    found = simulate(scheduler, lambda r, e: curves[r, e], trials, epochs)
+    assert (found.epochs > 0).all(), "every trial must begin"
+    for unit in (1.0, 1024.0):
+        scaled = unit * curves
+        again = simulate(scheduler, lambda r, e, s=scaled: s[r, e], trials, epochs)
+        same = all(
+            np.array_equal(a, b)
+            for (_, one), (_, other) in zip(found.steps, again.steps, strict=True)
+            for a, b in zip(one, other, strict=True)
+        )
+        assert same, "the same progress must give the same decisions, in any unit"
+    simulate(scheduler, lambda r, e: np.nan, trials, epochs)
+    if scheduler.explore is not None:
+        _check_explore(scheduler.explore)
+
+
+def _check_explore(explore: Any) -> None:
+    space, key = mixed_space(), jax.random.key(1)
+    points = jax.random.uniform(jax.random.key(2), (6, space.dim))
+    moved = explore(key, space, points, 3)
+    chex.assert_shape(moved, points.shape)
+    assert ((moved >= 0) & (moved < 1)).all(), "explored points must lie in [0, 1)"
+    chex.assert_trees_all_equal(explore(key, space, points, 3), moved)
+    other = explore(key, space, points.at[1].set(0.5), 3)
+    for row in (0, 2, 3, 4, 5):
+        alone = np.array_equal(other[row], moved[row])
+        assert alone, "a member's exploration must not depend on another's"
 
 
 def check_task(task: Task, space: Space, epochs: int = 1) -> None:

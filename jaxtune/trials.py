@@ -13,9 +13,11 @@ import numpy as np
 class Trials:
     """One row per trial, in trial order.
 
-    ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"`` or
-    ``"diverged"``), ``score`` (mean over seeds, in the user's direction, NaN if
-    failed), every hyperparameter by name and every metric by name (mean over seeds).
+    ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"``,
+    ``"diverged"``, or ``"stopped"`` by a scheduler before the end), ``score`` (as last
+    measured, the mean over seeds, in the user's direction, NaN if failed), for tasks
+    ``epochs`` (how long it trained), every hyperparameter by name (under population
+    based training its last value), and every metric by name (mean over seeds).
 
     Args:
       columns: name to ``[n]`` array.
@@ -40,6 +42,11 @@ class Trials:
         if name not in self.columns:
             raise KeyError(f"no column {name!r}. There are {', '.join(self.columns)}.")
         return self.columns[name]
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """``[n]`` how long each trial trained; zeros for plain functions."""
+        return self.columns.get("epochs", np.zeros(len(self), np.int32))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ FLOORS = {
     "types": 0,
     "versions": 0,
     "ranking": 1,
+    "keys": 1,
     "space": 2,
     "samplers": 3,
     "refine": 3,
@@ -27,10 +28,14 @@ FLOORS = {
     "models": 3,
     "optimizers": 4,
     "population": 4,
+    "schedulers": 4,
+    "training": 5,
     "trials": 5,
     "progress": 5,
+    "table": 6,
     "result": 6,
     "search": 7,
+    "replay": 7,
     "plan": 7,
     "report": 7,
     "testing": 7,
@@ -84,7 +89,15 @@ def public():
     """Every public function, class and method with the name it is known by."""
     homes = [("jt", jt)] + [
         (f"jt.{name}", getattr(jt, name))
-        for name in ("samplers", "models", "optimizers", "presets", "testing", "report")
+        for name in (
+            "samplers",
+            "schedulers",
+            "models",
+            "optimizers",
+            "presets",
+            "testing",
+            "report",
+        )
     ]
     for prefix, home in homes:
         names = getattr(home, "__all__", None) or [
@@ -134,7 +147,7 @@ def parameters(thing):
 
 def test_public_names_are_sorted():
     assert jt.__all__ == sorted(jt.__all__)
-    for home in (jt.samplers, jt.models, jt.optimizers, jt.report):
+    for home in (jt.samplers, jt.schedulers, jt.models, jt.optimizers, jt.report):
         assert home.__all__ == sorted(home.__all__)
 
 

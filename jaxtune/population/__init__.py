@@ -1,23 +1,31 @@
 """Many trials in training: fixed-width blocks of vmapped lanes."""
 
 from jaxtune.population.block import Block, Static, gather
-from jaxtune.population.lane import STATUS, Lane
+from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome, Spent
+from jaxtune.population.lane import DIVERGED, RUNNING, STATUS, STOPPED, Lane
 from jaxtune.population.planner import Group, groups
 from jaxtune.population.population import (
-    Outcome,
-    Workload,
-    default_width,
+    Leg,
     evaluate,
-    prepare,
+    retrace,
     unread,
 )
+from jaxtune.population.workload import Workload, default_width, prepare
 
 __all__ = [
+    "DIVERGED",
+    "RUNNING",
     "STATUS",
+    "STOPPED",
     "Block",
+    "Cohort",
     "Group",
     "Lane",
+    "Leg",
+    "Measured",
+    "OnBlock",
     "Outcome",
+    "Spent",
     "Static",
     "Workload",
     "default_width",
@@ -25,5 +33,6 @@ __all__ = [
     "gather",
     "groups",
     "prepare",
+    "retrace",
     "unread",
 ]

@@ -16,8 +16,8 @@ from jaxtune.types import Array, Key, PyTree
 TRAIN = 1  # stream of the root key that training draws from
 INIT, ORDER, NOISE = 0, 1, 2  # streams of a lane's key
 
-RUNNING, DIVERGED = 0, 1
-STATUS = ("ok", "diverged")
+RUNNING, DIVERGED, STOPPED = 0, 1, 2  # a lane is one of the first two
+STATUS = ("ok", "diverged", "stopped")
 
 
 class Lane(NamedTuple):

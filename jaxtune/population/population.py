@@ -1,82 +1,23 @@
-"""Trials into blocks and scores out of them: the loop over blocks."""
+"""Trials in, scores out: whole trainings, one training again, or plain functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.population import block as blocks
 from jaxtune.population import lane as lanes
-from jaxtune.population.block import Block, Static
-from jaxtune.population.lane import DIVERGED
-from jaxtune.population.planner import Layout, groups, layout
+from jaxtune.population.block import Block
+from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
+from jaxtune.population.lane import DIVERGED, RUNNING
+from jaxtune.population.planner import groups
+from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays, Key, Objective
-
-CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 16, 512, 256
-
-
-class Workload(NamedTuple):
-    """What every block of a search has in common."""
-
-    subject: Task | Objective
-    key: Key
-    width: int
-    epochs: int = 0
-    layout: Layout = Layout()
-    split: str = "valid"
-
-    @property
-    def trains(self) -> bool:
-        """Whether trials are trained, or a plain function is evaluated."""
-        return isinstance(self.subject, Task)
-
-
-class Outcome(NamedTuple):
-    """What came back, for ``n`` trials and ``s`` seeds."""
-
-    metrics: dict[str, np.ndarray]  # name to [n, s] float32
-    status: np.ndarray  # [n, s] int32
-
-
-def prepare(
-    subject: Task | Objective,
-    space: Space,
-    key: Key,
-    epochs: int = 0,
-    width: int | None = None,
-    programs: int | None = None,
-) -> Workload:
-    """What every block of a search over this space has in common.
-
-    Args:
-      subject: a task or a plain function.
-      space: the whole space, before any zooming.
-      key: root key.
-      epochs: how long every lane trains.
-      width: lanes in a block; chosen for the device if not given.
-      programs: at most so many for padded shapes; chosen if not given.
-
-    Returns:
-      The workload, with the layout of its programs.
-
-    Raises:
-      ValueError: a space that the task cannot take.
-    """
-    width = width or default_width(subject)
-    return Workload(subject, key, width, epochs, layout(subject, space, programs))
-
-
-def default_width(subject: Task | Objective) -> int:
-    """Lanes in a block. A constant of the device: a lane's rounding depends on it."""
-    if not isinstance(subject, Task):
-        return OBJECTIVE_WIDTH
-    return CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
 
 
 def evaluate(
@@ -85,9 +26,9 @@ def evaluate(
     trials: np.ndarray,
     hparams: HparamArrays,
     seeds: np.ndarray,
-    on_block: Callable[[np.ndarray, dict[str, np.ndarray]], None] = lambda *_: None,
+    on_block: OnBlock = lambda _: None,
 ) -> Outcome:
-    """Train or evaluate every trial with every seed, block by block.
+    """Train every trial with every seed in full, or evaluate it.
 
     Args:
       workload: the task or function, root key, width and budget.
@@ -95,68 +36,110 @@ def evaluate(
       trials: ``[n]`` trial ids.
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
-      on_block: called with the rows ``[m]`` of a finished block's trials and its
-        metrics ``{name: [m]}``.
+      on_block: told what every finished block measured.
 
     Returns:
-      Metrics ``{name: [n, s]}`` and statuses ``[n, s]``.
+      Metrics, statuses and epochs of all trials.
     """
-    count = len(seeds)
-    hparams = {name: np.asarray(values) for name, values in hparams.items()}
-    metrics: dict[str, np.ndarray] = {}
-    status = np.zeros(len(trials) * count, np.int32)
-
-    def commit(members: np.ndarray, result: tuple[Any, Any]) -> None:
-        values, statuses = jax.device_get(result)
-        kept = {name: value[: len(members)] for name, value in values.items()}
-        for name, value in kept.items():
-            empty = np.full(len(status), np.nan, np.float32)
-            metrics.setdefault(name, empty)[members] = value
-        status[members] = statuses[: len(members)]
-        on_block(members // count, kept)
-
-    waiting: list[tuple[np.ndarray, Any]] = []
-    for static, members in _blocks(workload, space, hparams, count):
-        rows = members // count
-        traced = {
-            name: values[rows]
-            for name, values in hparams.items()
-            if name not in dict(static.values)
-        }
-        ids = trials[rows].astype(np.uint32)
-        block = Block(ids, seeds[members % count].astype(np.uint32), traced)
-        result = _run(workload, blocks.pad(block, workload.width), static)
-        waiting.append((members, result))
-        # one block computes while the next is prepared; memory is bounded by two
-        if len(waiting) == 2:
-            commit(*waiting.pop(0))
-    for pair in waiting:
-        commit(*pair)
-    shape = (len(trials), count)
-    return Outcome(
-        {name: value.reshape(shape) for name, value in metrics.items()},
-        status.reshape(shape),
-    )
-
-
-def _blocks(
-    workload: Workload, space: Space, hparams: HparamArrays, seeds: int
-) -> Iterator[tuple[Static, np.ndarray]]:
-    for group in groups(workload.layout, space, hparams, seeds):
-        for first in range(0, len(group.lanes), workload.width):
-            yield group.static, group.lanes[first : first + workload.width]
-
-
-def _run(workload: Workload, block: Block, static: Static) -> tuple[Any, Any]:
-    """Dispatch one padded block; nothing is waited for."""
     if not isinstance(workload.subject, Task):
-        values = blocks.measure(workload.subject, workload.key, block, static)
-        # a function has no step at which to diverge: its status is its value's
-        return {"value": values}, jnp.where(jnp.isfinite(values), 0, DIVERGED)
-    task, root = workload.subject, workload.key
-    state = blocks.start(task, root, block, static)
-    state = blocks.advance(task, root, block, state, workload.epochs, static)
-    return blocks.score(task, block, state, workload.split, static)
+        return _measure(workload, space, trials, hparams, seeds, on_block)
+    cohort = Cohort(workload, space, trials, hparams, seeds)
+    rows = np.arange(len(trials))
+    cohort.send(rows, np.full(len(rows), workload.epochs))
+    while cohort.waiting.size:
+        cohort.wave(on_block)
+    return cohort.outcome()
+
+
+class Leg(NamedTuple):
+    """A part of a training: as which trial, until when, with which hyperparameters.
+
+    Args:
+      trial: whose order of the data and noise are used.
+      epochs: the epoch at which it ends.
+      hparams: name to a decoded value.
+    """
+
+    trial: int
+    epochs: int
+    hparams: dict[str, Any]
+
+
+def retrace(
+    workload: Workload, space: Space, legs: Sequence[Leg], seeds: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Train one trial again, leg by leg, and score it.
+
+    Args:
+      workload: the task, root key, width and split.
+      space: the space that the trial comes from.
+      legs: in order.
+      seeds: ``[s]`` seed ids.
+
+    Returns:
+      Name to ``[s]``: bit for bit what the search measured, given its workload.
+    """
+    whole = workload._replace(epochs=legs[-1].epochs)
+    row, at = np.zeros(1, np.int32), np.zeros(1, np.int32)
+    cohort: Cohort | None = None
+    for leg in legs:
+        trial = np.asarray([leg.trial])
+        hparams = {name: np.asarray([value]) for name, value in leg.hparams.items()}
+        if cohort is None:
+            cohort = Cohort(whole, space, trial, hparams, seeds)
+        cohort.become(trial, hparams)
+        at[0] = leg.epochs
+        cohort.send(row, at)
+        while cohort.waiting.size:
+            cohort.wave()
+    assert cohort is not None, "a training has at least one leg"
+    return {name: v[0] for name, v in cohort.outcome().metrics.items()}
+
+
+def _measure(
+    workload: Workload,
+    space: Space,
+    trials: np.ndarray,
+    hparams: HparamArrays,
+    seeds: np.ndarray,
+    on_block: OnBlock,
+) -> Outcome:
+    """A plain function's values, block by block."""
+    values = np.full(len(trials) * len(seeds), np.nan, np.float32)
+    hparams = {name: np.asarray(column) for name, column in hparams.items()}
+
+    def commit(members: np.ndarray, result: Any) -> None:
+        values[members] = jax.device_get(result)[: len(members)]
+        new = values[members]
+        failed = int((~np.isfinite(new)).sum())
+        on_block(Measured({"value": new}, failed, len(new)))
+
+    pending: list[tuple[np.ndarray, Any]] = []
+    for group in groups(workload.layout, space, hparams, len(seeds)):
+        fixed = dict(group.static.values)
+        for first in range(0, len(group.lanes), workload.width):
+            members = group.lanes[first : first + workload.width]
+            rows = members // len(seeds)
+            traced = {n: v[rows] for n, v in hparams.items() if n not in fixed}
+            block = Block(
+                trials[rows].astype(np.uint32),
+                seeds[members % len(seeds)].astype(np.uint32),
+                traced,
+            )
+            padded = blocks.pad(block, workload.width)
+            result = blocks.measure(
+                workload.subject, workload.key, padded, group.static
+            )
+            pending.append((members, result))
+            if len(pending) == 2:
+                commit(*pending.pop(0))
+    for pair in pending:
+        commit(*pair)
+    shape = (len(trials), len(seeds))
+    # a function has no step at which to diverge: its status is its value's
+    status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)
+    epochs = np.zeros(len(trials), np.int32)
+    return Outcome({"value": values.reshape(shape)}, status.reshape(shape), epochs)
 
 
 def unread(workload: Workload, space: Space) -> list[str]:

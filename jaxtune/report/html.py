@@ -51,7 +51,7 @@ def write(result: Result, path: Path) -> Path:
 
 
 def _answer(result: Result) -> str:
-    failed = int((result.trials["status"] != "ok").sum())
+    failed = int((result.trials["status"] == "diverged").sum())
     if failed == len(result.trials):
         return f"<h1>All {failed} trials failed</h1>"
     best, setup = result.best, result.setup

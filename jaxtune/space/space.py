@@ -15,7 +15,17 @@ from jaxtune.space import conditions
 from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
-RESERVED = ("trial", "round", "status", "score", "scores", "points", "key", "seed")
+RESERVED = (
+    "trial",
+    "round",
+    "status",
+    "score",
+    "scores",
+    "epochs",
+    "points",
+    "key",
+    "seed",
+)
 
 
 @jax.tree_util.register_pytree_with_keys_class

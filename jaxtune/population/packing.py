@@ -1,0 +1,59 @@
+"""Which lanes train side by side next: full blocks, and no lane waits for long.
+
+A stopped lane saves time only if its place is taken. So a block is dispatched when it
+is full, and lanes that are left over wait for others. Whoever has trained least comes
+first, so that the long trainings do not stay alone at the end; and while lanes wait,
+the others pause after a share of the budget and let them catch up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+TURNS = 9  # of the whole budget: how often lanes that train let others catch up
+
+
+class Segment(NamedTuple):
+    """Some epochs of training for one block."""
+
+    group: int
+    lanes: np.ndarray  # [m] int, at most as many as the block is wide
+    epochs: int
+
+
+def pack(
+    lanes: np.ndarray,
+    epochs: np.ndarray,
+    target: np.ndarray,
+    group: np.ndarray,
+    width: int,
+    budget: int,
+) -> list[Segment]:
+    """The next segments: full blocks, or what is left where no block can be filled.
+
+    Args:
+      lanes: ``[m]`` int, those that are to train.
+      epochs: ``[L]`` int, trained so far, by lane.
+      target: ``[L]`` int, where each trains to.
+      group: ``[L]`` int; only lanes of one group fit into a block.
+      width: lanes in a block.
+      budget: epochs of a whole training.
+
+    Returns:
+      Segments; each lane is in at most one of them.
+    """
+    full: list[Segment] = []
+    partial: list[Segment] = []
+    for number in np.unique(group[lanes]):
+        mine = lanes[group[lanes] == number]
+        mine = mine[np.argsort(epochs[mine], kind="stable")]
+        blocks = [mine[i : i + width] for i in range(0, len(mine), width)]
+        left = len(blocks[-1]) < width and len(blocks) > 1
+        most = max(1, budget // TURNS) if left else budget
+        for block in blocks:
+            least = int((target[block] - epochs[block]).min())
+            segment = Segment(int(number), block, min(least, most))
+            (full if len(block) == width else partial).append(segment)
+    return full or partial

@@ -1,0 +1,304 @@
+"""What a scheduler is: pure functions of budgets and scores, on the host.
+
+Every scheduler is a gather. It says which trials train next, from whose state each goes
+on, and until when; it never sees parameters, and it has no state of its own, so that
+the record of a search is all that is needed to go on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.space import Space
+from jaxtune.types import Array, Key
+
+FRESH = -1  # a source: no lane to go on from
+
+
+class Bracket(NamedTuple):
+    """Trials that are compared with each other, and when.
+
+    Args:
+      first: row of its first trial within the round.
+      epochs: its rungs, ascending; a trial that passes the last has trained in full.
+      counts: trials that train to each rung; the largest possible where scores decide.
+    """
+
+    first: int
+    epochs: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> slice:
+        """Its trials, as rows of the round."""
+        return slice(self.first, self.first + self.counts[0])
+
+
+class Plan(NamedTuple):
+    """What a scheduler intends, known before anything is traced; prints as a table.
+
+    Args:
+      brackets: in the order of their trials; together they hold every trial once.
+      concurrent: trials in training at once, 0 for as many as fill a block; ``None``
+        for all that are ready, where decisions do not depend on who trains beside whom.
+    """
+
+    brackets: tuple[Bracket, ...]
+    concurrent: int | None = None
+
+    @property
+    def trials(self) -> int:
+        """Configurations in all brackets."""
+        return sum(bracket.counts[0] for bracket in self.brackets)
+
+    @property
+    def rungs(self) -> int:
+        """Rungs of the longest bracket."""
+        return max(len(bracket.epochs) for bracket in self.brackets)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that all trials together train, at most."""
+        total = 0
+        for bracket in self.brackets:
+            steps = np.diff([0, *bracket.epochs])
+            total += int(np.dot(steps, bracket.counts))
+        return total
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, bracket in enumerate(self.brackets):
+            rungs = zip(bracket.counts, bracket.epochs, strict=True)
+            shown = ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
+            lines.append(f"  bracket {number + 1}: {shown}")
+        head = f"Plan({self.trials} trials, at most {self.epochs} epochs"
+        if self.concurrent is not None:
+            head += f", {self.concurrent or 'a block'} at once"
+        return "\n".join([head, *lines]) + ")"
+
+
+class Progress(NamedTuple):
+    """What is known of the ``n`` trials of a round, in trial order.
+
+    Args:
+      epochs: ``[n]`` int, trained so far; 0 for one that has not begun.
+      target: ``[n]`` int, where it trains to; it is running while ``epochs < target``
+        and it has not failed.
+      scores: ``[n, r]`` at each rung of its own bracket, the mean over seeds: higher is
+        better, NaN where it has failed or has not been.
+      errors: ``[n, r]`` standard error of that mean over seeds; 0 with one seed.
+      failed: ``[n]`` bool, its present state is of no use.
+      slots: trials that may begin or go on now.
+    """
+
+    epochs: np.ndarray
+    target: np.ndarray
+    scores: np.ndarray
+    errors: np.ndarray
+    failed: np.ndarray
+    slots: int
+
+    @property
+    def running(self) -> np.ndarray:
+        """``[n]`` bool."""
+        return (self.epochs < self.target) & ~self.failed
+
+
+class Decision(NamedTuple):
+    """Who trains next: ``m`` slots.
+
+    Args:
+      trial: ``[m]`` int, rows of the trials that train, each at most once.
+      source: ``[m]`` int, whose state each goes on from: its own row, another's, or -1
+        for a fresh start.
+      epochs: ``[m]`` int, until when.
+    """
+
+    trial: np.ndarray
+    source: np.ndarray
+    epochs: np.ndarray
+
+
+class MakePlan(Protocol):
+    """Lay out the rungs of ``trials`` configurations and a budget of ``epochs`` each.
+
+    Raises ``ValueError`` where there is nothing to decide.
+    """
+
+    def __call__(self, trials: int, epochs: int, /) -> Plan: ...
+
+
+class Decide(Protocol):
+    """Say who trains next; called at the start and after every segment of training.
+
+    A pure function: the same progress and key give the same decision.
+    """
+
+    def __call__(self, key: Key, plan: Plan, progress: Progress, /) -> Decision: ...
+
+
+class Explore(Protocol):
+    """Change hyperparameters of trials that took over another's state.
+
+    Takes the points ``[n, d]`` that they took over, in the cube of ``space``, and the
+    epoch ``[]``; every row is computed, and those that took nothing over are ignored.
+    """
+
+    def __call__(
+        self, key: Key, space: Space, points: Array, epoch: int, /
+    ) -> Array: ...
+
+
+class Scheduler(NamedTuple):
+    """Who trains how long.
+
+    Args:
+      plan: ``(trials, epochs) -> Plan``, plain Python numbers.
+      decide: ``(key, plan, progress) -> Decision``.
+      explore: ``(key, space, points [n, d], epoch) -> points [n, d]`` for trials that
+        took over another's state; ``None`` keeps what they took over.
+    """
+
+    plan: MakePlan
+    decide: Decide
+    explore: Explore | None = None
+
+
+def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:
+    """Trials that begin, or go on from their own state.
+
+    Args:
+      rows: ``[m]`` int, which.
+      epochs: until when, one number or ``[m]``.
+      fresh: whether they begin.
+
+    Returns:
+      The decision.
+    """
+    rows = np.asarray(rows, np.int32)
+    until = np.broadcast_to(np.asarray(epochs, np.int32), rows.shape)
+    return Decision(rows, np.full_like(rows, FRESH) if fresh else rows, until)
+
+
+def together(parts: list[Decision]) -> Decision:
+    """Several decisions as one."""
+    if not parts:
+        return decision([], 0)
+    return Decision(*[np.concatenate(columns) for columns in zip(*parts, strict=True)])
+
+
+def begin(plan: Plan, progress: Progress) -> Decision:
+    """Every trial that has not begun, to the first rung of its bracket."""
+    parts = []
+    for bracket in plan.brackets:
+        rows = np.arange(bracket.rows.start, bracket.rows.stop)
+        idle = rows[progress.target[rows] == 0]
+        parts.append(decision(idle, bracket.epochs[0], fresh=True))
+    return together(parts)
+
+
+def synchronous(
+    choose: Callable[[Bracket, int, Progress, np.ndarray], np.ndarray],
+) -> Decide:
+    """Decide at a rung when every trial that was sent there has arrived.
+
+    Args:
+      choose: ``(bracket, rung, progress, rows) -> rows`` that go on, among those that
+        have arrived at the rung and have not failed.
+
+    Returns:
+      A ``decide``.
+    """
+
+    def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
+        del key
+        parts = [begin(plan, progress)]
+        for bracket in plan.brackets:
+            rows = np.arange(bracket.rows.start, bracket.rows.stop)
+            sent = progress.target[rows].max()
+            if sent not in bracket.epochs[:-1] or progress.running[rows].any():
+                continue
+            here = rows[(progress.target[rows] == sent) & ~progress.failed[rows]]
+            rung = bracket.epochs.index(int(sent))
+            going = choose(bracket, rung, progress, here)
+            parts.append(decision(going, bracket.epochs[rung + 1]))
+        return together(parts)
+
+    return decide
+
+
+def best(progress: Progress, rung: int, rows: np.ndarray, count: int, bound: float):
+    """The ``count`` best of some trials by their score at a rung; ties by id.
+
+    Args:
+      progress: what is known.
+      rung: index of the rung.
+      rows: ``[k]`` the trials, ascending.
+      count: how many at most; failed ones are never among them.
+      bound: standard errors over seeds that are added to the mean.
+
+    Returns:
+      ``[<= count]`` rows, best first.
+    """
+    scores = (progress.scores + bound * progress.errors)[rows, rung]
+    order = ranking.order(scores)
+    finite = int(np.isfinite(scores).sum())
+    return rows[order[: min(count, finite)]]
+
+
+def check_eta(name: str, eta: Any) -> None:
+    """Raise ``ValueError`` unless ``eta`` is a number of at least 2."""
+    if isinstance(eta, bool) or not isinstance(eta, int | float) or not 2 <= eta < 1e6:
+        raise ValueError(
+            f"{name}: eta must be a number of at least 2, got {eta!r}. One in eta "
+            "trials goes on; 3 is usual."
+        )
+
+
+def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
+    """Raise ``ValueError`` unless the value is ``None`` or a whole number."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"{name}: {argument} must be a whole number from {least}, got {value!r}."
+        )
+
+
+def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
+    """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise ValueError(
+            f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
+        )
+
+
+def geometric(epochs: int, eta: float, least: int, most: int | None = None):
+    """Rungs ``epochs / eta ** k``, rounded, none below ``least``.
+
+    Args:
+      epochs: the last rung.
+      eta: ratio between rungs.
+      least: smallest first rung, in epochs.
+      most: how many divisions at most.
+
+    Returns:
+      Ascending tuple of ints; only ``(epochs,)`` where there is no room for another.
+    """
+    rungs = [epochs]
+    while most is None or len(rungs) <= most:
+        lower = int(epochs / eta ** len(rungs) + 0.5)
+        if lower < least or lower >= rungs[-1]:
+            break
+        rungs.append(lower)
+    return tuple(reversed(rungs))
+
+
+def thinned(trials: int, eta: float, rungs: int) -> tuple[int, ...]:
+    """How many train to each rung: one in ``eta`` goes on, and at least one."""
+    return tuple(max(1, int(trials / eta**k + 1e-9)) for k in range(rungs))

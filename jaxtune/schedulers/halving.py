@@ -1,0 +1,87 @@
+"""Successive halving (Jamieson & Talwalkar, 2016, AISTATS).
+
+All trials train a little; the best one in ``eta`` train ``eta`` times as long, and so
+on until the few that are left have trained in full.
+"""
+
+from __future__ import annotations
+
+from jaxtune.schedulers.base import (
+    Bracket,
+    Decide,
+    Plan,
+    Scheduler,
+    best,
+    check_eta,
+    check_share,
+    check_whole,
+    geometric,
+    synchronous,
+    thinned,
+)
+
+
+def successive_halving(
+    eta: float = 3, min_epochs: int | None = None, bound: float = 0.0
+) -> Scheduler:
+    """Stop the worst trials at each rung; one in ``eta`` goes on.
+
+    >>> import jaxtune as jt
+    >>> jt.schedulers.successive_halving(eta=3).plan(64, 20)
+    Plan(64 trials, at most 324 epochs
+      bracket 1: 64 to epoch 2, 21 to epoch 7, 7 to epoch 20)
+
+    Args:
+      eta: one in so many trials goes on, and trains so many times as long.
+      min_epochs: smallest first rung. If not given there are at most two rungs before
+        the last, none before epoch 2: scores after one epoch often say nothing.
+      bound: trials are compared by the mean over their seeds plus so many standard
+        errors of it; above 0, uncertain ones get the benefit of the doubt.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` where the epochs or trials leave
+      nothing to halve.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_eta("successive_halving", eta)
+    check_whole("successive_halving", "min_epochs", min_epochs)
+    check_share("successive_halving", "bound", bound, -10, 10)
+
+    def plan(trials: int, epochs: int) -> Plan:
+        rungs = rungs_of("successive_halving", epochs, eta, min_epochs)
+        return Plan((Bracket(0, rungs, thinned(trials, eta, len(rungs))),))
+
+    return Scheduler(plan, promote_the_best(bound))
+
+
+def promote_the_best(bound: float) -> Decide:
+    """At every rung of every bracket, the planned number of best trials goes on."""
+
+    def choose(bracket, rung, progress, rows):
+        return best(progress, rung, rows, bracket.counts[rung + 1], bound)
+
+    return synchronous(choose)
+
+
+def rungs_of(
+    name: str, epochs: int, eta: float, min_epochs: int | None
+) -> tuple[int, ...]:
+    """Rungs of one bracket.
+
+    Raises:
+      ValueError: none before the last.
+    """
+    rungs = (
+        geometric(epochs, eta, 2, 2)
+        if min_epochs is None
+        else geometric(epochs, eta, min_epochs)
+    )
+    if len(rungs) == 1:
+        least = 2 if min_epochs is None else min_epochs
+        raise ValueError(
+            f"{name}: epochs={epochs} leaves no rung before the last with eta={eta:g} "
+            f"and at least {least} epochs before it. Train longer, or lower min_epochs."
+        )
+    return rungs

@@ -1,0 +1,67 @@
+"""The median stopping rule (Golovin et al., 2017, KDD: Google Vizier).
+
+A trial stops where its best score so far is below the median, over all trials that came
+as far, of the mean of their scores until there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.schedulers.base import (
+    Bracket,
+    Plan,
+    Scheduler,
+    check_whole,
+    synchronous,
+)
+
+
+def median_stopping(
+    interval: int | None = None, min_epochs: int | None = None
+) -> Scheduler:
+    """Stop trials that are worse than the median of the others.
+
+    >>> import jaxtune as jt
+    >>> jt.schedulers.median_stopping(interval=5).plan(64, 20)
+    Plan(64 trials, at most 1280 epochs
+      bracket 1: 64 to epoch 5, 64 to epoch 10, 64 to epoch 15, 64 to epoch 20)
+
+    Args:
+      interval: epochs between decisions; a fifth of the budget if not given.
+      min_epochs: no decision before this epoch; ``interval`` if not given.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` where no decision falls before the
+      end.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_whole("median_stopping", "interval", interval)
+    check_whole("median_stopping", "min_epochs", min_epochs)
+
+    def plan(trials: int, epochs: int) -> Plan:
+        step = interval or max(1, round(epochs / 5))
+        least = min_epochs or step
+        rungs = [e for e in range(step, epochs, step) if e >= least]
+        if not rungs:
+            raise ValueError(
+                f"median_stopping: epochs={epochs} ends before the first decision, at "
+                f"interval={step} and min_epochs={least}. Train longer, or lower them."
+            )
+        rungs.append(epochs)
+        return Plan((Bracket(0, tuple(rungs), (trials,) * len(rungs)),))
+
+    def choose(bracket, rung, progress, rows):
+        del bracket
+        until = progress.scores[rows, : rung + 1]
+        usable = np.isfinite(until).all(axis=1)
+        if not usable.any():
+            return rows[:0]
+        median = np.median(until[usable].mean(axis=1))
+        highest = ranking.worst_if_failed(until).max(axis=1)
+        return rows[usable & (highest >= median)]
+
+    return Scheduler(plan, synchronous(choose))

@@ -1,0 +1,467 @@
+"""Schedulers in training: the same bits as without, and the time really comes back."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxtune as jt
+from jaxtune.population import lane
+from jaxtune.population.packing import TURNS, pack
+from jaxtune.population.pool import Pool
+from jaxtune.schedulers import Decision
+
+EPOCHS = 9
+SCHEDULERS = {
+    "halving": jt.schedulers.successive_halving(min_epochs=1),
+    "hyperband": jt.schedulers.hyperband(),
+    "asha": jt.schedulers.asha(min_epochs=1, concurrent=5),
+    "median": jt.schedulers.median_stopping(interval=2),
+    "pbt": jt.schedulers.pbt(interval=3),
+}
+SPACE = jt.Space(
+    learning_rate=jt.log_uniform(1e-3, 1e6, tier=1),  # some of them diverge
+    learning_rate_decay=jt.uniform(0.1, 1.0),
+)
+
+
+def decaying(task):
+    """The conftest's linear task with a decay that depends on the epoch."""
+
+    def optimizer(hparams):
+        return optax.chain(
+            optax.sgd(hparams["learning_rate"]),
+            jt.optimizers.inverse_epoch_decay(hparams["learning_rate_decay"]),
+        )
+
+    return jt.Task(
+        init=task.init,
+        loss=task.loss,
+        evaluate=task.evaluate,
+        optimizer=optimizer,
+        train=task.train,
+        valid=task.valid,
+        batch_size=task.batch_size,
+        metrics=task.metrics,
+    )
+
+
+@pytest.fixture(scope="module")
+def task(linear_task):
+    return decaying(linear_task)
+
+
+def run(task, scheduler, space=SPACE, **changes):
+    arguments = {"key": jax.random.key(2), "trials": 40, "epochs": EPOCHS, "block": 4}
+    return jt.search(task, space, scheduler=scheduler, **{**arguments, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(task):
+    """Every trial, trained for 1, 2, ... epochs without any scheduler."""
+    return {e: run(task, None, epochs=e).trials["score"] for e in range(1, EPOCHS + 1)}
+
+
+@pytest.fixture(scope="module", params=SCHEDULERS)
+def found(request, task):
+    return run(task, SCHEDULERS[request.param])
+
+
+@pytest.mark.parametrize("name", [n for n in SCHEDULERS if n != "pbt"])
+def test_a_trial_is_the_same_whether_it_stops_or_goes_on(name, task, whole):
+    """Bit for bit: each score on the way is that of a training which ends there."""
+    found = run(task, SCHEDULERS[name])
+    assert {"ok", "stopped", "diverged"} == set(found.trials["status"])
+    for trial, epochs, scores in zip(*found.rungs, strict=True):
+        np.testing.assert_array_equal(scores[0], whole[epochs][trial])
+    for trial, epochs in enumerate(found.trials["epochs"]):
+        if found.trials["status"][trial] != "diverged":
+            assert found.trials["score"][trial] == whole[epochs][trial]
+
+
+def test_statuses_say_what_happened(found):
+    trials = found.trials
+    failed = ~np.isfinite(trials["score"])
+    np.testing.assert_array_equal(trials["status"] == "diverged", failed)
+    stopped = (trials["epochs"] < EPOCHS) & ~failed
+    np.testing.assert_array_equal(trials["status"] == "stopped", stopped)
+    assert (trials["epochs"] > 0).all()
+    best = found.best
+    assert trials["epochs"][best.trial] == EPOCHS
+    finished = trials["score"][trials["status"] == "ok"]
+    assert best.score == finished.min()
+
+
+def test_costs_add_up(found):
+    lanes = found.trials["epochs"]
+    cost = found.cost
+    assert cost.epochs + cost.saved == 40 * EPOCHS
+    assert 0.5 < cost.occupancy <= 1
+    if not len(found.lineage.trial):  # a state taken over was trained by another
+        failed = (~np.isfinite(found.trials["score"])).sum()
+        # a failed lane is paid for until its block ends
+        assert 0 <= cost.epochs - lanes.sum() <= failed * EPOCHS
+
+
+def test_any_trial_can_be_trained_again_to_the_bit(found):
+    for trial in range(0, 40, 3):
+        if found.trials["status"][trial] == "diverged":
+            continue
+        again = jt.replay(found, trial)
+        assert again.metrics["mse"][0] == found.trials["score"][trial]
+        assert again.schedule[-1][0] == found.trials["epochs"][trial]
+        last = found.setup.space.values(found.trials.decoded, trial)
+        assert again.schedule[-1][1] == last
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_same_key_gives_the_same_table(name, task):
+    first, again = (run(task, SCHEDULERS[name], rounds=2, seeds=2) for _ in range(2))
+    assert first.trials.to_pandas().equals(again.trials.to_pandas())
+    other = run(task, SCHEDULERS[name], rounds=2, seeds=2, key=jax.random.key(5))
+    assert not first.trials.to_pandas().equals(other.trials.to_pandas())
+
+
+@pytest.mark.parametrize("name", [n for n in SCHEDULERS if n != "asha"])
+def test_blocks_and_company_change_no_decision(name, task):
+    """The width is part of a lane's identity, the packing is not."""
+    scheduler = SCHEDULERS[name]
+    few = run(task, scheduler, trials=20, block=4)
+    plain = [row for row in few.trials["score"]]
+    turns = jt.population.packing.TURNS
+    try:
+        jt.population.packing.TURNS = 1
+        other = run(task, scheduler, trials=20, block=4)
+    finally:
+        jt.population.packing.TURNS = turns
+    np.testing.assert_array_equal(plain, other.trials["score"])
+    np.testing.assert_array_equal(few.trials["epochs"], other.trials["epochs"])
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_compose_with_rounds_seeds_and_tiers(name, task):
+    space = jt.tiered(SPACE, 48)
+    found = run(task, SCHEDULERS[name], space, trials=None, seeds=2)
+    assert len(found.trials) == 48
+    assert len(found.spaces) == 2
+    assert found.trials.scores.shape == (48, 2)
+    good = found.trials["status"] != "diverged"
+    mean = found.trials.scores[good].astype(np.float64).mean(axis=1)
+    np.testing.assert_allclose(found.trials["score"][good], mean, rtol=1e-6)
+    widths = [
+        np.log(s.bounds["learning_rate"][1] / s.bounds["learning_rate"][0])
+        for s in found.spaces
+    ]
+    assert widths[1] < widths[0]
+    assert found.cost.epochs + found.cost.saved == 48 * 2 * EPOCHS
+
+
+def test_zoom_ranks_trials_that_went_on_above_those_that_stopped():
+    scores = np.asarray([9.0, 5.0, np.nan, 3.0, 8.0, 3.0], np.float32)
+    epochs = np.asarray([1, 3, 3, 3, 1, 3])
+    ranked = jt.ranking.standing(scores, epochs)
+    assert jt.ranking.order(ranked).tolist() == [1, 3, 5, 0, 4, 2]
+    assert np.isnan(ranked[2])
+    same = jt.ranking.standing(scores, np.full(6, 3))
+    np.testing.assert_array_equal(same, scores)
+
+
+def test_hyperband_keeps_its_lanes_busy(task):
+    """256 trials, blocks of 16: 95 % of what is computed is wanted."""
+    rates = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 0.03), learning_rate_decay=jt.uniform(0, 1)
+    )
+    found = run(task, jt.schedulers.hyperband(), rates, trials=256, epochs=81, block=16)
+    assert set(found.trials["status"]) == {"ok", "stopped"}
+    assert found.cost.epochs == found.rounds[0].outcome.epochs.sum()
+    assert found.cost.epochs < 0.2 * 256 * 81
+    assert found.cost.occupancy >= 0.95
+
+
+def test_asha_keeps_its_block_full_until_trials_run_out(task):
+    rates = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 0.03), learning_rate_decay=jt.uniform(0, 1)
+    )
+    found = run(task, jt.schedulers.asha(), rates, trials=600, epochs=27, block=8)
+    assert found.cost.occupancy >= 0.95
+
+
+def test_a_scheduler_compiles_one_program_more_and_later_rounds_none(task):
+    def programs():
+        return jt.testing.compilations() + jt.population.block.gather._cache_size()
+
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 1.0), learning_rate_decay=jt.uniform(0, 2)
+    )
+    for name, scheduler in SCHEDULERS.items():
+        before = programs()
+        run(task, scheduler, space, rounds=3, block=6)
+        # start, advance, score; gather where new lanes join old ones
+        assert programs() - before <= (4 if name == "halving" else 1)
+
+
+def test_static_dimensions_are_taken_over_with_the_state():
+    """Members of one population have different programs, and trade states."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 6)), rng.integers(0, 3, 64)
+    model = jt.models.MLP(3, max_units=16, max_layers=2)
+    task = jt.classification(model, train=(x, y), valid=(x, y), batch_size=16)
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 0.3),
+        activation=jt.choice(["relu", "tanh"], static=True),
+        hidden_units=jt.integer(4, 16),
+        batch_size=jt.power_of_two(8, 32),
+    )
+    scheduler = jt.schedulers.pbt(interval=1, share=0.4)
+    found = run(task, scheduler, space, trials=16, epochs=4, metric="loss")
+    lineage = found.lineage
+    moved = np.flatnonzero(lineage.trial != lineage.source)
+    assert len(moved) == 3 * 6
+    kept = {"activation", "hidden_units"}
+    changed = dict.fromkeys(space.names, 0)
+    for row in moved:
+        source = found.setup.space
+        at = (lineage.trial == lineage.source[row]) & (
+            lineage.epochs < lineage.epochs[row]
+        )
+        before = np.flatnonzero(at)[-1]
+        for name in source.names:
+            same = lineage.hparams[name][row] == lineage.hparams[name][before]
+            changed[name] += not same
+            assert same or name not in kept
+    assert changed["learning_rate"] == len(moved)
+    assert changed["batch_size"] > 0
+    crossed = found.trials["activation"]
+    assert len(set(crossed)) > 1
+    for trial in range(16):
+        again = jt.replay(found, trial)
+        assert again.metrics["loss"][0] == found.trials["score"][trial]
+
+
+def test_a_schedule_can_be_replayed_on_a_fresh_model(task):
+    rates = jt.Space(
+        learning_rate=jt.log_uniform(1e-4, 1e-2), learning_rate_decay=jt.uniform(0, 1)
+    )
+    found = run(task, jt.schedulers.pbt(interval=1, share=0.4), rates)
+    replayed = jt.replay(found, key=jax.random.key(8), seeds=3)
+    assert len(replayed.schedule) > 1
+    ends = [epoch for epoch, _ in replayed.schedule]
+    assert ends == sorted(set(ends))
+    assert ends[-1] == EPOCHS
+    assert replayed.metrics["mse"].shape == (3,)
+    assert len(set(replayed.metrics["mse"])) == 3
+    # by hand: a Python loop along the schedule
+    key = lane.lane_key(jax.random.key(8), found.best.trial, 1)
+    params = task.init(jax.random.fold_in(key, lane.INIT), {})
+    order_key = jax.random.fold_in(key, lane.ORDER)
+    settings = {e: h for end, h in reversed(replayed.schedule) for e in range(end)}
+    for epoch in range(EPOCHS):
+        order = jt.tasks.batches.order(jax.random.fold_in(order_key, epoch), 96)
+        for first in range(0, 96, 16):
+            rows = order[first : first + 16]
+            batch = {name: values[rows] for name, values in task.train.items()}
+            grad = jax.grad(lambda p, b=batch: task.loss(p, b, None, {}))(params)
+            decay = 1 + settings[epoch]["learning_rate_decay"] * epoch
+            rate = settings[epoch]["learning_rate"] / decay
+            params = jax.tree.map(lambda p, g, r=rate: p - r * g, params, grad)
+    expected = task.evaluate(params, task.valid, {})["mse"]
+    np.testing.assert_allclose(replayed.metrics["mse"][1], expected, rtol=1e-4)
+
+
+def test_replay_says_what_it_cannot_do(task):
+    found = run(task, SCHEDULERS["halving"])
+    with pytest.raises(ValueError, match="seeds=3 needs a key"):
+        jt.replay(found, seeds=3)
+    with pytest.raises(ValueError, match="no split 'test'"):
+        jt.replay(found, split="test")
+    with pytest.raises(IndexError, match="trial 99 is not in"):
+        jt.replay(found, 99)
+    with pytest.raises(ValueError, match="key: got 3"):
+        jt.replay(found, key=3)
+    plain = jt.search(
+        lambda key, h: h["x"],
+        jt.Space(x=jt.uniform(0, 1)),
+        key=jax.random.key(0),
+        trials=2,
+        mode="min",
+    )
+    with pytest.raises(ValueError, match="a plain function is not trained"):
+        jt.replay(plain)
+
+
+def test_states_of_any_kind_survive_the_wait():
+    """Batch statistics and the keys of NNX's dropout, which NumPy cannot hold."""
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.first = nnx.Linear(6, 8, rngs=rngs)
+            self.norm = nnx.BatchNorm(8, rngs=rngs)
+            self.drop = nnx.Dropout(0.3, rngs=rngs)
+            self.last = nnx.Linear(8, 3, rngs=rngs)
+
+        def __call__(self, x):
+            return self.last(self.drop(nn.relu(self.norm(self.first(x)))))
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 6)), rng.integers(0, 3, 64)
+    task = jt.classification(Net, train=(x, y), valid=(x, y), batch_size=16)
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3))
+    found = run(task, SCHEDULERS["asha"], space, trials=12, epochs=4, metric="loss")
+    plain = run(task, None, space, trials=12, epochs=4, metric="loss")
+    done = found.trials["status"] == "ok"
+    assert 0 < done.sum() < 12
+    np.testing.assert_array_equal(
+        found.trials["score"][done], plain.trials["score"][done]
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_search_in_which_all_diverge_ends(name, task):
+    hot = jt.Space(
+        learning_rate=jt.uniform(1e18, 1e19), learning_rate_decay=jt.uniform(0, 1e-3)
+    )
+    with pytest.warns(UserWarning, match="40 of 40 trials of this round failed|20 of"):
+        found = run(task, SCHEDULERS[name], hot, rounds=2)
+    assert set(found.trials["status"]) == {"diverged"}
+    assert np.isnan(found.trials["mse"]).all()
+    with pytest.raises(ValueError, match="all 40 trials failed"):
+        _ = found.best
+
+
+def test_a_diverging_trial_is_not_promoted_and_harms_none(task):
+    found = run(task, SCHEDULERS["halving"])
+    bad = np.flatnonzero(found.trials["status"] == "diverged")
+    assert len(bad)
+    last = found.trials["epochs"][found.trials["status"] == "ok"]
+    assert (last == EPOCHS).all()
+    assert (found.trials["epochs"][bad] < EPOCHS).all()
+
+
+def test_pbt_brings_diverged_members_back(task):
+    found = run(task, SCHEDULERS["pbt"])
+    first = found.rungs.epochs == 3
+    failed = found.rungs.trial[first][~np.isfinite(found.rungs.scores[first, 0])]
+    early = run(task, None, epochs=3)
+    dead = np.flatnonzero(early.trials["status"] == "diverged")
+    assert len(dead) > 2
+    assert set(failed) <= set(dead)
+    taken = set(found.lineage.trial[found.lineage.trial != found.lineage.source])
+    assert set(dead) <= taken
+    assert set(found.trials["status"]) == {"ok"}
+
+
+BAD = 2  # a trial that diverges in its first epoch
+
+
+def decide_with(decision):
+    good = jt.schedulers.successive_halving(min_epochs=1)
+
+    def decide(key, plan, progress):
+        if (progress.target == 0).any():
+            return good.decide(key, plan, progress)
+        return Decision(*[np.asarray(column, np.int32) for column in decision])
+
+    return good._replace(decide=decide)
+
+
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [
+        (([40], [40], [3]), "row 40 on from row 40.*there are 40 trials"),
+        (([1], [41], [3]), "there are 40 trials"),
+        (([-2], [1], [3]), "there are 40 trials"),
+        (([1, 1], [1, 1], [3, 3]), "it is sent twice"),
+        (([1], [-1], [3]), "only new trials start fresh"),
+        (([1], [1], [10]), "a whole training has 9 epochs"),
+        (([1], [1], [1]), "it is past that"),
+        (([BAD], [BAD], [3]), "it has diverged"),
+        (([1], [BAD], [3]), "no state to go on from"),
+    ],
+)
+def test_decisions_that_cannot_be_are_refused(decision, said, task):
+    early = run(task, None, epochs=1).trials["status"]
+    assert early[BAD] == "diverged"
+    assert early[1] == "ok"
+    with pytest.raises(ValueError, match=said):
+        run(task, decide_with(decision))
+
+
+def test_what_cannot_be_scheduled_says_so(task):
+    with pytest.raises(ValueError, match="a plain function has no epochs"):
+        jt.search(
+            lambda key, h: h["x"],
+            jt.Space(x=jt.uniform(0, 1)),
+            key=jax.random.key(0),
+            trials=4,
+            mode="min",
+            scheduler=jt.schedulers.asha(),
+        )
+    with pytest.raises(ValueError, match=r"scheduler: got 'asha'. Use one of"):
+        run(task, "asha")
+    with pytest.raises(ValueError, match="epochs=1 leaves no rung"):
+        run(task, jt.schedulers.asha(), epochs=1)
+    lost = jt.schedulers.asha()
+    lost = lost._replace(plan=lambda n, e, plan=lost.plan: plan(n - 1, e))
+    with pytest.raises(ValueError, match="planned 39 trials for a round of 40"):
+        run(task, lost)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=100)
+def test_blocks_are_full_or_there_is_none_to_fill(data):
+    count = data.draw(st.integers(1, 60))
+    width, budget = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40))
+    ints = st.lists(st.integers(0, 20), min_size=count, max_size=count)
+    epochs = np.asarray(data.draw(ints))
+    target = epochs + 1 + np.asarray(data.draw(ints))
+    group = np.asarray(data.draw(ints)) % 3
+    lanes = np.flatnonzero(np.asarray(data.draw(ints)) > 3)
+    segments = pack(lanes, epochs, target, group, width, budget)
+    packed = np.concatenate([s.lanes for s in segments] or [np.empty(0, int)])
+    assert len(set(packed)) == len(packed)
+    assert set(packed) <= set(lanes)
+    assert bool(segments) == bool(len(lanes))
+    sizes = {len(s.lanes) for s in segments}
+    assert sizes in (set(), {width}) or (
+        max(sizes) < width and set(packed) == set(lanes)
+    )
+    for segment in segments:
+        assert set(group[segment.lanes]) == {segment.group}
+        togo = (target - epochs)[segment.lanes]
+        assert 1 <= segment.epochs <= togo.min()
+        assert segment.epochs in (togo.min(), max(1, budget // TURNS), budget)
+        left = np.setdiff1d(lanes[group[lanes] == segment.group], packed)
+        if left.size:  # who waits has trained no less
+            assert epochs[left].min() >= epochs[segment.lanes].max()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 11)), max_size=40))
+@settings(deadline=None, max_examples=60)
+def test_a_pool_is_a_dictionary(steps):
+    pool, known = Pool(), {}
+    for number, (what, lane_id) in enumerate(steps):
+        lanes = np.asarray([lane_id, (lane_id + 5) % 12])
+        if what == 0:
+            pool.drop(lanes)
+            for one in lanes:
+                known.pop(int(one), None)
+        else:
+            values = np.arange(3.0)[:, None] + 10 * number
+            keys = jax.random.wrap_key_data(np.full((3, 2), number, np.uint32))
+            pool.put(lanes, {"a": jnp.asarray(values), "k": keys}, np.asarray([2, 0]))
+            known[int(lanes[0])] = values[2]
+            known[int(lanes[1])] = values[0]
+        if known:
+            got = pool.take(np.asarray(list(known)))
+            np.testing.assert_array_equal(got["a"], np.stack(list(known.values())))
+            data = jax.random.key_data(got["k"])[:, 0]
+            np.testing.assert_array_equal(data, got["a"][:, 0] // 10)
+    missing = np.asarray([one for one in range(12) if one not in known][:1])
+    if missing.size:
+        with pytest.raises(KeyError):
+            pool.take(missing)
