@@ -27,7 +27,7 @@ from jaxtune.tasks import Hparams, Task, classification, regression
 from jaxtune.trials import Trials
 
 if TYPE_CHECKING:
-    from jaxtune import models, report, testing
+    from jaxtune import analysis, models, report, testing
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "Stage",
     "Task",
     "Trials",
+    "analysis",
     "choice",
     "classification",
     "fixed",
@@ -69,7 +70,7 @@ __all__ = [
     "zoom",
 ]
 
-_LAZY = ("models", "report", "testing")  # they import flax, matplotlib, chex
+_LAZY = ("analysis", "models", "report", "testing")  # they import more
 
 
 def __getattr__(name: str) -> Any:

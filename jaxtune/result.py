@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
@@ -82,6 +81,15 @@ class Result:
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
+    def standing(self) -> np.ndarray:
+        """``[n]`` by which trials are ranked: higher is better, NaN has failed.
+
+        Scores in one direction; ranks, where trials trained for different times.
+        """
+        oriented = ranking.orient(self.trials["score"], self.setup.mode)
+        return ranking.standing(oriented, self.trials.epochs)
+
+    @property
     def best(self) -> Best:
         """The trial with the best mean score; ties go to the smaller id.
 
@@ -91,13 +99,12 @@ class Result:
         Raises:
           ValueError: every trial failed.
         """
-        oriented = ranking.orient(self.trials["score"], self.setup.mode)
-        if not bool(jnp.isfinite(oriented).any()):
+        standing = self.standing
+        if not np.isfinite(standing).any():
             raise ValueError(
                 f"all {len(self.trials)} trials failed, so none is best. See "
                 "result.trials; search lower learning rates."
             )
-        standing = ranking.standing(oriented, self.trials.epochs)
         trial = int(ranking.order(standing)[0])
         return Best(
             trial,

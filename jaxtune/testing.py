@@ -245,11 +245,10 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
     noise = np.random.default_rng(0).normal(size=(trials, epochs + 1))
     curves = noise.cumsum(axis=1).astype(np.float32)
     curves[::7, epochs // 2 :] = np.nan
-    found = simulate(scheduler, lambda r, e: curves[r, e], trials, epochs)
+    found = simulate(scheduler, _lookup(curves), trials, epochs)
     assert (found.epochs > 0).all(), "every trial must begin"
     for unit in (1.0, 1024.0):
-        scaled = unit * curves
-        again = simulate(scheduler, lambda r, e, s=scaled: s[r, e], trials, epochs)
+        again = simulate(scheduler, _lookup(unit * curves), trials, epochs)
         same = all(
             np.array_equal(a, b)
             for (_, one), (_, other) in zip(found.steps, again.steps, strict=True)
@@ -259,6 +258,10 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
     simulate(scheduler, lambda r, e: np.nan, trials, epochs)
     if scheduler.explore is not None:
         _check_explore(scheduler.explore)
+
+
+def _lookup(curves: np.ndarray) -> Callable[[int, int], float]:
+    return lambda row, epoch: curves[row, epoch]
 
 
 def _check_explore(explore: Any) -> None:

@@ -37,10 +37,11 @@ FLOORS = {
     "search": 7,
     "replay": 7,
     "plan": 7,
-    "report": 7,
+    "analysis": 7,
+    "report": 8,
     "testing": 7,
-    "__init__": 8,
-    "cli": 9,
+    "__init__": 9,
+    "cli": 10,
 }
 
 
@@ -97,6 +98,7 @@ def public():
             "presets",
             "testing",
             "report",
+            "analysis",
         )
     ]
     for prefix, home in homes:

@@ -11,8 +11,10 @@ import jax
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.analysis import rung_correlations
 from jaxtune.report.zoom import zoom
 from jaxtune.result import Result
+from jaxtune.space import Dimension
 
 SHOWN = 50  # rows of the table
 
@@ -38,8 +40,8 @@ def write(result: Result, path: Path) -> Path:
     Returns:
       The path.
     """
-    sections = [_answer(result), _picture(result), _boxes(result), _trials(result)]
-    body = "\n".join([*sections, _reproduce(result)])
+    parts = (_answer, _picture, _boxes, _stopping, _trials, _reproduce)
+    body = "\n".join(part(result) for part in parts)
     path.write_text(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -77,21 +79,41 @@ def _picture(result: Result) -> str:
 
 
 def _boxes(result: Result) -> str:
-    names = result.spaces[0].searched
+    names = result.setup.space.searched
     rows = [
-        (number + 1, *(_range(space.bounds[name]) for name in names))
+        (number + 1, *(_range(space[name]) for name in names))
         for number, space in enumerate(result.spaces)
     ]
     return "<h2>The box of each round</h2>\n" + _table(("round", *names), rows)
 
 
-def _range(bounds: tuple[Any, Any]) -> str:
-    return " to ".join(f"{b:.4g}" if isinstance(b, float) else str(b) for b in bounds)
+def _range(dimension: Dimension) -> str:
+    ends = [f"{b:.4g}" if isinstance(b, float) else str(b) for b in dimension.bounds]
+    return " to ".join(ends) if dimension.searched else f"{ends[0]}, not open yet"
+
+
+def _stopping(result: Result) -> str:
+    """What a scheduler saved, and whether early scores were worth deciding by."""
+    if not len(result.rungs.trial):
+        return ""
+    cost, stopped = result.cost, int((result.trials["status"] == "stopped").sum())
+    head = (
+        f"<h2>Stopped early</h2>\n<p>{stopped} of {len(result.trials)} trials. "
+        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials made use of "
+        f"{cost.occupancy:.0%} of what was computed.</p>\n"
+    )
+    rows = [
+        (row.early, row.late, row.trials, f"{row.correlation:.2f}")
+        for row in rung_correlations(result)
+    ]
+    if not rows:
+        return head
+    names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
+    return head + _table(names, rows)
 
 
 def _trials(result: Result) -> str:
-    oriented = ranking.orient(result.trials["score"], result.setup.mode)
-    best = np.asarray(ranking.order(oriented))[:SHOWN]
+    best = ranking.order(result.standing)[:SHOWN]
     rows = [
         [_cell(result.trials[name][trial]) for name in result.trials.names]
         for trial in best

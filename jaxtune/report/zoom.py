@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune import ranking
 from jaxtune.report.axes import COLOURS, set_scale
 from jaxtune.result import Result
 from jaxtune.space import Space
@@ -116,8 +115,7 @@ def _edges(space: Space, name: str) -> tuple[float, float]:
 
 
 def _mark_best(axes: Axes, result: Result, x: str, y: str | None) -> None:
-    oriented = ranking.orient(result.trials["score"], result.setup.mode)
-    if not np.isfinite(np.asarray(oriented)).any():
+    if not np.isfinite(result.standing).any():
         return
     best = result.best
     row = np.arange(len(result.trials)) == best.trial

@@ -1,0 +1,168 @@
+"""What schedulers give back: time for the same trials, quality for the same epochs.
+
+Both on scikit-learn's digits with a network 64-128-10. Time: the same trials with each
+scheduler, in turns, everything compiled; a scheduler is worth its epochs when the ratio
+of times is near the ratio of epochs. Quality: as many trials as the epochs of a plain
+search pay for, with several keys; the loss of the best trial.
+
+    python benchmarks/schedulers.py [--trials 256] [--keys 20] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from scipy.stats import wilcoxon
+from sklearn.datasets import load_digits
+
+import jaxtune as jt
+
+EPOCHS = 27
+SPACE = jt.Space(
+    learning_rate=jt.log_uniform(1e-4, 1.0, tier=1),
+    momentum=jt.reverse_log_uniform(0.5, 0.999),
+    weight_decay=jt.log_uniform(1e-6, 1e-1),
+    dropout=jt.uniform(0.0, 0.6),
+)
+SCHEDULERS = {
+    "none": None,
+    "successive_halving": jt.schedulers.successive_halving(),
+    "hyperband": jt.schedulers.hyperband(),
+    "asha": jt.schedulers.asha(),
+    "median_stopping": jt.schedulers.median_stopping(),
+    "pbt": jt.schedulers.pbt(),
+}
+
+
+def digits(examples: int) -> jt.Task:
+    """So many to train; 300 to judge, 297 to test."""
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = (x[order] / 16).astype(np.float32), y[order]
+    return jt.classification(
+        jt.models.MLP(classes=10, max_units=128),
+        train=(x[:examples], y[:examples]),
+        valid=(x[1200:1500], y[1200:1500]),
+        test=(x[1500:], y[1500:]),
+    )
+
+
+def search(task: jt.Task, name: str, trials: int, key: int = 0) -> jt.Result:
+    """One search with one scheduler."""
+    return jt.search(
+        task,
+        SPACE,
+        key=jax.random.key(key),
+        trials=trials,
+        epochs=EPOCHS,
+        metric="loss",
+        scheduler=SCHEDULERS[name],
+    )
+
+
+def times(trials: int, repeats: int) -> dict[str, dict]:
+    """The same trials with each scheduler, in turns."""
+    task = digits(1200)
+    seconds: dict[str, list[float]] = {name: [] for name in SCHEDULERS}
+    rows: dict[str, dict] = {}
+    for turn in range(repeats + 1):
+        for name in SCHEDULERS:
+            begin = time.perf_counter()
+            result = search(task, name, trials)
+            if turn:  # the first one compiles
+                seconds[name].append(time.perf_counter() - begin)
+            cost = result.cost
+            rows[name] = {
+                "epochs": cost.epochs,
+                "occupancy": cost.occupancy,
+                "loss": result.best.score,
+            }
+    whole = rows["none"]["epochs"]
+    for name, row in rows.items():
+        row["seconds"] = float(np.median(seconds[name]))
+        row["time_ratio"] = row["seconds"] / float(np.median(seconds["none"]))
+        row["epochs_ratio"] = row["epochs"] / whole
+    return rows
+
+
+def trials_for(name: str, budget: int) -> int:
+    """Trials whose plan costs no more than so many epochs; ASHA gets halving's."""
+    planner = {"asha": "successive_halving"}.get(name, name)
+    scheduler = SCHEDULERS[planner]
+    if scheduler is None or name in ("pbt", "median_stopping"):
+        return budget // EPOCHS
+    count = budget // EPOCHS
+    while scheduler.plan(count + 1, EPOCHS).epochs <= budget:
+        count += 1
+    return count
+
+
+def quality(keys: int, trials: int) -> dict[str, dict]:
+    """Best trials for the same epochs."""
+    task, rows = digits(300), {}
+    for name in SCHEDULERS:
+        count = trials_for(name, trials * EPOCHS)
+        valid, test, epochs = [], [], []
+        for key in range(keys):
+            result = search(task, name, count, key)
+            valid.append(result.best.score)
+            test.append(result.test()["loss"])
+            epochs.append(result.cost.epochs)
+        rows[name] = {
+            "trials": count,
+            "epochs": float(np.mean(epochs)),
+            "valid": valid,
+            "test": test,
+        }
+    for row in rows.values():
+        same = row["valid"] == rows["none"]["valid"]
+        p = 1.0 if same else wilcoxon(row["valid"], rows["none"]["valid"]).pvalue
+        row["p"] = float(p)
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--trials", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--keys", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    timed = times(options.trials, options.repeats)
+    print(f"{options.trials} trials of at most {EPOCHS} epochs")
+    print(f"{'':20}seconds   time  epochs  occupancy    loss")
+    for name, row in timed.items():
+        print(
+            f"{name:20}{row['seconds']:7.2f}{row['time_ratio']:7.2f}"
+            f"{row['epochs_ratio']:8.2f}{row['occupancy']:11.0%}{row['loss']:8.4f}"
+        )
+    compared = quality(options.keys, 64) if options.keys else {}
+    print(f"\nthe epochs of 64 trials, {options.keys} keys: loss of the best trial")
+    print(f"{'':20}trials  epochs   valid      sd    test      sd  p against none")
+    for name, row in compared.items():
+        valid, test = np.asarray(row["valid"]), np.asarray(row["test"])
+        print(
+            f"{name:20}{row['trials']:6}{row['epochs']:8.0f}{valid.mean():8.4f}"
+            f"{valid.std(ddof=1):8.4f}{test.mean():8.4f}{test.std(ddof=1):8.4f}"
+            f"{row['p']:16.4f}"
+        )
+    if options.json:
+        setting = {
+            "trials": options.trials,
+            "epochs": EPOCHS,
+            "keys": options.keys,
+            "jax": jax.__version__,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+        }
+        rows = {**setting, "times": timed, "quality": compared}
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
