@@ -16,13 +16,11 @@ from jaxtune.schedulers.base import (
     Progress,
     Scheduler,
     best,
-    check_eta,
-    check_share,
     check_whole,
     decision,
     together,
 )
-from jaxtune.schedulers.halving import rungs_of
+from jaxtune.schedulers.halving import check_halving, rungs_of
 from jaxtune.types import Key
 
 
@@ -58,10 +56,8 @@ def asha(
     Raises:
       ValueError: an argument out of range.
     """
-    check_eta("asha", eta)
-    check_whole("asha", "min_epochs", min_epochs)
+    check_halving("asha", eta, min_epochs, bound)
     check_whole("asha", "concurrent", concurrent)
-    check_share("asha", "bound", bound, -10, 10)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("asha", epochs, eta, min_epochs)

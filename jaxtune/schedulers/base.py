@@ -250,15 +250,6 @@ def best(progress: Progress, rung: int, rows: np.ndarray, count: int, bound: flo
     return rows[order[: min(count, finite)]]
 
 
-def check_eta(name: str, eta: Any) -> None:
-    """Raise ``ValueError`` unless ``eta`` is a number of at least 2."""
-    if isinstance(eta, bool) or not isinstance(eta, int | float) or not 2 <= eta < 1e6:
-        raise ValueError(
-            f"{name}: eta must be a number of at least 2, got {eta!r}. One in eta "
-            "trials goes on; 3 is usual."
-        )
-
-
 def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless the value is ``None`` or a whole number."""
     if value is None:

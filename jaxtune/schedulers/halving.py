@@ -6,13 +6,14 @@ on until the few that are left have trained in full.
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtune.schedulers.base import (
     Bracket,
     Decide,
     Plan,
     Scheduler,
     best,
-    check_eta,
     check_share,
     check_whole,
     geometric,
@@ -45,15 +46,28 @@ def successive_halving(
     Raises:
       ValueError: an argument out of range.
     """
-    check_eta("successive_halving", eta)
-    check_whole("successive_halving", "min_epochs", min_epochs)
-    check_share("successive_halving", "bound", bound, -10, 10)
+    check_halving("successive_halving", eta, min_epochs, bound)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("successive_halving", epochs, eta, min_epochs)
         return Plan((Bracket(0, rungs, thinned(trials, eta, len(rungs))),))
 
     return Scheduler(plan, promote_the_best(bound))
+
+
+def check_halving(name: str, eta: Any, min_epochs: Any, bound: Any) -> None:
+    """Check what all halving schedulers are given.
+
+    Raises:
+      ValueError: naming the scheduler and the argument.
+    """
+    if isinstance(eta, bool) or not isinstance(eta, int | float) or not 2 <= eta < 1e6:
+        raise ValueError(
+            f"{name}: eta must be a number of at least 2, got {eta!r}. One in eta "
+            "trials goes on; 3 is usual."
+        )
+    check_whole(name, "min_epochs", min_epochs)
+    check_share(name, "bound", bound, -10, 10)
 
 
 def promote_the_best(bound: float) -> Decide:

@@ -12,13 +12,10 @@ from jaxtune.schedulers.base import (
     Bracket,
     Plan,
     Scheduler,
-    check_eta,
-    check_share,
-    check_whole,
     geometric,
     thinned,
 )
-from jaxtune.schedulers.halving import promote_the_best
+from jaxtune.schedulers.halving import check_halving, promote_the_best
 
 
 def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Scheduler:
@@ -51,9 +48,7 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
     Raises:
       ValueError: an argument out of range.
     """
-    check_eta("hyperband", eta)
-    check_whole("hyperband", "min_epochs", min_epochs)
-    check_share("hyperband", "bound", bound, -10, 10)
+    check_halving("hyperband", eta, min_epochs, bound)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = geometric(epochs, eta, min_epochs)
