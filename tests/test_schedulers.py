@@ -277,6 +277,50 @@ def test_ties_go_to_the_smaller_id():
         assert decided.trial.tolist() == [1, 2]
 
 
+def test_halving_rounds_its_counts_down():
+    counts = jt.schedulers.successive_halving(eta=3).plan(17, 27).brackets[0].counts
+    assert counts == (17, 5, 1)
+
+
+def test_a_rung_waits_for_its_last_trial():
+    plan = Plan((Bracket(0, (3, 9), (4, 1)),))
+    progress = progress_with([1.0, 0.9, 0.95, np.nan], [0.0] * 4)
+    late = progress._replace(epochs=np.asarray([3, 3, 3, 2]))
+    for scheduler in (jt.schedulers.successive_halving(), jt.schedulers.hyperband()):
+        assert scheduler.decide(jax.random.key(0), plan, late).trial.size == 0
+        failed = late._replace(failed=np.asarray([False, False, False, True]))
+        assert scheduler.decide(jax.random.key(0), plan, failed).trial.tolist() == [0]
+
+
+def test_asha_prefers_the_higher_rung_and_counts_failures():
+    plan = Plan((Bracket(0, (1, 3, 9), (6, 6, 6)),), 1)
+    scores = np.full((6, 3), np.nan)
+    scores[:, 0] = [9, 8, 7, 6, 5, 4]
+    scores[0, 1], scores[1, 1] = 1, 2
+    progress = Progress(
+        epochs=np.asarray([3, 3, 2, 1, 1, 1]),
+        target=np.asarray([3, 3, 3, 1, 1, 1]),
+        scores=scores,
+        errors=np.zeros((6, 3)),
+        failed=np.asarray([False, False, True, False, False, False]),
+        slots=1,
+    )
+    scheduler = jt.schedulers.asha(eta=3, min_epochs=1)
+    decided = scheduler.decide(jax.random.key(0), plan, progress)
+    # trial 1 leads its rung of three, one of which failed on the way
+    assert decided.trial.tolist() == [1]
+    assert decided.epochs.tolist() == [9]
+    scheduler = jt.schedulers.asha(eta=2, min_epochs=1)
+    waiting = progress._replace(target=np.asarray([3, 9, 3, 1, 1, 1]), slots=2)
+    decided = scheduler.decide(jax.random.key(0), plan, waiting)
+    assert decided.trial.tolist() == []
+
+
+def test_the_median_rule_keeps_equals():
+    found = simulate(jt.schedulers.median_stopping(), lambda t, e: 1.0, 7, 10)
+    assert (found.epochs == 10).all()
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

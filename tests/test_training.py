@@ -1,6 +1,7 @@
 """Schedulers in training: the same bits as without, and the time really comes back."""
 
-import flax.linen as nn
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
-from jaxtune.population import lane
+from jaxtune.population import lane, prepare
 from jaxtune.population.packing import TURNS, pack
 from jaxtune.population.pool import Pool
 from jaxtune.schedulers import Decision
+from jaxtune.training import Led, Points, Record, train
 
 EPOCHS = 9
 SCHEDULERS = {
@@ -305,7 +307,7 @@ def test_states_of_any_kind_survive_the_wait():
             self.last = nnx.Linear(8, 3, rngs=rngs)
 
         def __call__(self, x):
-            return self.last(self.drop(nn.relu(self.norm(self.first(x)))))
+            return self.last(self.drop(jax.nn.relu(self.norm(self.first(x)))))
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 6)), rng.integers(0, 3, 64)
@@ -353,6 +355,74 @@ def test_pbt_brings_diverged_members_back(task):
     taken = set(found.lineage.trial[found.lineage.trial != found.lineage.source])
     assert set(dead) <= taken
     assert set(found.trials["status"]) == {"ok"}
+
+
+def test_a_failed_seed_stops_its_trial():
+    """Six lanes, blocks of four: the waiting ones are spared."""
+    x = np.zeros((16, 1), np.float32)
+
+    def loss(params, batch, key, hparams):
+        return jnp.where(params["failed"] > 0, jnp.nan, params["w"] * hparams["rate"])
+
+    def init(key, hparams):
+        fails = hparams["fails"] * (jax.random.normal(key) > 0)
+        return {"w": jnp.float32(1), "failed": fails}
+
+    def fails(root, seed):
+        key = lane.lane_key(jax.random.key(root), 0, seed)
+        return init(jax.random.fold_in(key, lane.INIT), {"fails": 1})["failed"]
+
+    root = next(r for r in range(99) if fails(r, 0) > fails(r, 1))
+    task = jt.Task(
+        init=init,
+        loss=loss,
+        evaluate=lambda params, split, hparams: {"w": params["w"]},
+        optimizer=lambda hparams: optax.sgd(0.01),
+        train={"x": x},
+        valid={"x": x},
+        batch_size=16,
+        metrics=(("w", "min"),),
+    )
+    space = jt.Space(rate=jt.uniform(0, 1), fails=jt.fixed(0.0))
+    workload = prepare(task, space, jax.random.key(root), 9, 4)
+    points = np.linspace(0, 0.9, 3, dtype=np.float32)[:, None]
+    start = Points(space, points, jax.device_get(space.decode(points)))
+    scheduler = jt.schedulers.successive_halving(min_epochs=3)
+    spent = []
+    for failing in (0.0, 1.0):
+        hparams = {**start.hparams, "fails": np.float32([failing, 0, 0])}
+        led = Led(scheduler, scheduler.plan(3, 9), jax.random.key(0), "w", "min")
+        training = train(
+            workload,
+            space,
+            np.arange(3),
+            start._replace(hparams=hparams),
+            np.arange(2),
+            led,
+            lambda _: None,
+        )
+        spent.append(training.outcome.spent.live)
+        assert training.outcome.status.tolist() == [[failing, 0], [0, 0], [0, 0]]
+    assert spent == [3 * 2 * 3 + 2 * 6, 2 * 1 + 2 * 2 * 3 + 2 * 6]
+
+
+def test_a_metric_that_is_not_finite_fails_its_trial():
+    plan = jt.schedulers.successive_halving().plan(3, 9)
+    record = Record(plan, 3, 2)
+    record.send(Decision(np.arange(3), np.full(3, -1), np.full(3, 3)))
+    lanes = SimpleNamespace(
+        epochs=np.full(6, 3),
+        status=np.zeros(6, int),
+        metrics={"m": np.float32([1, 2, np.nan, 4, np.inf, 6])},
+    )
+    assert record.update(lanes, "m", "max").tolist() == [1, 2]
+    progress = record.progress(None)
+    assert progress.failed.tolist() == [False, True, True]
+    np.testing.assert_array_equal(progress.scores[:, 0], [1.5, np.nan, np.nan])
+    assert progress.errors[0, 0] == pytest.approx(0.5)  # sd 0.707 over root 2
+    found = record.rungs(np.asarray([7, 8, 9]))
+    assert found.trial.tolist() == [7, 8, 9]
+    np.testing.assert_array_equal(found.scores[2], [np.nan, 6])
 
 
 BAD = 2  # a trial that diverges in its first epoch
