@@ -64,29 +64,34 @@ def search(task: jt.Task, name: str, trials: int, key: int = 0) -> jt.Result:
     )
 
 
-def times(trials: int, repeats: int) -> dict[str, dict]:
-    """The same trials with each scheduler, in turns."""
+def times(trials: int, keys: int) -> dict[str, dict]:
+    """The same trials with each scheduler, in turns, a key a turn."""
     task = digits(1200)
-    seconds: dict[str, list[float]] = {name: [] for name in SCHEDULERS}
-    rows: dict[str, dict] = {}
-    for turn in range(repeats + 1):
+    told: dict[str, list[tuple]] = {name: [] for name in SCHEDULERS}
+    for turn in range(-1, keys):
         for name in SCHEDULERS:
             begin = time.perf_counter()
-            result = search(task, name, trials)
-            if turn:  # the first one compiles
-                seconds[name].append(time.perf_counter() - begin)
-            cost = result.cost
-            rows[name] = {
-                "epochs": cost.epochs,
-                "occupancy": cost.occupancy,
-                "loss": result.best.score,
-            }
-    whole = rows["none"]["epochs"]
-    for name, row in rows.items():
-        row["seconds"] = float(np.median(seconds[name]))
-        row["time_ratio"] = row["seconds"] / float(np.median(seconds["none"]))
-        row["epochs_ratio"] = row["epochs"] / whole
-    return rows
+            result = search(task, name, trials, max(turn, 0))
+            seconds, cost = time.perf_counter() - begin, result.cost
+            if turn < 0:  # this one compiles
+                continue
+            tested = [result.test()[metric] for metric in ("loss", "accuracy")]
+            row = (seconds, cost.epochs, cost.occupancy, result.best.score, *tested)
+            told[name].append(row)
+    columns = {name: list(zip(*rows, strict=True)) for name, rows in told.items()}
+    whole, epochs = np.median(columns["none"][0]), np.mean(columns["none"][1])
+    return {
+        name: {
+            "seconds": float(np.median(column[0])),
+            "time_ratio": float(np.median(column[0]) / whole),
+            "epochs_ratio": float(np.mean(column[1]) / epochs),
+            "occupancy": float(np.mean(column[2])),
+            "valid_loss": column[3],
+            "test_loss": column[4],
+            "test_accuracy": column[5],
+        }
+        for name, column in columns.items()
+    }
 
 
 def trials_for(name: str, budget: int) -> int:
@@ -129,19 +134,23 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--trials", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="keys of the timing")
     parser.add_argument("--keys", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     timed = times(options.trials, options.repeats)
-    print(f"{options.trials} trials of at most {EPOCHS} epochs")
-    print(f"{'':20}seconds   time  epochs  occupancy    loss")
+    print(f"{options.trials} trials of at most {EPOCHS} epochs, {options.repeats} keys")
+    print(f"{'':20}seconds   time  epochs  occupancy   valid    test  test accuracy")
     for name, row in timed.items():
         print(
             f"{name:20}{row['seconds']:7.2f}{row['time_ratio']:7.2f}"
-            f"{row['epochs_ratio']:8.2f}{row['occupancy']:11.0%}{row['loss']:8.4f}"
+            f"{row['epochs_ratio']:8.2f}{row['occupancy']:11.1%}"
+            f"{np.mean(row['valid_loss']):8.4f}{np.mean(row['test_loss']):8.4f}"
+            f"{np.mean(row['test_accuracy']):10.4f}"
         )
-    compared = quality(options.keys, 64) if options.keys else {}
+    if not options.keys:
+        return
+    compared = quality(options.keys, 64)
     print(f"\nthe epochs of 64 trials, {options.keys} keys: loss of the best trial")
     print(f"{'':20}trials  epochs   valid      sd    test      sd  p against none")
     for name, row in compared.items():
