@@ -182,7 +182,7 @@ def simulate(
     while True:
         progress = record.progress(slots)
         decided = scheduler.decide(key, plan, progress)
-        check_decision(decided, progress, epochs)
+        decided = check_decision(decided, progress, epochs)
         steps.append((progress, decided))
         record.send(decided)
         curves.send(decided)

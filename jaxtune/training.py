@@ -141,7 +141,7 @@ def train(
     while True:
         progress = record.progress(slots)
         decided = scheduler.decide(key, plan, progress)
-        check_decision(decided, progress, workload.epochs)
+        decided = check_decision(decided, progress, workload.epochs)
         moved = decided.source != decided.trial
         over = moved & (decided.source >= 0)
         if over.any():
@@ -151,6 +151,7 @@ def train(
         record.send(decided)
         cohort.send(decided.trial, decided.epochs)
         if not cohort.waiting.size:
+            record.check_all_began()
             break
         cohort.wave(on_block)
         cohort.halt(record.update(cohort, led.metric, led.mode))
@@ -241,20 +242,42 @@ class Record:
         self._log.append((told, self._epochs[told].copy(), known[told]))
         return np.flatnonzero(new & failed)
 
+    def check_all_began(self) -> None:
+        """Raise ``ValueError`` where a round ends before every trial was tried."""
+        idle = np.flatnonzero(self._target == 0)
+        if idle.size:
+            raise ValueError(
+                f"scheduler: decide ended the round, but row {idle[0]} and "
+                f"{idle.size - 1} others never began. Send every trial somewhere."
+            )
+
     def rungs(self, trials: np.ndarray) -> Rungs:
         """Everything noted, in order."""
         rows, epochs, scores = map(np.concatenate, zip(*self._log, strict=True))
         return Rungs(trials[rows], epochs, scores)
 
 
-def check_decision(decided: Decision, progress: Progress, budget: int) -> None:
+def check_decision(decided: Decision, progress: Progress, budget: int) -> Decision:
     """Refuse a decision that no scheduler may make.
+
+    Args:
+      decided: what the scheduler said.
+      progress: what it knew.
+      budget: epochs of a whole training.
+
+    Returns:
+      The decision, as NumPy arrays.
 
     Raises:
       ValueError: rows that do not exist, are still training or have diverged, epochs
-        that are over or too many, naming the row.
+        that are over or too many, naming the row; or more trials than places.
     """
-    trial, source, epochs = map(np.asarray, decided)
+    trial, source, epochs = (np.asarray(column, np.int32) for column in decided)
+    if len(trial) > progress.slots:
+        raise ValueError(
+            f"scheduler: decide sent {len(trial)} trials, but {progress.slots} may "
+            "begin or go on now. See progress.slots."
+        )
     count = len(progress.epochs)
 
     def refuse(bad: np.ndarray, why: str) -> None:
@@ -276,6 +299,7 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> None:
     refuse(
         epochs <= np.where(source < 0, 0, progress.epochs[source]), "it is past that"
     )
+    return Decision(trial, source, epochs)
 
 
 def _explored(

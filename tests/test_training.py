@@ -483,6 +483,14 @@ def test_what_cannot_be_scheduled_says_so(task):
         run(task, jt.schedulers.asha(), epochs=1)
     lost = jt.schedulers.asha()
     lost = lost._replace(plan=lambda n, e, plan=lost.plan: plan(n - 1, e))
+    lazy = jt.schedulers.asha()
+    lazy = lazy._replace(decide=lambda *_: Decision([], [], []))
+    with pytest.raises(ValueError, match="row 0 and 41 others never began"):
+        run(task, lazy)
+    greedy = jt.schedulers.asha(concurrent=2)
+    begin = jt.schedulers.hyperband().decide
+    with pytest.raises(ValueError, match="sent 42 trials, but 2 may begin"):
+        run(task, greedy._replace(decide=begin))
     with pytest.raises(ValueError, match="planned 41 trials for a round of 42"):
         run(task, lost)
 
