@@ -209,7 +209,19 @@ class Record:
         return known._replace(slots=max(0, slots - int(known.running.sum())))
 
     def send(self, decided: Decision) -> None:
-        """Note who trains until when; a state taken over is as old as its source."""
+        """Note who trains until when; a state taken over is as old as its source.
+
+        Raises:
+          ValueError: an epoch at which the trial's bracket has no rung.
+        """
+        known = (self._rungs[decided.trial] == decided.epochs[:, None]).any(axis=1)
+        if not known.all():
+            at = np.flatnonzero(~known)[0]
+            row, rungs = decided.trial[at], self._rungs[decided.trial[at]]
+            raise ValueError(
+                f"scheduler: decide sent row {row} until epoch {decided.epochs[at]}, "
+                f"but its bracket has rungs at {rungs[rungs > 0].tolist()}."
+            )
         before = self._epochs.copy()
         over = decided.source >= 0
         self._epochs[decided.trial[over]] = before[decided.source[over]]

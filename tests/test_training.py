@@ -179,6 +179,36 @@ def test_zoom_ranks_trials_that_went_on_above_those_that_stopped():
     np.testing.assert_array_equal(same, scores)
 
 
+def test_a_refiner_and_a_sampler_are_told_who_went_on(task):
+    told = {}
+
+    def refine(space, points, scores):
+        told["refine"] = np.asarray(scores)
+        return space
+
+    plain = jt.samplers.uniform()
+
+    def tell(state, points, scores):
+        told["tell"] = np.asarray(scores)
+        return state
+
+    found = run(
+        task,
+        SCHEDULERS["halving"],
+        rounds=2,
+        refine=refine,
+        sampler=plain._replace(tell=tell),
+    )
+    first = found.trials["round"] == 0
+    scores, epochs = found.trials["score"][first], found.trials["epochs"][first]
+    ids = np.arange(first.sum())
+    expected = np.lexsort((ids, np.nan_to_num(scores, nan=np.inf), -epochs))
+    fine = np.isfinite(scores)[expected]
+    for who in ("refine", "tell"):
+        order = np.argsort(-told[who], kind="stable")
+        np.testing.assert_array_equal(order[: fine.sum()], expected[fine])
+
+
 def test_hyperband_keeps_its_lanes_busy(task):
     """256 trials, blocks of 16: 95 % of what is computed is wanted."""
     rates = jt.Space(
@@ -455,6 +485,7 @@ def decide_with(decision):
         (([1], [-1], [3]), "only new trials start fresh"),
         (([1], [1], [10]), "a whole training has 9 epochs"),
         (([1], [1], [1]), "it is past that"),
+        (([1], [1], [2]), r"until epoch 2, but its bracket has rungs at \[1, 3, 9\]"),
         (([BAD], [BAD], [3]), "it has diverged"),
         (([1], [BAD], [3]), "no state to go on from"),
     ],
