@@ -158,6 +158,7 @@ def test_a_plan_states_the_padding():
         for u in (8, 64)
     )
     assert said.padding == pytest.approx((1 - small / large) / 2)
+    assert said.groups[0].padding == pytest.approx(said.padding)
     exact = jt.plan(task, space, trials=32, programs=2, memory=False)
     assert exact.padding == 0
     assert "max_units=8" in repr(exact)

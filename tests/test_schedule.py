@@ -134,6 +134,9 @@ def test_a_tiered_search_opens_at_full_range_around_the_best(sampler, floor):
         inside = trials["a"][rounds == number]
         low, high = space.bounds["a"]
         assert ((inside >= low) & (inside <= high)).all()
+    closed = np.isnan(trials.points)
+    assert closed[first].sum(axis=0).tolist() == [0, *[first.sum()] * 4]
+    assert not closed[rounds == 2].any()
     assert jt.report.zoom(result, "a", "b") is not None
 
 
