@@ -37,6 +37,7 @@ def test_zooming_rounds_compile_nothing_new(small_task, small_space):
             trials=12 * number,
             rounds=number,
             epochs=1,
+            block=7,  # a width for which no other test compiles
         )
         return jt.testing.compilations() - before
 
