@@ -295,7 +295,7 @@ def test_a_rung_waits_for_its_last_trial():
 def test_asha_prefers_the_higher_rung_and_counts_failures():
     plan = Plan((Bracket(0, (1, 3, 9), (6, 6, 6)),), 1)
     scores = np.full((6, 3), np.nan)
-    scores[:, 0] = [9, 8, 7, 6, 5, 4]
+    scores[:, 0] = [9, 8, 7, 10, 5, 4]
     scores[0, 1], scores[1, 1] = 1, 2
     progress = Progress(
         epochs=np.asarray([3, 3, 2, 1, 1, 1]),
@@ -307,13 +307,14 @@ def test_asha_prefers_the_higher_rung_and_counts_failures():
     )
     scheduler = jt.schedulers.asha(eta=3, min_epochs=1)
     decided = scheduler.decide(jax.random.key(0), plan, progress)
-    # trial 1 leads its rung of three, one of which failed on the way
+    # trial 1 leads its rung of three, one of which failed on the way; trial 3 could go
     assert decided.trial.tolist() == [1]
     assert decided.epochs.tolist() == [9]
     scheduler = jt.schedulers.asha(eta=2, min_epochs=1)
     waiting = progress._replace(target=np.asarray([3, 9, 3, 1, 1, 1]), slots=2)
     decided = scheduler.decide(jax.random.key(0), plan, waiting)
-    assert decided.trial.tolist() == []
+    assert decided.trial.tolist() == [3]
+    assert decided.epochs.tolist() == [3]
 
 
 def test_the_median_rule_keeps_equals():

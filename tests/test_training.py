@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
-from jaxtune.population import lane, prepare
+from jaxtune.population import Cohort, lane, prepare
 from jaxtune.population.packing import TURNS, pack
 from jaxtune.population.pool import Pool
 from jaxtune.schedulers import Decision
@@ -192,9 +192,12 @@ def test_a_refiner_and_a_sampler_are_told_who_went_on(task):
         told["tell"] = np.asarray(scores)
         return state
 
+    # maximised, the error falls with every epoch: who went on has the worse score
     found = run(
         task,
         SCHEDULERS["halving"],
+        SPACE.restrict(learning_rate=(1e-3, 0.03)),
+        mode="max",
         rounds=2,
         refine=refine,
         sampler=plain._replace(tell=tell),
@@ -202,11 +205,11 @@ def test_a_refiner_and_a_sampler_are_told_who_went_on(task):
     first = found.trials["round"] == 0
     scores, epochs = found.trials["score"][first], found.trials["epochs"][first]
     ids = np.arange(first.sum())
-    expected = np.lexsort((ids, np.nan_to_num(scores, nan=np.inf), -epochs))
-    fine = np.isfinite(scores)[expected]
+    expected = np.lexsort((ids, -scores, -epochs))
+    assert not np.array_equal(expected, np.lexsort((ids, -scores)))
     for who in ("refine", "tell"):
         order = np.argsort(-told[who], kind="stable")
-        np.testing.assert_array_equal(order[: fine.sum()], expected[fine])
+        np.testing.assert_array_equal(order, expected)
 
 
 def test_hyperband_keeps_its_lanes_busy(task):
@@ -440,6 +443,24 @@ def test_a_failed_seed_stops_its_trial():
         spent.append(training.outcome.spent.live)
         assert training.outcome.status.tolist() == [[failing, 0], [0, 0], [0, 0]]
     assert spent == [3 * 2 * 3 + 2 * 6, 2 * 1 + 2 * 2 * 3 + 2 * 6]
+
+
+def test_a_lane_that_fails_between_rungs_keeps_no_score(task):
+    workload = prepare(task, SPACE, jax.random.key(0), 9, 4)
+    hparams = {
+        "learning_rate": np.float32([0.01, 100, 0.01, 0.01, 0.01, 0.01]),
+        "learning_rate_decay": np.full(6, 0.1, np.float32),
+    }
+    cohort = Cohort(workload, SPACE, np.arange(6), hparams, np.arange(1))
+    assert np.isnan(cohort.outcome().metrics["mse"]).all()  # named before any score
+    for epochs, finite in ((1, 6), (9, 5)):
+        cohort.send(np.arange(6), np.full(6, epochs))
+        cohort.wave()
+        if epochs == 1:
+            cohort.wave()
+        assert np.isfinite(cohort.metrics["mse"]).sum() == finite
+    assert cohort.status.tolist() == [0, 1, 0, 0, 0, 0]
+    assert cohort.epochs[1] == 2
 
 
 def test_a_metric_that_is_not_finite_fails_its_trial():
