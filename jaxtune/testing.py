@@ -236,7 +236,7 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
       ValueError: a decision that no scheduler may make.
     """
     plan = scheduler.plan(trials, epochs)
-    rows = [row for b in plan.brackets for row in range(b.rows.start, b.rows.stop)]
+    rows = [row for bracket in plan.brackets for row in bracket.rows.tolist()]
     assert sorted(rows) == list(range(trials)), "every trial is in one bracket"
     for bracket in plan.brackets:
         rising = all(np.diff([0, *bracket.epochs]) > 0)

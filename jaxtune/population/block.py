@@ -7,8 +7,9 @@ population's size.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ import numpy as np
 from jaxtune.population import lane as lanes
 from jaxtune.population.lane import Batching, Lane
 from jaxtune.tasks import Hparams, Task
-from jaxtune.types import Array, Key, Objective
+from jaxtune.types import Array, HparamArrays, Key, Objective
+
+Item = TypeVar("Item")
 
 
 class Static(NamedTuple):
@@ -45,6 +48,34 @@ def pad(block: Block, width: int) -> Block:
     have = len(block.trial)
     rows = np.minimum(np.arange(width), have - 1)
     return jax.tree.map(lambda a: np.asarray(a)[rows], block)
+
+
+def fill(
+    lanes: np.ndarray,
+    trials: np.ndarray,
+    hparams: HparamArrays,
+    seeds: np.ndarray,
+    static: Static,
+    width: int,
+) -> Block:
+    """The block of some lanes, padded; lane ``row * s + seed`` of ``n`` trials."""
+    rows, fixed = lanes // len(seeds), dict(static.values)
+    traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
+    ids, own = trials[rows], seeds[lanes % len(seeds)]
+    return pad(Block(ids.astype(np.uint32), own.astype(np.uint32), traced), width)
+
+
+def in_turn(items: Iterable[Item], dispatch: Callable[[Item], Any]) -> Iterator:
+    """Dispatch items and hand them back with their results, in order.
+
+    One block computes while the next is prepared; memory is bounded by two.
+    """
+    pending: list[tuple[Item, Any]] = []
+    for item in items:
+        pending.append((item, dispatch(item)))
+        if len(pending) == 2:
+            yield pending.pop(0)
+    yield from pending
 
 
 @partial(jax.jit, static_argnames="static")

@@ -165,20 +165,15 @@ class Cohort:
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        pending: list[tuple[Segment, Any]] = []
-        for segment in pack(
+        segments = pack(
             self.waiting,
             self.epochs,
             self.target,
             self._group,
             self._workload.width,
             self._workload.epochs,
-        ):
-            pending.append((segment, self._dispatch(segment)))
-            # one block computes while the next is prepared; memory is bounded by two
-            if len(pending) == 2:
-                on_block(self._commit(*pending.pop(0)))
-        for pair in pending:
+        )
+        for pair in blocks.in_turn(segments, self._dispatch):
             on_block(self._commit(*pair))
 
     def outcome(self) -> Outcome:
@@ -197,7 +192,7 @@ class Cohort:
         """Found by tracing: no lane has lived to be scored."""
         lanes = np.arange(1)
         static = self._statics[self._group[0]]
-        block = blocks.pad(self._block(lanes, static), self._workload.width)
+        block = self._block(lanes, static)
 
         def scored():
             state = blocks.start(self._task, self._workload.key, block, static)
@@ -220,7 +215,7 @@ class Cohort:
         """Start one segment; nothing is waited for."""
         static, lanes = self._statics[segment.group], segment.lanes
         task, root, split = self._task, self._workload.key, self._workload.split
-        block = blocks.pad(self._block(lanes, static), self._workload.width)
+        block = self._block(lanes, static)
         state = self._state(segment, block)
         state = blocks.advance(task, root, block, state, segment.epochs, static)
         after, metrics, status = self.epochs[lanes] + segment.epochs, {}, state.status
@@ -230,11 +225,8 @@ class Cohort:
         return None if done else state, metrics, status
 
     def _block(self, lanes: np.ndarray, static: Static) -> Block:
-        rows, count = lanes // len(self._seeds), len(self._seeds)
-        fixed = dict(static.values)
-        traced = {n: v[rows] for n, v in self.hparams.items() if n not in fixed}
-        ids = self._trials[rows].astype(np.uint32)
-        return Block(ids, self._seeds[lanes % count].astype(np.uint32), traced)
+        own = (self._trials, self.hparams, self._seeds)
+        return blocks.fill(lanes, *own, static, self._workload.width)
 
     def _state(self, segment: Segment, block: Block) -> Lane:
         """States of a block's lanes: started, kept from before, or some of each."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune.population import block as blocks
 from jaxtune.population import lane as lanes
-from jaxtune.population.block import Block
+from jaxtune.population.block import Static
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
 from jaxtune.population.lane import DIVERGED, RUNNING
 from jaxtune.population.planner import groups
@@ -80,20 +80,21 @@ def retrace(
       Name to ``[s]``: bit for bit what the search measured, given its workload.
     """
     whole = workload._replace(epochs=legs[-1].epochs)
-    row, at = np.zeros(1, np.int32), np.zeros(1, np.int32)
-    cohort: Cohort | None = None
+    first = legs[0]
+    cohort = Cohort(whole, space, *_alone(first), seeds)
     for leg in legs:
-        trial = np.asarray([leg.trial])
-        hparams = {name: np.asarray([value]) for name, value in leg.hparams.items()}
-        if cohort is None:
-            cohort = Cohort(whole, space, trial, hparams, seeds)
-        cohort.become(trial, hparams)
-        at[0] = leg.epochs
-        cohort.send(row, at)
+        if leg is not first:
+            cohort.become(*_alone(leg))
+        cohort.send(np.zeros(1, np.int32), np.asarray([leg.epochs]))
         while cohort.waiting.size:
             cohort.wave()
-    assert cohort is not None, "a training has at least one leg"
     return {name: v[0] for name, v in cohort.outcome().metrics.items()}
+
+
+def _alone(leg: Leg) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A leg as a population of one."""
+    hparams = {name: np.asarray([value]) for name, value in leg.hparams.items()}
+    return np.asarray([leg.trial]), hparams
 
 
 def _measure(
@@ -108,33 +109,22 @@ def _measure(
     values = np.full(len(trials) * len(seeds), np.nan, np.float32)
     hparams = {name: np.asarray(column) for name, column in hparams.items()}
 
-    def commit(members: np.ndarray, result: Any) -> None:
-        values[members] = jax.device_get(result)[: len(members)]
-        new = values[members]
+    parts = [
+        (group.static, group.lanes[first : first + workload.width])
+        for group in groups(workload.layout, space, hparams, len(seeds))
+        for first in range(0, len(group.lanes), workload.width)
+    ]
+
+    def dispatch(part: tuple[Static, np.ndarray]) -> Any:
+        static, members = part
+        own = (members, trials, hparams, seeds, static, workload.width)
+        return blocks.measure(workload.subject, workload.key, blocks.fill(*own), static)
+
+    for (_, members), result in blocks.in_turn(parts, dispatch):
+        new = jax.device_get(result)[: len(members)]
+        values[members] = new
         failed = int((~np.isfinite(new)).sum())
         on_block(Measured({"value": new}, failed, len(new)))
-
-    pending: list[tuple[np.ndarray, Any]] = []
-    for group in groups(workload.layout, space, hparams, len(seeds)):
-        fixed = dict(group.static.values)
-        for first in range(0, len(group.lanes), workload.width):
-            members = group.lanes[first : first + workload.width]
-            rows = members // len(seeds)
-            traced = {n: v[rows] for n, v in hparams.items() if n not in fixed}
-            block = Block(
-                trials[rows].astype(np.uint32),
-                seeds[members % len(seeds)].astype(np.uint32),
-                traced,
-            )
-            padded = blocks.pad(block, workload.width)
-            result = blocks.measure(
-                workload.subject, workload.key, padded, group.static
-            )
-            pending.append((members, result))
-            if len(pending) == 2:
-                commit(*pending.pop(0))
-    for pair in pending:
-        commit(*pair)
     shape = (len(trials), len(seeds))
     # a function has no step at which to diverge: its status is its value's
     status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)

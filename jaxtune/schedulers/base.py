@@ -33,9 +33,9 @@ class Bracket(NamedTuple):
     counts: tuple[int, ...]
 
     @property
-    def rows(self) -> slice:
-        """Its trials, as rows of the round."""
-        return slice(self.first, self.first + self.counts[0])
+    def rows(self) -> np.ndarray:
+        """Its trials, as rows of the round, ascending."""
+        return np.arange(self.first, self.first + self.counts[0])
 
 
 class Plan(NamedTuple):
@@ -195,7 +195,7 @@ def begin(plan: Plan, progress: Progress) -> Decision:
     """Every trial that has not begun, to the first rung of its bracket."""
     parts = []
     for bracket in plan.brackets:
-        rows = np.arange(bracket.rows.start, bracket.rows.stop)
+        rows = bracket.rows
         idle = rows[progress.target[rows] == 0]
         parts.append(decision(idle, bracket.epochs[0], fresh=True))
     return together(parts)
@@ -218,7 +218,7 @@ def synchronous(
         del key
         parts = [begin(plan, progress)]
         for bracket in plan.brackets:
-            rows = np.arange(bracket.rows.start, bracket.rows.stop)
+            rows = bracket.rows
             sent = progress.target[rows].max()
             if sent not in bracket.epochs[:-1] or progress.running[rows].any():
                 continue
