@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.journal import Lineage
 from jaxtune.population import Leg, Workload, retrace
 from jaxtune.space import Space
 from jaxtune.tasks import Task
-from jaxtune.training import Lineage, Rungs, Training, joined, legs_of
+from jaxtune.training import Rungs, Training, joined, legs_of
 from jaxtune.trials import Trials
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.journal import NoJournal, Points
 from jaxtune.keys import check_key
 from jaxtune.population import (
     Measured,
@@ -27,7 +28,7 @@ from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
 from jaxtune.table import rows_of
 from jaxtune.tasks import Task, check_data
-from jaxtune.training import Led, Points, Training, train
+from jaxtune.training import Led, Training, train
 from jaxtune.trials import Trials
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -126,7 +127,8 @@ def search(
             watch = _watch(say, metric, mode, history, done)
             draw = _stream(key, SCHEDULE, number)
             led = Led(scheduler, plans[number], draw, metric, mode)
-            training = train(workload, space, ids, start, np.arange(seeds), led, watch)
+            own = (ids, start, np.arange(seeds), led, watch, NoJournal())
+            training = train(workload, space, *own)
             rounds_done.append(training)
             history.append(rows_of(space, number, ids, training, metric))
             if number + 1 < rounds:

@@ -9,26 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.journal import Journal, Lineage, NoJournal, Points
 from jaxtune.population import Cohort, Leg, OnBlock, Outcome, Workload, evaluate
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
 from jaxtune.types import Key
 
 _decode = jax.jit(Space.decode)
-
-
-class Points(NamedTuple):
-    """Configurations in the cube of a round's space.
-
-    Args:
-      space: the space of the round.
-      points: ``[n, d]`` float32.
-      hparams: name to ``[n]``, decoded.
-    """
-
-    space: Space
-    points: np.ndarray
-    hparams: dict[str, np.ndarray]
 
 
 class Rungs(NamedTuple):
@@ -45,25 +32,6 @@ class Rungs(NamedTuple):
     scores: np.ndarray
 
 
-class Lineage(NamedTuple):
-    """Whose states were taken over, and what each trial trained with from then on.
-
-    The first rows are the beginnings of all trials; without any exploitation there are
-    no rows at all.
-
-    Args:
-      trial: ``[k]`` int.
-      epochs: ``[k]`` int, when.
-      source: ``[k]`` int, from which trial; itself at its beginning.
-      hparams: name to ``[k]``, decoded.
-    """
-
-    trial: np.ndarray
-    epochs: np.ndarray
-    source: np.ndarray
-    hparams: dict[str, np.ndarray]
-
-
 class Training(NamedTuple):
     """What came out of one round.
 
@@ -73,6 +41,7 @@ class Training(NamedTuple):
       rungs: scores on the way.
       lineage: who took over from whom.
       budget: epochs of a whole training; 0 for plain functions.
+      over: whether the round has ended.
     """
 
     outcome: Outcome
@@ -80,6 +49,7 @@ class Training(NamedTuple):
     rungs: Rungs
     lineage: Lineage
     budget: int
+    over: bool = True
 
 
 class Led(NamedTuple):
@@ -108,6 +78,7 @@ def train(
     seeds: np.ndarray,
     led: Led,
     on_block: OnBlock,
+    journal: Journal | None = None,
 ) -> Training:
     """Train the trials of a round: in full, or as a scheduler decides.
 
@@ -119,6 +90,7 @@ def train(
       seeds: ``[s]`` seed ids.
       led: who decides.
       on_block: told what every finished block measured.
+      journal: told of every block; it may know what some of them measured.
 
     Returns:
       Measurements, final configurations, and what happened on the way.
@@ -126,18 +98,19 @@ def train(
     Raises:
       ValueError: a decision that no scheduler may make.
     """
+    journal = journal or NoJournal()
     if led.scheduler is None or led.plan is None:
-        outcome = evaluate(workload, root, trials, start.hparams, seeds, on_block)
-        none = np.zeros(0, np.int32)
-        rungs = Rungs(none, none, np.zeros((0, len(seeds)), np.float32))
-        return Training(outcome, start, rungs, _none(start), workload.epochs)
+        own = (trials, start.hparams, seeds)
+        outcome = evaluate(workload, root, *own, on_block, journal)
+        none = no_rungs(len(seeds))
+        return Training(outcome, start, none, no_lineage(start), workload.epochs)
     scheduler, plan, key = led.scheduler, led.plan, led.key
-    cohort = Cohort(workload, root, trials, start.hparams, seeds)
+    cohort = Cohort(workload, root, trials, start.hparams, seeds, journal)
     record = Record(plan, len(trials), len(seeds))
     slots = plan.concurrent
     if slots is not None:
         slots = slots or max(1, workload.width // len(seeds))
-    now, taken = start, [_beginnings(trials, start)]
+    now, taken = start, [beginnings(trials, start)]
     while True:
         progress = record.progress(slots)
         decided = scheduler.decide(key, plan, progress)
@@ -145,9 +118,15 @@ def train(
         moved = decided.source != decided.trial
         over = moved & (decided.source >= 0)
         if over.any():
-            now = _explored(scheduler, key, workload, root, now, decided, progress)
+
+            def vary(now=now, decided=decided, over=over, progress=progress):
+                went = (key, workload, root, now, decided, progress)
+                varied = _explored(scheduler, *went)
+                return varied, _takings(trials, varied, decided, over, progress)
+
+            now, takings = journal.vary(vary)
             cohort.gather(decided.trial[over], decided.source[over], now.hparams)
-            taken.append(_takings(trials, now, decided, over, progress))
+            taken.append(takings)
         record.send(decided)
         cohort.send(decided.trial, decided.epochs)
         if not cohort.waiting.size:
@@ -160,7 +139,7 @@ def train(
         outcome,
         now,
         record.rungs(trials),
-        joined(taken) if len(taken) > 1 else _none(start),
+        joined(taken) if len(taken) > 1 else no_lineage(start),
         workload.epochs,
     )
 
@@ -346,7 +325,8 @@ def _explored(
     )
 
 
-def _beginnings(trials: np.ndarray, start: Points) -> Lineage:
+def beginnings(trials: np.ndarray, start: Points) -> Lineage:
+    """Every trial begins with itself."""
     zeros = np.zeros(len(trials), np.int32)
     return Lineage(trials, zeros, trials, dict(start.hparams))
 
@@ -397,6 +377,13 @@ def joined(parts: list[Lineage]) -> Lineage:
     )
 
 
-def _none(start: Points) -> Lineage:
+def no_rungs(seeds: int) -> Rungs:
+    """No scores on the way."""
+    none = np.zeros(0, np.int32)
+    return Rungs(none, none, np.zeros((0, seeds), np.float32))
+
+
+def no_lineage(start: Points) -> Lineage:
+    """Nobody took over anything."""
     none = np.zeros(0, np.int32)
     return Lineage(none, none, none, {n: v[:0] for n, v in start.hparams.items()})

@@ -24,6 +24,7 @@ FLOORS = {
     "refine": 3,
     "presets": 3,
     "schedule": 3,
+    "journal": 3,
     "tasks": 3,
     "models": 3,
     "optimizers": 4,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import jaxtune as jt
 from jaxtune.population import Cohort, lane, prepare
 from jaxtune.population.packing import TURNS, pack
-from jaxtune.population.pool import Pool
+from jaxtune.population.pool import Pool, to_host
 from jaxtune.schedulers import Decision
 from jaxtune.training import Led, Points, Record, train
 
@@ -576,23 +576,41 @@ def test_blocks_are_full_or_there_is_none_to_fill(data):
             assert epochs[left].min() >= epochs[segment.lanes].max()
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 11)), max_size=40))
-@settings(deadline=None, max_examples=60)
-def test_a_pool_is_a_dictionary(steps):
-    pool, known = Pool(), {}
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 11)), max_size=40))
+@settings(deadline=None, max_examples=100)
+def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
+    shape = {
+        "a": jax.ShapeDtypeStruct((1, 1), jnp.float32),
+        "k": jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
+    }
+    record = {}
+    pool, known, source = Pool(lambda: shape, record.__getitem__), {}, {}
+    unneeded = []
     for number, (what, lane_id) in enumerate(steps):
         lanes = np.asarray([lane_id, (lane_id + 5) % 12])
-        if what == 0:
+        one, other = lanes.tolist()
+        if what == 3 and other in known:  # taken over
+            states = pool.share(lanes[1:])
+            pool.drop(lanes[:1])
+            pool.give(lanes[:1], states)
+            known[one], source[one] = known[other], source[other]
+        elif what in (0, 3):
             pool.drop(lanes)
-            for one in lanes:
-                known.pop(int(one), None)
+            for lane in (one, other):
+                known.pop(lane, None)
+                source.pop(lane, None)
         else:
-            values = np.arange(3.0)[:, None] + 10 * number
-            keys = jax.random.wrap_key_data(np.full((3, 2), number, np.uint32))
-            pool.put(lanes, {"a": jnp.asarray(values), "k": keys}, np.asarray([2, 0]))
-            known[int(lanes[0])] = values[2]
-            known[int(lanes[1])] = values[0]
-        if known:
+            values = np.asarray([[10 * number], [10 * number + 1]], np.float32)
+            keys = jax.random.wrap_key_data(np.full((2, 2), number, np.uint32))
+            state = {"a": jnp.asarray(values), "k": keys}
+            record[number] = to_host(state, np.asarray([1, 0]))
+            pool.drop(lanes)
+            pool.put(lanes, number, record[number] if what == 1 else [])
+            known |= {one: values[1], other: values[0]}
+            source |= {one: number, other: number}
+        unneeded += pool.unneeded()
+        assert sorted(unneeded) == sorted(set(record) - set(source.values()))
+        if known and number % 2:
             got = pool.take(np.asarray(list(known)))
             np.testing.assert_array_equal(got["a"], np.stack(list(known.values())))
             data = jax.random.key_data(got["k"])[:, 0]

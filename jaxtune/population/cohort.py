@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxtune.journal import Finished, Journal, NoJournal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block, Static
 from jaxtune.population.lane import DIVERGED, RUNNING, Lane
 from jaxtune.population.packing import Segment, pack
 from jaxtune.population.planner import groups
-from jaxtune.population.pool import Pool
+from jaxtune.population.pool import Pool, to_host
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
@@ -78,6 +80,7 @@ class Cohort:
       trials: ``[n]`` trial ids.
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
+      journal: told of every block; it may know what some of them measured.
     """
 
     def __init__(
@@ -87,10 +90,12 @@ class Cohort:
         trials: np.ndarray,
         hparams: HparamArrays,
         seeds: np.ndarray,
+        journal: Journal | None = None,
     ):
         assert isinstance(workload.subject, Task), "a plain function is not trained"
         self._workload, self._task = workload, workload.subject
         self._space, self._trials, self._seeds = space, trials, seeds
+        self._journal: Journal = journal or NoJournal()
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
@@ -147,7 +152,7 @@ class Cohort:
                 "has not begun, or has diverged."
             )
         was = self._group[out]
-        taken = {g: self._pools[g].take(out[was == g]) for g in np.unique(was)}
+        taken = {g: self._pools[g].share(out[was == g]) for g in np.unique(was)}
         for group in np.unique(self._group[into]):
             self._pools[group].drop(into[self._group[into] == group])
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
@@ -157,24 +162,20 @@ class Cohort:
                 "gather: a trial cannot take over a state of another shape. Static "
                 "hyperparameters and sizes must come with it."
             )
-        for group, state in taken.items():
-            lanes = into[was == group]
-            self._pools[group].put(lanes, state, np.arange(len(lanes)))
+        for group, states in taken.items():
+            self._pools[group].give(into[was == group], states)
         self.epochs[into] = self.epochs[out]
         self.status[into] = self.status[out]
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        segments = pack(
-            self.waiting,
-            self.epochs,
-            self.target,
-            self._group,
-            self._workload.width,
-            self._workload.epochs,
-        )
-        for pair in blocks.in_turn(segments, self._dispatch):
-            on_block(self._commit(*pair))
+        width = self._journal.width(self._workload.width)
+        state = (self.epochs, self.target, self._group)
+        segments = pack(self.waiting, *state, width, self._workload.epochs)
+        for segment, result in blocks.in_turn(
+            segments, lambda segment: self._dispatch(segment, width)
+        ):
+            on_block(self._commit(segment, width, *result))
 
     def outcome(self) -> Outcome:
         """What is known of all trials."""
@@ -190,16 +191,20 @@ class Cohort:
 
     def _metric_names(self) -> list[str]:
         """Found by tracing: no lane has lived to be scored."""
-        lanes = np.arange(1)
         static = self._statics[self._group[0]]
-        block = self._block(lanes, static)
+        block = self._block(np.arange(1), static, 1)
+        shape, split = self._shape(static), self._workload.split
+        call = (self._task, block, shape, split, static)
+        return list(blocks.score.eval_shape(*call)[0])
 
-        def scored():
-            state = blocks.start(self._task, self._workload.key, block, static)
-            return blocks.score(self._task, block, state, split, static)
+    def _shape(self, static: Static) -> Lane:
+        """The abstract states of a block of one lane of a group."""
+        block = self._block(np.flatnonzero(self._group_of(static))[:1], static, 1)
+        return blocks.start.eval_shape(self._task, self._workload.key, block, static)
 
-        split = self._workload.split
-        return list(jax.eval_shape(scored)[0])
+    def _group_of(self, static: Static) -> np.ndarray:
+        """``[L]`` bool: the lanes of a group."""
+        return self._group == self._statics.index(static)
 
     def _regroup(self, rows: np.ndarray) -> None:
         """Find the programs of trials."""
@@ -207,30 +212,41 @@ class Cohort:
         for group in groups(self._workload.layout, self._space, part, len(self._seeds)):
             if group.static not in self._statics:
                 self._statics.append(group.static)
-                self._pools.append(Pool())
+                shape = partial(self._shape, group.static)
+                self._pools.append(Pool(shape, self._journal.state))
             number = self._statics.index(group.static)
             self._group[self.lanes(rows).ravel()[group.lanes]] = number
 
-    def _dispatch(self, segment: Segment) -> Any:
-        """Start one segment; nothing is waited for."""
+    def _dispatch(self, segment: Segment, width: int) -> tuple[int, Work, Any]:
+        """Start one segment, unless it is on record; nothing is waited for."""
+        work = self._work(segment)
+        number, known = self._journal.enter(work)
+        if known is not None:
+            return number, work, known
         static, lanes = self._statics[segment.group], segment.lanes
         task, root, split = self._task, self._workload.key, self._workload.split
-        block = self._block(lanes, static)
-        state = self._state(segment, block)
+        block = self._block(lanes, static, width)
+        state = self._state(segment, block, width)
         state = blocks.advance(task, root, block, state, segment.epochs, static)
-        after, metrics, status = self.epochs[lanes] + segment.epochs, {}, state.status
-        if (after == self.target[lanes]).any():
+        metrics, status = {}, state.status
+        if work.arrives.any():
             metrics, status = blocks.score(task, block, state, split, static)
-        done = (after >= self._workload.epochs).all()
-        return None if done else state, metrics, status
+        done = (work.epochs >= self._workload.epochs).all()
+        return number, work, (None if done else state, metrics, status)
 
-    def _block(self, lanes: np.ndarray, static: Static) -> Block:
+    def _work(self, segment: Segment) -> Work:
+        lanes, seeds = segment.lanes, len(self._seeds)
+        after = self.epochs[lanes] + segment.epochs
+        trial, seed = self._trials[lanes // seeds], self._seeds[lanes % seeds]
+        return Work(trial, seed, after, after == self.target[lanes])
+
+    def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
         own = (self._trials, self.hparams, self._seeds)
-        return blocks.fill(lanes, *own, static, self._workload.width)
+        return blocks.fill(lanes, *own, static, width)
 
-    def _state(self, segment: Segment, block: Block) -> Lane:
+    def _state(self, segment: Segment, block: Block, width: int) -> Lane:
         """States of a block's lanes: started, kept from before, or some of each."""
-        pool, width = self._pools[segment.group], self._workload.width
+        pool = self._pools[segment.group]
         lanes = segment.lanes[np.minimum(np.arange(width), len(segment.lanes) - 1)]
         fresh = self.epochs[lanes] == 0
         if not fresh.any():
@@ -243,32 +259,54 @@ class Cohort:
         source = np.where(fresh, -1, np.arange(width)).astype(np.int32)
         return blocks.gather(kept, started, source)
 
-    def _commit(self, segment: Segment, result: Any) -> Measured:
-        state, metrics, status = result
+    def _commit(
+        self, segment: Segment, width: int, number: int, work: Work, result: Any
+    ) -> Measured:
+        """Take in what a segment brought, and let the journal keep it."""
         lanes, count = segment.lanes, len(segment.lanes)
         pool = self._pools[segment.group]
-        metrics, status = jax.device_get((metrics, status))
-        failed = status[:count] == DIVERGED
-        self.epochs[lanes] += segment.epochs
-        self.status[lanes] = np.where(failed, DIVERGED, RUNNING)
-        arrived = self.epochs[lanes] == self.target[lanes]
-        for name, values in metrics.items():
-            empty = np.full(len(self.epochs), np.nan, np.float32)
-            kept = self.metrics.setdefault(name, empty)
-            kept[lanes[arrived]] = values[:count][arrived]
-        for kept in self.metrics.values():
-            kept[lanes[failed]] = np.nan
-        on = ~failed & (self.epochs[lanes] < self._workload.epochs)
-        pool.drop(lanes[~on])
+        if isinstance(result, Finished):
+            state, finished = None, result
+        else:
+            state, *rest = result
+            metrics, status = jax.device_get(tuple(rest))
+            finished = _finished(metrics, status, count)
+        on = (finished.status == RUNNING) & (work.epochs < self._workload.epochs)
+        pool.drop(lanes)
+        kept = [] if state is None else to_host(state, np.flatnonzero(on))
+        if result is not finished:
+            unneeded = [block for each in self._pools for block in each.unneeded()]
+            kept_on = kept if on.any() else []
+            self._journal.keep(number, work, finished, width, kept_on, unneeded)
         if on.any():
-            pool.put(lanes[on], state, np.flatnonzero(on))
+            pool.put(lanes[on], number, kept)
+        self._note(lanes, work, finished)
         self.spent = Spent(
             self.spent.live + segment.epochs * count,
-            self.spent.computed + segment.epochs * self._workload.width,
+            self.spent.computed + segment.epochs * width,
         )
-        told = lanes[arrived]
+        told = lanes[work.arrives]
         return Measured(
-            {name: kept[told] for name, kept in self.metrics.items()},
-            int(failed.sum()),
+            {name: values[told] for name, values in self.metrics.items()},
+            int((finished.status == DIVERGED).sum()),
             segment.epochs * count / self._workload.epochs,
         )
+
+    def _note(self, lanes: np.ndarray, work: Work, finished: Finished) -> None:
+        self.epochs[lanes] = work.epochs
+        self.status[lanes] = finished.status
+        for name, values in finished.metrics.items():
+            empty = np.full(len(self.epochs), np.nan, np.float32)
+            kept = self.metrics.setdefault(name, empty)
+            kept[lanes[work.arrives]] = values[work.arrives]
+        for kept in self.metrics.values():
+            kept[lanes[finished.status == DIVERGED]] = np.nan
+
+
+def _finished(metrics: dict[str, Any], status: Any, count: int) -> Finished:
+    """Without padding, and with one NaN, so that records compare bit by bit."""
+    plain = {
+        name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
+        for name, values in metrics.items()
+    }
+    return Finished(plain, np.asarray(status)[:count])

@@ -1,10 +1,14 @@
-"""States of lanes that wait for their next segment, on the host.
+"""States of lanes that wait for their next segment: on the host, or on record.
 
 The device holds the blocks that train, however many lanes wait.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -14,68 +18,140 @@ import numpy as np
 from jaxtune.types import PyTree
 
 
-class Pool:
-    """Rows of stacked arrays, one for each lane; they are used again when it goes.
+@dataclasses.dataclass
+class State:
+    """One lane's state; lanes that took it over share it until they train on.
 
-    Mutable, and owned by one cohort, whose lanes all have states of one shape.
+    Args:
+      block: number of the block after which it was kept.
+      place: which of the states kept then.
+      row: where it is in memory; ``None`` if it is only on record.
+      users: lanes that would go on from it.
     """
 
-    def __init__(self) -> None:
-        self._row: dict[int, int] = {}
-        self._free: list[int] = []
-        self._leaves: list[np.ndarray] = []
-        self._tree: Any = None
-        self._wrap: list[Any] = []  # a key's implementation, or None
+    block: int
+    place: int
+    row: int | None = None
+    users: int = 0
 
-    def put(self, lanes: np.ndarray, state: PyTree, at: np.ndarray) -> None:
-        """Keep the states of some lanes of a block.
+
+class Pool:
+    """Rows of stacked arrays, one for each state; they are used again when it goes.
+
+    Mutable, and owned by one cohort, whose lanes all have states of one shape.
+
+    Args:
+      shape: gives an abstract state, stacked or not.
+      recall: the leaves ``[k, ...]`` that were kept with a block, by its number.
+    """
+
+    def __init__(
+        self, shape: Callable[[], PyTree], recall: Callable[[int], list[np.ndarray]]
+    ):
+        self._shape, self._recall = cache(shape), recall
+        self._states: dict[int, State] = {}
+        self._free: list[int] = []
+        self._rows = 0
+        self._leaves: list[np.ndarray] = []
+        self._kept: Counter[int] = Counter()  # states in use, by block
+        self._unneeded: list[int] = []
+
+    def put(self, lanes: np.ndarray, block: int, state: list[np.ndarray]) -> None:
+        """Keep the states of some lanes.
 
         Args:
-          lanes: ``[k]`` which.
-          state: stacked states ``[W, ...]``, on the device or not.
-          at: ``[k]`` their places in the block.
+          lanes: ``[k]`` which; none of them here.
+          block: number of the block that they come from.
+          state: leaves ``[k, ...]``, from :func:`to_host`; none if they are on record.
         """
-        leaves, self._tree = jax.tree.flatten(state)
-        self._wrap = [_implementation(leaf) for leaf in leaves]
-        plain = [
-            leaf if wrap is None else jax.random.key_data(leaf)
-            for leaf, wrap in zip(leaves, self._wrap, strict=True)
-        ]
-        host = jax.device_get(plain)
-        self._reserve(lanes, host)
-        rows = self._rows(lanes)
-        for kept, new in zip(self._leaves, host, strict=True):
-            kept[rows] = new[at]
+        self._kept[block] = len(lanes)
+        states = [State(block, place) for place in range(len(lanes))]
+        for lane, kept in zip(lanes.tolist(), states, strict=True):
+            self._give(lane, kept)
+        if state:
+            self._store(states, state)
 
     def take(self, lanes: np.ndarray) -> PyTree:
         """Stacked states ``[k, ...]`` of lanes; ``KeyError`` for one not here."""
-        rows = self._rows(lanes)
+        states = [self._states[lane] for lane in lanes.tolist()]
+        for block in {state.block for state in states if state.row is None}:
+            self._load(block)
+        rows = np.asarray([state.row for state in states])
+        abstract, tree = jax.tree.flatten(self._shape())
         leaves = [
-            leaf[rows] if wrap is None else _wrapped(leaf[rows], wrap)
-            for leaf, wrap in zip(self._leaves, self._wrap, strict=True)
+            _wrapped(leaf[rows], like.dtype) if _is_key(like) else leaf[rows]
+            for leaf, like in zip(self._leaves, abstract, strict=True)
         ]
-        return jax.tree.unflatten(self._tree, leaves)
+        return jax.tree.unflatten(tree, leaves)
+
+    def share(self, lanes: np.ndarray) -> list[State]:
+        """States that other lanes are about to take over."""
+        states = [self._states[lane] for lane in lanes.tolist()]
+        for state in states:
+            state.users += 1
+        return states
+
+    def give(self, lanes: np.ndarray, states: list[State]) -> None:
+        """Let lanes go on from shared states."""
+        for lane, state in zip(lanes.tolist(), states, strict=True):
+            self._give(lane, state)
+            state.users -= 1
 
     def drop(self, lanes: np.ndarray) -> None:
         """Forget lanes; those not here are ignored."""
         for lane in lanes.tolist():
-            if lane in self._row:
-                self._free.append(self._row.pop(lane))
+            state = self._states.pop(lane, None)
+            if state is None:
+                continue
+            state.users -= 1
+            if state.users:
+                continue
+            if state.row is not None:
+                self._free.append(state.row)
+            self._kept[state.block] -= 1
+            if not self._kept[state.block]:
+                self._unneeded.append(state.block)
 
-    def _rows(self, lanes: np.ndarray) -> np.ndarray:
-        return np.asarray([self._row[lane] for lane in lanes.tolist()])
+    def unneeded(self) -> list[int]:
+        """Blocks no state of which is needed any more; each is told once."""
+        told, self._unneeded = self._unneeded, []
+        return told
 
-    def _reserve(self, lanes: np.ndarray, like: list[np.ndarray]) -> None:
-        wanted = [lane for lane in lanes.tolist() if lane not in self._row]
-        have = len(self._row) + len(self._free)
-        missing = len(wanted) - len(self._free)
+    def _give(self, lane: int, state: State) -> None:
+        state.users += 1
+        self._states[lane] = state
+
+    def _load(self, block: int) -> None:
+        """Bring the states of a block into memory that are needed and not there."""
+        found = {
+            state.place: state
+            for state in self._states.values()
+            if state.block == block and state.row is None
+        }
+        places = np.asarray(list(found))
+        leaves = [leaf[places] for leaf in self._recall(block)]
+        self._store(list(found.values()), leaves)
+
+    def _store(self, states: list[State], leaves: list[np.ndarray]) -> None:
+        missing = len(states) - len(self._free)
         if missing > 0:
-            size = max(2 * have, have + missing)
-            self._free.extend(range(have, size))
-            old = self._leaves or [leaf[:0] for leaf in like]
+            size = max(2 * self._rows, self._rows + missing)
+            old = self._leaves or [leaf[:0] for leaf in leaves]
             self._leaves = [_grown(leaf, size) for leaf in old]
-        for lane in wanted:
-            self._row[lane] = self._free.pop()
+            self._free.extend(range(self._rows, size))
+            self._rows = size
+        for state in states:
+            state.row = self._free.pop()
+        rows = np.asarray([state.row for state in states])
+        for kept, new in zip(self._leaves, leaves, strict=True):
+            kept[rows] = new
+
+
+def to_host(state: PyTree, places: np.ndarray) -> list[np.ndarray]:
+    """Leaves ``[k, ...]`` of some of a block's states, in memory; keys as numbers."""
+    leaves = jax.tree.leaves(state)
+    plain = [jax.random.key_data(x) if _is_key(x) else x for x in leaves]
+    return [leaf[places] for leaf in jax.device_get(plain)]
 
 
 def _grown(leaf: np.ndarray, size: int) -> np.ndarray:
@@ -84,11 +160,14 @@ def _grown(leaf: np.ndarray, size: int) -> np.ndarray:
     return new
 
 
-def _implementation(leaf: Any) -> Any:
-    """Of a typed random key, which NumPy cannot hold."""
-    typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_impl(leaf) if typed else None
+def _is_key(leaf: Any) -> bool:
+    """A typed random key, which NumPy cannot hold."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _wrapped(data: np.ndarray, implementation: Any) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(data), impl=implementation)
+IMPLEMENTATIONS = {"fry": "threefry2x32", "rbg": "rbg", "urbg": "unsafe_rbg"}
+
+
+def _wrapped(data: np.ndarray, dtype: Any) -> Any:
+    name = str(dtype).removeprefix("key<").removesuffix(">")
+    return jax.random.wrap_key_data(jnp.asarray(data), impl=IMPLEMENTATIONS[name])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxtune.journal import Finished, Journal, NoJournal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population import lane as lanes
 from jaxtune.population.block import Static
@@ -27,6 +28,7 @@ def evaluate(
     hparams: HparamArrays,
     seeds: np.ndarray,
     on_block: OnBlock = lambda _: None,
+    journal: Journal | None = None,
 ) -> Outcome:
     """Train every trial with every seed in full, or evaluate it.
 
@@ -37,13 +39,15 @@ def evaluate(
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
       on_block: told what every finished block measured.
+      journal: told of every block; it may know what some of them measured.
 
     Returns:
       Metrics, statuses and epochs of all trials.
     """
     if not isinstance(workload.subject, Task):
-        return _measure(workload, space, trials, hparams, seeds, on_block)
-    cohort = Cohort(workload, space, trials, hparams, seeds)
+        known = journal or NoJournal()
+        return _measure(workload, space, trials, hparams, seeds, on_block, known)
+    cohort = Cohort(workload, space, trials, hparams, seeds, journal)
     rows = np.arange(len(trials))
     cohort.send(rows, np.full(len(rows), workload.epochs))
     while cohort.waiting.size:
@@ -104,32 +108,50 @@ def _measure(
     hparams: HparamArrays,
     seeds: np.ndarray,
     on_block: OnBlock,
+    journal: Journal,
 ) -> Outcome:
     """A plain function's values, block by block."""
+    width = journal.width(workload.width)
     values = np.full(len(trials) * len(seeds), np.nan, np.float32)
+    status = np.full(len(values), RUNNING, np.int32)
     hparams = {name: np.asarray(column) for name, column in hparams.items()}
 
     parts = [
-        (group.static, group.lanes[first : first + workload.width])
+        (group.static, group.lanes[first : first + width])
         for group in groups(workload.layout, space, hparams, len(seeds))
-        for first in range(0, len(group.lanes), workload.width)
+        for first in range(0, len(group.lanes), width)
     ]
 
     def dispatch(part: tuple[Static, np.ndarray]) -> Any:
         static, members = part
-        own = (members, trials, hparams, seeds, static, workload.width)
-        return blocks.measure(workload.subject, workload.key, blocks.fill(*own), static)
+        own = (members, trials, hparams, seeds, static, width)
+        lanes = trials[members // len(seeds)], seeds[members % len(seeds)]
+        none = np.zeros(len(members), np.int32)
+        work = Work(*lanes, none, np.ones(len(members), bool))
+        number, known = journal.enter(work)
+        block, call = blocks.fill(*own), (workload.subject, workload.key)
+        result = known or blocks.measure(*call, block, static)
+        return number, work, result
 
-    for (_, members), result in blocks.in_turn(parts, dispatch):
-        new = jax.device_get(result)[: len(members)]
-        values[members] = new
+    for (_, members), (number, work, result) in blocks.in_turn(parts, dispatch):
+        finished = result
+        if not isinstance(result, Finished):
+            finished = _finite_or_not(jax.device_get(result)[: len(members)])
+            journal.keep(number, work, finished, width, [], [])
+        new = values[members] = finished.metrics["value"]
+        status[members] = finished.status
         failed = int((~np.isfinite(new)).sum())
         on_block(Measured({"value": new}, failed, len(new)))
     shape = (len(trials), len(seeds))
-    # a function has no step at which to diverge: its status is its value's
-    status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)
     epochs = np.zeros(len(trials), np.int32)
     return Outcome({"value": values.reshape(shape)}, status.reshape(shape), epochs)
+
+
+def _finite_or_not(values: np.ndarray) -> Finished:
+    """A function has no step at which to diverge: its status is its value's."""
+    status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)
+    plain = np.where(np.isnan(values), np.float32(np.nan), values)
+    return Finished({"value": plain}, status)
 
 
 def unread(workload: Workload, space: Space) -> list[str]:

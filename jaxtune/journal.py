@@ -1,0 +1,170 @@
+"""What a search tells whoever remembers it, and may be told again.
+
+A search is a function of its arguments, so all that a record must hold are the steps
+that are expensive or whose last bits belong to one machine: the points of a round, what
+finished blocks measured, how trials were varied, and how a round ended. A search that
+goes on runs the same loop; it is told what is known, and computes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from jaxtune.space import Space
+
+
+class Points(NamedTuple):
+    """Configurations in the cube of a round's space.
+
+    Args:
+      space: the space of the round.
+      points: ``[n, d]`` float32.
+      hparams: name to ``[n]``, decoded.
+    """
+
+    space: Space
+    points: np.ndarray
+    hparams: dict[str, np.ndarray]
+
+
+class Lineage(NamedTuple):
+    """Whose states were taken over, and what each trial trained with from then on.
+
+    The first rows are the beginnings of all trials; without any exploitation there are
+    no rows at all.
+
+    Args:
+      trial: ``[k]`` int.
+      epochs: ``[k]`` int, when.
+      source: ``[k]`` int, from which trial; itself at its beginning.
+      hparams: name to ``[k]``, decoded.
+    """
+
+    trial: np.ndarray
+    epochs: np.ndarray
+    source: np.ndarray
+    hparams: dict[str, np.ndarray]
+
+
+class Work(NamedTuple):
+    """The lanes of a block, and how far it trains them.
+
+    Args:
+      trial: ``[m]`` int.
+      seed: ``[m]`` int.
+      epochs: ``[m]`` int, trained when the block is done; 0 for plain functions.
+      arrives: ``[m]`` bool, the lanes that are scored then.
+    """
+
+    trial: np.ndarray
+    seed: np.ndarray
+    epochs: np.ndarray
+    arrives: np.ndarray
+
+
+class Finished(NamedTuple):
+    """What a block measured.
+
+    Args:
+      metrics: name to ``[m]`` float32; only those of lanes that arrived count.
+      status: ``[m]`` int32.
+    """
+
+    metrics: dict[str, np.ndarray]
+    status: np.ndarray
+
+
+class Journal(Protocol):
+    """The memory of one search, told of everything in order; see :class:`NoJournal`."""
+
+    def begin(self, number: int, make: Callable[[], Points]) -> Points:
+        """Begin a round: its points as remembered, or made and remembered now."""
+        ...
+
+    def ended(self, number: int) -> tuple[Points, Any] | None:
+        """A round that is over, the points it began with and its ``Training``."""
+        ...
+
+    def end(self, number: int, training: Any) -> None:
+        """Remember how a round ended."""
+        ...
+
+    def vary(
+        self, make: Callable[[], tuple[Points, Lineage]]
+    ) -> tuple[Points, Lineage]:
+        """Trials took over states: what they go on with, remembered or made now."""
+        ...
+
+    def width(self, usual: int) -> int:
+        """Lanes in the next block: those it had, if it is remembered."""
+        ...
+
+    def enter(self, work: Work) -> tuple[int, Finished | None]:
+        """The next block: its number, and what it measured if that is remembered."""
+        ...
+
+    def keep(
+        self,
+        block: int,
+        work: Work,
+        finished: Finished,
+        width: int,
+        state: list[np.ndarray],
+        unneeded: list[int],
+    ) -> None:
+        """Remember a block, the states of those that go on, and forget older states."""
+        ...
+
+    def state(self, block: int) -> list[np.ndarray]:
+        """The states that were kept with a block: leaves ``[k, ...]``."""
+        ...
+
+
+class NoJournal:
+    """Remembers nothing: a search that is not durable."""
+
+    def __init__(self) -> None:
+        self._blocks = 0
+
+    def begin(self, number: int, make: Callable[[], Points]) -> Points:
+        """Begin a round."""
+        return make()
+
+    def ended(self, number: int) -> None:
+        """No round is remembered."""
+
+    def end(self, number: int, training: Any) -> None:
+        """A round is over."""
+
+    def vary(
+        self, make: Callable[[], tuple[Points, Lineage]]
+    ) -> tuple[Points, Lineage]:
+        """Trials took over states."""
+        return make()
+
+    def width(self, usual: int) -> int:
+        """Lanes in the next block."""
+        return usual
+
+    def enter(self, work: Work) -> tuple[int, Finished | None]:
+        """Number the next block."""
+        self._blocks += 1
+        return self._blocks - 1, None
+
+    def keep(
+        self,
+        block: int,
+        work: Work,
+        finished: Finished,
+        width: int,
+        state: list[np.ndarray],
+        unneeded: list[int],
+    ) -> None:
+        """A block is done."""
+
+    def state(self, block: int) -> list[np.ndarray]:
+        """Never asked for: all that goes on is in memory."""
+        raise AssertionError(f"nobody kept the states of block {block}")
