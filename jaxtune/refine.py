@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.recipes import maker
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike
 
@@ -30,6 +31,7 @@ class Refiner(Protocol):
     ) -> Space: ...
 
 
+@maker
 def zoom(
     top: int | float = 0.1,
     margin: float = 1.0,

@@ -19,6 +19,7 @@ FLOORS = {
     "versions": 0,
     "ranking": 1,
     "keys": 1,
+    "recipes": 1,
     "space": 2,
     "samplers": 3,
     "refine": 3,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.types import Array
@@ -19,6 +20,7 @@ class GridState(NamedTuple):
     asked: Array  # [] int32, points handed out so far
 
 
+@maker
 def grid(points_per_dim: int | Sequence[int]) -> Sampler:
     """Every combination of equally spaced coordinates, the last dimension fastest.
 

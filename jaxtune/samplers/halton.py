@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.types import Array
@@ -26,6 +27,7 @@ class HaltonState(NamedTuple):
     asked: Array  # [] int32, points handed out so far
 
 
+@maker
 def halton() -> Sampler:
     """Scrambled Halton points: quasi-random, for any number of points.
 

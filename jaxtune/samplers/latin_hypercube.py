@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.types import Array, Key
@@ -18,6 +19,7 @@ class LatinHypercubeState(NamedTuple):
     asked: Array  # [] int32, points handed out so far
 
 
+@maker
 def latin_hypercube(size: int) -> Sampler:
     """``size`` points, one in each of ``size`` equal slices of every dimension.
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.types import Array
@@ -29,6 +30,7 @@ class SobolState(NamedTuple):
     asked: Array  # [] int32, points handed out so far
 
 
+@maker
 def sobol() -> Sampler:
     """Scrambled quasi-random points: more even than random ones, in any batching.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.types import Array, Key
 
@@ -17,6 +18,7 @@ class UniformState(NamedTuple):
     asked: Array  # [] int32, points handed out so far
 
 
+@maker
 def uniform() -> Sampler:
     """Random search: point ``i`` depends on the key and ``i`` alone.
 

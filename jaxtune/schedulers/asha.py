@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Decision,
@@ -24,6 +25,7 @@ from jaxtune.schedulers.halving import check_halving, rungs_of
 from jaxtune.types import Key
 
 
+@maker
 def asha(
     eta: float = 3,
     min_epochs: int | None = None,

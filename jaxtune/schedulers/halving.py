@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Decide,
@@ -22,6 +23,7 @@ from jaxtune.schedulers.base import (
 )
 
 
+@maker
 def successive_halving(
     eta: float = 3, min_epochs: int | None = None, bound: float = 0.0
 ) -> Scheduler:

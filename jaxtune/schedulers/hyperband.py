@@ -7,6 +7,7 @@ its few in full.
 
 from __future__ import annotations
 
+from jaxtune.recipes import maker
 from jaxtune.schedule import spread
 from jaxtune.schedulers.base import (
     Bracket,
@@ -18,6 +19,7 @@ from jaxtune.schedulers.base import (
 from jaxtune.schedulers.halving import check_halving, promote_the_best
 
 
+@maker
 def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Scheduler:
     """Run brackets of successive halving that differ in their first rung.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Plan,
@@ -18,6 +19,7 @@ from jaxtune.schedulers.base import (
 )
 
 
+@maker
 def median_stopping(
     interval: int | None = None, min_epochs: int | None = None
 ) -> Scheduler:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Decision,
@@ -30,6 +31,7 @@ from jaxtune.types import Array, Key
 EXPLOIT, MOVE, REDRAW, DRAWN = 0, 1, 2, 3  # streams of the round's key
 
 
+@maker
 def pbt(
     interval: int | None = None,
     share: float = 0.2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxtune.recipes import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks.adapters import Model, as_model
 from jaxtune.tasks.task import Task, check_data
@@ -67,7 +69,8 @@ def classification(
         return {"accuracy": right, "loss": loss}
 
     metrics = (("accuracy", "max"), ("loss", "min"))
-    return _supervised(model, splits, measure, "loss", metrics, batch_size, optimizer)
+    task = _supervised(model, splits, measure, "loss", metrics, batch_size, optimizer)
+    return dataclasses.replace(task, recipe=_recipe("classification", model, task))
 
 
 def regression(
@@ -114,7 +117,8 @@ def regression(
         return {"mse": (error**2).mean(1), "mae": jnp.abs(error).mean(1)}
 
     metrics = (("mse", "min"), ("mae", "min"))
-    return _supervised(model, splits, measure, "mse", metrics, batch_size, optimizer)
+    task = _supervised(model, splits, measure, "mse", metrics, batch_size, optimizer)
+    return dataclasses.replace(task, recipe=_recipe("regression", model, task))
 
 
 def _supervised(
@@ -155,6 +159,17 @@ def _supervised(
             **splits,
         )
     )
+
+
+def _recipe(name: str, model: Any, task: Task) -> Recipe | None:
+    """How to make the task from its data, where all of its functions are ours."""
+    ours = type(model).__module__.startswith("jaxtune.models.")
+    if not ours or task.optimizer is not optimizers.standard:
+        return None
+    fields = [f.name for f in dataclasses.fields(model) if f.init]
+    own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
+    arguments = (("model", Recipe(type(model).__name__, own)),)
+    return Recipe(name, (*arguments, ("batch_size", task.batch_size)))
 
 
 def _evaluate(

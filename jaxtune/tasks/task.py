@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.recipes import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.types import PyTree
 
@@ -28,6 +29,7 @@ from jaxtune.types import PyTree
         "stateful",
         "limits",
         "padding",
+        "recipe",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Task:
         the model can take; a space that goes beyond is refused.
       padding: pairs of a hyperparameter that is data inside a padded model and the
         model's static field that bounds it, such as ``("hidden_units", "max_units")``.
+      recipe: how to make it again from its data, if it has none of the user's own
+        functions; a run directory then needs nothing else to go on.
     """
 
     init: Callable[..., Any]
@@ -71,6 +75,7 @@ class Task:
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
     padding: tuple[tuple[str, str], ...] = ()
+    recipe: Recipe | None = None
 
     @property
     def examples(self) -> int:
