@@ -15,8 +15,10 @@ from jaxtune.journal import NoJournal, Points
 from jaxtune.keys import check_key
 from jaxtune.population import (
     Measured,
+    Traced,
     Workload,
     prepare,
+    trace,
     unread,
 )
 from jaxtune.progress import Report, progress
@@ -107,7 +109,9 @@ def search(
     metric, mode = _objective(task, space, metric, mode)
     workload = prepare(task, space, key, _budget(task, epochs), block, programs)
     plans = _plans(scheduler, task, schedule, workload.epochs)
-    _warn_about(workload, space, schedule.trials)
+    traced = trace(workload, space)
+    _check_metric(traced, metric)
+    _warn_about(unread(traced, workload, space), space, schedule.trials)
 
     sampler, refine = sampler or sobol(), refine or zoom()
     history: list[Trials] = []
@@ -330,8 +334,16 @@ def _check_limits(task: Task, space: Space) -> None:
             )
 
 
-def _warn_about(workload: Workload, space: Space, trials: int) -> None:
-    ignored = unread(workload, space)
+def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
+    for program in traced:
+        if metric not in program.metrics:
+            raise ValueError(
+                f"metric: got {metric!r}, but evaluate returns "
+                f"{', '.join(program.metrics) or 'nothing'}. Use one of these."
+            )
+
+
+def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
     if ignored:
         warnings.warn(
             f"nothing reads {', '.join(ignored)}: searching them changes no score. "

@@ -4,12 +4,8 @@ from jaxtune.population.block import Block, Static, gather
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome, Spent
 from jaxtune.population.lane import DIVERGED, RUNNING, STATUS, STOPPED, Lane
 from jaxtune.population.planner import Group, groups
-from jaxtune.population.population import (
-    Leg,
-    evaluate,
-    retrace,
-    unread,
-)
+from jaxtune.population.population import Leg, evaluate, retrace
+from jaxtune.population.tracing import Traced, digest, trace, unread
 from jaxtune.population.workload import Workload, default_width, prepare
 
 __all__ = [
@@ -27,12 +23,15 @@ __all__ = [
     "Outcome",
     "Spent",
     "Static",
+    "Traced",
     "Workload",
     "default_width",
+    "digest",
     "evaluate",
     "gather",
     "groups",
     "prepare",
     "retrace",
+    "trace",
     "unread",
 ]

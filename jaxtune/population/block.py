@@ -148,11 +148,11 @@ def measure(objective: Objective, root: Key, block: Block, static: Static) -> Ar
 
     def one(trial, seed, hparams):
         key = lanes.lane_key(root, trial, seed)
-        value = objective(key, static.hparams(hparams))
-        if jnp.shape(value) != ():
-            raise ValueError(
-                f"objective: got shape {jnp.shape(value)}. Return one scalar."
-            )
-        return jnp.asarray(value, jnp.float32)
+        return scalar(objective(key, static.hparams(hparams)))
 
     return jax.vmap(one)(*block)
+
+
+def scalar(value: Any) -> Array:
+    """What a plain function returned, in float32; ``ValueError`` if no real scalar."""
+    return lanes.real(value, "objective", "Return one scalar, such as jnp.mean(...).")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxtune.tasks import batches
@@ -175,17 +176,25 @@ def score(
         raise ValueError(
             f"evaluate: got {type(metrics).__name__}. Return a dict of scalars."
         )
-    for name, value in metrics.items():
-        if jnp.shape(value) != ():
-            raise ValueError(
-                f"evaluate: metric {name!r} has shape {jnp.shape(value)}. "
-                "Return scalars, such as the mean over the split."
-            )
-    running = lane.status == RUNNING
-    return {
-        name: jnp.where(running, jnp.asarray(value, jnp.float32), jnp.nan)
+    way_out = "Return scalars, such as the mean over the split."
+    numbers = {
+        name: real(value, f"evaluate: metric {name!r}", way_out)
         for name, value in metrics.items()
     }
+    running = lane.status == RUNNING
+    return {n: jnp.where(running, value, jnp.nan) for n, value in numbers.items()}
+
+
+def real(value: Any, what: str, way_out: str) -> Array:
+    """A user's number in float32; ``ValueError`` for anything but one real scalar."""
+    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
+        raise ValueError(f"{what} is a {type(value).__name__}. {way_out}")
+    array = jnp.asarray(value)
+    if array.shape != ():
+        raise ValueError(f"{what} has shape {array.shape}. {way_out}")
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"{what} has dtype {array.dtype}. {way_out}")
+    return array.astype(jnp.float32)
 
 
 def _stateful_init(task: Task, key: Key, hparams: Mapping[str, Any]) -> Any:
@@ -205,9 +214,11 @@ def _stateful_loss(
         loss, state = task.loss(params, state, batch, key, hparams)
     else:
         loss = task.loss(params, batch, key, hparams)
-    if jnp.shape(loss) != ():
+    real(loss, "loss", "Return a scalar, the mean over the batch.")
+    dtype = jnp.asarray(loss).dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"loss: got shape {jnp.shape(loss)}. Return a scalar, the mean over the "
-            "batch."
+            f"loss has dtype {dtype}, which has no gradient. Return a real number, "
+            "such as the mean over the batch."
         )
     return loss, state

@@ -10,15 +10,14 @@ import numpy as np
 
 from jaxtune.journal import Finished, Journal, NoJournal, Work
 from jaxtune.population import block as blocks
-from jaxtune.population import lane as lanes
 from jaxtune.population.block import Static
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
 from jaxtune.population.lane import DIVERGED, RUNNING
 from jaxtune.population.planner import groups
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
-from jaxtune.tasks import Hparams, Task
-from jaxtune.types import HparamArrays, Key, Objective
+from jaxtune.tasks import Task
+from jaxtune.types import HparamArrays
 
 
 def evaluate(
@@ -152,58 +151,3 @@ def _finite_or_not(values: np.ndarray) -> Finished:
     status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)
     plain = np.where(np.isnan(values), np.float32(np.nan), values)
     return Finished({"value": plain}, status)
-
-
-def unread(workload: Workload, space: Space) -> list[str]:
-    """Searched dimensions that neither the model nor the optimiser looks at.
-
-    Traces one lane of every program abstractly: nothing is compiled or computed.
-
-    Args:
-      workload: a task or a plain function, and its layout.
-      space: the space to search.
-
-    Returns:
-      Names, in the order of the space.
-    """
-    # a task's own batches read the batch size, before any function of it does
-    seen = {"batch_size"} if workload.trains else set()
-    rows = _typical(space)
-    for group in groups(workload.layout, space, rows, 1):
-        static = group.static
-
-        def trace(key, values, static=static):
-            hparams = static.hparams(values)
-            result = _trace_lane(workload.subject, key, hparams, static.batching)
-            seen.update(hparams.read)
-            return result
-
-        fixed, row = dict(static.values), group.lanes[0]
-        traced = {name: v[row] for name, v in rows.items() if name not in fixed}
-        jax.eval_shape(trace, workload.key, traced)
-    return [name for name in space.searched if name not in seen]
-
-
-def _typical(space: Space) -> dict[str, np.ndarray]:
-    """The middle of the space, and each static choice there one by one.
-
-    A choice may decide what is read; a static number decides shapes only.
-    """
-    point = np.full((1, space.dim), 0.5, np.float32)
-    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
-    listed = [n for n in space.searched if space[n].static and space[n].by_index]
-    rows = [middle]
-    for name in listed:
-        numbers = [space[name].decoded(value) for value in space[name].members]
-        rows += [{**middle, name: np.asarray([n], np.int32)} for n in numbers]
-    return {name: np.concatenate([row[name] for row in rows]) for name in middle}
-
-
-def _trace_lane(
-    task: Task | Objective, key: Key, hparams: Hparams, batching: Any
-) -> Any:
-    if not isinstance(task, Task):
-        return task(key, hparams)
-    started = lanes.start(task, key, hparams)
-    trained = lanes.advance(task, key, hparams, started, batching)
-    return lanes.score(task, hparams, trained, task.valid)
