@@ -8,6 +8,8 @@ from jaxtune.plan import Plan, plan
 from jaxtune.refine import Refiner, zoom
 from jaxtune.replay import Replay, replay
 from jaxtune.result import Best, Result
+from jaxtune.resume import Rerun, rerun, resume
+from jaxtune.run import RunError, load
 from jaxtune.schedule import Schedule, Stage, tiered
 from jaxtune.search import search
 from jaxtune.space import (
@@ -25,11 +27,10 @@ from jaxtune.space import (
 )
 from jaxtune.tasks import Hparams, Task, classification, regression
 from jaxtune.trials import Trials
+from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxtune import analysis, models, report, testing
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Best",
@@ -38,7 +39,9 @@ __all__ = [
     "Plan",
     "Refiner",
     "Replay",
+    "Rerun",
     "Result",
+    "RunError",
     "Schedule",
     "Space",
     "Stage",
@@ -49,6 +52,7 @@ __all__ = [
     "classification",
     "fixed",
     "integer",
+    "load",
     "log_uniform",
     "models",
     "optimizers",
@@ -59,6 +63,8 @@ __all__ = [
     "regression",
     "replay",
     "report",
+    "rerun",
+    "resume",
     "reverse_log_uniform",
     "samplers",
     "schedulers",

@@ -57,12 +57,14 @@ class Work(NamedTuple):
       seed: ``[m]`` int.
       epochs: ``[m]`` int, trained when the block is done; 0 for plain functions.
       arrives: ``[m]`` bool, the lanes that are scored then.
+      trains: epochs that the block trains each of them.
     """
 
     trial: np.ndarray
     seed: np.ndarray
     epochs: np.ndarray
     arrives: np.ndarray
+    trains: int
 
 
 class Finished(NamedTuple):

@@ -41,12 +41,14 @@ class Setup(NamedTuple):
       space: the space that the user gave.
       metric: which metric is the score.
       mode: ``"max"`` or ``"min"``.
+      trials: configurations in the whole search.
     """
 
     workload: Workload
     space: Space
     metric: str
     mode: str
+    trials: int
 
 
 class Cost(NamedTuple):
@@ -80,6 +82,12 @@ class Result:
     setup: Setup
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has come to its end; not so in a run that was cut off."""
+        over = all(training.over for training in self.rounds)
+        return over and len(self.trials) == self.setup.trials
 
     @property
     def standing(self) -> np.ndarray:

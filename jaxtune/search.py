@@ -1,45 +1,28 @@
-"""The loop: ask, train, score, tell, zoom."""
+"""The door: what a user asks for, checked, and run with or without a directory."""
 
 from __future__ import annotations
 
-import functools
+import os
 import warnings
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxtune import ranking
-from jaxtune.journal import NoJournal, Points
+from jaxtune import loop, ranking
 from jaxtune.keys import check_key
-from jaxtune.population import (
-    Measured,
-    Traced,
-    Workload,
-    prepare,
-    trace,
-    unread,
-)
-from jaxtune.progress import Report, progress
+from jaxtune.loop import Search
+from jaxtune.population import Traced, prepare, trace, unread
+from jaxtune.progress import progress
 from jaxtune.refine import Refiner, zoom
-from jaxtune.result import Result, Setup
+from jaxtune.result import Result
+from jaxtune.run import Given, recorded
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.schedule import Schedule, flat
-from jaxtune.schedulers import Plan, Scheduler
+from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
-from jaxtune.table import rows_of
 from jaxtune.tasks import Task, check_data
-from jaxtune.training import Led, Training, train
-from jaxtune.trials import Trials
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
 
-SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
-
-_decode = jax.jit(Space.decode)
-_encode = jax.jit(Space.encode)
-_active = jax.jit(Space.active)
+LEVEL = 4  # of warnings: where the user called
 
 
 def search(
@@ -56,7 +39,7 @@ def search(
     sampler: Sampler | None = None,
     refine: Refiner | None = None,
     scheduler: Scheduler | None = None,
-    directory: None = None,
+    directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
     verbose: int = 1,
@@ -84,7 +67,9 @@ def search(
       refine: how to shrink the box; ``zoom()`` if not given.
       scheduler: who trains how long, such as ``schedulers.hyperband()``, within each
         round; all trials train in full if not given. Not for plain functions.
-      directory: not available yet; only ``None``.
+      directory: where to keep the run, so that it can be gone on with after it was cut
+        off, looked at, and any trial trained again. If it holds an unfinished run of
+        this very search, that goes on; if a finished one, its result is returned.
       block: lanes in a block; chosen for the device if not given. It is part of a
         trial's identity: other widths differ in the last bits.
       programs: at most so many for the shapes of a padded model; chosen from the work
@@ -97,158 +82,38 @@ def search(
 
     Raises:
       ValueError: an argument that makes no sense, saying what would.
+      RunError: a directory that cannot be used, or that holds another run.
       RuntimeError: a version of jaxlib that is known to compute wrong numbers.
+      MemoryError: a block that does not fit on the device.
     """
     check_versions()
-    _not_yet("directory", directory)
     check_key(key)
-    _check_counts(seeds=seeds, **_given(block=block, programs=programs))
+    given = Given(block, programs)
+    _check_counts(seeds=seeds, **_chosen(given))
     schedule = _schedule(space, trials, rounds)
-    space, rounds = schedule.space, len(schedule.stages)
+    space = schedule.space
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
     workload = prepare(task, space, key, _budget(task, epochs), block, programs)
-    plans = _plans(scheduler, task, schedule, workload.epochs)
+    own = (sampler or sobol(), refine or zoom(), scheduler)
+    wanted = Search(workload, schedule, seeds, metric, mode, *own)
+    return run(wanted, given, directory, (), verbose)
+
+
+def run(
+    search: Search, given: Given, directory: Any, allow: Any, verbose: int
+) -> Result:
+    """Run a search that has been checked, in a directory or without one."""
+    loop.plan_rounds(search)
+    workload, space = search.workload, search.schedule.space
     traced = trace(workload, space)
-    _check_metric(traced, metric)
-    _warn_about(unread(traced, workload, space), space, schedule.trials)
-
-    sampler, refine = sampler or sobol(), refine or zoom()
-    history: list[Trials] = []
-    rounds_done: list[Training] = []
-    refined, boxes, done = None, [], [0.0]
-    with progress(
-        _trainings(schedule, plans, workload) * seeds, rounds, verbose
-    ) as say:
-        for number, (_, count) in enumerate(schedule.stages):
-            box = schedule.opened(refined, number)
-            boxes.append(box)
-            first = sum(map(len, history))
-            draw = _stream(key, SAMPLE, number)
-            points = _ask(sampler, draw, box, history, count, mode)
-            start = Points(box, points, jax.device_get(_decode(box, points)))
-            ids = np.arange(first, first + count)
-            watch = _watch(say, metric, mode, history, done)
-            draw = _stream(key, SCHEDULE, number)
-            led = Led(scheduler, plans[number], draw, metric, mode)
-            own = (ids, start, np.arange(seeds), led, watch, NoJournal())
-            training = train(workload, space, *own)
-            rounds_done.append(training)
-            history.append(rows_of(space, number, ids, training, metric))
-            if number + 1 < rounds:
-                refined = _refined(refine, training.final, history[-1], mode)
-    record = functools.reduce(Trials.append, history)
-    setup = Setup(workload, space, metric, mode)
-    return Result(record, tuple(boxes), setup, tuple(rounds_done))
-
-
-def _trainings(schedule: Schedule, plans: list[Plan | None], workload: Workload) -> int:
-    """What the search is worth in whole trainings, at most."""
-    if not plans or plans[0] is None:
-        return schedule.trials
-    planned = sum(plan.epochs for plan in plans if plan is not None)
-    return -(-planned // workload.epochs)
-
-
-def _stream(key: Key, stream: int, number: int) -> Key:
-    """The key of one round for one purpose."""
-    return jax.random.fold_in(jax.random.fold_in(key, stream), number)
-
-
-def _plans(
-    scheduler: Scheduler | None,
-    task: Task | Objective,
-    schedule: Schedule,
-    epochs: int,
-) -> list[Plan | None]:
-    """What the scheduler intends for each round, checked before anything trains."""
-    counts = [stage.trials for stage in schedule.stages]
-    if scheduler is None:
-        return [None] * len(counts)
-    if not isinstance(scheduler, Scheduler):
-        raise ValueError(
-            f"scheduler: got {scheduler!r}. Use one of jaxtune.schedulers, such as "
-            "schedulers.hyperband()."
-        )
-    if not isinstance(task, Task):
-        raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
-        )
-    plans = [scheduler.plan(count, epochs) for count in counts]
-    for plan, count in zip(plans, counts, strict=True):
-        if plan.trials != count:
-            raise ValueError(
-                f"scheduler: planned {plan.trials} trials for a round of {count}."
-            )
-    return list(plans)
-
-
-def _ask(
-    sampler: Sampler,
-    key: Key,
-    box: Space,
-    history: list[Trials],
-    count: int,
-    mode: str,
-) -> np.ndarray:
-    """New points of this round's cube, from a sampler told all trials so far."""
-    state = sampler.init(key, box)
-    known = _standing(history, mode)
-    # round by round: arrays of one shape, so that later rounds compile nothing new
-    for rows in history:
-        scores, known = known[: len(rows)], known[len(rows) :]
-        points = _encode(box, dict(rows.decoded))
-        state = sampler.tell(state, points, jnp.asarray(scores))
-    return np.asarray(sampler.ask(state, count)[1])
-
-
-def _standing(history: list[Trials], mode: str) -> np.ndarray:
-    """Oriented scores of all trials; those stopped early rank behind the others."""
-    if not history:
-        return np.empty(0, np.float32)
-    scores = np.concatenate([rows["score"] for rows in history])
-    epochs = np.concatenate([rows.epochs for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), epochs)
-
-
-def _refined(refine: Refiner, end: Points, rows: Trials, mode: str) -> Space:
-    scores = _standing([rows], mode)
-    finite = int(np.isfinite(scores).sum())
-    if finite < 2:
-        warnings.warn(
-            f"{len(scores) - finite} of {len(scores)} trials of this round failed: the "
-            "space stays as it is. Search lower learning rates, or a smaller space.",
-            stacklevel=3,
-        )
-        return end.space
-    return refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
-
-
-def _watch(
-    report: Report, metric: str, mode: str, history: list[Trials], done: list[float]
-) -> Any:
-    """What to tell the progress bar after every block."""
-    sign, number = ranking.direction(mode), len(history) + 1
-    scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
-    finite = sign * scores[np.isfinite(scores)]
-    best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
-
-    def after_block(told: Measured) -> None:
-        values = told.metrics.get(metric, np.empty(0))
-        fine = sign * values[np.isfinite(values)]
-        best[0] = max([best[0], *fine.tolist()])
-        done[0] += told.trainings
-        failed[0] += told.failed
-        report(number, done[0], sign * best[0], failed[0])
-
-    return after_block
-
-
-def _not_yet(name: str, value: Any) -> None:
-    if value is not None:
-        raise NotImplementedError(
-            f"{name}: got {value!r}, but this version of jaxtune has none. Use None."
-        )
+    _check_metric(traced, search.metric)
+    _warn_about(unread(traced, workload, space), space, search.schedule.trials)
+    with (
+        recorded(directory, search, traced, given, allow) as (journal, search),
+        progress(loop.trainings(search), len(search.schedule.stages), verbose) as say,
+    ):
+        return loop.run(search, journal, say)
 
 
 def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:
@@ -272,8 +137,8 @@ def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Sched
     return flat(space, trials, rounds)
 
 
-def _given(**sizes: Any) -> dict[str, Any]:
-    return {name: size for name, size in sizes.items() if size is not None}
+def _chosen(given: Given) -> dict[str, Any]:
+    return {n: size for n, size in given._asdict().items() if size is not None}
 
 
 def _check_counts(**sizes: Any) -> None:
@@ -348,11 +213,11 @@ def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
         warnings.warn(
             f"nothing reads {', '.join(ignored)}: searching them changes no score. "
             "Check the spelling, or fix them with space.keep(...).",
-            stacklevel=3,
+            stacklevel=LEVEL,
         )
     if space.size < trials:
         warnings.warn(
             f"this space has {space.size} configurations, so that {trials} trials "
             "repeat some. samplers.grid(...) gives each of them once.",
-            stacklevel=3,
+            stacklevel=LEVEL,
         )

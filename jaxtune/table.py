@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from jaxtune.population import DIVERGED, RUNNING, STATUS, STOPPED
+from jaxtune.population import DIVERGED, RUNNING, STATUS, STOPPED, WAITING
 from jaxtune.space import Space
 from jaxtune.training import Training
 from jaxtune.trials import Trials
@@ -29,8 +29,10 @@ def rows_of(
       ``n`` rows.
     """
     outcome, final = training.outcome, training.final
-    scores = outcome.metrics[metric]
-    means = {name: _mean(values) for name, values in outcome.metrics.items()}
+    unknown = np.full(outcome.status.shape, np.nan, np.float32)
+    scores = outcome.metrics.get(metric, unknown)
+    means = {metric: _mean(scores)}
+    means |= {name: _mean(values) for name, values in outcome.metrics.items()}
     columns = {
         "trial": ids,
         "round": np.full(len(ids), number),
@@ -58,9 +60,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def _status(training: Training, scores: np.ndarray) -> np.ndarray:
     """``[n]``: diverged if any seed did, or ended in a score that is not finite."""
     outcome = training.outcome
-    failed = ((outcome.status == DIVERGED) | ~np.isfinite(scores)).any(axis=1)
+    waits = outcome.status == WAITING
+    failed = (outcome.status == DIVERGED) | (~np.isfinite(scores) & ~waits)
     short = outcome.epochs < training.budget
-    return np.where(failed, DIVERGED, np.where(short, STOPPED, RUNNING))
+    return np.select(
+        [failed.any(axis=1), waits.any(axis=1), short],
+        [DIVERGED, WAITING, STOPPED],
+        RUNNING,
+    )
 
 
 def _column(

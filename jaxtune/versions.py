@@ -5,6 +5,8 @@ import os
 import jax
 import jaxlib
 
+__version__ = "0.1.0"
+
 # Wrong numbers or crashes on CPU in vmapped products followed by a reduction, which is
 # what a population trains with: jax issues 39103, 39257, 40412, 37465.
 BAD_ON_CPU = ("0.10.2", "0.11.0")

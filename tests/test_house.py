@@ -36,14 +36,17 @@ FLOORS = {
     "progress": 5,
     "table": 6,
     "result": 6,
-    "search": 7,
+    "loop": 7,
+    "run": 8,
+    "search": 9,
+    "resume": 10,
     "replay": 7,
     "plan": 7,
     "analysis": 7,
     "report": 8,
     "testing": 7,
-    "__init__": 9,
-    "cli": 10,
+    "__init__": 11,
+    "cli": 12,
 }
 
 

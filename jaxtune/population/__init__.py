@@ -2,8 +2,16 @@
 
 from jaxtune.population.block import Block, Static, gather
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome, Spent
-from jaxtune.population.lane import DIVERGED, RUNNING, STATUS, STOPPED, Lane
-from jaxtune.population.planner import Group, groups
+from jaxtune.population.lane import (
+    DIVERGED,
+    RUNNING,
+    STATUS,
+    STOPPED,
+    WAITING,
+    Batching,
+    Lane,
+)
+from jaxtune.population.planner import Bucket, Group, Layout, groups
 from jaxtune.population.population import Leg, evaluate, retrace
 from jaxtune.population.tracing import Traced, digest, trace, unread
 from jaxtune.population.workload import Workload, default_width, prepare
@@ -13,10 +21,14 @@ __all__ = [
     "RUNNING",
     "STATUS",
     "STOPPED",
+    "WAITING",
+    "Batching",
     "Block",
+    "Bucket",
     "Cohort",
     "Group",
     "Lane",
+    "Layout",
     "Leg",
     "Measured",
     "OnBlock",

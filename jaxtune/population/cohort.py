@@ -238,7 +238,7 @@ class Cohort:
         lanes, seeds = segment.lanes, len(self._seeds)
         after = self.epochs[lanes] + segment.epochs
         trial, seed = self._trials[lanes // seeds], self._seeds[lanes % seeds]
-        return Work(trial, seed, after, after == self.target[lanes])
+        return Work(trial, seed, after, after == self.target[lanes], segment.epochs)
 
     def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
         own = (self._trials, self.hparams, self._seeds)

@@ -17,8 +17,8 @@ from jaxtune.types import Array, Key, PyTree
 TRAIN = 1  # stream of the root key that training draws from
 INIT, ORDER, NOISE = 0, 1, 2  # streams of a lane's key
 
-RUNNING, DIVERGED, STOPPED = 0, 1, 2  # a lane is one of the first two
-STATUS = ("ok", "diverged", "stopped")
+RUNNING, DIVERGED, STOPPED, WAITING = 0, 1, 2, 3  # a lane is one of the first two
+STATUS = ("ok", "diverged", "stopped", "waiting")
 
 
 class Lane(NamedTuple):

@@ -126,7 +126,7 @@ def _measure(
         own = (members, trials, hparams, seeds, static, width)
         lanes = trials[members // len(seeds)], seeds[members % len(seeds)]
         none = np.zeros(len(members), np.int32)
-        work = Work(*lanes, none, np.ones(len(members), bool))
+        work = Work(*lanes, none, np.ones(len(members), bool), 0)
         number, known = journal.enter(work)
         block, call = blocks.fill(*own), (workload.subject, workload.key)
         result = known or blocks.measure(*call, block, static)

@@ -1,0 +1,8 @@
+"""Durable runs: a directory that a search can be gone on with from."""
+
+from jaxtune.run.errors import RunError
+from jaxtune.run.read import load
+from jaxtune.run.recorded import recorded
+from jaxtune.run.settings import LAST_BITS, Given
+
+__all__ = ["LAST_BITS", "Given", "RunError", "load", "recorded"]

@@ -1,0 +1,164 @@
+"""A result from a run directory; nothing in the directory is executed."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtune.population import (
+    DIVERGED,
+    RUNNING,
+    WAITING,
+    Outcome,
+    Spent,
+    Workload,
+    trace,
+)
+from jaxtune.result import Result, Setup
+from jaxtune.run import fingerprint
+from jaxtune.run.arrays import unpack
+from jaxtune.run.directory import RECORD, check_directory, settings_of
+from jaxtune.run.documents import space_of, stages_of
+from jaxtune.run.durable import started, training_of, variation
+from jaxtune.run.errors import RunError
+from jaxtune.run.settings import check_task, key_of, layout_of
+from jaxtune.run.store import Store
+from jaxtune.run.subject import task_of
+from jaxtune.space import Space
+from jaxtune.table import rows_of
+from jaxtune.tasks import Task, check_data
+from jaxtune.training import Training, beginnings, joined, no_lineage, no_rungs
+from jaxtune.trials import Trials
+from jaxtune.types import Objective
+
+
+def load(
+    directory: str | os.PathLike[str], task: Task | Objective | None = None
+) -> Result:
+    """Open a run, finished or not, also while it is going on.
+
+    Trials that are not done have the status ``waiting``.
+
+    Args:
+      directory: where the run is.
+      task: what it trained, to test or train again with; not needed where model and
+        optimiser are jaxtune's own.
+
+    Returns:
+      The result, to the bit what the search returned.
+
+    Raises:
+      RunError: no run there, a damaged or newer one, one that has no trials yet, or
+        another task than its own.
+    """
+    path = check_directory(directory)
+    settings = settings_of(path)
+    store = Store(path / RECORD, write=False)
+    try:
+        return _result(store, path, settings, task)
+    finally:
+        store.close()
+
+
+def _result(
+    store: Store, path: Path, settings: dict[str, Any], task: Task | Objective | None
+) -> Result:
+    space = space_of(settings["space"])
+    workload = _workload(path, settings, space, task)
+    begun = store.one("SELECT count(*) FROM rounds")
+    if not begun:
+        raise RunError(f"{path} has no trials yet. Look again, or resume it.")
+    boxes, rounds = [], []
+    history: list[Trials] = []
+    for number in range(begun):
+        start = started(store, space, number)
+        assert start is not None, "a round that has begun has points"
+        blob = store.one("SELECT ended FROM rounds WHERE round = ?", number)
+        training = (
+            _unfinished(store, space, number, settings)
+            if blob is None
+            else training_of(unpack(blob), start, settings["epochs"])
+        )
+        first = sum(map(len, history))
+        ids = np.arange(first, first + len(start.points))
+        boxes.append(start.space)
+        rounds.append(training)
+        history.append(rows_of(space, number, ids, training, settings["metric"]))
+    trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
+    setup = Setup(workload, space, settings["metric"], settings["mode"], trials)
+    record = functools.reduce(Trials.append, history)
+    return Result(record, tuple(boxes), setup, tuple(rounds))
+
+
+def _workload(
+    path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
+) -> Workload:
+    given = task is not None
+    subject: Any = task if given else task_of(path, settings)
+    if isinstance(subject, Task):
+        subject = check_data(subject)
+    own = (key_of(settings), settings["block"], settings["epochs"])
+    workload = Workload(subject, *own, layout_of(settings["layout"]))
+    if given:
+        known = fingerprint.subject(workload, trace(workload, space))
+        check_task(settings, known)
+    return workload
+
+
+def _unfinished(
+    store: Store, space: Space, number: int, settings: dict[str, Any]
+) -> Training:
+    """What is known of a round that has not ended."""
+    start = started(store, space, number)
+    assert start is not None
+    seeds, budget = settings["seeds"], settings["epochs"]
+    first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
+    ids = np.arange(first, first + len(start.points))
+    taken, now, which = [beginnings(ids, start)], start, 0
+    while (known := variation(store, space, number, which)) is not None:
+        now, which = known[0], which + 1
+        taken.append(known[1])
+    outcome = _latest(store, number, first, (len(ids), seeds), budget)
+    lineage = joined(taken) if which else no_lineage(start)
+    return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
+
+
+def _latest(
+    store: Store, number: int, first: int, shape: tuple[int, int], budget: int
+) -> Outcome:
+    """The last that was measured of each lane of a round."""
+    lanes = store.ask(
+        "SELECT trial, seed, epochs, status, arrived, block, place FROM lanes "
+        "JOIN blocks USING (block) WHERE round = ? ORDER BY block, place",
+        number,
+    )
+    values = store.ask(
+        "SELECT block, place, name, value FROM metrics JOIN blocks USING (block) "
+        "WHERE round = ?",
+        number,
+    )
+    measured: dict[tuple[int, int], dict[str, float]] = {}
+    for block, place, name, value in values:
+        measured.setdefault((block, place), {})[name] = value
+    names = sorted({name for _, _, name, _ in values})
+    metrics = {name: np.full(shape, np.nan, np.float32) for name in names}
+    epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
+    for trial, seed, trained, state, arrived, block, place in lanes:
+        at = trial - first, seed
+        done = state == RUNNING and trained >= budget
+        epochs[at] = trained
+        status[at] = state if done or state == DIVERGED else WAITING
+        for name in names:
+            known = measured.get((block, place), {}).get(name)
+            if arrived or state == DIVERGED:
+                metrics[name][at] = np.nan if known is None else known
+    spent = store.ask(
+        "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
+        "sum(epochs * width) FROM blocks b WHERE round = ?",
+        number,
+    )[0]
+    return Outcome(metrics, status, epochs.min(axis=1), Spent(*[n or 0 for n in spent]))

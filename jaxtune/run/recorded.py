@@ -1,0 +1,120 @@
+"""A search in a directory: begin or go on, and say how to go on when it is cut off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+
+from jaxtune.journal import Journal, NoJournal
+from jaxtune.loop import Search
+from jaxtune.population import Traced
+from jaxtune.run.directory import (
+    RECORD,
+    check_directory,
+    create,
+    holds_run,
+    locked,
+    opened,
+    settings_of,
+)
+from jaxtune.run.durable import Durable, note
+from jaxtune.run.settings import Given, adopt, check_same, document
+from jaxtune.run.store import Store
+from jaxtune.run.subject import data_of
+
+
+@contextmanager
+def recorded(
+    directory: str | os.PathLike[str] | None,
+    search: Search,
+    traced: tuple[Traced, ...],
+    given: Given,
+    allow: Sequence[str] = (),
+) -> Iterator[tuple[Journal, Search]]:
+    """The journal of a search, and the search with what its run began with.
+
+    Args:
+      directory: where; a journal that forgets if ``None``.
+      search: what is asked for.
+      traced: its programs.
+      given: what the user chose.
+      allow: what may differ from the run.
+
+    Yields:
+      Journal and search.
+
+    Raises:
+      ValueError: no path.
+      RunError: a directory that cannot be used, or that holds another run.
+      MemoryError: a block that does not fit on the device.
+      KeyboardInterrupt: saying how to go on.
+    """
+    if directory is None:
+        with _explained(search, None, None):
+            yield NoJournal(), search
+        return
+    path = check_directory(directory)
+    asked = document(search, traced, given)
+    with locked(path):
+        if holds_run(path):
+            settings = settings_of(path)
+            check_same(settings, asked, given, allow)
+            search = adopt(search, settings, given)
+            store = Store(path / RECORD, write=True)
+        else:
+            store = create(path, asked, data_of(search.workload.subject))
+        try:
+            with _explained(search, path, store):
+                opened(store)
+                own = (search.schedule.space, search.workload.epochs)
+                yield Durable(store, *own), search
+                _finish(store)
+        finally:
+            store.close()
+
+
+def _finish(store: Store) -> None:
+    if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
+        return
+    with store.change() as db:
+        note(db, "finished", "")
+    store.shrink()
+
+
+@contextmanager
+def _explained(
+    search: Search, path: Path | None, store: Store | None
+) -> Iterator[None]:
+    """Say what is kept and how to go on."""
+    width = search.workload.width
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is None:
+            raise
+        # the plain type: with a subclass Python would not exit as interrupted
+        raise KeyboardInterrupt(_interrupted(path, store)) from None
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        smaller = max(1, width // 2)
+        way_out = f"Use block={smaller}."
+        if path is not None:
+            way_out = (
+                f"Finished blocks are kept; go on with jaxtune.resume({str(path)!r}, "
+                f"task, block={smaller}, allow=['block'])."
+            )
+        raise MemoryError(
+            f"a block of {width} lanes does not fit on {jax.devices()[0]}. {way_out}"
+        ) from error
+
+
+def _interrupted(path: Path | None, store: Store) -> str:
+    with store.change() as db:
+        note(db, "interrupted", "")
+    blocks = store.one("SELECT count(*) FROM blocks")
+    return f"{blocks} finished blocks are kept. Go on with: jaxtune resume {path}"

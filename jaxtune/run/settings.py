@@ -1,0 +1,210 @@
+"""What a search is a function of, as a document; and how two of them differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.loop import Search
+from jaxtune.population import Batching, Bucket, Layout, Traced
+from jaxtune.recipes import recipe_of
+from jaxtune.run import fingerprint
+from jaxtune.run.documents import (
+    schedule_document,
+    space_document,
+    value_document,
+    value_of,
+)
+from jaxtune.run.errors import RunError
+from jaxtune.tasks import Task
+
+LAST_BITS = ("version", "device", "flags", "block")
+"""What may differ if one says so, because it changes no more than the last bits."""
+
+
+class Given(NamedTuple):
+    """What the user chose, or left to us.
+
+    Args:
+      block: lanes in a block.
+      programs: for padded shapes, at most.
+    """
+
+    block: int | None = None
+    programs: int | None = None
+
+
+def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
+    """The settings of a run: all that its numbers depend on."""
+    workload, subject = search.workload, search.workload.subject
+    made = {
+        "sampler": search.sampler,
+        "refine": search.refine,
+        "scheduler": search.scheduler,
+    }
+    recipe = subject.recipe if isinstance(subject, Task) else None
+    settings = {
+        "space": space_document(search.schedule.space),
+        "rounds": schedule_document(search.schedule),
+        "key": {
+            "implementation": str(jax.random.key_impl(workload.key)),
+            "data": jax.random.key_data(workload.key).tolist(),
+        },
+        "epochs": workload.epochs,
+        "seeds": search.seeds,
+        "metric": search.metric,
+        "mode": search.mode,
+        **{name: _how_made(part) for name, part in made.items()},
+        "programs": given.programs,
+        "block": workload.width,
+        "layout": _layout_document(workload.layout),
+        "task": fingerprint.subject(workload, traced),
+        "recipe": None if recipe is None else value_document(recipe),
+        "version": fingerprint.versions(),
+        "device": fingerprint.device(),
+        "flags": fingerprint.flags(),
+    }
+    return json.loads(json.dumps(settings))
+
+
+def _how_made(part: Any) -> Any:
+    """The recipe of one of ours, ``None``, or a name for one of the user's own."""
+    if part is None:
+        return None
+    recipe = recipe_of(part)
+    return value_document(recipe or (part[0] if isinstance(part, tuple) else part))
+
+
+def check_same(
+    recorded: dict[str, Any], asked: dict[str, Any], given: Given, allow: Sequence[str]
+) -> None:
+    """Refuse to go on with a run whose numbers would not be those of one search.
+
+    Args:
+      recorded: the settings of the run.
+      asked: those of the search that is to go on with it.
+      given: what the user chose; what was left to us is as recorded.
+      allow: of :data:`LAST_BITS`, what may differ.
+
+    Raises:
+      RunError: naming what differs, both values, and the way out.
+    """
+    passed = {"recipe", "layout", *check_allowed(allow)}
+    if given.block is None:
+        passed.add("block")
+    if recorded["version"] != asked["version"]:
+        passed.add("task.program")  # a program's text is that of one version
+    _refuse(recorded, asked, passed)
+
+
+def check_allowed(allow: Sequence[str]) -> Sequence[str]:
+    """Refuse to allow what changes more than the last bits; ``ValueError``."""
+    unknown = [word for word in allow if word not in LAST_BITS]
+    if isinstance(allow, str) or unknown:
+        raise ValueError(
+            f"allow: got {allow!r}. Use a list of what may differ, since it changes no "
+            f"more than the last bits: {', '.join(LAST_BITS)}."
+        )
+    return allow
+
+
+def check_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
+    """Refuse another task than that of a run; ``RunError``."""
+    passed = set()
+    if recorded["version"] != fingerprint.versions():
+        passed.add("task.program")
+    _refuse({"task": recorded["task"]}, {"task": known}, passed)
+
+
+def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:
+    found = [
+        (path, was, now)
+        for path, was, now in _differences(old, new, "")
+        if not any(path == p or path.startswith(f"{p}.") for p in passed)
+    ]
+    if not found:
+        return
+    path, was, now = found[0]
+    word = path.split(".")[0]
+    more = f" ({len(found) - 1} more differences)" if len(found) > 1 else ""
+    way_out = (
+        f"If other last bits are fine, allow {word!r}."
+        if word in LAST_BITS
+        else "Use what the run began with, or another directory."
+    )
+    raise RunError(
+        f"the run has another {path}: {_short(was)}, now {_short(now)}{more}. {way_out}"
+    )
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = [*new, *[name for name in old if path and name not in new]]
+        for name in both:
+            inside = f"{path}.{name}" if path else name
+            yield from _differences(old.get(name), new.get(name), inside)
+    elif old != new:
+        yield path, old, new
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def adopt(search: Search, recorded: dict[str, Any], given: Given) -> Search:
+    """The search with the block width and layout that the run began with."""
+    workload = search.workload._replace(
+        width=given.block or recorded["block"], layout=layout_of(recorded["layout"])
+    )
+    return search._replace(workload=workload)
+
+
+def key_of(settings: dict[str, Any]) -> Any:
+    """The root key of a run."""
+    data = jnp.asarray(settings["key"]["data"], jnp.uint32)
+    return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+
+
+def _layout_document(layout: Layout) -> dict[str, Any]:
+    batching = layout.batching
+    return {
+        "batching": None if batching is None else batching._asdict(),
+        "buckets": [
+            {"name": b.name, "field": b.field, "tops": list(b.tops)}
+            for b in layout.buckets
+        ],
+    }
+
+
+def layout_of(document: dict[str, Any]) -> Layout:
+    batching = document["batching"]
+    return Layout(
+        None if batching is None else Batching(**batching),
+        tuple(
+            Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
+        ),
+    )
+
+
+def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
+    """The sampler, refiner or scheduler of a run, unless one is given.
+
+    Raises:
+      RunError: the user's own, which a run cannot hold.
+    """
+    from jaxtune.recipes import MAKERS, Recipe, remake
+
+    if given is not None or settings[name] is None:
+        return given
+    recipe = value_of(settings[name])
+    if not isinstance(recipe, Recipe) or recipe.name not in MAKERS:
+        raise RunError(
+            f"the run's {name} is not one of jaxtune's own ({recipe}), so it must be "
+            f"given again: jaxtune.resume(directory, task, {name}=...)."
+        )
+    return remake(recipe)
