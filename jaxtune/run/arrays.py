@@ -15,9 +15,8 @@ def pack(tree: dict[str, Any]) -> bytes:
     """Nested dicts of arrays as bytes."""
     leaves = list(_leaves(tree, ()))
     header = json.dumps([[path, array.dtype.name] for path, array in leaves])
-    arrays: dict[str, Any] = {
-        str(i): _plain(array) for i, (_, array) in enumerate(leaves)
-    }
+    plain = [_plain(array) for _, array in leaves]
+    arrays: dict[str, Any] = {str(i): array for i, array in enumerate(plain)}
     file = io.BytesIO()
     np.savez(file, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     return file.getvalue()

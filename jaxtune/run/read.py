@@ -132,7 +132,7 @@ def _latest(
 ) -> Outcome:
     """The last that was measured of each lane of a round."""
     lanes = store.ask(
-        "SELECT trial, seed, epochs, status, arrived, block, place FROM lanes "
+        "SELECT trial, seed, l.epochs, status, arrived, block, place FROM lanes l "
         "JOIN blocks USING (block) WHERE round = ? ORDER BY block, place",
         number,
     )
@@ -144,7 +144,7 @@ def _latest(
     measured: dict[tuple[int, int], dict[str, float]] = {}
     for block, place, name, value in values:
         measured.setdefault((block, place), {})[name] = value
-    names = sorted({name for _, _, name, _ in values})
+    names = [name for (name,) in store.ask("SELECT DISTINCT name FROM metrics")]
     metrics = {name: np.full(shape, np.nan, np.float32) for name in names}
     epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
     for trial, seed, trained, state, arrived, block, place in lanes:

@@ -50,7 +50,7 @@ class Store:
     """
 
     def __init__(self, path: Path, write: bool):
-        self.path = path
+        self.path, self._write = path, write
         with self._explained():
             self._db = _connect(path, write)
             self._check()
@@ -94,19 +94,16 @@ class Store:
                     self._db.execute("ROLLBACK")
 
     def shrink(self) -> None:
-        """Give the room of deleted states back, and put everything into one file."""
+        """Give the room of deleted states back."""
         with self._explained():
             self._db.execute("VACUUM")
-        try:
-            self._db.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as error:
-            # somebody reads it just now: two files then, until the next time
-            if "locked" not in str(error):
-                raise
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, and leave it as one file that needs no others."""
+        with self._explained():
+            if self._write:
+                _leave_wal(self._db)
+            self._db.close()
 
     def _check(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
@@ -123,7 +120,7 @@ class Store:
             )
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
-            raise sqlite3.DatabaseError(damage)
+            raise sqlite3.DatabaseError(f"malformed: {damage}")
 
     def _explained(self) -> Any:
         return self._explained_at(self.path)
@@ -135,7 +132,12 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise RunError(f"{path}: {_explanation(str(error))}") from error
+            said = str(error)
+            for symptom, text in EXPLANATIONS.items():
+                if symptom in said:
+                    told = text.format(error=said)
+                    raise RunError(f"{path}: {told}.") from error
+            raise
 
 
 EXPLANATIONS = {
@@ -150,16 +152,20 @@ EXPLANATIONS = {
     "readonly": "cannot be written to. Make the directory writable",
     "not a database": "is no database. Use a copy of the file, or another directory",
     "malformed": "is damaged ({error}). Use a copy of it",
+    "no such table": "is damaged ({error}). Use a copy of it",
+    "no such column": "is damaged ({error}). Use a copy of it",
     "unable to open": "cannot be opened ({error}). Is the directory readable?",
     "locked": "another program is writing to it. Wait for it, or stop it",
 }
 
 
-def _explanation(error: str) -> str:
-    for symptom, text in EXPLANATIONS.items():
-        if symptom in error:
-            return text.format(error=error) + "."
-    return f"is damaged ({error}). Use a copy of it."
+def _leave_wal(db: sqlite3.Connection) -> None:
+    try:
+        db.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        # somebody reads it just now, so it stays three files until the next time
+        if "locked" not in str(error):
+            raise
 
 
 def _connect(path: Path, write: bool) -> sqlite3.Connection:
