@@ -1,12 +1,31 @@
-"""The command line; each command is one call of the public API."""
+"""The command line; each command is one call of the public API.
+
+Exit codes: 0 done, 1 a trial whose scores differ, 2 an error, 130 interrupted.
+"""
+
+from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 import jaxtune
+from jaxtune.run import LAST_BITS
+
+ERROR, INTERRUPTED = 2, 130
+
+DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+TASK = click.option(
+    "--task",
+    metavar="FILE.py:NAME",
+    help="What the run trains, if it has functions of your own: a task, an objective, "
+    "or a function without arguments that returns one. The file is executed.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +51,125 @@ def demo(out: Path) -> None:
             f"{error}. The demo needs the extra: pip install 'jaxtune[demo]'", err=True
         )
         sys.exit(1)
-    script["main"](out)
+    with _plain_errors():
+        script["main"](out)
+
+
+@main.command()
+@DIRECTORY
+@click.option("--top", default=10, show_default=True, help="How many trials to list.")
+def show(directory: Path, top: int) -> None:
+    """Show a run: its space, the box of each round, the best trials."""
+    from jaxtune.report import terminal
+
+    with _plain_errors():
+        terminal.show(jaxtune.load(directory), top)
+
+
+@main.command()
+@DIRECTORY
+@TASK
+@click.option("--block", type=int, help="Lanes in a block; needs --allow block.")
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(LAST_BITS),
+    help="Go on although this differs, which changes the last bits of numbers.",
+)
+def resume(
+    directory: Path, task: str | None, block: int | None, allow: tuple[str, ...]
+) -> None:
+    """Go on with a run that was cut off, as if it had not been."""
+    with _plain_errors():
+        result = jaxtune.resume(directory, _task(task), block=block, allow=allow)
+        click.echo(repr(result))
+
+
+@main.command()
+@DIRECTORY
+@click.argument("trial", type=int)
+@TASK
+def rerun(directory: Path, trial: int, task: str | None) -> None:
+    """Train one trial again; exit 0 if its scores equal the recorded ones, else 1."""
+    with _plain_errors():
+        found = jaxtune.rerun(directory, trial, _task(task))
+    for name, recorded in found.recorded.items():
+        again = found.again.get(name)
+        if found.same:
+            click.echo(f"{name}: {_numbers(recorded)}, again to the bit")
+        else:
+            click.echo(f"{name}: recorded {_numbers(recorded)}, now {_numbers(again)}")
+    sys.exit(0 if found.same else 1)
+
+
+@main.command()
+@DIRECTORY
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_default="report.html in the directory",
+    help="The page to write.",
+)
+def report(directory: Path, out: Path | None) -> None:
+    """Write a run's report, one self-contained page."""
+    with _plain_errors():
+        path = jaxtune.load(directory).report(out or directory / "report.html")
+        click.echo(f"wrote {path}")
+
+
+class _Failed(click.ClickException):
+    exit_code = ERROR
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """One line for what a user can mend; tracebacks only for faults of ours."""
+    known = (jaxtune.RunError, ValueError, IndexError, MemoryError, OSError)
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise _Failed(f"{error}. Try: pip install 'jaxtune[report]'") from error
+    except known as error:
+        raise _Failed(str(error)) from error
+    except KeyboardInterrupt as error:
+        click.echo(f"\nInterrupted: {error or 'nothing was kept'}", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _task(where: str | None) -> Any:
+    """The task that ``FILE.py:NAME`` or ``module:NAME`` names."""
+    if where is None:
+        return None
+    source, _, name = where.rpartition(":")
+    if not source:
+        raise ValueError(f"--task {where!r}: use FILE.py:NAME, such as train.py:task.")
+    names = _names_of(source)
+    if name not in names:
+        raise ValueError(f"--task {where!r}: {source} has no {name!r}.")
+    found = names[name]
+    return found() if _takes_nothing(found) else found
+
+
+def _names_of(source: str) -> dict[str, Any]:
+    if source.endswith(".py"):
+        if not Path(source).is_file():
+            raise ValueError(f"--task: there is no file {source}.")
+        # not as __main__, so that a guarded script does not start its search
+        return runpy.run_path(source, run_name=Path(source).stem)
+    return runpy.run_module(source)
+
+
+def _takes_nothing(found: Any) -> bool:
+    import inspect
+
+    if not callable(found):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    return all(p.default is not p.empty for p in parameters)
+
+
+def _numbers(values: Any) -> str:
+    return "nothing" if values is None else ", ".join(f"{v:.9g}" for v in values)
 
 
 def _experiment(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis import rung_correlations
+from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.report.zoom import zoom
 from jaxtune.result import Result
-from jaxtune.space import Dimension
 
 SHOWN = 50  # rows of the table
 
@@ -42,13 +43,15 @@ def write(result: Result, path: Path) -> Path:
     """
     parts = (_answer, _picture, _boxes, _stopping, _trials, _reproduce)
     body = "\n".join(part(result) for part in parts)
-    path.write_text(
+    page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>jaxtune report</title><style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n",
-        encoding="utf-8",
+        f"<body>\n{body}\n</body></html>\n"
     )
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(page, encoding="utf-8")
+    os.replace(part, path)  # the old page or the new one, never half of one
     return path
 
 
@@ -81,15 +84,10 @@ def _picture(result: Result) -> str:
 def _boxes(result: Result) -> str:
     names = result.setup.space.searched
     rows = [
-        (number + 1, *(_range(space[name]) for name in names))
+        (number + 1, *(bounds_cell(space[name]) for name in names))
         for number, space in enumerate(result.spaces)
     ]
     return "<h2>The box of each round</h2>\n" + _table(("round", *names), rows)
-
-
-def _range(dimension: Dimension) -> str:
-    ends = [f"{b:.4g}" if isinstance(b, float) else str(b) for b in dimension.bounds]
-    return " to ".join(ends) if dimension.searched else f"{ends[0]}, not open yet"
 
 
 def _stopping(result: Result) -> str:
@@ -115,7 +113,7 @@ def _stopping(result: Result) -> str:
 def _trials(result: Result) -> str:
     best = ranking.order(result.standing)[:SHOWN]
     rows = [
-        [_cell(result.trials[name][trial]) for name in result.trials.names]
+        [cell(result.trials[name][trial]) for name in result.trials.names]
         for trial in best
     ]
     title = f"<h2>The best {len(best)} of {len(result.trials)} trials</h2>\n"
@@ -134,12 +132,6 @@ def _reproduce(result: Result) -> str:
         "seeds": result.trials.scores.shape[1],
     }
     return "<h2>To run it again</h2>\n" + _table(("what", "value"), list(facts.items()))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float | np.floating):
-        return f"{value:.5g}"
-    return str(value)
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

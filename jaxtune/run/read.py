@@ -144,7 +144,9 @@ def _latest(
     measured: dict[tuple[int, int], dict[str, float]] = {}
     for block, place, name, value in values:
         measured.setdefault((block, place), {})[name] = value
-    names = [name for (name,) in store.ask("SELECT DISTINCT name FROM metrics")]
+    names = [
+        name for (name,) in store.ask("SELECT DISTINCT name FROM metrics ORDER BY name")
+    ]
     metrics = {name: np.full(shape, np.nan, np.float32) for name in names}
     epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
     for trial, seed, trained, state, arrived, block, place in lanes:

@@ -1,0 +1,22 @@
+"""Numbers and bounds as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxtune.space import Dimension
+
+
+def cell(value: Any) -> str:
+    """A value in a table."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.5g}"
+    return str(value)
+
+
+def bounds_cell(dimension: Dimension) -> str:
+    """The bounds of a dimension, or where it is fixed."""
+    ends = [f"{b:.4g}" if isinstance(b, float) else str(b) for b in dimension.bounds]
+    return " to ".join(ends) if dimension.searched else f"{ends[0]}, not open yet"

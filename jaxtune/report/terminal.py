@@ -1,0 +1,60 @@
+"""A result on a terminal: what is searched, the box of each round, the best trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jaxtune import ranking
+from jaxtune.report.cells import bounds_cell, cell
+from jaxtune.result import Result
+
+
+def show(result: Result, top: int = 10, console: Console | None = None) -> None:
+    """Print a result.
+
+    Args:
+      result: from a search, or from a run directory.
+      top: how many trials to list.
+      console: where; standard output if not given.
+    """
+    console = console or Console()
+    status = result.trials["status"]
+    counts = [f"{(status == word).sum()} {word}" for word in _words(status)]
+    state = "finished" if result.finished else "not finished"
+    console.print(
+        f"{len(result.trials)} of {result.setup.trials} trials, {state}: "
+        f"{', '.join(counts)}. Score: {result.setup.metric} ({result.setup.mode})",
+        markup=False,
+        highlight=False,
+    )
+    names = result.setup.space.searched
+    boxes = [
+        (number + 1, *(bounds_cell(box[name]) for name in names))
+        for number, box in enumerate(result.spaces)
+    ]
+    console.print(_table("The box of each round", ("round", *names), boxes))
+    order = ranking.order(result.standing)
+    scored = [trial for trial in order if np.isfinite(result.standing[trial])][:top]
+    columns = result.trials.names
+    rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
+    title = f"The best {len(rows)} of {len(result.trials)} trials"
+    console.print(_table(title, columns, rows))
+
+
+def _words(status: np.ndarray) -> list[str]:
+    return sorted(set(status.tolist()))
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    table = Table(title=escape(title), title_justify="left")
+    for name in head:
+        table.add_column(escape(name), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*[escape(str(value)) for value in row])
+    return table
