@@ -38,23 +38,30 @@ def show(result: Result, top: int = 10, console: Console | None = None) -> None:
         (number + 1, *(bounds_cell(box[name]) for name in names))
         for number, box in enumerate(result.spaces)
     ]
-    console.print(_table("The box of each round", ("round", *names), boxes))
+    _print(console, _table("The box of each round", ("round", *names), boxes))
     order = ranking.order(result.standing)
     scored = [trial for trial in order if np.isfinite(result.standing[trial])][:top]
-    columns = result.trials.names
+    known = ("trial", "round", "status", "epochs", "score", *names)
+    columns = [name for name in result.trials.names if name in known]
     rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
     title = f"The best {len(rows)} of {len(result.trials)} trials"
-    console.print(_table(title, columns, rows))
+    _print(console, _table(title, columns, rows))
 
 
 def _words(status: np.ndarray) -> list[str]:
     return sorted(set(status.tolist()))
 
 
+def _print(console: Console, table: Table) -> None:
+    """In full width: a wrapped line can be read, a squeezed column cannot."""
+    width = max(console.width, console.measure(table).maximum)
+    console.print(table, width=width, crop=False, soft_wrap=True)
+
+
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     table = Table(title=escape(title), title_justify="left")
     for name in head:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(escape(name), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*[escape(str(value)) for value in row])
     return table

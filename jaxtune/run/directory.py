@@ -57,8 +57,10 @@ def settings_of(directory: Path) -> dict[str, Any]:
         raise RunError(f"{directory} is no directory. Give the directory of a run.")
     if not holds_run(directory):
         begun = (directory / RECORD).exists()
-        why = "it was cut off before it began; start it again" if begun else "no run"
-        raise RunError(f"{directory} holds no {SETTINGS}: {why}.")
+        cut = "it was cut off before it began. Start the search again"
+        other = "give the directory that jaxtune.search was given"
+        why = cut if begun else other
+        raise RunError(f"{directory} holds no run (there is no {SETTINGS}): {why}.")
     try:
         settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
