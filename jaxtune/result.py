@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.divergence import Divergence, divergence
 from jaxtune.journal import Lineage
 from jaxtune.population import Leg, Workload, retrace
 from jaxtune.space import Space
@@ -142,6 +143,11 @@ class Result:
         computed = sum(part.computed for part in spent)
         whole = self.trials.scores.size * self.setup.workload.epochs
         return Cost(live, whole - live, live / computed if computed else 1.0)
+
+    @property
+    def divergence(self) -> Divergence:
+        """How many trials failed, and in which part of the space."""
+        return divergence(self.setup.space, self.trials)
 
     def legs(self, trial: int) -> list[Leg]:
         """How a trial came to be: one leg, or several if it took over states.

@@ -41,7 +41,7 @@ def write(result: Result, path: Path) -> Path:
     Returns:
       The path.
     """
-    parts = (_answer, _picture, _boxes, _stopping, _trials, _reproduce)
+    parts = (_answer, _picture, _boxes, _failures, _stopping, _trials, _reproduce)
     body = "\n".join(part(result) for part in parts)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -88,6 +88,28 @@ def _boxes(result: Result) -> str:
         for number, space in enumerate(result.spaces)
     ]
     return "<h2>The box of each round</h2>\n" + _table(("round", *names), rows)
+
+
+def _failures(result: Result) -> str:
+    """Where trials diverged."""
+    found = result.divergence
+    if not found.trials:
+        return ""
+    rows = [
+        (
+            r.name,
+            f"{cell(r.low)} to {cell(r.high)}",
+            r.failed,
+            r.tried,
+            f"{r.share:.0%}",
+        )
+        for r in found.regions
+    ]
+    head = ("range that holds all failures", "", "failed", "tried", "share")
+    return (
+        f"<h2>Failed</h2>\n<p>{found.trials} trials, {found.lanes} trainings.</p>\n"
+        + _table(head, rows)
+    )
 
 
 def _stopping(result: Result) -> str:

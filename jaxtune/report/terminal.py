@@ -54,8 +54,9 @@ def _words(status: np.ndarray) -> list[str]:
 
 def _print(console: Console, table: Table) -> None:
     """In full width: a wrapped line can be read, a squeezed column cannot."""
-    width = max(console.width, console.measure(table).maximum)
-    console.print(table, width=width, crop=False, soft_wrap=True)
+    endless = console.options.update(width=10_000)
+    width = max(console.width, console.measure(table, options=endless).maximum)
+    Console(file=console.file, width=width).print(table)
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
