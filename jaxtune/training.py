@@ -109,7 +109,8 @@ def train(
     record = Record(plan, len(trials), len(seeds))
     slots = plan.concurrent
     if slots is not None:
-        slots = slots or max(1, workload.width // len(seeds))
+        # as many as at the round's beginning, if a run goes on with other blocks
+        slots = slots or max(1, journal.width(workload.width) // len(seeds))
     now, taken = start, [beginnings(trials, start)]
     while True:
         progress = record.progress(slots)

@@ -43,10 +43,10 @@ def value_document(value: Any) -> Any:
     if isinstance(value, Recipe):
         named = {name: value_document(v) for name, v in value.arguments}
         return {"recipe": value.name, "arguments": named}
-    if isinstance(value, tuple | list):
-        return {"tuple": [value_document(part) for part in value]}
     if isinstance(value, Opaque):
         return {"object": value.name}
+    if isinstance(value, tuple | list):
+        return {"tuple": [value_document(part) for part in value]}
     module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
     shown = f"{module}.{name}" if name else repr(value)
     return {"object": re.sub(r" at 0x[0-9a-f]+", "", shown)}

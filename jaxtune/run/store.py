@@ -118,6 +118,9 @@ class Store:
                 f"{self.path}: written by a newer jaxtune (schema {schema}; this one "
                 f"knows up to {SCHEMA}). Install that version: pip install -U jaxtune"
             )
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        if self.path.stat().st_size % page:
+            raise sqlite3.DatabaseError("malformed: the last page is cut")
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(f"malformed: {damage}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
 
 Split = tuple[ArrayLike, ArrayLike]
 Measure = Callable[[Array, Array], dict[str, Array]]
+Measuring = tuple[Callable[[Any, Array, Array], dict[str, Array]], Any]
 
 
 def classification(
@@ -55,21 +57,9 @@ def classification(
         if split is not None:
             highest = max(highest, _check_labels(f"{name} y", split["y"]))
 
-    def measure(logits: Array, labels: Array) -> dict[str, Array]:
-        if logits.ndim != 2 or logits.shape[1] <= highest[0]:
-            raise ValueError(
-                f"labels: {highest[1]} is {highest[0]}, but the model's outputs have "
-                f"shape {logits.shape}. It must be (batch, classes), with more than "
-                f"{highest[0]} classes."
-            )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        # a lane that diverged has no prediction: argmax of NaN would be class 0
-        known = jnp.isfinite(logits).all(1)
-        right = jnp.where(known, jnp.argmax(logits, 1) == labels, jnp.nan)
-        return {"accuracy": right, "loss": loss}
-
     metrics = (("accuracy", "max"), ("loss", "min"))
-    task = _supervised(model, splits, measure, "loss", metrics, batch_size, optimizer)
+    measure = (_classified, highest)
+    task = _supervised(model, splits, measure, metrics, batch_size, optimizer)
     return dataclasses.replace(task, recipe=_recipe("classification", model, task))
 
 
@@ -105,51 +95,70 @@ def regression(
         if split is not None:
             split["y"] = np.asarray(split["y"], np.float64)
 
-    def measure(outputs: Array, targets: Array) -> dict[str, Array]:
-        if outputs.shape == (*targets.shape, 1):
-            outputs = outputs[..., 0]
-        if outputs.shape != targets.shape:
-            raise ValueError(
-                f"targets: y has shape {targets.shape} in a batch, but the model's "
-                f"outputs have {outputs.shape}. Make them the same."
-            )
-        error = (outputs - targets).reshape(len(targets), -1)
-        return {"mse": (error**2).mean(1), "mae": jnp.abs(error).mean(1)}
-
     metrics = (("mse", "min"), ("mae", "min"))
-    task = _supervised(model, splits, measure, "mse", metrics, batch_size, optimizer)
+    measure = (_regressed, None)
+    task = _supervised(model, splits, measure, metrics, batch_size, optimizer)
     return dataclasses.replace(task, recipe=_recipe("regression", model, task))
+
+
+def _classified(
+    highest: tuple[int, str], logits: Array, labels: Array
+) -> dict[str, Array]:
+    """Metrics of each example; the largest label says how many classes there are."""
+    if logits.ndim != 2 or logits.shape[1] <= highest[0]:
+        raise ValueError(
+            f"labels: {highest[1]} is {highest[0]}, but the model's outputs have "
+            f"shape {logits.shape}. It must be (batch, classes), with more than "
+            f"{highest[0]} classes."
+        )
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    # a lane that diverged has no prediction: argmax of NaN would be class 0
+    known = jnp.isfinite(logits).all(1)
+    right = jnp.where(known, jnp.argmax(logits, 1) == labels, jnp.nan)
+    return {"accuracy": right, "loss": loss}
+
+
+def _regressed(highest: None, outputs: Array, targets: Array) -> dict[str, Array]:
+    """Metrics of each example."""
+    del highest
+    if outputs.shape == (*targets.shape, 1):
+        outputs = outputs[..., 0]
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"targets: y has shape {targets.shape} in a batch, but the model's "
+            f"outputs have {outputs.shape}. Make them the same."
+        )
+    error = (outputs - targets).reshape(len(targets), -1)
+    return {"mse": (error**2).mean(1), "mae": jnp.abs(error).mean(1)}
+
+
+class Functions(NamedTuple):
+    """What a task does with its data."""
+
+    init: Callable[..., Any]
+    loss: Callable[..., Any]
+    evaluate: Callable[..., Any]
 
 
 def _supervised(
     model: Any,
     splits: dict[str, Any],
-    measure: Measure,
-    objective: str,
+    measure: Measuring,
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
     optimizer: Callable[..., Any],
 ) -> Task:
-    adapted = as_model(model)
-    example = jnp.asarray(np.asarray(splits["train"]["x"])[:1].astype(np.float32))
-    if np.asarray(splits["train"]["x"]).dtype.kind in "iu":
-        example = example.astype(jnp.int32)
-
-    def init(key, hparams):
-        return adapted.init(key, example, hparams)
-
-    def loss(params, state, batch, key, hparams):
-        outputs, state = adapted.apply(params, state, batch["x"], key, hparams, True)
-        return measure(outputs, batch["y"])[objective].mean(), state
-
-    def evaluate(params, state, split, hparams):
-        return _evaluate(adapted, measure, params, state, split, hparams)
-
+    objective = next(name for name, mode in metrics if mode == "min")
+    inputs = np.asarray(splits["train"]["x"])
+    dtype = jnp.int32 if inputs.dtype.kind in "iu" else jnp.float32
+    if _is_ours(model):
+        functions = _shared(model, measure, objective, inputs.shape[1:], dtype)
+    else:
+        example = jnp.asarray(inputs[:1].astype(dtype))
+        functions = _functions(as_model(model), measure, objective, example)
     return check_data(
         Task(
-            init=init,
-            loss=loss,
-            evaluate=evaluate,
+            **functions._asdict(),
             optimizer=optimizer,
             batch_size=batch_size,
             metrics=metrics,
@@ -161,10 +170,41 @@ def _supervised(
     )
 
 
+def _functions(
+    model: Model, measuring: Measuring, objective: str, example: Array
+) -> Functions:
+    """The functions of a task; ``example [1, ...]`` gives the shape of an input."""
+    measure = partial(measuring[0], measuring[1])
+
+    def init(key, hparams):
+        return model.init(key, example, hparams)
+
+    def loss(params, state, batch, key, hparams):
+        outputs, state = model.apply(params, state, batch["x"], key, hparams, True)
+        return measure(outputs, batch["y"])[objective].mean(), state
+
+    def evaluate(params, state, split, hparams):
+        return _evaluate(model, measure, params, state, split, hparams)
+
+    return Functions(init, loss, evaluate)
+
+
+@lru_cache(maxsize=64)
+def _shared(
+    model: Any, measure: Measuring, objective: str, shape: tuple[int, ...], dtype: Any
+) -> Functions:
+    """The same functions for the same model: a task made again compiles nothing."""
+    example = jnp.zeros((1, *shape), dtype)
+    return _functions(as_model(model), measure, objective, example)
+
+
+def _is_ours(model: Any) -> bool:
+    return type(model).__module__.startswith("jaxtune.models.")
+
+
 def _recipe(name: str, model: Any, task: Task) -> Recipe | None:
     """How to make the task from its data, where all of its functions are ours."""
-    ours = type(model).__module__.startswith("jaxtune.models.")
-    if not ours or task.optimizer is not optimizers.standard:
+    if not _is_ours(model) or task.optimizer is not optimizers.standard:
         return None
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))

@@ -1,0 +1,651 @@
+"""Runs that are cut off, gone on with, damaged, foreign, or opened twice."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxtune as jt
+from jaxtune.run.arrays import pack, unpack
+from jaxtune.run.directory import locked, settings_of
+from jaxtune.run.documents import (
+    box_document,
+    box_of,
+    hparams_documents,
+    hparams_of,
+    space_document,
+    space_of,
+)
+from jaxtune.run.durable import Durable
+from jaxtune.run.store import Store
+from jaxtune.testing import mixed_space
+
+SCHEDULERS = {
+    "none": None,
+    "halving": jt.schedulers.successive_halving(),
+    "hyperband": jt.schedulers.hyperband(),
+    "asha": jt.schedulers.asha(),
+    "median": jt.schedulers.median_stopping(),
+    "pbt": jt.schedulers.pbt(interval=2),
+}
+
+
+def assert_same(one, other):
+    """Two results are equal to the last bit."""
+    assert one.trials.names == other.trials.names
+    for name in one.trials.names:
+        np.testing.assert_array_equal(one.trials[name], other.trials[name], name)
+    np.testing.assert_array_equal(one.trials.scores, other.trials.scores)
+    np.testing.assert_array_equal(one.trials.points, other.trials.points)
+    assert one.cost == other.cost
+    for first, second in zip(one.rounds, other.rounds, strict=True):
+        for a, b in zip(first.rungs, second.rungs, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert first.lineage.trial.tolist() == second.lineage.trial.tolist()
+    for a, b in zip(one.spaces, other.spaces, strict=True):
+        assert a.bounds == b.bounds
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Cut a search off after some blocks, again and again."""
+    keep, left = Durable.keep, [10**9]
+
+    def stopping(self, *args):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        keep(self, *args)
+
+    monkeypatch.setattr(Durable, "keep", stopping)
+
+    def after(blocks):
+        left[0] = blocks
+
+    return after
+
+
+def run(task, space, directory=None, **changes):
+    arguments = {"key": jax.random.key(1), "trials": 30, "rounds": 2, "epochs": 6}
+    arguments |= {"block": 4, "directory": directory}
+    return jt.search(task, space, **(arguments | changes))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_run_cut_off_again_and_again_ends_in_the_same_table(
+    name, seeds, small_task, small_space, tmp_path, cut
+):
+    own = {"scheduler": SCHEDULERS[name], "seeds": seeds}
+    straight, rng = run(small_task, small_space, **own), np.random.default_rng(seeds)
+    cuts, at, checked = 0, tmp_path / "run", 0
+    while True:
+        cut(int(rng.choice([1, 2, 5, 11])))
+        try:
+            if cuts % 2:
+                found = jt.resume(at)
+            else:
+                found = run(small_task, small_space, at, **own)
+            break
+        except KeyboardInterrupt as error:
+            cuts += 1
+            said = str(error)
+        partial = jt.load(at)
+        assert not partial.finished
+        known = np.flatnonzero(partial.trials["status"] != "waiting")
+        same = partial.trials["status"][known] == straight.trials["status"][known]
+        assert same.all() or name == "pbt"  # whose members come back from failures
+        if known.size and checked < 2:
+            checked += 1
+            assert jt.rerun(at, int(rng.choice(known))).same
+    assert f"jaxtune resume {at}" in said
+    assert cuts > 1
+    assert_same(found, straight)
+    assert_same(jt.load(at), straight)
+    assert jt.load(at).finished
+    assert jt.load(at).test() == straight.test()
+    for trial in rng.choice(30, 4, replace=False).tolist():
+        assert jt.rerun(at, trial).same
+
+
+def test_a_finished_run_is_read_and_not_trained(small_task, small_space, tmp_path, cut):
+    first = run(small_task, small_space, tmp_path / "run")
+    cut(0)
+    assert_same(run(small_task, small_space, tmp_path / "run"), first)
+    assert_same(jt.resume(tmp_path / "run"), first)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "data.npz",
+        "run.json",
+        "run.lock",
+        "run.sqlite",
+    ]
+
+
+def bowl(key, hparams):
+    noise = 0.1 * jax.random.normal(key)
+    return (jnp.log10(hparams["learning_rate"]) + 2) ** 2 + noise
+
+
+def test_a_function_of_the_users_own_must_be_given_again(tmp_path, cut):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
+    own = {"epochs": None, "mode": "min", "seeds": 2}
+    straight = run(bowl, space, **own)
+    cut(7)
+    with pytest.raises(KeyboardInterrupt):
+        run(bowl, space, tmp_path / "run", **own)
+    with pytest.raises(jt.RunError, match=r"test_run\.bowl.*--task FILE.py:NAME"):
+        jt.resume(tmp_path / "run")
+    with pytest.raises(jt.RunError, match="trial 14 has not been scored"):
+        jt.rerun(tmp_path / "run", 14, bowl)
+    cut(10**9)
+    assert_same(jt.resume(tmp_path / "run", bowl), straight)
+    assert jt.rerun(tmp_path / "run", 29, bowl).same
+    with pytest.raises(jt.RunError, match="Give it"):
+        jt.rerun(tmp_path / "run", 29)
+    assert jt.resume(tmp_path / "run").finished  # nothing is left to be trained
+
+
+def test_a_rerun_that_differs_says_so(small_task, small_space, tmp_path):
+    run(small_task, small_space, tmp_path / "run", trials=8, rounds=1)
+    db = sqlite3.connect(tmp_path / "run" / "run.sqlite")
+    blob = db.execute("SELECT ended FROM rounds").fetchone()[0]
+    tree = unpack(blob)
+    tree["outcome"]["metrics"]["loss"][3] += 1e-6
+    db.execute("UPDATE rounds SET ended = ?", (pack(tree),))
+    db.commit()
+    db.close()
+    assert jt.rerun(tmp_path / "run", 2).same
+    assert not jt.rerun(tmp_path / "run", 3).same
+
+
+def other_bowl(key, hparams):
+    return bowl(key, hparams) + 1.0
+
+
+CHANGES = {
+    "space.learning_rate.": {"space": jt.Space(learning_rate=jt.uniform(0.1, 0.9))},
+    "key.data": {"key": jax.random.key(2)},
+    "rounds": {"trials": 31},
+    "seeds": {"seeds": 2},
+    "epochs": {"epochs": 7},
+    "metric": {"metric": "loss"},
+    "mode": {"mode": "min"},
+    "sampler.recipe": {"sampler": jt.samplers.uniform()},
+    "refine.arguments.top": {"refine": jt.zoom(top=5)},
+    "scheduler": {"scheduler": jt.schedulers.asha()},
+    "block": {"block": 8},
+    "programs": {"programs": 1},
+}
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_another_search_is_refused_and_the_difference_named(
+    path, small_task, tmp_path, cut
+):
+    space = jt.Space(learning_rate=jt.uniform(0.1, 0.8))
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, space, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    changes = dict(CHANGES[path])
+    with pytest.raises(jt.RunError, match=f"the run has another {path}.*now"):
+        run(small_task, changes.pop("space", space), tmp_path / "run", **changes)
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def make_task(rows=96, scale=1.0, width=3, bias=0.0, clip=None):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, width)).astype(np.float32)
+    data = {"x": x, "y": (scale * x[:, 0]).astype(np.float32)}
+
+    def optimizer(hparams):
+        return optax.sgd(hparams["learning_rate"])
+
+    def clipped(hparams):
+        return optax.chain(optax.clip(1.0), optax.sgd(hparams["learning_rate"]))
+
+    def error(params, batch):
+        return jnp.mean((batch["x"] @ params["w"] + bias - batch["y"]) ** 2)
+
+    return jt.Task(
+        init=lambda key, hparams: {"w": jax.random.normal(key, (width,))},
+        loss=lambda params, batch, key, hparams: error(params, batch),
+        evaluate=lambda params, split, hparams: {"mse": error(params, split)},
+        optimizer=clipped if clip else optimizer,
+        train=data,
+        valid=data,
+        batch_size=16,
+        metrics=(("mse", "min"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("task.data.train", {"scale": 2.0}),
+        ("task.data.train", {"rows": 112}),
+        ("task.parameters", {"width": 4}),
+        ("task.optimizer", {"clip": True}),
+        ("task.program", {"bias": 1.0}),
+    ],
+)
+def test_another_task_is_refused(path, changes, tmp_path, cut):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
+    cut(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_task(), space, tmp_path / "run")
+    cut(10**9)
+    named = path if path != "task.parameters" else r"task\.(data|parameters)"
+    with pytest.raises(jt.RunError, match=f"another {named}"):
+        jt.resume(tmp_path / "run", make_task(**changes))
+    with pytest.raises(jt.RunError, match=f"another {named}"):
+        jt.load(tmp_path / "run", make_task(**changes))
+    assert jt.resume(tmp_path / "run", make_task()).finished
+
+
+@pytest.mark.parametrize("word", ["version", "device", "flags"])
+def test_what_changes_last_bits_may_be_allowed(
+    word, small_task, small_space, tmp_path, cut
+):
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path / "run")
+    cut(10**9)
+    path = tmp_path / "run" / "run.json"
+    told = json.loads(path.read_text())
+    name = next(iter(told[word]))
+    told[word][name] = "something else"
+    path.write_text(json.dumps(told))
+    with pytest.raises(jt.RunError, match=rf"another {word}\.{name}.*allow '{word}'"):
+        jt.resume(tmp_path / "run")
+    assert jt.resume(tmp_path / "run", allow=[word]).finished
+
+
+@pytest.mark.parametrize("name", ["none", "asha", "pbt"])
+def test_another_block_width_may_be_allowed(
+    name, small_task, small_space, tmp_path, cut
+):
+    cut(3)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path / "run", scheduler=SCHEDULERS[name])
+    cut(10**9)
+    with pytest.raises(jt.RunError, match="another block: 4, now 8"):
+        jt.resume(tmp_path / "run", block=8)
+    found = jt.resume(tmp_path / "run", block=8, allow=["block"])
+    assert found.finished
+    assert len(found.trials) == 30
+
+
+def test_samplers_of_the_users_own_must_be_given_again(
+    small_task, small_space, tmp_path, cut
+):
+    inner = jt.samplers.sobol()
+    mine = inner._replace(tell=lambda state, points, scores: state)
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path / "run", sampler=mine)
+    cut(10**9)
+    with pytest.raises(jt.RunError, match="sampler is not one of jaxtune's own"):
+        jt.resume(tmp_path / "run")
+    assert jt.resume(tmp_path / "run", sampler=mine).finished
+
+
+def test_objects_in_a_space_are_named_and_search_goes_on(tmp_path, cut):
+    space = jt.Space(
+        x=jt.uniform(0.0, 1.0), f=jt.choice([jnp.sin, jnp.cos], static=True)
+    )
+
+    def objective(key, hparams):
+        return hparams["f"](hparams["x"])
+
+    own = {"epochs": None, "mode": "max"}
+    straight = run(objective, space, **own)
+    cut(3)
+    with pytest.raises(KeyboardInterrupt):
+        run(objective, space, tmp_path / "run", **own)
+    cut(10**9)
+    assert {str(f) for f in jt.load(tmp_path / "run").trials["f"]} == {
+        "jax.numpy.sin",
+        "jax.numpy.cos",
+    }
+    with pytest.raises(
+        jt.RunError, match=r"'f' has the value jax.numpy.*with the same"
+    ):
+        jt.resume(tmp_path / "run", objective)
+    assert_same(run(objective, space, tmp_path / "run", **own), straight)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from jaxtune.run.directory import RECORD, locked, opened
+from jaxtune.run.store import Store
+at = Path(sys.argv[1])
+with locked(at):
+    store = Store(at / RECORD, write=True)
+    opened(store)
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_process_is_refused_and_a_dead_ones_lock_is_free(
+    small_task, small_space, tmp_path, cut
+):
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path)
+    cut(10**9)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        before = (tmp_path / "run.sqlite").read_bytes()
+        told = rf"in use by process {holder.pid} on .*this search changed nothing"
+        with pytest.raises(jt.RunError, match=told):
+            jt.resume(tmp_path)
+        assert (tmp_path / "run.sqlite").read_bytes() == before
+        assert not jt.load(tmp_path).finished  # looking is free
+        holder.kill()
+    assert jt.resume(tmp_path).finished
+
+
+def test_one_process_cannot_open_a_run_twice(tmp_path):
+    with locked(tmp_path), pytest.raises(jt.RunError, match="in use by"):  # noqa: SIM117
+        with locked(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("pages", [30, 36, 50])
+def test_a_full_disk_loses_nothing(
+    pages, small_task, small_space, tmp_path, monkeypatch
+):
+    opening = Store.__init__
+
+    def small(self, path, write):
+        opening(self, path, write)
+        if write:
+            self._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    pbt = {"scheduler": SCHEDULERS["pbt"]}
+    straight = run(small_task, small_space, **pbt)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "__init__", small)
+        with pytest.raises(jt.RunError, match=r"the disk is full.*jaxtune resume"):
+            run(small_task, small_space, tmp_path, **pbt)
+    assert_same(jt.resume(tmp_path), straight)
+
+
+def test_a_block_that_does_not_fit_says_which_would(tmp_path):
+    def huge(key, hparams):
+        rows = jnp.arange(2**30, dtype=jnp.float32)
+        return jnp.sort(rows * hparams["x"] * jax.random.normal(key))[3]
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    arguments = {"key": jax.random.key(0), "trials": 4096, "mode": "max"}
+    with pytest.raises(MemoryError, match=r"block of 4096 lanes.*block=2048"):
+        jt.search(huge, space, **arguments, block=4096)
+    with pytest.raises(MemoryError, match=r"kept.*block=2048, allow=\['block'\]"):
+        jt.search(huge, space, **arguments, block=4096, directory=tmp_path)
+
+
+def finished_run(task, space, tmp_path):
+    at = tmp_path / "run"
+    run(task, space, at, trials=8, rounds=1, epochs=1)
+    return at
+
+
+def test_a_truncated_record_is_refused_wherever_it_was_cut(
+    small_task, small_space, tmp_path
+):
+    at = finished_run(small_task, small_space, tmp_path)
+    whole = (at / "run.sqlite").read_bytes()
+    for size in [0, 1, 99, 100, 4000, *range(4096, len(whole), 4096), len(whole) - 1]:
+        (at / "run.sqlite").write_bytes(whole[:size])
+        with pytest.raises(jt.RunError, match=r"run\.sqlite.*(copy|another directory)"):
+            jt.load(at)
+        with pytest.raises(jt.RunError, match=r"run\.sqlite.*(copy|another directory)"):
+            jt.resume(at)
+        assert (at / "run.sqlite").read_bytes() == whole[:size]
+    (at / "run.sqlite").unlink()
+    with pytest.raises(jt.RunError, match="is missing"):
+        jt.load(at)
+
+
+def foreign(path):
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE trials (trial_id INTEGER)")
+    db.commit()
+    db.close()
+
+
+def newer(path):
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (foreign, "of some other program"),
+        (newer, r"newer jaxtune \(schema 99.*pip install -U"),
+        (lambda path: path.write_text("hello" * 999), "no database"),
+        (lambda path: spoil_middle(path), "damaged"),
+    ],
+)
+def test_a_record_that_is_not_ours_is_refused(
+    spoil, told, small_task, small_space, tmp_path
+):
+    at = finished_run(small_task, small_space, tmp_path)
+    spoil(at / "run.sqlite")
+    for use in (jt.load, jt.resume):
+        with pytest.raises(jt.RunError, match=told):
+            use(at)
+
+
+def spoil_middle(path):
+    data = bytearray(path.read_bytes())
+    data[4096 : 3 * 4096] = b"\xff" * (2 * 4096)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "cannot be read"),
+        ('{"format": "jaxtune run", "schema": 99}', "newer jaxtune"),
+        ('{"format": "jaxtune run", "schema": "x"}', "newer jaxtune"),
+        ("[1, 2]", "not the file of a jaxtune run"),
+        ('{"a": 1}', "not the file of a jaxtune run"),
+        ('{"format": "jaxtune ru', "cannot be read"),
+    ],
+)
+def test_settings_that_are_no_run_are_refused(text, told, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    for use in (jt.load, jt.resume, settings_of):
+        with pytest.raises(jt.RunError, match=told):
+            use(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda at: at / "missing", "is no directory"),
+        (lambda at: at, "holds no run"),
+        (lambda at: write(at / "file"), "is no directory"),
+    ],
+)
+def test_a_directory_that_is_no_run_is_refused(make, told, tmp_path):
+    where = make(tmp_path)
+    for use in (jt.load, jt.resume, lambda at: jt.rerun(at, 0)):
+        with pytest.raises(jt.RunError, match=told):
+            use(where)
+
+
+def write(path):
+    path.write_text("x")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda at: write(at / "file"), "cannot be written to"),
+        (lambda at: write(at / "file") / "run", "cannot be written to"),
+        (lambda at: write(at / "notes.txt").parent, "holds 'notes.txt' and no run"),
+        (lambda at: Path("/sys/jaxtune"), "cannot be written to"),
+    ],
+)
+def test_a_directory_that_cannot_hold_a_run_is_refused(make, told, tmp_path):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
+    with pytest.raises(jt.RunError, match=told):
+        run(bowl, space, make(tmp_path), epochs=None, mode="min")
+
+
+@pytest.mark.parametrize("name", ["run.sqlite", "run.sqlite-journal", "data.npz.part"])
+def test_a_beginning_that_was_cut_off_is_begun_again(name, tmp_path):
+    write(tmp_path / name)
+    space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
+    with pytest.raises(jt.RunError, match="holds no run"):
+        jt.load(tmp_path)
+    assert run(bowl, space, tmp_path, epochs=None, mode="min").finished
+
+
+def test_a_read_only_run_can_be_looked_at(small_task, small_space, tmp_path):
+    at = finished_run(small_task, small_space, tmp_path)
+    copy = Path(shutil.copytree(at, tmp_path / "copy"))
+    for path in [*copy.iterdir(), copy]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    assert_same(jt.load(copy), jt.load(at))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"recipe": "system", "arguments": {"command": "touch /tmp/owned"}},
+        {"recipe": "classification", "arguments": {"model": {"object": "os.system"}}},
+        {
+            "recipe": "classification",
+            "arguments": {"model": {"recipe": "Module", "arguments": {}}},
+        },
+        {"recipe": "classification", "arguments": {"model": None, "batch_size": "x"}},
+        {"object": "os.system"},
+        "os.system",
+    ],
+)
+def test_a_strangers_run_executes_nothing(recipe, small_task, small_space, tmp_path):
+    at = finished_run(small_task, small_space, tmp_path)
+    told = json.loads((at / "run.json").read_text()) | {"recipe": recipe}
+    (at / "run.json").write_text(json.dumps(told))
+    with pytest.raises(jt.RunError, match="cannot be made again"):
+        jt.load(at)
+
+
+def test_pickles_in_a_run_are_refused(small_task, small_space, tmp_path):
+    at = finished_run(small_task, small_space, tmp_path)
+    evil = np.asarray([print], object)
+    np.savez(at / "data.npz", header=evil, allow_pickle=True)
+    with pytest.raises(jt.RunError, match="cannot be made again"):
+        jt.load(at)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_arrays_come_back_to_the_bit(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    shape = tuple(data.draw(st.lists(st.integers(0, 4), max_size=3)))
+    tree = {"a/b:c": {}, "x": {"": {}}}
+    for name in ("float32", "int8", "bool", "uint32", "float16"):
+        words = rng.integers(0, 2 if name == "bool" else 256, (*shape, 8), np.uint8)
+        tree["a/b:c"][name] = words.view(name)[..., 0]
+    words = rng.integers(0, 2**16, shape, np.uint16)
+    tree["x"][""]["bf16"] = words.view(ml_dtypes.bfloat16)
+    back = unpack(pack(tree))
+    for path, array in jax.tree_util.tree_leaves_with_path(tree):
+        here = back
+        for step in path:
+            here = here[step.key]
+        assert here.dtype == array.dtype
+        assert here.shape == array.shape
+        assert here.tobytes() == array.tobytes()
+
+
+def test_spaces_boxes_and_configurations_come_back_to_the_bit():
+    for space in (
+        mixed_space(),
+        jt.presets.standard(),
+        jt.presets.standard().keep("layers"),
+    ):
+        back = space_of(json.loads(json.dumps(space_document(space))))
+        assert repr(back) == repr(space)
+        assert jax.tree.structure(back) == jax.tree.structure(space)
+        points = jax.random.uniform(jax.random.key(3), (500, space.dim))
+        hparams = jax.device_get(space.decode(points))
+        box = jt.zoom(top=8)(space, points, -points.sum(1))
+        told = json.loads(json.dumps([hparams_documents(space, hparams)]))[0]
+        again = hparams_of(back, told)
+        for name, values in hparams.items():
+            assert again[name].dtype == values.dtype
+            np.testing.assert_array_equal(again[name], values)
+        restored = box_of(back, json.loads(json.dumps(box_document(box))))
+        for one, other in zip(
+            jax.tree.leaves(restored), jax.tree.leaves(box), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_values_that_json_has_no_word_for():
+    choices = [(1, (2.0, None)), True, "a", float("inf"), -0.0]
+    space = jt.Space(x=jt.choice(choices), y=jt.uniform(0.0, 1.0))
+    back = space_of(json.loads(json.dumps(space_document(space), allow_nan=False)))
+    assert back["x"].choices == tuple(choices)
+    assert list(map(type, back["x"].choices)) == list(map(type, choices))
+
+
+INTERRUPTED = """
+import sys
+import jax, jaxtune as jt
+from test_run import make_task, run
+from jaxtune.run.durable import Durable
+keep = Durable.keep
+def told(self, block, *rest):
+    keep(self, block, *rest)
+    print("block", flush=True)
+Durable.keep = told
+space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
+run(make_task(), space, sys.argv[1], trials=4000, rounds=1)
+"""
+
+
+def test_control_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    for _ in range(3):
+        assert child.stdout.readline() == "block\n"
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGINT  # a shell says 130
+    assert f"finished blocks are kept. Go on with: jaxtune resume {tmp_path}" in said
+    partial = jt.load(tmp_path)
+    assert (partial.trials["status"] == "ok").sum() >= 12
