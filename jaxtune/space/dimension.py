@@ -604,7 +604,9 @@ def _is_number(value: Any) -> bool:
 def _real(where: str, name: str, value: Any) -> float:
     if not _is_number(value):
         raise ValueError(f"{where} needs a number for {name}, got {value!r}.")
-    if not math.isfinite(value) or not math.isfinite(np.float32(value)):
+    with np.errstate(over="ignore"):
+        finite = math.isfinite(value) and math.isfinite(np.float32(value))
+    if not finite:
         raise ValueError(
             f"{where} needs a finite {name}, got {name}={value}. "
             "Use a bound that float32 holds."

@@ -1,0 +1,445 @@
+"""A table of bad inputs: the type of the error, and the words that say the way out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from click.testing import CliRunner
+
+import jaxtune as jt
+from jaxtune.cli import main
+
+NAN, INF = float("nan"), float("inf")
+KEY = jax.random.key(0)
+SPACE = jt.Space(
+    x=jt.uniform(0.0, 1.0), y=jt.log_uniform(1e-3, 1.0), kind=jt.choice(["a", "b"])
+)
+X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+Y = np.arange(64) % 3
+MLP = jt.models.MLP(classes=3, max_units=8)
+RATE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+SH, HB, PBT = (
+    jt.schedulers.successive_halving,
+    jt.schedulers.hyperband,
+    jt.schedulers.pbt,
+)
+
+
+def one(dimension):
+    return lambda: jt.Space(x=dimension())
+
+
+def changed(array, value, at=(3,)):
+    """The array with one entry exchanged."""
+    new = np.array(array, np.float64 if isinstance(value, float) else array.dtype)
+    new[at] = value
+    return new
+
+
+def search(**changes):
+    def objective(key, hparams):
+        return hparams["x"] * hparams["y"] + hparams["kind"]
+
+    arguments = {"key": KEY, "trials": 8, "mode": "max", "verbose": 0}
+    arguments |= {"task": objective, "space": SPACE} | changes
+    return lambda: jt.search(**arguments)
+
+
+def classify(**changes):
+    arguments = {"model": MLP, "train": (X, Y), "valid": (X, Y)} | changes
+    return lambda: jt.classification(**arguments)
+
+
+def regress(**changes):
+    arguments = {"model": MLP, "train": (X, X[:, :3]), "valid": (X, X[:, :3])} | changes
+    return lambda: jt.regression(**arguments)
+
+
+def train(space=RATE, task=None, **changes):
+    task = task or classify()
+    arguments = {"key": KEY, "trials": 4, "epochs": 1, "verbose": 0} | changes
+    return lambda: jt.search(task(), space, **arguments)
+
+
+def plain(**changes):
+    data = {"x": X, "y": X[:, 0]}
+    own = {
+        "init": lambda key, hparams: {"w": jnp.zeros(4)},
+        "loss": lambda params, batch, key, hparams: jnp.mean(batch["x"] @ params["w"]),
+        "evaluate": lambda params, split, hparams: {"mse": jnp.sum(params["w"])},
+        "optimizer": lambda hparams: optax.sgd(hparams["learning_rate"]),
+        "train": data,
+        "valid": data,
+        "batch_size": 16,
+        "metrics": (("mse", "min"),),
+    }
+    return train(task=lambda: jt.Task(**own | changes))
+
+
+def raising(key, hparams):
+    raise TypeError("mine")
+
+
+def points(sampler=jt.samplers.sobol, ask=4):
+    def call():
+        made = sampler()
+        return made.ask(made.init(KEY, SPACE), ask)
+
+    return call
+
+
+def zoomed(scores):
+    middle = np.full((4, 3), 0.5, np.float32)
+    return lambda: jt.zoom(top=2)(SPACE, middle, scores)
+
+
+def command(*words):
+    """Run a command and raise what it prints."""
+
+    def call():
+        result = CliRunner().invoke(main, list(words))
+        assert result.exit_code == 2
+        raise SystemExit(result.output)
+
+    return call
+
+
+V, R, K, I = ValueError, jt.RunError, KeyError, IndexError  # noqa: E741
+INIT = lambda key, x: {"w": jnp.zeros((x.shape[-1], 3))}  # noqa: E731
+
+CASES = {
+    # a space
+    "no dimension": (jt.Space, V, "at least one dimension"),
+    "no dimension but a number": (lambda: jt.Space(x=3.0), V, "'x'.*3.0"),
+    "no identifier": (lambda: jt.Space(**{"a b": jt.uniform(0, 1)}), V, "a b.*letters"),
+    "a keyword": (lambda: jt.Space(**{"lambda": jt.uniform(0, 1)}), V, "lambda"),
+    "a reserved name": (lambda: jt.Space(score=jt.uniform(0, 1)), V, "score.*another"),
+    "reversed": (one(lambda: jt.uniform(1, 0)), V, "'x'.*low <= high.*Swap"),
+    "not a number": (one(lambda: jt.uniform("a", 1)), V, "'x'.*number for low.*'a'"),
+    "nan": (one(lambda: jt.uniform(NAN, 1)), V, "'x'.*finite low"),
+    "inf": (one(lambda: jt.uniform(0, INF)), V, "'x'.*finite high"),
+    "past float32": (one(lambda: jt.uniform(0, 1e39)), V, "float32"),
+    "log of 0": (one(lambda: jt.log_uniform(0.0, 1)), V, "low > 0.*uniform"),
+    "log of less": (one(lambda: jt.log_uniform(-1, 1)), V, "low > 0, got low=-1"),
+    "momentum 1": (one(lambda: jt.reverse_log_uniform(0.5, 1)), V, "high < 1.*0.999"),
+    "nearly 1": (one(lambda: jt.reverse_log_uniform(0.5, 1 - 1e-9)), V, "float32"),
+    "same in float32": (one(lambda: jt.uniform(1, 1 + 1e-9)), V, "same number"),
+    "default outside": (one(lambda: jt.uniform(0, 1, default=2)), V, "default=2.*outs"),
+    "default no number": (one(lambda: jt.uniform(0, 1, default="a")), V, "default"),
+    "tier 0": (one(lambda: jt.uniform(0, 1, tier=0)), V, "tier of 1.*got 0"),
+    "tier True": (one(lambda: jt.uniform(0, 1, tier=True)), V, "tier.*True"),
+    "half an integer": (
+        one(lambda: jt.integer(1.5, 3)),
+        V,
+        "whole number.*1.5.*uniform",
+    ),
+    "integer scale": (one(lambda: jt.integer(1, 3, scale="ln")), V, "'ln'.*'log'"),
+    "log integer 0": (one(lambda: jt.integer(0, 3, scale="log")), V, "low >= 1"),
+    "integers too many": (one(lambda: jt.integer(0, 10**7)), V, "power_of_two"),
+    "power 12": (one(lambda: jt.power_of_two(12, 64)), V, "power of two.*12"),
+    "power 0": (one(lambda: jt.power_of_two(0, 64)), V, "power of two.*got 0"),
+    "power default": (
+        one(lambda: jt.power_of_two(8, 64, default=24)),
+        V,
+        "default.*24",
+    ),
+    "choice of none": (one(lambda: jt.choice([])), V, "at least one value"),
+    "choice of a string": (
+        one(lambda: jt.choice("abc")),
+        V,
+        "list of values, got 'abc'",
+    ),
+    "choice twice": (one(lambda: jt.choice(["a", "a"])), V, "'a' twice"),
+    "choice of lists": (one(lambda: jt.choice([[1], [2]])), V, "Use tuples"),
+    "choice default": (one(lambda: jt.choice(["a"], default="b")), V, "'b' is not one"),
+    "ordinal twice": (one(lambda: jt.ordinal([1, 1])), V, "1 twice"),
+    "ordinal in float32": (one(lambda: jt.ordinal([1.0, 1 + 1e-9])), V, "same number"),
+    "fixed nan": (one(lambda: jt.fixed(NAN)), V, "'x'"),
+    "fixed list": (one(lambda: jt.fixed([1])), V, "'x'.*tuples"),
+    "when without": (one(lambda: jt.when(jt.uniform(0, 1))), V, "needs a condition"),
+    "when unknown": (
+        one(lambda: jt.when(jt.uniform(0, 1), z=1)),
+        V,
+        "no dimension 'z'",
+    ),
+    "when fixed": (one(lambda: jt.when(jt.fixed(1), z=1)), V, "searched dimension"),
+    "when of a real": (
+        lambda: jt.Space(a=jt.uniform(0, 1), b=jt.when(jt.uniform(0, 1), a=0.5)),
+        V,
+        "no list of values",
+    ),
+    "when no value": (
+        lambda: jt.Space(a=jt.choice(["u"]), b=jt.when(jt.uniform(0, 1), a="v")),
+        V,
+        "'v' is not one of",
+    ),
+    "restrict unknown": (lambda: SPACE.restrict(z=(0, 1)), V, "unknown dimension 'z'"),
+    "restrict wider": (lambda: SPACE.restrict(x=(-1, 1)), V, "'x'.*only shrink"),
+    "restrict no pair": (lambda: SPACE.restrict(x=3), V, r"'x'.*\(low, high\)"),
+    "restrict choice": (lambda: SPACE.restrict(kind=["c"]), V, "'c' is not one of"),
+    "restrict to none": (lambda: SPACE.restrict(kind=[]), V, "at least one choice"),
+    "keep none": (SPACE.keep, V, "at least one of"),
+    "keep unknown": (lambda: SPACE.keep("z"), V, "unknown dimension 'z'"),
+    "keep fixed": (lambda: SPACE.keep("x").keep("y"), V, "'y' is fixed"),
+    "replace unknown": (lambda: SPACE.replace(z=jt.uniform(0, 1)), V, "'z'"),
+    "get unknown": (lambda: SPACE["z"], K, "'z'.*has x, y"),
+    "decode flat": (lambda: SPACE.decode(np.zeros(3)), V, r"shape \(3,\).*\(n, 3\)"),
+    "decode columns": (lambda: SPACE.decode(np.zeros((2, 2))), V, "needs"),
+    "decode 1": (
+        lambda: SPACE.decode(np.ones((1, 3))),
+        V,
+        r"row 0 has x = 1.0.*\[0, 1",
+    ),
+    "decode nan": (lambda: SPACE.decode(np.full((1, 3), NAN)), V, "x = nan"),
+    "encode missing": (lambda: SPACE.encode({"x": np.zeros(1)}), V, "value for 'y'"),
+    "values past": (lambda: SPACE.values({"x": np.zeros(2)}, 2), I, "2 is not in 0"),
+    "values before": (lambda: SPACE.values({"x": np.zeros(2)}, -1), I, "-1 is not in"),
+    "preset": (lambda: jt.presets.standard(["lion"]), V, "lion.*adam"),
+    "tiered budget": (lambda: jt.tiered(SPACE, 0), V, "budget: got 0"),
+    "tiered too little": (lambda: jt.tiered(jt.presets.standard(), 5), V, "larger bud"),
+    # samplers and zoom
+    "sobol too many": (points(ask=2**22 + 1), V, "4194304 points.*uniform"),
+    "latin 0": (lambda: jt.samplers.latin_hypercube(0), V, "latin_hypercube.*0"),
+    "latin too many": (points(lambda: jt.samplers.latin_hypercube(3)), V, "3 points"),
+    "grid 0": (lambda: jt.samplers.grid(0), V, "grid.*0"),
+    "grid of other size": (points(lambda: jt.samplers.grid([2, 2])), V, "grid"),
+    "grid too many": (points(lambda: jt.samplers.grid(1)), V, "grid has 1 points"),
+    "zoom top 1": (lambda: jt.zoom(top=1), V, "at least 2.*got 1"),
+    "zoom top 0.0": (lambda: jt.zoom(top=0.0), V, "share in"),
+    "zoom top text": (lambda: jt.zoom(top="8"), V, "count or a share, got '8'"),
+    "zoom margin": (lambda: jt.zoom(margin=-1), V, "margin.*-1"),
+    "zoom floor": (lambda: jt.zoom(floor=2), V, "floor.*got 2"),
+    "zoom evidence": (lambda: jt.zoom(evidence=-0.1), V, "evidence.*-0.1"),
+    "zoom scores": (zoomed(scores=np.arange(3.0)), V, "do not match"),
+    "zoom all nan": (zoomed(scores=np.full(4, NAN)), V, "two finite scores, got 0"),
+    # schedulers
+    "eta 1": (lambda: SH(eta=1), V, "eta.*1"),
+    "eta text": (lambda: SH(eta="3"), V, "eta"),
+    "no epochs to halve": (lambda: SH().plan(8, 1), V, "epochs"),
+    "hyperband min": (lambda: HB(min_epochs=0), V, "min_epochs.*0"),
+    "pbt interval": (lambda: PBT(interval=0), V, "interval.*from 1, got 0"),
+    "pbt share": (lambda: PBT(share=0.9), V, r"share.*\[0, 0.5\], got 0.9"),
+    "pbt of one": (lambda: PBT().plan(1, 20), V, "at least two trials"),
+    # data and tasks
+    "nan in x": (
+        classify(train=(changed(X, NAN, (3, 1)), Y)),
+        V,
+        r"train.*row 3 has nan",
+    ),
+    "inf past float32": (
+        classify(valid=(changed(X, 1e39, (3, 1)), Y)),
+        V,
+        "valid.*row 3",
+    ),
+    "label 3 of 3": (
+        train(task=classify(train=(X, changed(Y, 3)))),
+        V,
+        "train y in row 3",
+    ),
+    "label -1": (
+        classify(train=(X, changed(Y, -1))),
+        V,
+        "row 3 has the label -1.*from 0",
+    ),
+    "labels real": (classify(train=(X, Y + 0.5)), V, "dtype float64.*integer labels"),
+    "labels one-hot": (classify(train=(X, np.eye(3)[Y])), V, "not one-hot"),
+    "labels fewer": (classify(train=(X, Y[:9])), V, "64 rows.*9|9 rows.*64"),
+    "labels none": (classify(train=(X[:0], Y[:0])), V, "empty"),
+    "no pair": (classify(train=X), V, r"train.*pair \(x, y\)"),
+    "train None": (classify(train=None), V, "train.*None"),
+    "valid None": (classify(valid=None), V, "valid.*None"),
+    "text": (classify(train=(X.astype(str), Y)), V, "."),
+    "batch 0": (classify(batch_size=0), V, "batch_size.*got 0"),
+    "batch 65 of 64": (classify(batch_size=65), V, "batch_size=65.*64.*smaller"),
+    "batch a half": (classify(batch_size=0.5), V, "batch_size.*0.5"),
+    "no model": (classify(model=3), V, "model: got 3.*Linen"),
+    "targets": (train(task=regress(train=(X, X), valid=(X, X))), V, "targets.*same"),
+    "target nan": (regress(train=(X, changed(X, NAN, (3, 1)))), V, "row 3 has nan"),
+    "apply raises": (
+        train(task=classify(model=(INIT, lambda params, x: x @ params["v"]))),
+        K,
+        "'v'",
+    ),
+    "outputs flat": (
+        train(task=classify(model=(INIT, lambda params, x: (x @ params["w"])[:, 0]))),
+        V,
+        r"outputs have.*\(batch, classes\)",
+    ),
+    "loss a vector": (
+        plain(loss=lambda params, batch, key, hparams: batch["x"] @ params["w"]),
+        V,
+        r"loss has shape \(16,\).*scalar",
+    ),
+    "loss whole": (
+        plain(loss=lambda params, batch, key, hparams: jnp.int32(3)),
+        V,
+        "loss has dtype int32.*gradient",
+    ),
+    "loss None": (
+        plain(loss=lambda params, batch, key, hparams: None),
+        V,
+        "loss is a NoneType",
+    ),
+    "loss complex": (
+        plain(loss=lambda params, batch, key, hparams: jnp.complex64(1j)),
+        V,
+        "loss has dtype complex64",
+    ),
+    "metric a vector": (
+        plain(evaluate=lambda params, split, hparams: {"mse": params["w"]}),
+        V,
+        r"metric 'mse' has shape \(4,\).*mean",
+    ),
+    "metric text": (
+        plain(evaluate=lambda params, split, hparams: {"mse": "low"}),
+        V,
+        "metric 'mse' is a str",
+    ),
+    "metrics no dict": (
+        plain(evaluate=lambda params, split, hparams: params["w"][0]),
+        V,
+        "evaluate.*dict",
+    ),
+    "metric missing": (
+        plain(evaluate=lambda params, split, hparams: {"mae": params["w"][0]}),
+        V,
+        "metric: got 'mse'.*returns mae",
+    ),
+    "optimizer none": (
+        plain(optimizer=lambda hparams: None),
+        (AttributeError, TypeError),
+        ".",
+    ),
+    "optimizer unread": (
+        plain(optimizer=lambda hparams: optax.sgd(hparams["rate"])),
+        K,
+        "'rate' is needed.*has learning_rate",
+    ),
+    # search
+    "key a number": (search(key=0), V, r"key: got 0.*jax.random.key\(0\)"),
+    "key raw": (search(key=jax.random.PRNGKey(0)), V, "key"),
+    "keys": (search(key=jax.random.split(KEY)), V, "array of keys.*one key"),
+    "key rbg": (search(key=jax.random.key(0, impl="rbg")), V, "threefry"),
+    "trials missing": (search(trials=None), V, "trials: say how many"),
+    "trials 0": (search(trials=0), V, "trials: got 0"),
+    "trials True": (search(trials=True), V, "trials: got True"),
+    "trials half": (search(trials=2.5), V, "trials: got 2.5"),
+    "rounds 0": (search(rounds=0), V, "rounds: got 0"),
+    "rounds too many": (search(rounds=9), V, "trials=8 cannot fill rounds=9"),
+    "seeds 0": (search(seeds=0), V, "seeds: got 0"),
+    "block 0": (search(block=0), V, "block: got 0"),
+    "programs 0": (search(programs=0), V, "programs: got 0"),
+    "mode missing": (search(mode=None), V, "mode.*'max' or 'min'"),
+    "mode other": (search(mode="up"), V, "'up'"),
+    "metric of a function": (search(metric="loss"), V, "only its value"),
+    "epochs of a function": (search(epochs=3), V, "not trained"),
+    "scheduler of a function": (search(scheduler=SH()), V, "no epochs to stop at"),
+    "scheduler a name": (search(scheduler="asha"), V, "schedulers.hyperband"),
+    "no task": (search(task=3), V, "task: got 3"),
+    "nothing searched": (
+        search(space=jt.Space(x=jt.fixed(1))),
+        V,
+        "nothing is searched",
+    ),
+    "returns a vector": (
+        search(task=lambda key, hparams: jnp.zeros(3)),
+        V,
+        r"objective has shape \(3,\).*one scalar",
+    ),
+    "returns None": (search(task=lambda key, hparams: None), V, "objective is a NoneT"),
+    "returns text": (search(task=lambda key, hparams: "a"), V, "objective is a str"),
+    "returns complex": (
+        search(task=lambda key, hparams: 1j * hparams["x"]),
+        V,
+        "dtype complex64",
+    ),
+    "raises": (search(task=raising), TypeError, "mine"),
+    "reads another": (
+        search(task=lambda key, hparams: hparams["z"]),
+        K,
+        "'z'.*has kind, x, y",
+    ),
+    "epochs missing": (train(epochs=None), V, "epochs: got None"),
+    "epochs 0": (train(epochs=0), V, "epochs: got 0"),
+    "metric unknown": (train(metric="auc"), V, "'auc'.*accuracy, loss"),
+    "mode of a task": (train(mode="best"), V, "'best'"),
+    "too wide": (
+        train(space=jt.Space(hidden_units=jt.integer(1, 9))),
+        V,
+        "'hidden_units'.*1 to 8.*larger",
+    ),
+    "batch of a real": (
+        train(space=jt.Space(batch_size=jt.uniform(1, 9))),
+        V,
+        "'batch_size'.*whole numbers",
+    ),
+    "batch past data": (
+        train(space=jt.Space(batch_size=jt.power_of_two(16, 128))),
+        V,
+        "'batch_size'.*up to 128.*64 examples",
+    ),
+    "name of a metric": (
+        train(space=jt.Space(loss=jt.uniform(0, 1))),
+        V,
+        "'loss' is a metric",
+    ),
+    "directory a number": (search(directory=3), V, "directory: got 3.*path"),
+    "directory empty": (search(directory=""), V, "directory: got ''"),
+    "resume nothing": (lambda: jt.resume("/no/such"), R, "/no/such is no directory"),
+    "resume allow": (lambda: jt.resume("/no", allow=["data"]), V, "'data'.*version"),
+    "resume allow text": (lambda: jt.resume("/no", allow="block"), V, "Use a list"),
+    "load nothing": (lambda: jt.load("/no/such"), R, "/no/such is no directory"),
+    "load a number": (lambda: jt.load(3), V, "directory: got 3"),
+    "rerun nothing": (lambda: jt.rerun("/no/such", 0), R, "/no/such is no directory"),
+    # the command line
+    "no command": (command("fly"), SystemExit, "No such command 'fly'"),
+    "show nothing": (
+        command("show", "/no/such"),
+        SystemExit,
+        "/no/such is no directory",
+    ),
+    "show where": (command("show"), SystemExit, "Missing argument 'DIRECTORY'"),
+    "resume where": (command("resume", "/no"), SystemExit, "/no is no directory"),
+    "resume what": (
+        command("resume", "/no", "--allow", "data"),
+        SystemExit,
+        "'data' is not one of 'version'",
+    ),
+    "rerun what": (command("rerun", "/no"), SystemExit, "Missing argument 'TRIAL'"),
+    "rerun which": (command("rerun", "/no", "x"), SystemExit, "'x' is not a valid int"),
+    "report nothing": (command("report", "/no"), SystemExit, "/no is no directory"),
+    "task nowhere": (
+        command("rerun", "/no", "1", "--task", "train.py"),
+        SystemExit,
+        "use FILE.py:NAME",
+    ),
+    "task no file": (
+        command("rerun", "/no", "1", "--task", "none.py:task"),
+        SystemExit,
+        "no file none.py",
+    ),
+    "task no name": (
+        command("resume", "/no", "--task", f"{__file__}:nothing"),
+        SystemExit,
+        "has no 'nothing'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_input_is_named_with_the_way_out(name):
+    call, error, words = CASES[name]
+    with pytest.raises(error, match=f"(?s){words}") as raised:
+        call()
+    assert type(raised.value) in (error if isinstance(error, tuple) else (error,))
+
+
+def test_the_table_is_long():
+    assert len(CASES) >= 150
+
+
+def test_what_a_users_function_raises_says_when():
+    with pytest.raises(TypeError) as raised:
+        search(task=raising)()
+    assert "nothing was trained" in "".join(raised.value.__notes__)
