@@ -155,7 +155,7 @@ class Search(RuleBasedStateMachine):
 
 TestSearch = Search.TestCase
 TestSearch.settings = settings(
-    max_examples=30,
+    max_examples=15,
     stateful_step_count=25,
     deadline=None,
     print_blob=True,

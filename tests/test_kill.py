@@ -82,7 +82,7 @@ def survive(name, tmp_path, wanted, rng, tally):
         directory, before = tmp_path / f"run{number}", set()
         while tally.kills < wanted:
             at = "report" if rng.random() < 0.1 else "search"
-            ended = killed(directory, name, cache, rng.uniform(0, 1.5), tally, at)
+            ended = killed(directory, name, cache, rng.uniform(0, 1.0), tally, at)
             before = check(directory, before)
             if ended:
                 break
