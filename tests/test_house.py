@@ -48,6 +48,7 @@ FLOORS = {
     "testing": 8,
     "__init__": 12,
     "cli": 13,
+    "__main__": 14,
 }
 
 

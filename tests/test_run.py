@@ -146,7 +146,7 @@ def test_a_function_of_the_users_own_must_be_given_again(tmp_path, cut):
     cut(7)
     with pytest.raises(KeyboardInterrupt):
         run(bowl, space, tmp_path / "run", **own)
-    with pytest.raises(jt.RunError, match=r"test_run\.bowl.*--task FILE.py:NAME"):
+    with pytest.raises(jt.RunError, match=r"bowl.*--task FILE.py:NAME"):
         jt.resume(tmp_path / "run")
     with pytest.raises(jt.RunError, match="trial 14 has not been scored"):
         jt.rerun(tmp_path / "run", 14, bowl)

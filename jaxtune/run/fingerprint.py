@@ -36,7 +36,8 @@ def subject(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
     """
     task = workload.subject
     if not isinstance(task, Task):
-        name = f"{task.__module__}.{getattr(task, '__qualname__', type(task).__name__)}"
+        # a script is __main__ at first and a module later, so its name says nothing
+        name = getattr(task, "__qualname__", type(task).__name__)
         return {"function": name, "program": digest(traced)}
     splits = {"train": task.train, "valid": task.valid, "test": task.test}
     return {
