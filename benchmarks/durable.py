@@ -1,7 +1,7 @@
 """What a run directory costs: the same search with and without one, in turns.
 
-Digits, network 64-128-10, at most 20 epochs; then the time to open the finished run, and
-to call ``resume`` on it.
+Digits, network 64-128-10, at most 20 epochs; then the time to open the finished run,
+and to call ``resume`` on it.
 
     python benchmarks/durable.py [--trials 256] [--repeats 5] [--json FILE]
 """

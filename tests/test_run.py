@@ -269,7 +269,9 @@ def test_what_changes_last_bits_may_be_allowed(
     name = next(iter(told[word]))
     told[word][name] = "something else"
     path.write_text(json.dumps(told))
-    with pytest.raises(jt.RunError, match=rf"another {word}\.{name}.*allow '{word}'"):
+    with pytest.raises(
+        jt.RunError, match=rf"another {word}\.{name}.*allow=\['{word}'\]"
+    ):
         jt.resume(tmp_path / "run")
     assert jt.resume(tmp_path / "run", allow=[word]).finished
 
@@ -649,3 +651,107 @@ def test_control_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert f"finished blocks are kept. Go on with: jaxtune resume {tmp_path}" in said
     partial = jt.load(tmp_path)
     assert (partial.trials["status"] == "ok").sum() >= 12
+
+
+def test_states_are_kept_while_a_lane_needs_them(
+    small_task, small_space, tmp_path, monkeypatch
+):
+    keep, kept, most = Durable.keep, set(), []
+
+    def checked(self, block, work, finished, width, state, unneeded):
+        keep(self, block, work, finished, width, state, unneeded)
+        kept.update([block] if state else [])
+        kept.difference_update(unneeded)
+        rows = self._store.ask("SELECT block FROM blocks WHERE state IS NOT NULL")
+        assert {number for (number,) in rows} == kept
+        most.append(len(kept))
+
+    monkeypatch.setattr(Durable, "keep", checked)
+    scheduler = jt.schedulers.pbt(interval=1)
+    run(small_task, small_space, tmp_path, scheduler=scheduler, rounds=1, trials=16)
+    assert len(most) == 24  # 4 blocks of 4 lanes at each of 6 rungs
+    assert max(most) < 10
+    store = Store(tmp_path / "run.sqlite", write=False)
+    assert store.one("SELECT count(*) FROM blocks WHERE state IS NOT NULL") == 0
+    store.close()
+
+
+def test_a_scheduler_that_changes_its_mind_is_noticed(
+    small_task, small_space, tmp_path, cut
+):
+    inner, mood = SCHEDULERS["halving"], []
+
+    def decide(key, plan, progress):
+        decided = inner.decide(key, plan, progress)
+        to_the_end = np.full_like(decided.epochs, 6)
+        return decided._replace(epochs=to_the_end) if mood else decided
+
+    fickle = inner._replace(decide=decide)
+    cut(8)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path, scheduler=fickle)
+    cut(10**9)
+    mood.append("bad")
+    with pytest.raises(
+        jt.RunError, match=r"block \d .* its scheduler decides otherwise"
+    ):
+        jt.resume(tmp_path, scheduler=fickle)
+    mood.clear()
+    assert jt.resume(tmp_path, scheduler=fickle).finished
+
+
+def test_a_change_is_kept_whole_or_not_at_all(tmp_path):
+    store = Store.create(tmp_path / "run.sqlite")
+    add = "INSERT INTO events VALUES ('now', 'a', '')"
+
+    def spoiled():
+        with store.change() as db:
+            db.execute(add)
+            db.execute("SELECT nonsense()")
+
+    with pytest.raises(sqlite3.Error, match="no such function"):
+        spoiled()
+    assert store.one("SELECT count(*) FROM events") == 0
+    with store.change() as db:
+        db.execute("INSERT INTO events VALUES ('now', 'a', '')")
+    store.close()
+    assert (
+        Store(tmp_path / "run.sqlite", write=False).one("SELECT kind FROM events")
+        == "a"
+    )
+
+
+def test_a_reader_in_the_way_does_not_spoil_the_end(tmp_path, monkeypatch):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
+    connections, finish = [], Store.shrink
+
+    def read(self):
+        reader = sqlite3.connect(self.path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM events").fetchone()
+        connections.append(reader)
+        self._db.execute("PRAGMA busy_timeout = 50")
+        finish(self)
+
+    monkeypatch.setattr(Store, "shrink", read)
+    found = run(bowl, space, tmp_path, epochs=None, mode="min")
+    assert_same(jt.load(tmp_path), found)
+    connections[0].close()
+
+
+def test_a_report_is_the_old_or_the_new_one(
+    small_task, small_space, tmp_path, monkeypatch
+):
+    found = jt.load(finished_run(small_task, small_space, tmp_path))
+    page = tmp_path / "page.html"
+    page.write_text("old")
+
+    def fail(*args):
+        raise OSError("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="cut off"):
+            found.report(page)
+    assert page.read_text() == "old"
+    assert found.report(page).read_text().endswith("</html>\n")

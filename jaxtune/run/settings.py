@@ -131,11 +131,10 @@ def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:
     path, was, now = found[0]
     word = path.split(".")[0]
     more = f" ({len(found) - 1} more differences)" if len(found) > 1 else ""
-    way_out = (
-        f"If other last bits are fine, allow {word!r}."
-        if word in LAST_BITS
-        else "Use what the run began with, or another directory."
-    )
+    way_out = "Use what the run began with, or another directory."
+    if word in LAST_BITS:
+        call = f"jaxtune.resume(directory, task, allow=[{word!r}])"
+        way_out = f"If other last bits are fine: {call}."
     raise RunError(
         f"the run has another {path}: {_short(was)}, now {_short(now)}{more}. {way_out}"
     )

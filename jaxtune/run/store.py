@@ -95,15 +95,22 @@ class Store:
 
     def shrink(self) -> None:
         """Give the room of deleted states back."""
-        with self._explained():
-            self._db.execute("VACUUM")
+        self._unless_read("VACUUM")
 
     def close(self) -> None:
         """Close the file, and leave it as one file that needs no others."""
+        if self._write:
+            self._unless_read("PRAGMA journal_mode = DELETE")
+        self._db.close()
+
+    def _unless_read(self, statement: str) -> None:
+        """Tidy up, or leave it for the next time if somebody reads just now."""
         with self._explained():
-            if self._write:
-                _leave_wal(self._db)
-            self._db.close()
+            try:
+                self._db.execute(statement)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
 
     def _check(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
@@ -160,15 +167,6 @@ EXPLANATIONS = {
     "unable to open": "cannot be opened ({error}). Is the directory readable?",
     "locked": "another program is writing to it. Wait for it, or stop it",
 }
-
-
-def _leave_wal(db: sqlite3.Connection) -> None:
-    try:
-        db.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError as error:
-        # somebody reads it just now, so it stays three files until the next time
-        if "locked" not in str(error):
-            raise
 
 
 def _connect(path: Path, write: bool) -> sqlite3.Connection:
