@@ -16,6 +16,7 @@ from jaxtune.run.errors import RunError
 
 APPLICATION = 0x6A617874  # "jaxt": marks the file as ours
 SCHEMA = 1
+PAGE = 16384  # bytes: states are large, and 4096 took 1.6 times as long to write
 
 TABLES = """
 CREATE TABLE rounds (
@@ -67,6 +68,7 @@ class Store:
                 f"PRAGMA application_id = {APPLICATION};",
                 f"PRAGMA user_version = {SCHEMA};",
             )
+            db.execute(f"PRAGMA page_size = {PAGE}")
             db.executescript("BEGIN;" + TABLES + "".join(marks) + "COMMIT;")
             db.close()
         return cls(path, write=True)
