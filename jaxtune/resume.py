@@ -13,9 +13,9 @@ from jaxtune.population import Workload, evaluate, prepare, retrace
 from jaxtune.refine import Refiner
 from jaxtune.result import Result
 from jaxtune.run import Given, RunError, load
-from jaxtune.run.directory import check_directory, settings_of
+from jaxtune.run.directory import check_directory
 from jaxtune.run.documents import Opaque, space_of, stages_of
-from jaxtune.run.settings import check_allowed, key_of, made_of
+from jaxtune.run.settings import check_allowed, key_of, made_of, understood
 from jaxtune.run.subject import task_of
 from jaxtune.samplers import Sampler
 from jaxtune.schedule import Schedule
@@ -65,7 +65,7 @@ def resume(
     check_versions()
     check_allowed(allow)
     path = check_directory(directory)
-    settings = settings_of(path)
+    settings = understood(path)
     space = space_of(settings["space"])
     subject = task if task is not None else task_of(path, settings)
     if subject is None:

@@ -653,8 +653,9 @@ def test_control_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert (partial.trials["status"] == "ok").sum() >= 12
 
 
+@pytest.mark.parametrize("name", ["pbt", "halving"])
 def test_states_are_kept_while_a_lane_needs_them(
-    small_task, small_space, tmp_path, monkeypatch
+    name, small_task, small_space, tmp_path, monkeypatch
 ):
     keep, kept, most = Durable.keep, set(), []
 
@@ -667,10 +668,13 @@ def test_states_are_kept_while_a_lane_needs_them(
         most.append(len(kept))
 
     monkeypatch.setattr(Durable, "keep", checked)
-    scheduler = jt.schedulers.pbt(interval=1)
+    scheduler = jt.schedulers.pbt(interval=1) if name == "pbt" else SCHEDULERS[name]
     run(small_task, small_space, tmp_path, scheduler=scheduler, rounds=1, trials=16)
-    assert len(most) == 24  # 4 blocks of 4 lanes at each of 6 rungs
-    assert max(most) < 10
+    if name == "pbt":
+        assert len(most) == 24  # 4 blocks of 4 lanes at each of 6 rungs
+        assert max(most) < 10
+    else:
+        assert most[-1] > 0  # who was stopped might have gone on until the end
     store = Store(tmp_path / "run.sqlite", write=False)
     assert store.one("SELECT count(*) FROM blocks WHERE state IS NOT NULL") == 0
     store.close()
@@ -755,3 +759,34 @@ def test_a_report_is_the_old_or_the_new_one(
             found.report(page)
     assert page.read_text() == "old"
     assert found.report(page).read_text().endswith("</html>\n")
+
+
+def test_settings_with_any_part_missing_or_wrong_are_damaged(
+    small_task, small_space, tmp_path
+):
+    at = finished_run(small_task, small_space, tmp_path)
+    whole = json.loads((at / "run.json").read_text())
+    told = {"format", "schema", "id", "created"}
+    for name in whole.keys() - told:
+        without = {n: part for n, part in whole.items() if n != name}
+        (at / "run.json").write_text(json.dumps(without))
+        for use in (jt.load, jt.resume):
+            with pytest.raises(jt.RunError, match=rf"run\.json is damaged \(.*{name}"):
+                use(at)
+    for name in ("space", "rounds", "layout", "key"):
+        for wrong in (3, "x", None, {"x": 3}):
+            (at / "run.json").write_text(json.dumps(whole | {name: wrong}))
+            with pytest.raises(jt.RunError, match=r"run\.json is damaged"):
+                jt.load(at)
+
+
+def test_damaged_arrays_are_refused(small_task, small_space, tmp_path):
+    at = finished_run(small_task, small_space, tmp_path)
+    db = sqlite3.connect(at / "run.sqlite")
+    (blob,) = db.execute("SELECT ended FROM rounds").fetchone()
+    for spoiled in (b"", b"x" * 99, blob[:-40], blob[: len(blob) // 2]):
+        db.execute("UPDATE rounds SET ended = ?", (spoiled,))
+        db.commit()
+        with pytest.raises(jt.RunError, match="arrays of a run are damaged"):
+            jt.load(at)
+    db.close()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+
+from jaxtune.run.errors import RunError
+
+
+DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile)
 
 
 def pack(tree: dict[str, Any]) -> bytes:
@@ -23,14 +29,27 @@ def pack(tree: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """What :func:`pack` was given, to the bit; empty dicts are lost."""
+    """What :func:`pack` was given, to the bit; empty dicts are lost.
+
+    Raises:
+      RunError: bytes that are damaged, or that hold pickles.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return _tree(file)
+    except DAMAGED as error:
+        raise RunError(
+            f"the arrays of a run are damaged ({error}). Use a copy of it."
+        ) from error
+
+
+def _tree(file: Any) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        for i, (path, dtype) in enumerate(json.loads(file["header"].tobytes())):
-            here = tree
-            for step in path[:-1]:
-                here = here.setdefault(step, {})
-            here[path[-1]] = file[str(i)].view(_dtype(dtype))
+    for i, (path, dtype) in enumerate(json.loads(file["header"].tobytes())):
+        here = tree
+        for step in path[:-1]:
+            here = here.setdefault(step, {})
+        here[path[-1]] = file[str(i)].view(_dtype(dtype))
     return tree
 
 

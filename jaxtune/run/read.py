@@ -21,11 +21,11 @@ from jaxtune.population import (
 from jaxtune.result import Result, Setup
 from jaxtune.run import fingerprint
 from jaxtune.run.arrays import unpack
-from jaxtune.run.directory import RECORD, check_directory, settings_of
+from jaxtune.run.directory import RECORD, check_directory
 from jaxtune.run.documents import space_of, stages_of
 from jaxtune.run.durable import started, training_of, variation
 from jaxtune.run.errors import RunError
-from jaxtune.run.settings import check_task, key_of, layout_of
+from jaxtune.run.settings import check_task, key_of, layout_of, understood
 from jaxtune.run.store import Store
 from jaxtune.run.subject import task_of
 from jaxtune.space import Space
@@ -56,7 +56,7 @@ def load(
         another task than its own.
     """
     path = check_directory(directory)
-    settings = settings_of(path)
+    settings = understood(path)
     store = Store(path / RECORD, write=False)
     try:
         return _result(store, path, settings, task)

@@ -19,10 +19,9 @@ from jaxtune.run.directory import (
     holds_run,
     locked,
     opened,
-    settings_of,
 )
 from jaxtune.run.durable import Durable, note
-from jaxtune.run.settings import Given, adopt, check_same, document
+from jaxtune.run.settings import Given, adopt, check_same, document, understood
 from jaxtune.run.store import Store
 from jaxtune.run.subject import data_of
 
@@ -61,7 +60,7 @@ def recorded(
     asked = document(search, traced, given)
     with locked(path):
         if holds_run(path):
-            settings = settings_of(path)
+            settings = understood(path)
             check_same(settings, asked, given, allow)
             search = adopt(search, settings, given)
             store = Store(path / RECORD, write=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +14,12 @@ from jaxtune.loop import Search
 from jaxtune.population import Batching, Bucket, Layout, Traced
 from jaxtune.recipes import recipe_of
 from jaxtune.run import fingerprint
+from jaxtune.run.directory import SETTINGS, settings_of
 from jaxtune.run.documents import (
     schedule_document,
     space_document,
+    space_of,
+    stages_of,
     value_document,
     value_of,
 )
@@ -161,6 +165,34 @@ def adopt(search: Search, recorded: dict[str, Any], given: Given) -> Search:
         width=given.block or recorded["block"], layout=layout_of(recorded["layout"])
     )
     return search._replace(workload=workload)
+
+
+def understood(directory: Path) -> dict[str, Any]:
+    """The settings of a run, every part of which can be read.
+
+    Raises:
+      RunError: no run there, a damaged one, or one from a newer version.
+    """
+    settings = settings_of(directory)
+    try:
+        space_of(settings["space"])
+        stages_of(settings["rounds"])
+        layout_of(settings["layout"])
+        key_of(settings)
+        missing = [name for name in NAMES if name not in settings]
+        if missing:
+            raise KeyError(missing[0])
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of it."
+        ) from error
+    return settings
+
+
+NAMES = (
+    *("epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
+    *("programs", "block", "task", "recipe", "version", "device", "flags"),
+)
 
 
 def key_of(settings: dict[str, Any]) -> Any:

@@ -58,6 +58,8 @@ class Store:
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
+            else:
+                self._db.execute("BEGIN")  # all that is read is of one moment
 
     @classmethod
     def create(cls, path: Path) -> Store:

@@ -58,7 +58,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         splits = {name: (part["x"], part["y"]) for name, part in data.items()}
         make: Any = MAKERS[recipe.name]
         return make(model, **splits, **arguments)
-    except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+    except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{directory}: its task cannot be made again ({error!r}). Give it: "
             "jaxtune.resume(directory, task)."
