@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxtune.run.errors import RunError
 
-
 DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile)
 
 
