@@ -112,9 +112,15 @@ def rerun(directory: Path, trial: int, task: str | None) -> None:
 )
 def report(directory: Path, out: Path | None) -> None:
     """Write a run's report, one self-contained page."""
+    page = out or directory / "report.html"
     with _plain_errors():
-        path = jaxtune.load(directory).report(out or directory / "report.html")
-        click.echo(f"wrote {path}")
+        result = jaxtune.load(directory)
+        try:
+            result.report(page)
+        except OSError as error:
+            why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
+            raise _Failed(why) from error
+        click.echo(f"wrote {page}")
 
 
 class _Failed(click.ClickException):

@@ -79,6 +79,13 @@ def test_report_writes_the_page_of_the_search(finished, tmp_path):
     assert (finished / "report.html").read_text() == page
 
 
+def test_a_report_that_cannot_be_written_says_where_else(finished, tmp_path):
+    refused = call("report", finished, "--out", tmp_path / "missing" / "page.html")
+    assert refused.exit_code == 2
+    assert "page.html cannot be written (No such file" in refused.output
+    assert "Use --out FILE" in refused.output
+
+
 SCRIPT = """
 import jax
 import jax.numpy as jnp

@@ -354,7 +354,7 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_free(
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
-    with holder:
+    try:
         assert holder.stdout.readline() == "held\n"
         before = (tmp_path / "run.sqlite").read_bytes()
         told = rf"in use by process {holder.pid} on .*this search changed nothing"
@@ -362,7 +362,9 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_free(
             jt.resume(tmp_path)
         assert (tmp_path / "run.sqlite").read_bytes() == before
         assert not jt.load(tmp_path).finished  # looking is free
+    finally:
         holder.kill()
+        holder.communicate()
     assert jt.resume(tmp_path).finished
 
 
