@@ -108,9 +108,10 @@ def test_a_run_cut_off_again_and_again_ends_in_the_same_table(
         known = np.flatnonzero(partial.trials["status"] != "waiting")
         same = partial.trials["status"][known] == straight.trials["status"][known]
         assert same.all() or name == "pbt"  # whose members come back from failures
-        if known.size and checked < 2:
+        scored = np.flatnonzero(np.isfinite(partial.trials["score"]))
+        if scored.size and checked < 4:
             checked += 1
-            assert jt.rerun(at, int(rng.choice(known))).same
+            assert jt.rerun(at, int(rng.choice(scored))).same
     assert f"jaxtune resume {at}" in said
     assert cuts > 1
     assert_same(found, straight)
@@ -525,6 +526,9 @@ def test_a_directory_that_cannot_hold_a_run_is_refused(make, told, tmp_path):
 @pytest.mark.parametrize("name", ["run.sqlite", "run.sqlite-journal", "data.npz.part"])
 def test_a_beginning_that_was_cut_off_is_begun_again(name, tmp_path):
     write(tmp_path / name)
+    if name == "run.sqlite":
+        (tmp_path / name).unlink()
+        Store.create(tmp_path / name).close()
     space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
     with pytest.raises(jt.RunError, match="holds no run"):
         jt.load(tmp_path)
@@ -561,12 +565,22 @@ def test_a_strangers_run_executes_nothing(recipe, small_task, small_space, tmp_p
         jt.load(at)
 
 
-def test_pickles_in_a_run_are_refused(small_task, small_space, tmp_path):
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_pickles_in_a_run_are_refused_and_not_opened(small_task, small_space, tmp_path):
     at = finished_run(small_task, small_space, tmp_path)
-    evil = np.asarray([print], object)
-    np.savez(at / "data.npz", header=evil, allow_pickle=True)
-    with pytest.raises(jt.RunError, match="cannot be made again"):
-        jt.load(at)
+    evil = np.asarray([Evil(tmp_path / "owned")], object)
+    for arrays in ({"header": evil}, {"header": np.frombuffer(b"[]", "u1"), "0": evil}):
+        np.savez(at / "data.npz", **arrays, allow_pickle=True)
+        with pytest.raises(jt.RunError, match="cannot be made again"):
+            jt.load(at)
+    assert not (tmp_path / "owned").exists()
 
 
 @given(st.data())

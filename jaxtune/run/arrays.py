@@ -20,8 +20,7 @@ def pack(tree: dict[str, Any]) -> bytes:
     """Nested dicts of arrays as bytes."""
     leaves = list(_leaves(tree, ()))
     header = json.dumps([[path, array.dtype.name] for path, array in leaves])
-    plain = [_plain(array) for _, array in leaves]
-    arrays: dict[str, Any] = {str(i): array for i, array in enumerate(plain)}
+    arrays: dict[str, Any] = {str(i): array for i, (_, array) in enumerate(leaves)}
     file = io.BytesIO()
     np.savez(file, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     return file.getvalue()
@@ -62,12 +61,6 @@ def _leaves(
             yield (*path, name), np.asarray(part)
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """NumPy's format knows no bfloat16 and the like: their bits as whole numbers."""
-    if array.dtype.kind in "biufc":
-        return array
-    return array.view(f"u{array.dtype.itemsize}")
-
-
 def _dtype(name: str) -> np.dtype:
+    """NumPy keeps the bits of bfloat16 and the like, and forgets what they were."""
     return np.dtype(getattr(ml_dtypes, name, name))

@@ -11,7 +11,6 @@ import numpy as np
 
 from jaxtune.population import (
     DIVERGED,
-    RUNNING,
     WAITING,
     Outcome,
     Spent,
@@ -136,13 +135,13 @@ def _latest(
         "JOIN blocks USING (block) WHERE round = ? ORDER BY block, place",
         number,
     )
-    values = store.ask(
+    told = store.ask(
         "SELECT block, place, name, value FROM metrics JOIN blocks USING (block) "
         "WHERE round = ?",
         number,
     )
     measured: dict[tuple[int, int], dict[str, float]] = {}
-    for block, place, name, value in values:
+    for block, place, name, value in told:
         measured.setdefault((block, place), {})[name] = value
     names = [
         name for (name,) in store.ask("SELECT DISTINCT name FROM metrics ORDER BY name")
@@ -151,13 +150,18 @@ def _latest(
     epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
     for trial, seed, trained, state, arrived, block, place in lanes:
         at = trial - first, seed
-        done = state == RUNNING and trained >= budget
-        epochs[at] = trained
-        status[at] = state if done or state == DIVERGED else WAITING
+        if not arrived and state != DIVERGED:
+            continue  # it was not scored there
+        done = state == DIVERGED or trained >= budget
+        epochs[at], status[at] = trained, state if done else WAITING
         for name in names:
             known = measured.get((block, place), {}).get(name)
-            if arrived or state == DIVERGED:
-                metrics[name][at] = np.nan if known is None else known
+            metrics[name][at] = np.nan if known is None else known
+    # seeds that were scored at different times have no score in common yet
+    uneven = (epochs != epochs[:, :1]).any(axis=1) & (status != DIVERGED).all(axis=1)
+    epochs[uneven], status[uneven] = 0, WAITING
+    for values in metrics.values():
+        values[uneven] = np.nan
     spent = store.ask(
         "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
         "sum(epochs * width) FROM blocks b WHERE round = ?",
