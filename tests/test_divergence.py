@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import jaxtune as jt
+from jaxtune.population import block, lane
 
 STEPS_PER_EPOCH = 4
 HOW = ("none", "nan", "inf", "overflow", "explode", "gradient", "score")
@@ -135,3 +136,20 @@ def test_the_report_says_where_trials_failed(tmp_path):
     page = run(jt.Space(learning_rate=rate, how=ways, step=jt.integer(0, 5)))
     text = page.report(tmp_path / "page.html").read_text()
     assert f"{page.divergence.trials} trials, {page.divergence.lanes} trainings" in text
+
+
+@pytest.mark.parametrize("way", ["nan", "inf", "overflow", "gradient"])
+def test_parameters_stay_as_they_were_before_the_first_bad_loss(way):
+    batching = lane.Batching(64 // STEPS_PER_EPOCH, 64, True)
+    static = block.Static(batching=batching)
+    how = np.asarray([HOW.index("none"), HOW.index(way)], np.int32)
+    hparams = {"how": how, "step": np.full(2, 6, np.int32)}
+    lanes = block.Block(np.zeros(2, np.uint32), np.zeros(2, np.uint32), hparams)
+    state = block.start(TASK, jax.random.key(0), lanes, static)
+    state = block.advance(TASK, jax.random.key(0), lanes, state, 3, static)
+    first_bad = 6 if way != "gradient" else 7  # it is seen in the loss after it
+    assert state.stopped.tolist() == [-1, first_bad]
+    healthy, failed = np.asarray(state.params["step"]).tolist()
+    assert (healthy, failed) == (12, first_bad)
+    if way != "gradient":
+        assert np.isfinite(state.params["w"]).all()
