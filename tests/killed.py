@@ -61,6 +61,13 @@ def digest(result):
     return known.hexdigest()
 
 
+def interruptible(*command):
+    """A command that SIGINT interrupts, even where it is ignored, as under nohup."""
+    reset = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    code = f"import os, signal, sys; {reset}; os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", code, sys.executable, *command]
+
+
 def main():
     directory, scheduler, cache = sys.argv[1:]
     jax.config.update("jax_compilation_cache_dir", cache)

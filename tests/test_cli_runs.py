@@ -4,7 +4,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from killed import interruptible
 
 import jaxtune as jt
 from jaxtune.cli import main
@@ -111,7 +111,7 @@ if __name__ == "__main__":
 def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT.format(slow=20_000))
     python = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "train.py"], **python) as child:
+    with subprocess.Popen(interruptible("train.py"), **python) as child:
         wait_for_blocks(tmp_path / "run" / "run.sqlite")
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
@@ -124,7 +124,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     assert refused.exit_code == 2
     assert "--task FILE.py:NAME" in refused.output
     own = [tmp_path / "run", "--task", f"{tmp_path / 'train.py'}:objective"]
-    command = [sys.executable, "-m", "jaxtune", "resume", *map(str, own)]
+    command = interruptible("-m", "jaxtune", "resume", *map(str, own))
     before = blocks(tmp_path / "run" / "run.sqlite")
     with subprocess.Popen(command, **python) as child:
         wait_for_blocks(tmp_path / "run" / "run.sqlite", before + 2)

@@ -17,6 +17,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed import interruptible
 
 import jaxtune as jt
 from jaxtune.run.arrays import pack, unpack
@@ -653,7 +654,7 @@ run(make_task(), space, sys.argv[1], trials=4000, rounds=1)
 
 def test_control_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     child = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        interruptible("-c", INTERRUPTED, str(tmp_path)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
