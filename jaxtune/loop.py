@@ -25,7 +25,7 @@ from jaxtune.training import Led, Training, train
 from jaxtune.trials import Trials
 from jaxtune.types import Key
 
-LEVEL = 4  # of warnings: where the user called a search
+LEVEL = 7  # of warnings: where the user called a search
 SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
 _decode = jax.jit(Space.decode)
