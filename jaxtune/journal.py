@@ -9,7 +9,7 @@ goes on runs the same loop; it is told what is known, and computes the rest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,34 +79,40 @@ class Finished(NamedTuple):
     status: np.ndarray
 
 
-class Journal(Protocol):
-    """The memory of one search, told of everything in order; see :class:`NoJournal`."""
+class Journal:
+    """The memory of one search, told of everything in order; this one forgets it all.
+
+    Mutable: it numbers the blocks. A journal that remembers overrides every method.
+    """
+
+    def __init__(self) -> None:
+        self._block = 0
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round: its points as remembered, or made and remembered now."""
-        ...
+        return make()
 
     def ended(self, number: int) -> tuple[Points, Any] | None:
         """A round that is over, the points it began with and its ``Training``."""
-        ...
+        return None
 
     def end(self, number: int, training: Any) -> None:
         """Remember how a round ended."""
-        ...
 
     def vary(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
         """Trials took over states: what they go on with, remembered or made now."""
-        ...
+        return make()
 
     def width(self, usual: int) -> int:
         """Lanes in the next block: those it had, if it is remembered."""
-        ...
+        return usual
 
     def enter(self, work: Work) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is remembered."""
-        ...
+        self._block += 1
+        return self._block - 1, None
 
     def keep(
         self,
@@ -118,55 +124,7 @@ class Journal(Protocol):
         unneeded: list[int],
     ) -> None:
         """Remember a block, the states of those that go on, and forget older states."""
-        ...
 
     def state(self, block: int) -> list[np.ndarray]:
         """The states that were kept with a block: leaves ``[k, ...]``."""
-        ...
-
-
-class NoJournal:
-    """Remembers nothing: a search that is not durable."""
-
-    def __init__(self) -> None:
-        self._blocks = 0
-
-    def begin(self, number: int, make: Callable[[], Points]) -> Points:
-        """Begin a round."""
-        return make()
-
-    def ended(self, number: int) -> None:
-        """No round is remembered."""
-
-    def end(self, number: int, training: Any) -> None:
-        """A round is over."""
-
-    def vary(
-        self, make: Callable[[], tuple[Points, Lineage]]
-    ) -> tuple[Points, Lineage]:
-        """Trials took over states."""
-        return make()
-
-    def width(self, usual: int) -> int:
-        """Lanes in the next block."""
-        return usual
-
-    def enter(self, work: Work) -> tuple[int, Finished | None]:
-        """Number the next block."""
-        self._blocks += 1
-        return self._blocks - 1, None
-
-    def keep(
-        self,
-        block: int,
-        work: Work,
-        finished: Finished,
-        width: int,
-        state: list[np.ndarray],
-        unneeded: list[int],
-    ) -> None:
-        """A block is done."""
-
-    def state(self, block: int) -> list[np.ndarray]:
-        """Never asked for: all that goes on is in memory."""
         raise AssertionError(f"nobody kept the states of block {block}")

@@ -63,11 +63,14 @@ class Search(NamedTuple):
         return Setup(*own, schedule.trials)
 
 
-def run(search: Search, journal: Journal, say: Report) -> Result:
+def run(
+    search: Search, plans: list[Plan | None], journal: Journal, say: Report
+) -> Result:
     """Run the rounds of a search, or what the journal does not know of them.
 
     Args:
       search: all that it is a function of.
+      plans: of its rounds, from :func:`plan_rounds`.
       journal: told of everything; it may know the beginning.
       say: told of the progress.
 
@@ -75,7 +78,6 @@ def run(search: Search, journal: Journal, say: Report) -> Result:
       All trials.
     """
     space, schedule = search.schedule.space, search.schedule
-    plans = plan_rounds(search)
     history: list[Trials] = []
     rounds: list[Training] = []
     boxes, done = [], [0.0]
@@ -116,9 +118,8 @@ def _begin(
     return Points(box, points, jax.device_get(_decode(box, points)))
 
 
-def trainings(search: Search) -> int:
+def trainings(search: Search, plans: list[Plan | None]) -> int:
     """What the search is worth in whole trainings, at most."""
-    plans = plan_rounds(search)
     if plans[0] is None:
         return search.schedule.trials * search.seeds
     planned = sum(plan.epochs for plan in plans if plan is not None)

@@ -83,8 +83,7 @@ def resume(
     own = {"sampler": sampler, "refine": refine, "scheduler": scheduler}
     made = {name: made_of(settings, name, given) for name, given in own.items()}
     given = Given(block, settings["programs"])
-    width = block or settings["block"]
-    start = (subject, space, key_of(settings), settings["epochs"], width)
+    start = (subject, space, key_of(settings), settings["epochs"], block)
     names = ("seeds", "metric", "mode")
     wanted = Search(
         prepare(*start, settings["programs"]),

@@ -104,16 +104,16 @@ def run(
     search: Search, given: Given, directory: Any, allow: Any, verbose: int
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
-    loop.plan_rounds(search)
+    plans = loop.plan_rounds(search)
     workload, space = search.workload, search.schedule.space
     traced = trace(workload, space)
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
     with (
         recorded(directory, search, traced, given, allow) as (journal, search),
-        progress(loop.trainings(search), len(search.schedule.stages), verbose) as say,
+        progress(loop.trainings(search, plans), len(plans), verbose) as say,
     ):
-        return loop.run(search, journal, say)
+        return loop.run(search, plans, journal, say)
 
 
 def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:

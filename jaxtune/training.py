@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.journal import Journal, Lineage, NoJournal, Points
+from jaxtune.journal import Journal, Lineage, Points
 from jaxtune.population import Cohort, Leg, OnBlock, Outcome, Workload, evaluate
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
@@ -98,7 +98,7 @@ def train(
     Raises:
       ValueError: a decision that no scheduler may make.
     """
-    journal = journal or NoJournal()
+    journal = journal or Journal()
     if led.scheduler is None or led.plan is None:
         own = (trials, start.hparams, seeds)
         outcome = evaluate(workload, root, *own, on_block, journal)

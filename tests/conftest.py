@@ -1,10 +1,9 @@
 """Strict at the door: no silent rank promotion, shared tasks so that few compile."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from killed import line
 
 import jaxtune as jt
 
@@ -43,23 +42,4 @@ def small_space():
 @pytest.fixture(scope="session")
 def linear_task():
     """A plain Task: linear regression whose lanes can be made to explode."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(96, 3)).astype(np.float32)
-    data = {"x": x, "y": x @ np.float32([1.0, -2.0, 0.5])}
-
-    def init(key, hparams):
-        return {"w": jax.random.normal(key, (3,))}
-
-    def error(params, batch):
-        return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
-
-    return jt.Task(
-        init=init,
-        loss=lambda params, batch, key, hparams: error(params, batch),
-        evaluate=lambda params, split, hparams: {"mse": error(params, split)},
-        optimizer=lambda hparams: optax.sgd(hparams["learning_rate"]),
-        train=data,
-        valid=data,
-        batch_size=16,
-        metrics=(("mse", "min"),),
-    )
+    return line()

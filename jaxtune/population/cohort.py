@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune.journal import Finished, Journal, NoJournal, Work
+from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block, Static
 from jaxtune.population.lane import DIVERGED, RUNNING, Lane
@@ -95,7 +95,7 @@ class Cohort:
         assert isinstance(workload.subject, Task), "a plain function is not trained"
         self._workload, self._task = workload, workload.subject
         self._space, self._trials, self._seeds = space, trials, seeds
-        self._journal: Journal = journal or NoJournal()
+        self._journal = journal or Journal()
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
@@ -273,11 +273,11 @@ class Cohort:
             finished = _finished(metrics, status, count)
         on = (finished.status == RUNNING) & (work.epochs < self._workload.epochs)
         pool.drop(lanes)
-        kept = [] if state is None else to_host(state, np.flatnonzero(on))
+        going = state is not None and on.any()
+        kept = to_host(state, np.flatnonzero(on)) if going else []
         if result is not finished:
             unneeded = [block for each in self._pools for block in each.unneeded()]
-            kept_on = kept if on.any() else []
-            self._journal.keep(number, work, finished, width, kept_on, unneeded)
+            self._journal.keep(number, work, finished, width, kept, unneeded)
         if on.any():
             pool.put(lanes[on], number, kept)
         self._note(lanes, work, finished)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune.journal import Finished, Journal, NoJournal, Work
+from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Static
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
@@ -44,7 +44,7 @@ def evaluate(
       Metrics, statuses and epochs of all trials.
     """
     if not isinstance(workload.subject, Task):
-        known = journal or NoJournal()
+        known = journal or Journal()
         return _measure(workload, space, trials, hparams, seeds, on_block, known)
     cohort = Cohort(workload, space, trials, hparams, seeds, journal)
     rows = np.arange(len(trials))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.journal import Finished, Lineage, Points, Work
+from jaxtune.journal import Finished, Journal, Lineage, Points, Work
 from jaxtune.population import Outcome, Spent
 from jaxtune.run.arrays import pack, unpack
 from jaxtune.run.documents import box_document, box_of, hparams_documents, hparams_of
@@ -19,7 +19,7 @@ from jaxtune.space import Space
 from jaxtune.training import Rungs, Training
 
 
-class Durable:
+class Durable(Journal):
     """The journal of one search; see :class:`jaxtune.journal.Journal`.
 
     Mutable: it stands at a block of a round. What is on record is told in the order in
@@ -32,8 +32,9 @@ class Durable:
     """
 
     def __init__(self, store: Store, space: Space, budget: int):
+        super().__init__()
         self._store, self._space, self._budget = store, space, budget
-        self._round = self._block = self._variation = 0
+        self._round = self._variation = 0
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round: its points as recorded, or made and recorded now."""
@@ -100,14 +101,13 @@ class Durable:
     def enter(self, work: Work) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is recorded."""
         number, self._block = self._block, self._block + 1
-        query = "SELECT count(*) FROM blocks WHERE block = ?"
-        if not self._store.one(query, number):
-            return number, None
         lanes = self._store.ask(
             "SELECT trial, seed, epochs, arrived, status FROM lanes WHERE block = ? "
             "ORDER BY place",
             number,
         )
+        if not lanes:
+            return number, None
         trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
         pairs = (
             (trial, work.trial),

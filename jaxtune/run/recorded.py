@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-from jaxtune.journal import Journal, NoJournal
+from jaxtune.journal import Journal
 from jaxtune.loop import Search
 from jaxtune.population import Traced
 from jaxtune.run.directory import (
@@ -54,7 +54,7 @@ def recorded(
     """
     if directory is None:
         with _explained(search, None, None):
-            yield NoJournal(), search
+            yield Journal(), search
         return
     path = check_directory(directory)
     asked = document(search, traced, given)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxtune.loop import Search
 from jaxtune.population import Batching, Bucket, Layout, Traced
-from jaxtune.recipes import recipe_of
+from jaxtune.recipes import MAKERS, Recipe, recipe_of, remake
 from jaxtune.run import fingerprint
 from jaxtune.run.directory import SETTINGS, settings_of
 from jaxtune.run.documents import (
@@ -213,6 +213,7 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
 
 
 def layout_of(document: dict[str, Any]) -> Layout:
+    """The layout of a document."""
     batching = document["batching"]
     return Layout(
         None if batching is None else Batching(**batching),
@@ -228,8 +229,6 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
     Raises:
       RunError: the user's own, which a run cannot hold.
     """
-    from jaxtune.recipes import MAKERS, Recipe, remake
-
     if given is not None or settings[name] is None:
         return given
     recipe = value_of(settings[name])
