@@ -86,7 +86,9 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self._block = 0
+        self._block, self._chosen = 0, None
+
+    _chosen: int | None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round: its points as remembered, or made and remembered now."""
@@ -105,14 +107,26 @@ class Journal:
         """Trials took over states: what they go on with, remembered or made now."""
         return make()
 
+    def choose(self, width: int) -> None:
+        """Blocks that are not remembered have this many lanes from now on."""
+        self._chosen = width
+
     def width(self, usual: int) -> int:
         """Lanes in the next block: those it had, if it is remembered."""
-        return usual
+        return self._chosen or usual
+
+    def packed(self, usual: int) -> int:
+        """Lanes for which the next blocks are put together, or were."""
+        return self.width(usual)
 
     def enter(self, work: Work) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is remembered."""
         self._block += 1
         return self._block - 1, None
+
+    def back(self, block: int) -> None:
+        """Blocks from this one on did not finish; it is the next one again."""
+        self._block = block
 
     def keep(
         self,

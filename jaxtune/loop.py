@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -24,8 +23,8 @@ from jaxtune.table import rows_of
 from jaxtune.training import Led, Training, train
 from jaxtune.trials import Trials
 from jaxtune.types import Key
+from jaxtune.warn import warn
 
-LEVEL = 7  # of warnings: where the user called a search
 SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
 _decode = jax.jit(Space.decode)
@@ -191,10 +190,9 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
     scores = _standing([rows], search.mode)
     finite = int(np.isfinite(scores).sum())
     if finite < 2:
-        warnings.warn(
+        warn(
             f"{len(scores) - finite} of {len(scores)} trials of this round failed: the "
             "space stays as it is. Search lower learning rates, or a smaller space.",
-            stacklevel=LEVEL,
         )
         return end.space
     return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune.keys import check_key
-from jaxtune.population import Leg, retrace
+from jaxtune.population import Leg, narrowed, retrace
 from jaxtune.result import Result
 from jaxtune.types import Key
 
@@ -60,15 +60,16 @@ def replay(
             "training. Use key=jax.random.key(1)."
         )
     trial = result.best.trial if trial is None else trial
-    legs = result.legs(trial)
+    legs, known = result.legs(trial), result.narrow
     workload = result.setup.workload._replace(split=split)
     if getattr(workload.subject, split, None) is None:
         raise ValueError(f"replay: the task has no split {split!r}.")
     if key is not None:
         workload = workload._replace(key=check_key(key))
         legs = [leg._replace(trial=trial) for leg in legs]
+        known = narrowed()
     count = seeds or result.trials.scores.shape[1]
-    metrics = retrace(workload, result.setup.space, legs, np.arange(count))
+    metrics = retrace(workload, result.setup.space, legs, np.arange(count), known)
     return Replay(tuple((leg.epochs, _plain(result, leg)) for leg in legs), metrics)
 
 

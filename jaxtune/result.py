@@ -11,7 +11,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.divergence import Divergence, divergence
 from jaxtune.journal import Lineage
-from jaxtune.population import Leg, Workload, retrace
+from jaxtune.population import Leg, Narrow, Workload, retrace
 from jaxtune.space import Space
 from jaxtune.tasks import Task
 from jaxtune.training import Rungs, Training, joined, legs_of
@@ -149,6 +149,12 @@ class Result:
         """How many trials failed, and in which part of the space."""
         return divergence(self.setup.space, self.trials)
 
+    @property
+    def narrow(self) -> Narrow:
+        """Blocks that were narrower than planned, since those did not fit."""
+        parts = [training.outcome.narrow for training in self.rounds]
+        return Narrow(*map(np.concatenate, zip(*parts, strict=True)))
+
     def legs(self, trial: int) -> list[Leg]:
         """How a trial came to be: one leg, or several if it took over states.
 
@@ -194,7 +200,7 @@ class Result:
         seeds = np.arange(self.trials.scores.shape[1])
         workload = self.setup.workload._replace(split=split)
         legs = self.legs(self.best.trial)
-        metrics = retrace(workload, self.setup.space, legs, seeds)
+        metrics = retrace(workload, self.setup.space, legs, seeds, self.narrow)
         return {name: float(values.mean()) for name, values in metrics.items()}
 
     def report(self, path: str | Path) -> Path:

@@ -180,7 +180,12 @@ def _again(workload: Workload, result: Result, trial: int) -> dict[str, np.ndarr
     space = result.setup.space
     seeds = np.arange(result.trials.scores.shape[1])
     if workload.trains:
-        return retrace(workload, space, result.legs(trial), seeds)
+        return retrace(workload, space, result.legs(trial), seeds, result.narrow)
     alone = {name: v[trial : trial + 1] for name, v in result.trials.decoded.items()}
-    outcome = evaluate(workload, space, np.asarray([trial]), alone, seeds)
-    return {name: values[0] for name, values in outcome.metrics.items()}
+    values = []
+    for seed in seeds.tolist():
+        known = [width for *_, width in result.narrow.of(trial, seed)]
+        same = workload._replace(width=[workload.width, *known][-1])
+        own = (np.asarray([trial]), alone, np.asarray([seed]))
+        values.append(evaluate(same, space, *own).metrics["value"][0, 0])
+    return {"value": np.asarray(values)}

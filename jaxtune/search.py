@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from jaxtune import loop, ranking
@@ -21,8 +20,7 @@ from jaxtune.space import Space
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
-
-LEVEL = 4  # of warnings: where the user called
+from jaxtune.warn import warn
 
 
 def search(
@@ -84,7 +82,7 @@ def search(
       ValueError: an argument that makes no sense, saying what would.
       RunError: a directory that cannot be used, or that holds another run.
       RuntimeError: a version of jaxlib that is known to compute wrong numbers.
-      MemoryError: a block that does not fit on the device.
+      MemoryError: a single lane that does not fit on the device.
     """
     check_versions()
     check_key(key)
@@ -210,14 +208,12 @@ def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
 
 def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
     if ignored:
-        warnings.warn(
+        warn(
             f"nothing reads {', '.join(ignored)}: searching them changes no score. "
             "Check the spelling, or fix them with space.keep(...).",
-            stacklevel=LEVEL,
         )
     if space.size < trials:
-        warnings.warn(
+        warn(
             f"this space has {space.size} configurations, so that {trials} trials "
             "repeat some. samplers.grid(...) gives each of them once.",
-            stacklevel=LEVEL,
         )

@@ -396,19 +396,6 @@ def test_a_full_disk_loses_nothing(
     assert_same(jt.resume(tmp_path), straight)
 
 
-def test_a_block_that_does_not_fit_says_which_would(tmp_path):
-    def huge(key, hparams):
-        rows = jnp.arange(2**30, dtype=jnp.float32)
-        return jnp.sort(rows * hparams["x"] * jax.random.normal(key))[3]
-
-    space = jt.Space(x=jt.uniform(0.0, 1.0))
-    arguments = {"key": jax.random.key(0), "trials": 4096, "mode": "max"}
-    with pytest.raises(MemoryError, match=r"block of 4096 lanes.*block=2048"):
-        jt.search(huge, space, **arguments, block=4096)
-    with pytest.raises(MemoryError, match=r"kept.*block=2048, allow=\['block'\]"):
-        jt.search(huge, space, **arguments, block=4096, directory=tmp_path)
-
-
 def finished_run(task, space, tmp_path):
     at = tmp_path / "run"
     run(task, space, at, trials=8, rounds=1, epochs=1)

@@ -11,8 +11,9 @@ from jaxtune.population.lane import (
     Batching,
     Lane,
 )
+from jaxtune.population.narrow import Leg, Narrow, narrowed
 from jaxtune.population.planner import Bucket, Group, Layout, groups
-from jaxtune.population.population import Leg, evaluate, retrace
+from jaxtune.population.population import evaluate, retrace
 from jaxtune.population.tracing import Traced, digest, trace, unread
 from jaxtune.population.workload import Workload, default_width, prepare
 
@@ -31,6 +32,7 @@ __all__ = [
     "Layout",
     "Leg",
     "Measured",
+    "Narrow",
     "OnBlock",
     "Outcome",
     "Spent",
@@ -42,6 +44,7 @@ __all__ = [
     "evaluate",
     "gather",
     "groups",
+    "narrowed",
     "prepare",
     "retrace",
     "trace",

@@ -7,9 +7,8 @@ population's size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,6 @@ from jaxtune.population import lane as lanes
 from jaxtune.population.lane import Batching, Lane
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, Objective
-
-Item = TypeVar("Item")
 
 
 class Static(NamedTuple):
@@ -63,19 +60,6 @@ def fill(
     traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
     ids, own = trials[rows], seeds[lanes % len(seeds)]
     return pad(Block(ids.astype(np.uint32), own.astype(np.uint32), traced), width)
-
-
-def in_turn(items: Iterable[Item], dispatch: Callable[[Item], Any]) -> Iterator:
-    """Dispatch items and hand them back with their results, in order.
-
-    One block computes while the next is prepared; memory is bounded by two.
-    """
-    pending: list[tuple[Item, Any]] = []
-    for item in items:
-        pending.append((item, dispatch(item)))
-        if len(pending) == 2:
-            yield pending.pop(0)
-    yield from pending
 
 
 @partial(jax.jit, static_argnames="static")

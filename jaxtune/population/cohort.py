@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block, Static
+from jaxtune.population.job import Done, Job, run
 from jaxtune.population.lane import DIVERGED, RUNNING, Lane
+from jaxtune.population.narrow import Narrow, narrowed
 from jaxtune.population.packing import Segment, pack
 from jaxtune.population.planner import groups
-from jaxtune.population.pool import Pool, to_host
+from jaxtune.population.pool import Pool
+from jaxtune.population.runner import Ran, Runner
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
@@ -59,12 +61,14 @@ class Outcome(NamedTuple):
       status: ``[n, s]`` int32.
       epochs: ``[n]`` int32, how long each trial trained; 0 for plain functions.
       spent: lane-epochs.
+      narrow: blocks that were narrower than the workload's.
     """
 
     metrics: dict[str, np.ndarray]
     status: np.ndarray
     epochs: np.ndarray
     spent: Spent = Spent()
+    narrow: Narrow = narrowed()
 
 
 class Cohort:
@@ -96,6 +100,9 @@ class Cohort:
         self._workload, self._task = workload, workload.subject
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
+        shared = self._task, workload.key
+        self._narrower: list[tuple[Work, int]] = []
+        self._runner = Runner(shared, workload.width, self._journal, run)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
@@ -169,13 +176,12 @@ class Cohort:
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        width = self._journal.width(self._workload.width)
         state = (self.epochs, self.target, self._group)
-        segments = pack(self.waiting, *state, width, self._workload.epochs)
-        for segment, result in blocks.in_turn(
-            segments, lambda segment: self._dispatch(segment, width)
-        ):
-            on_block(self._commit(segment, width, *result))
+        workload = self._workload
+        width = self._journal.packed(workload.width)
+        segments = pack(self.waiting, *state, width, workload.epochs)
+        for ran in self._runner.each(segments, self._work, self._job):
+            on_block(self._commit(ran))
 
     def outcome(self) -> Outcome:
         """What is known of all trials."""
@@ -187,6 +193,7 @@ class Cohort:
             self.status.reshape(shape),
             self.epochs.reshape(shape).min(axis=1),
             self.spent,
+            narrowed(self._narrower),
         )
 
     def _metric_names(self) -> list[str]:
@@ -217,23 +224,6 @@ class Cohort:
             number = self._statics.index(group.static)
             self._group[self.lanes(rows).ravel()[group.lanes]] = number
 
-    def _dispatch(self, segment: Segment, width: int) -> tuple[int, Work, Any]:
-        """Start one segment, unless it is on record; nothing is waited for."""
-        work = self._work(segment)
-        number, known = self._journal.enter(work)
-        if known is not None:
-            return number, work, known
-        static, lanes = self._statics[segment.group], segment.lanes
-        task, root, split = self._task, self._workload.key, self._workload.split
-        block = self._block(lanes, static, width)
-        state = self._state(segment, block, width)
-        state = blocks.advance(task, root, block, state, segment.epochs, static)
-        metrics, status = {}, state.status
-        if work.arrives.any():
-            metrics, status = blocks.score(task, block, state, split, static)
-        done = (work.epochs >= self._workload.epochs).all()
-        return number, work, (None if done else state, metrics, status)
-
     def _work(self, segment: Segment) -> Work:
         lanes, seeds = segment.lanes, len(self._seeds)
         after = self.epochs[lanes] + segment.epochs
@@ -244,46 +234,39 @@ class Cohort:
         own = (self._trials, self.hparams, self._seeds)
         return blocks.fill(lanes, *own, static, width)
 
-    def _state(self, segment: Segment, block: Block, width: int) -> Lane:
-        """States of a block's lanes: started, kept from before, or some of each."""
-        pool = self._pools[segment.group]
-        lanes = segment.lanes[np.minimum(np.arange(width), len(segment.lanes) - 1)]
-        fresh = self.epochs[lanes] == 0
-        if not fresh.any():
-            return pool.take(lanes)
-        static = self._statics[segment.group]
-        started = blocks.start(self._task, self._workload.key, block, static)
-        if fresh.all():
-            return started
-        kept = pool.take(np.where(fresh, lanes[~fresh][0], lanes))
-        source = np.where(fresh, -1, np.arange(width)).astype(np.int32)
-        return blocks.gather(kept, started, source)
+    def _job(self, segment: Segment, work: Work, width: int) -> Job:
+        """A segment as something that any device can run."""
+        pool, static = self._pools[segment.group], self._statics[segment.group]
+        lanes = segment.lanes
+        padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
+        fresh, state = self.epochs[padded] == 0, None
+        if not fresh.all():
+            state = pool.take(np.where(fresh, padded[~fresh][0], padded))
+        split = self._workload.split if work.arrives.any() else None
+        going = work.epochs < self._workload.epochs
+        block = self._block(lanes, static, width)
+        return Job(block, static, fresh, state, segment.epochs, split, going)
 
-    def _commit(
-        self, segment: Segment, width: int, number: int, work: Work, result: Any
-    ) -> Measured:
+    def _commit(self, ran: Ran) -> Measured:
         """Take in what a segment brought, and let the journal keep it."""
+        segment, work = ran.piece, ran.work
         lanes, count = segment.lanes, len(segment.lanes)
         pool = self._pools[segment.group]
-        if isinstance(result, Finished):
-            state, finished = None, result
-        else:
-            state, *rest = result
-            metrics, status = jax.device_get(tuple(rest))
-            finished = _finished(metrics, status, count)
+        new = isinstance(ran.result, Done)
+        finished, kept = ran.result if new else (ran.result, [])
         on = (finished.status == RUNNING) & (work.epochs < self._workload.epochs)
         pool.drop(lanes)
-        going = state is not None and on.any()
-        kept = to_host(state, np.flatnonzero(on)) if going else []
-        if result is not finished:
+        if new:
             unneeded = [block for each in self._pools for block in each.unneeded()]
-            self._journal.keep(number, work, finished, width, kept, unneeded)
+            self._journal.keep(ran.number, work, finished, ran.width, kept, unneeded)
+        if ran.width != self._workload.width:
+            self._narrower.append((work, ran.width))
         if on.any():
-            pool.put(lanes[on], number, kept)
+            pool.put(lanes[on], ran.number, kept)
         self._note(lanes, work, finished)
         self.spent = Spent(
             self.spent.live + segment.epochs * count,
-            self.spent.computed + segment.epochs * width,
+            self.spent.computed + segment.epochs * ran.width,
         )
         told = lanes[work.arrives]
         return Measured(
@@ -301,12 +284,3 @@ class Cohort:
             kept[lanes[work.arrives]] = values[work.arrives]
         for kept in self.metrics.values():
             kept[lanes[finished.status == DIVERGED]] = np.nan
-
-
-def _finished(metrics: dict[str, Any], status: Any, count: int) -> Finished:
-    """Without padding, and with one NaN, so that records compare bit by bit."""
-    plain = {
-        name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
-        for name, values in metrics.items()
-    }
-    return Finished(plain, np.asarray(status)[:count])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from jaxtune.population.lane import Batching
 from jaxtune.space import Dimension, Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays, Objective
+from jaxtune.warn import warn
 
 SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
@@ -94,17 +94,15 @@ def _warn_about(task: Task, space: Space, micro: int) -> None:
     """What accumulating micro-batches costs, or changes."""
     said = "dimension 'batch_size': "
     if micro < SMALL:
-        warnings.warn(
+        warn(
             f"{said}its values share no divisor above {micro}, so gradients are "
             f"computed for {micro} example(s) at a time, which is slow. Use "
             "power_of_two(16, 256), or an ordinal of multiples of 16.",
-            stacklevel=6,
         )
     if task.stateful and _has_statistics(task, space):
-        warnings.warn(
+        warn(
             f"{said}the model keeps running statistics, and takes them over "
             f"micro-batches of {micro}. Use static=True for those of whole batches.",
-            stacklevel=6,
         )
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
-from jaxtune.population.block import Static
+from jaxtune.population.block import Block
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
 from jaxtune.population.lane import DIVERGED, RUNNING
-from jaxtune.population.planner import groups
+from jaxtune.population.narrow import Leg, Narrow, narrowed, stretches
+from jaxtune.population.planner import Group, groups
+from jaxtune.population.runner import Runner
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
-from jaxtune.types import HparamArrays
+from jaxtune.types import HparamArrays, Key, Objective
 
 
 def evaluate(
@@ -43,9 +46,10 @@ def evaluate(
     Returns:
       Metrics, statuses and epochs of all trials.
     """
-    if not isinstance(workload.subject, Task):
-        known = journal or Journal()
-        return _measure(workload, space, trials, hparams, seeds, on_block, known)
+    subject = workload.subject
+    if not isinstance(subject, Task):
+        one, known = partial(_values, subject), journal or Journal()
+        return _measure(one, workload, space, trials, hparams, seeds, on_block, known)
     cohort = Cohort(workload, space, trials, hparams, seeds, journal)
     rows = np.arange(len(trials))
     cohort.send(rows, np.full(len(rows), workload.epochs))
@@ -54,22 +58,12 @@ def evaluate(
     return cohort.outcome()
 
 
-class Leg(NamedTuple):
-    """A part of a training: as which trial, until when, with which hyperparameters.
-
-    Args:
-      trial: whose order of the data and noise are used.
-      epochs: the epoch at which it ends.
-      hparams: name to a decoded value.
-    """
-
-    trial: int
-    epochs: int
-    hparams: dict[str, Any]
-
-
 def retrace(
-    workload: Workload, space: Space, legs: Sequence[Leg], seeds: np.ndarray
+    workload: Workload,
+    space: Space,
+    legs: Sequence[Leg],
+    seeds: np.ndarray,
+    known: Narrow | None = None,
 ) -> dict[str, np.ndarray]:
     """Train one trial again, leg by leg, and score it.
 
@@ -78,16 +72,31 @@ def retrace(
       space: the space that the trial comes from.
       legs: in order.
       seeds: ``[s]`` seed ids.
+      known: blocks that were narrower than the workload's.
 
     Returns:
       Name to ``[s]``: bit for bit what the search measured, given its workload.
     """
-    whole = workload._replace(epochs=legs[-1].epochs)
-    first = legs[0]
-    cohort = Cohort(whole, space, *_alone(first), seeds)
-    for leg in legs:
+    whole, usual = workload._replace(epochs=legs[-1].epochs), workload.width
+    if known is None or not np.isin(known.trial, [leg.trial for leg in legs]).any():
+        return _retraced(whole, space, [(leg, usual) for leg in legs], seeds)
+    alone = [
+        _retraced(whole, space, stretches(legs, seed, known, usual), np.asarray([seed]))
+        for seed in seeds.tolist()
+    ]
+    return {name: np.concatenate([one[name] for one in alone]) for name in alone[0]}
+
+
+def _retraced(
+    workload: Workload, space: Space, cut: list[tuple[Leg, int]], seeds: np.ndarray
+) -> dict[str, np.ndarray]:
+    first = cut[0][0]
+    journal = Journal()
+    cohort = Cohort(workload, space, *_alone(first), seeds, journal)
+    for leg, width in cut:
         if leg is not first:
             cohort.become(*_alone(leg))
+        journal.choose(width)
         cohort.send(np.zeros(1, np.int32), np.asarray([leg.epochs]))
         while cohort.waiting.size:
             cohort.wave()
@@ -101,6 +110,7 @@ def _alone(leg: Leg) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _measure(
+    run: Callable[[Key, Any], np.ndarray],
     workload: Workload,
     space: Space,
     trials: np.ndarray,
@@ -110,40 +120,48 @@ def _measure(
     journal: Journal,
 ) -> Outcome:
     """A plain function's values, block by block."""
-    width = journal.width(workload.width)
     values = np.full(len(trials) * len(seeds), np.nan, np.float32)
     status = np.full(len(values), RUNNING, np.int32)
     hparams = {name: np.asarray(column) for name, column in hparams.items()}
 
-    parts = [
-        (group.static, group.lanes[first : first + width])
-        for group in groups(workload.layout, space, hparams, len(seeds))
-        for first in range(0, len(group.lanes), width)
-    ]
+    def work(group: Group) -> Work:
+        lanes, none = group.lanes, np.zeros(len(group.lanes), np.int32)
+        own = trials[lanes // len(seeds)], seeds[lanes % len(seeds)]
+        return Work(*own, none, np.ones(len(lanes), bool), 0)
 
-    def dispatch(part: tuple[Static, np.ndarray]) -> Any:
-        static, members = part
-        own = (members, trials, hparams, seeds, static, width)
-        lanes = trials[members // len(seeds)], seeds[members % len(seeds)]
-        none = np.zeros(len(members), np.int32)
-        work = Work(*lanes, none, np.ones(len(members), bool), 0)
-        number, known = journal.enter(work)
-        block, call = blocks.fill(*own), (workload.subject, workload.key)
-        result = known or blocks.measure(*call, block, static)
-        return number, work, result
+    def job(group: Group, work: Work, width: int) -> tuple[Block, Group]:
+        own = (group.lanes, trials, hparams, seeds, group.static, width)
+        return blocks.fill(*own), group
 
-    for (_, members), (number, work, result) in blocks.in_turn(parts, dispatch):
-        finished = result
-        if not isinstance(result, Finished):
-            finished = _finite_or_not(jax.device_get(result)[: len(members)])
-            journal.keep(number, work, finished, width, [], [])
+    runner = Runner(workload.key, workload.width, journal, run)
+    narrower = []
+    for ran in runner.each(
+        groups(workload.layout, space, hparams, len(seeds)), work, job
+    ):
+        finished, members = ran.result, ran.piece.lanes
+        if not isinstance(finished, Finished):
+            finished = _finite_or_not(finished)
+            journal.keep(ran.number, ran.work, finished, ran.width, [], [])
+        if ran.width != workload.width:
+            narrower.append((ran.work, ran.width))
         new = values[members] = finished.metrics["value"]
         status[members] = finished.status
         failed = int((~np.isfinite(new)).sum())
         on_block(Measured({"value": new}, failed, len(new)))
     shape = (len(trials), len(seeds))
     epochs = np.zeros(len(trials), np.int32)
-    return Outcome({"value": values.reshape(shape)}, status.reshape(shape), epochs)
+    return Outcome(
+        {"value": values.reshape(shape)},
+        status.reshape(shape),
+        epochs,
+        narrow=narrowed(narrower),
+    )
+
+
+def _values(objective: Objective, root: Key, job: tuple[Block, Group]) -> np.ndarray:
+    block, group = job
+    values = blocks.measure(objective, root, block, group.static)
+    return jax.device_get(values)[: len(group.lanes)]
 
 
 def _finite_or_not(values: np.ndarray) -> Finished:

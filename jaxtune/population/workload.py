@@ -11,11 +11,20 @@ from jaxtune.space import Space
 from jaxtune.tasks import Task
 from jaxtune.types import Key, Objective
 
-CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 16, 512, 256
+CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
 
 
 class Workload(NamedTuple):
-    """What every block of a search has in common."""
+    """What every block of a search has in common.
+
+    Args:
+      subject: a task or a plain function.
+      key: root key.
+      width: lanes in a block.
+      epochs: how long every lane trains.
+      layout: how shapes become programs.
+      split: what is scored on.
+    """
 
     subject: Task | Objective
     key: Key

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.journal import Finished, Journal, Lineage, Points, Work
-from jaxtune.population import Outcome, Spent
+from jaxtune.population import Narrow, Outcome, Spent
 from jaxtune.run.arrays import pack, unpack
 from jaxtune.run.documents import box_document, box_of, hparams_documents, hparams_of
 from jaxtune.run.errors import RunError
@@ -95,8 +95,17 @@ class Durable(Journal):
 
     def width(self, usual: int) -> int:
         """Lanes in the next block: those it had, if it is recorded."""
-        query = "SELECT width FROM blocks WHERE block = ?"
-        return self._store.one(query, self._block) or usual
+        return self._width_of(self._block) or self._chosen or self._last(usual)
+
+    def packed(self, usual: int) -> int:
+        """As many as the last block had, or more: a narrower one did not fit."""
+        return max(self._last(usual), self.width(usual))
+
+    def _last(self, usual: int) -> int:
+        return self._width_of(self._block - 1) or usual
+
+    def _width_of(self, block: int) -> int | None:
+        return self._store.one("SELECT width FROM blocks WHERE block = ?", block)
 
     def enter(self, work: Work) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is recorded."""
@@ -209,7 +218,7 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
     """How a round ended."""
     outcome, spent = tree["outcome"], Spent(*tree["spent"].tolist())
     return Training(
-        Outcome(**outcome, spent=spent),
+        Outcome(**outcome, spent=spent, narrow=Narrow(**tree["narrow"])),
         Points(start.space, **tree["final"]),
         Rungs(**tree["rungs"]),
         Lineage(**tree["lineage"]),
@@ -221,6 +230,7 @@ def _training_tree(training: Training) -> dict[str, Any]:
     outcome = training.outcome._asdict()
     return {
         "spent": np.asarray(outcome.pop("spent")),
+        "narrow": outcome.pop("narrow")._asdict(),
         "outcome": outcome,
         "final": _points_tree(training.final),
         "rungs": training.rungs._asdict(),

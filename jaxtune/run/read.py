@@ -12,6 +12,7 @@ import numpy as np
 from jaxtune.population import (
     DIVERGED,
     WAITING,
+    Narrow,
     Outcome,
     Spent,
     Workload,
@@ -122,8 +123,19 @@ def _unfinished(
         now, which = known[0], which + 1
         taken.append(known[1])
     outcome = _latest(store, number, first, (len(ids), seeds), budget)
+    outcome = outcome._replace(narrow=_narrow(store, number, settings["block"]))
     lineage = joined(taken) if which else no_lineage(start)
     return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
+
+
+def _narrow(store: Store, number: int, usual: int) -> Narrow:
+    rows = store.ask(
+        "SELECT trial, seed, l.epochs, b.epochs, width FROM lanes l "
+        "JOIN blocks b USING (block) WHERE round = ? AND width != ?",
+        number,
+        usual,
+    )
+    return Narrow(*np.asarray(rows, np.int64).reshape(-1, 5).T)
 
 
 def _latest(

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import jax
-
 from jaxtune.journal import Journal
 from jaxtune.loop import Search
 from jaxtune.population import Traced
@@ -49,12 +47,10 @@ def recorded(
     Raises:
       ValueError: no path.
       RunError: a directory that cannot be used, or that holds another run.
-      MemoryError: a block that does not fit on the device.
       KeyboardInterrupt: saying how to go on.
     """
     if directory is None:
-        with _explained(search, None, None):
-            yield Journal(), search
+        yield Journal(), search
         return
     path = check_directory(directory)
     asked = document(search, traced, given)
@@ -62,15 +58,18 @@ def recorded(
         if holds_run(path):
             settings = understood(path)
             check_same(settings, asked, given, allow)
-            search = adopt(search, settings, given)
+            search = adopt(search, settings)
             store = Store(path / RECORD, write=True)
         else:
             store = create(path, asked, data_of(search.workload.subject))
         try:
-            with _explained(search, path, store):
+            with _explained(path, store):
                 opened(store)
                 own = (search.schedule.space, search.workload.epochs)
-                yield Durable(store, *own), search
+                journal = Durable(store, *own)
+                if given.block is not None:
+                    journal.choose(given.block)
+                yield journal, search
                 _finish(store)
         finally:
             store.close()
@@ -85,34 +84,16 @@ def _finish(store: Store) -> None:
 
 
 @contextmanager
-def _explained(
-    search: Search, path: Path | None, store: Store | None
-) -> Iterator[None]:
+def _explained(path: Path, store: Store) -> Iterator[None]:
     """Say what is kept and how to go on."""
-    width = search.workload.width
     try:
         yield
     except KeyboardInterrupt:
-        if store is None:
-            raise
         # the plain type: with a subclass Python would not exit as interrupted
         raise KeyboardInterrupt(_interrupted(path, store)) from None
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        smaller = max(1, width // 2)
-        way_out = f"Use block={smaller}."
-        if path is not None:
-            way_out = (
-                f"Finished blocks are kept; go on with jaxtune.resume({str(path)!r}, "
-                f"task, block={smaller}, allow=['block'])."
-            )
-        raise MemoryError(
-            f"a block of {width} lanes does not fit on {jax.devices()[0]}. {way_out}"
-        ) from error
 
 
-def _interrupted(path: Path | None, store: Store) -> str:
+def _interrupted(path: Path, store: Store) -> str:
     with store.change() as db:
         note(db, "interrupted", "")
     blocks = store.one("SELECT count(*) FROM blocks")

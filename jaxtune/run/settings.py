@@ -159,10 +159,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def adopt(search: Search, recorded: dict[str, Any], given: Given) -> Search:
+def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     """The search with the block width and layout that the run began with."""
     workload = search.workload._replace(
-        width=given.block or recorded["block"], layout=layout_of(recorded["layout"])
+        width=recorded["block"], layout=layout_of(recorded["layout"])
     )
     return search._replace(workload=workload)
 

@@ -1,0 +1,86 @@
+"""One segment of one block: a pure function of host arrays, for any device."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtune.journal import Finished
+from jaxtune.population import block as blocks
+from jaxtune.population.block import Block, Static
+from jaxtune.population.lane import RUNNING, Lane
+from jaxtune.population.pool import to_host
+from jaxtune.tasks import Task
+from jaxtune.types import Key
+
+
+class Job(NamedTuple):
+    """What a device needs to know besides the task and the root key.
+
+    Args:
+      block: ``W`` lanes, padded.
+      static: what its program is compiled for.
+      fresh: ``[W]`` bool, lanes that start now.
+      state: stacked states ``[W, ...]`` of the others; ``None`` if all start.
+      epochs: how long to train.
+      split: what to score on; nowhere if ``None``.
+      going: ``[m]`` bool, lanes whose states are wanted unless they diverge; the rest
+        of the block is padding.
+    """
+
+    block: Block
+    static: Static
+    fresh: np.ndarray
+    state: Any
+    epochs: int
+    split: str | None
+    going: np.ndarray
+
+
+class Done(NamedTuple):
+    """What came out.
+
+    Args:
+      finished: metrics and statuses ``[m]``.
+      state: leaves ``[k, ...]`` of the lanes that are wanted and have not diverged.
+    """
+
+    finished: Finished
+    state: list[np.ndarray]
+
+
+def run(shared: tuple[Task, Key], job: Job) -> Done:
+    """Train a block, score it, and bring what is wanted to the host."""
+    task, root = shared
+    static, block = job.static, job.block
+    state = _begin(task, root, job)
+    state = blocks.advance(task, root, block, state, job.epochs, static)
+    metrics, status = {}, state.status
+    if job.split is not None:
+        metrics, status = blocks.score(task, block, state, job.split, static)
+    metrics, status = jax.device_get((metrics, status))
+    finished = _finished(metrics, status, len(job.going))
+    wanted = np.flatnonzero(job.going & (finished.status == RUNNING))
+    return Done(finished, to_host(state, wanted) if wanted.size else [])
+
+
+def _begin(task: Task, root: Key, job: Job) -> Lane:
+    """States of a block's lanes: started, kept from before, or some of each."""
+    if not job.fresh.any():
+        return job.state
+    started = blocks.start(task, root, job.block, job.static)
+    if job.state is None:
+        return started
+    source = np.where(job.fresh, -1, np.arange(len(job.fresh))).astype(np.int32)
+    return blocks.gather(job.state, started, source)
+
+
+def _finished(metrics: dict[str, Any], status: Any, count: int) -> Finished:
+    """Without padding, and with one NaN, so that records compare bit by bit."""
+    plain = {
+        name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
+        for name, values in metrics.items()
+    }
+    return Finished(plain, np.asarray(status)[:count])

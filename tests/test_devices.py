@@ -1,0 +1,288 @@
+"""Blocks on several devices and cores, and blocks that do not fit into memory."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import killed
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune.population import block, devices
+from jaxtune.population.devices import Devices
+from jaxtune.run.durable import Durable
+
+CHILD = """
+import sys
+import jax
+import killed
+import jaxtune as jt
+space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
+print(len(jax.local_devices()), jt.population.devices.cores())
+for name, scheduler in killed.SCHEDULERS.items():
+    found = jt.search(
+        killed.line(), space, key=jax.random.key(3), trials=40, rounds=2, epochs=9,
+        seeds=2, block=4, scheduler=scheduler,
+    )
+    print(name, killed.digest(found))
+"""
+
+
+def child(code, **environment):
+    own = {**os.environ, "PYTHONPATH": os.path.dirname(killed.__file__)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**own, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output(process):
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out.splitlines()
+
+
+def test_devices_and_cores_change_no_bit():
+    """One core, two cores, two devices: the same tables under every scheduler."""
+    one_core = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    alone = output(child(one_core + CHILD))
+    both = output(child(CHILD))
+    spread = output(child(CHILD, **two))
+    assert alone[0] == "1 1"
+    assert spread[0].startswith("2 ")
+    assert alone[1:] == both[1:] == spread[1:]
+    assert len(alone) == 1 + len(killed.SCHEDULERS)
+
+
+def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 3)
+    together = threading.Barrier(3)
+
+    def run(shared, item):
+        together.wait(timeout=30)
+        return shared + item
+
+    found = list(Devices(100).each(run, range(9)))
+    assert found == [(i, 100 + i) for i in range(9)]
+
+
+def test_items_are_asked_for_when_they_can_run(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    asked = []
+
+    def items():
+        for i in range(10):
+            asked.append(i)
+            yield i
+
+    seen = [len(asked) for _ in Devices(None).each(lambda _, item: item, items())]
+    assert seen == [3, 4, 5, 6, 7, 8, 9, 10, 10, 10]
+
+
+def test_an_error_in_a_block_comes_out_and_the_others_end(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    ended = []
+
+    def run(_, item):
+        if item == 1:
+            raise ZeroDivisionError
+        ended.append(item)
+        return item
+
+    found = []
+    with pytest.raises(ZeroDivisionError):
+        found.extend(item for item, _ in Devices(None).each(run, range(10)))
+    assert set(ended) <= {0, 2, 3}
+
+
+def test_blocks_run_under_the_callers_settings():
+    def run(_, item):
+        return jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
+
+    with jax.enable_x64(True), jax.default_matmul_precision("float32"):
+        inside = [result for _, result in Devices(None).each(run, range(4))]
+    outside = [result for _, result in Devices(None).each(run, range(4))]
+    assert inside == [(True, "float32")] * 4
+    assert outside == [(False, None)] * 4
+
+
+def test_a_chosen_device_is_the_only_one_in_use():
+    second = "import jax; jax.config.update('jax_default_device', jax.devices()[1])\n"
+    ask = """
+from jaxtune.population.devices import Devices
+where = lambda shared, item: str(jax.numpy.zeros(()).devices())
+print({result for _, result in Devices(0).each(where, range(8))})
+"""
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert output(child(second + ask, **two)) == ["{'{CpuDevice(id=1)}'}"]
+    assert len(output(child("import jax" + ask, **two))[0].split(",")) == 2
+
+
+LIMITED = """
+import jax, jax.numpy as jnp, resource, warnings
+from pathlib import Path
+import jaxtune as jt
+def large(key, hparams):
+    rows = jnp.arange(2**23, dtype=jnp.float32)
+    return jax.lax.optimization_barrier(rows * hparams["x"]).max()
+jax.block_until_ready(jnp.zeros(3) + 1)
+statm = Path("/proc/self/statm").read_text()
+used = int(statm.split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**31,) * 2)
+space = jt.Space(x=jt.uniform(0.0, 1.0))
+search = lambda block: jt.search(
+    large, space, key=jax.random.key(0), trials=3, mode="max", block=block
+)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    found = search(64)
+print(*{str(w.message).partition(":")[0] for w in told})
+print(told[0].filename, len(found.narrow.width))
+print((found.trials.scores == search(int(found.narrow.width[0])).trials.scores).all())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory by Linux's means")
+def test_a_block_that_does_not_fit_is_halved_for_real():
+    """A process that may use 2 GB more, for 64 lanes of 32 MB at least."""
+    told, where, same = output(child(LIMITED))
+    assert told.startswith("a block of 64 lanes does not fit on")
+    assert where == "<string> 3"
+    assert same == "True"
+
+
+@pytest.fixture
+def scarce(monkeypatch):
+    """Memory for a number of lanes, as XLA tells when it runs out."""
+
+    def limit(lanes, after=0):
+        for name in ("advance", "measure"):
+            whole, calls = getattr(block, name), []
+
+            def short(*args, whole=whole, calls=calls):
+                calls.append(1)
+                width = len(next(a for a in args if isinstance(a, block.Block)).trial)
+                if width > lanes and len(calls) > after:
+                    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+                return whole(*args)
+
+            monkeypatch.setattr(block, name, short)
+
+    yield limit
+    monkeypatch.undo()
+
+
+def seek(directory=None, scheduler=None, **more):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
+    plain = {"key": jax.random.key(3), "trials": 20, "rounds": 2, "epochs": 9}
+    plain |= {"seeds": 2, "block": 8, "scheduler": scheduler, "directory": directory}
+    return jt.search(killed.line(), space, **(plain | more))
+
+
+NARROWER = "ignore:a block of:UserWarning"
+
+
+@pytest.mark.filterwarnings(NARROWER)
+def test_nothing_is_lost_when_blocks_are_halved(scarce):
+    expected = seek(block=2)
+    scarce(2)
+    found = seek()
+    np.testing.assert_array_equal(found.trials.scores, expected.trials.scores)
+    assert set(found.narrow.width) == {2}
+    lanes = set(zip(found.narrow.trial, found.narrow.seed, strict=True))
+    assert len(lanes) == 20 * 2
+
+
+def test_halving_says_so_once_and_where_the_user_called(scarce):
+    scarce(4)
+    with pytest.warns(UserWarning, match=r"block of 8 lanes.*blocks of 4") as told:
+        seek()
+    assert [w.filename for w in told] == [__file__]
+
+
+@pytest.mark.filterwarnings(NARROWER)
+@pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
+def test_a_halved_run_resumes_and_reruns_to_the_bit(scheduler, scarce, tmp_path):
+    """Memory runs out after some blocks; the run is cut, gone on with, and rerun."""
+    chosen = killed.SCHEDULERS[scheduler]
+    scarce(2, after=3)
+    seek(tmp_path / "run", chosen)
+    found = jt.load(tmp_path / "run", killed.line())
+    assert set(found.narrow.width) == {2}
+    assert len(found.narrow.trial) < found.trials.scores.size * 9
+    for trial in (0, 9, 16):
+        again = jt.rerun(tmp_path / "run", trial, killed.line())
+        assert again.same, (trial, again)
+
+
+@pytest.mark.filterwarnings(NARROWER)
+@pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
+def test_a_halved_run_that_was_cut_goes_on_as_if_it_had_not(
+    scheduler, scarce, tmp_path, monkeypatch
+):
+    chosen = killed.SCHEDULERS[scheduler]
+    scarce(2, after=3)
+    whole = seek(tmp_path / "whole", chosen)
+    monkeypatch.undo()
+    scarce(2, after=3)
+    keep, kept = jt.run.durable.Durable.keep, []
+
+    def cut(self, *args):
+        if len(kept) == 12:
+            raise KeyboardInterrupt
+        kept.append(args)
+        keep(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Durable, "keep", cut)
+        with pytest.raises(KeyboardInterrupt):
+            seek(tmp_path / "cut", chosen)
+    assert {width for *_, width, _, _ in kept} == {8, 2}
+    scarce(2)
+    found = jt.resume(tmp_path / "cut", killed.line())
+    assert killed.digest(found) == killed.digest(whole)
+
+
+def test_a_plain_function_is_halved_and_reruns_to_the_bit(scarce, tmp_path):
+    def wave(key, hparams):
+        return jnp.sin(hparams["x"] * jnp.arange(1000.0)).sum()
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    scarce(4)
+    with pytest.warns(UserWarning, match="blocks of 4"):
+        jt.search(
+            wave,
+            space,
+            key=jax.random.key(0),
+            trials=20,
+            mode="max",
+            block=8,
+            seeds=2,
+            directory=tmp_path,
+        )
+    assert set(jt.load(tmp_path).narrow.width) == {4}
+    assert all(jt.rerun(tmp_path, trial, wave).same for trial in (0, 7, 19))
+
+
+def test_a_single_lane_that_does_not_fit_is_an_error(scarce):
+    scarce(0)
+    expected = pytest.raises(MemoryError, match="one lane does not fit on cpu:0")
+    with pytest.warns(UserWarning, match="does not fit"), expected:
+        seek()
+
+
+def test_other_errors_of_xla_are_not_taken_for_that(monkeypatch):
+    def fail(*args):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr(block, "advance", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        seek()
