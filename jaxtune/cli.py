@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 import jaxtune
+from jaxtune.cache import compiled_once
 from jaxtune.run import LAST_BITS
 
 ERROR, INTERRUPTED = 2, 130
@@ -51,7 +52,7 @@ def demo(out: Path) -> None:
             f"{error}. The demo needs the extra: pip install 'jaxtune[demo]'", err=True
         )
         sys.exit(1)
-    with _plain_errors():
+    with _plain_errors(), compiled_once():  # the script's own operations as well
         script["main"](out)
 
 

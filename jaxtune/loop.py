@@ -27,9 +27,6 @@ from jaxtune.warn import warn
 
 SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
-_decode = jax.jit(Space.decode)
-_encode = jax.jit(Space.encode)
-
 
 class Search(NamedTuple):
     """All that a search is a function of.
@@ -114,7 +111,7 @@ def _begin(
     """What a round begins with."""
     draw = _stream(search.workload.key, SAMPLE, number)
     points = _ask(search.sampler, draw, box, history, count, search.mode)
-    return Points(box, points, jax.device_get(_decode(box, points)))
+    return Points(box, points, jax.device_get(box.decode(points)))
 
 
 def trainings(search: Search, plans: list[Plan | None]) -> int:
@@ -172,7 +169,7 @@ def _ask(
     # round by round: arrays of one shape, so that later rounds compile nothing new
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
-        points = _encode(box, dict(rows.decoded))
+        points = box.encode(rows.decoded)
         state = sampler.tell(state, points, jnp.asarray(scores))
     return np.asarray(sampler.ask(state, count)[1])
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune.cache import compiled_once
 from jaxtune.loop import Search
 from jaxtune.population import Workload, evaluate, prepare, retrace
 from jaxtune.refine import Refiner
@@ -176,6 +177,7 @@ def _recorded(result: Result, trial: int) -> dict[str, np.ndarray]:
     return {name: values[trial - first] for name, values in metrics.items()}
 
 
+@compiled_once()
 def _again(workload: Workload, result: Result, trial: int) -> dict[str, np.ndarray]:
     space = result.setup.space
     seeds = np.arange(result.trials.scores.shape[1])

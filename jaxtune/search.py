@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from jaxtune import loop, ranking
+from jaxtune.cache import compiled_once
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
 from jaxtune.population import Traced, prepare, trace, unread
@@ -98,6 +99,7 @@ def search(
     return run(wanted, given, directory, (), verbose)
 
 
+@compiled_once()
 def run(
     search: Search, given: Given, directory: Any, allow: Any, verbose: int
 ) -> Result:

@@ -10,8 +10,6 @@ from jaxtune.space import Space
 from jaxtune.training import Training
 from jaxtune.trials import Trials
 
-_active = jax.jit(Space.active)
-
 
 def rows_of(
     space: Space, number: int, ids: np.ndarray, training: Training, metric: str
@@ -41,7 +39,7 @@ def rows_of(
     }
     if training.budget:
         columns["epochs"] = outcome.epochs
-    holds = jax.device_get(_active(space, final.hparams))
+    holds = jax.device_get(space.active(final.hparams))
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
     columns |= {name: mean for name, mean in means.items() if name != "value"}

@@ -15,8 +15,6 @@ from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
 from jaxtune.types import Key
 
-_decode = jax.jit(Space.decode)
-
 
 class Rungs(NamedTuple):
     """Scores on the way: one row for every rung that a trial reached.
@@ -318,7 +316,7 @@ def _explored(
             points[:, column] = copied[:, column]
     takers = source != np.arange(len(source))
     points = np.where(takers[:, None], points, now.points)
-    hparams = jax.device_get(_decode(now.space, points))
+    hparams = jax.device_get(now.space.decode(points))
     return Points(
         now.space,
         points,

@@ -1,11 +1,20 @@
 """Strict at the door: no silent rank promotion, shared tasks so that few compile."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import jax
 import numpy as np
 import pytest
 from killed import line
 
 import jaxtune as jt
+
+if "JAXTUNE_CACHE" not in os.environ:  # not the developer's own folder
+    os.environ["JAXTUNE_CACHE"] = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, os.environ["JAXTUNE_CACHE"], ignore_errors=True)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

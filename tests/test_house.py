@@ -16,6 +16,7 @@ PACKAGE = ROOT / "jaxtune"
 # a room may import from rooms of a lower floor, and from itself
 FLOORS = {
     "types": 0,
+    "cache": 1,
     "versions": 0,
     "warn": 0,
     "ranking": 1,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.cache import compiled_once
 from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block
@@ -58,6 +59,7 @@ def evaluate(
     return cohort.outcome()
 
 
+@compiled_once()
 def retrace(
     workload: Workload,
     space: Space,

@@ -1,5 +1,7 @@
 """Sequences that end: what happens when more points are asked than there are."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +31,11 @@ def bounded(asked: Array, n: int, size: int | Array, name: str, more: str) -> Ar
             f"{name} has {size} points, {asked} were handed out and {n} more were "
             f"asked for. Ask for at most {size - asked}, or {more}."
         )
+    return _ids(asked, n, size)
+
+
+@partial(jax.jit, static_argnums=1)
+def _ids(asked: Array, n: int, size: int | Array) -> Array:
     ids = asked + jnp.arange(n)
     return jnp.where(ids < size, ids, -1)
 

@@ -6,7 +6,7 @@ random bit that depends on the digits before it, here a hash of them and the key
 keeps the balance of the points and makes each one uniform.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
-from jaxtune.types import Array
+from jaxtune.types import Array, Key
 
 LENGTH_BITS = 22  # 4 194 304 points
 DIGITS = 24  # what a float32 in [0, 1) holds
@@ -41,15 +41,13 @@ def sobol() -> Sampler:
     """
 
     def init(key, space):
-        seeds = jax.random.bits(key, (space.dim,), jnp.uint32)
+        seeds = _seeds(key, space.dim)
         return SobolState(jnp.asarray(_directions(space.dim)), seeds, jnp.int32(0))
 
     def ask(state, n):
         more = "use uniform(), which never ends"
         ids = bounded(state.asked, n, 2**LENGTH_BITS, "sobol", more)
-        digits = _scramble(_digits(ids, state.directions), state.seeds)
-        points = digits.astype(jnp.float32) / 2**DIGITS
-        return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
+        return state._replace(asked=state.asked + n), _points(ids, state)
 
     return Sampler(init, ask, ignore)
 
@@ -67,7 +65,17 @@ def _directions(dim: int) -> np.ndarray:
     return rows
 
 
+@partial(jax.jit, static_argnums=1)
+def _seeds(key: Key, dim: int) -> Array:
+    return jax.random.bits(key, (dim,), jnp.uint32)
+
+
 @jax.jit
+def _points(ids: Array, state: SobolState) -> Array:
+    digits = _scramble(_digits(ids, state.directions), state.seeds)
+    return nan_if_past_end(ids, digits.astype(jnp.float32) / 2**DIGITS)
+
+
 def _digits(ids: Array, directions: Array) -> Array:
     """Point ``i`` is the exclusive or of the direction numbers at the bits of ``i``."""
 
@@ -79,7 +87,6 @@ def _digits(ids: Array, directions: Array) -> Array:
     return jax.lax.fori_loop(0, LENGTH_BITS, add, start)
 
 
-@jax.jit
 def _scramble(digits: Array, seeds: Array) -> Array:
     """Flip digit ``b`` by a hash of the digits above it, the seed and ``b``."""
 

@@ -133,18 +133,7 @@ class Space:
         Raises:
           ValueError: another shape, or (outside ``jit``) a coordinate outside [0, 1).
         """
-        points = self._checked(points)
-        columns = dict(zip(self.searched, points.T, strict=True))
-        middle = jnp.full(points.shape[:1], 0.5, jnp.float32)
-        hparams = {
-            name: dim.decode(columns.get(name, middle))
-            for name, dim in self._dimensions.items()
-        }
-        for name, holds in conditions.active(self._dimensions, hparams).items():
-            usual = self[name].decoded(self[name].default)
-            values = hparams[name]
-            hparams[name] = jnp.where(holds, values, jnp.asarray(usual, values.dtype))
-        return hparams
+        return _decode(self, self._checked(points))
 
     def active(self, hparams: HparamArrays) -> dict[str, Array]:
         """Where the conditions of dimensions hold, see :func:`when`.
@@ -155,9 +144,7 @@ class Space:
         Returns:
           Name to ``[n]`` bool, for every dimension.
         """
-        rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
-        holds = conditions.active(self._dimensions, hparams)
-        return {name: holds.get(name, rows) for name in self.names}
+        return _active(self, {name: _array(v) for name, v in hparams.items()})
 
     def encode(self, hparams: HparamArrays) -> Array:
         """Hyperparameters to points: the inverse of :meth:`decode`.
@@ -181,12 +168,8 @@ class Space:
             raise ValueError(
                 f"encode needs a value for {missing[0]!r}, got {sorted(hparams)}."
             )
-        holds = conditions.active(self._dimensions, hparams)
-        columns = [
-            jnp.where(holds.get(name, True), self[name].encode(hparams[name]), 0.5)
-            for name in self.searched
-        ]
-        return jnp.stack(columns, axis=-1)
+        known = [name for name in self.names if name in hparams]
+        return _encode(self, {name: _array(hparams[name]) for name in known})
 
     def values(self, hparams: HparamArrays, trial: int) -> dict[str, Any]:
         """One trial as a plain Python dict: numbers, and choices as themselves.
@@ -294,7 +277,7 @@ class Space:
     def _with(self, dimensions: dict[str, Dimension]) -> Space:
         return self.tree_unflatten(tuple(dimensions), tuple(dimensions.values()))
 
-    def _checked(self, points: ArrayLike) -> Array:
+    def _checked(self, points: ArrayLike) -> ArrayLike:
         if np.ndim(points) != 2 or np.shape(points)[1] != self.dim:
             raise ValueError(
                 f"points: got shape {np.shape(points)}, this space needs "
@@ -312,11 +295,51 @@ class Space:
             # a float64 just below 1 rounds up to 1.0 in float32
             below = np.nextafter(np.float32(1), np.float32(0))
             points = np.minimum(rows.astype(np.float32), below)
-        return jnp.asarray(points, jnp.float32)
+        return points
 
     def __repr__(self) -> str:
         lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
         return "Space(\n" + ",\n".join(lines) + "\n)"
+
+
+def _array(values: ArrayLike) -> Any:
+    return values if hasattr(values, "dtype") else np.asarray(values)
+
+
+# programs, so that a space's operations are not compiled one by one
+
+
+@jax.jit
+def _decode(space: Space, points: Array) -> dict[str, Array]:
+    points = jnp.asarray(points, jnp.float32)
+    columns = dict(zip(space.searched, points.T, strict=True))
+    middle = jnp.full(points.shape[:1], 0.5, jnp.float32)
+    hparams = {
+        name: dim.decode(columns.get(name, middle))
+        for name, dim in space._dimensions.items()
+    }
+    for name, holds in conditions.active(space._dimensions, hparams).items():
+        usual = space[name].decoded(space[name].default)
+        values = hparams[name]
+        hparams[name] = jnp.where(holds, values, jnp.asarray(usual, values.dtype))
+    return hparams
+
+
+@jax.jit
+def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
+    rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
+    holds = conditions.active(space._dimensions, hparams)
+    return {name: holds.get(name, rows) for name in space.names}
+
+
+@jax.jit
+def _encode(space: Space, hparams: dict[str, Array]) -> Array:
+    holds = conditions.active(space._dimensions, hparams)
+    columns = [
+        jnp.where(holds.get(name, True), space[name].encode(hparams[name]), 0.5)
+        for name in space.searched
+    ]
+    return jnp.stack(columns, axis=-1)
 
 
 def at_default(dim: Dimension) -> Dimension:
