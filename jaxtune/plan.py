@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune.population import Group, Workload, groups, prepare, work
 from jaxtune.population import block as blocks
+from jaxtune.population.memory import footprint
 from jaxtune.samplers import sobol
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task, check_data
@@ -154,21 +155,9 @@ def _counted(
 def _memory(
     workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
 ) -> int:
-    """Bytes of arguments, results and temporaries of the training program."""
-    names = [name for name in hparams if name not in dict(group.static.values)]
-    rows = group.lanes[: workload.width] // seeds
-    traced = {name: hparams[name][rows] for name in names}
-    ids: Any = rows.astype(np.uint32)
-    lanes = blocks.pad(blocks.Block(ids, ids, traced), workload.width)
-    call = (workload.subject, workload.key, lanes)
-    started = jax.eval_shape(lambda: blocks.start(*call, static=group.static))
-    program = blocks.advance.lower(*call, started, workload.epochs, group.static)
-    said = program.compile().memory_analysis()
-    if said is None:
-        return 0
-    return int(
-        said.argument_size_in_bytes
-        + said.output_size_in_bytes
-        + said.temp_size_in_bytes
-        - said.alias_size_in_bytes
+    lanes, ids = (
+        group.lanes[: workload.width],
+        np.arange(len(next(iter(hparams.values())))),
     )
+    own = (ids, hparams, np.arange(seeds), group.static, workload.width)
+    return footprint(workload, blocks.fill(lanes, *own), group.static)

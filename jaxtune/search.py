@@ -10,10 +10,11 @@ from jaxtune.cache import compiled_once
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
 from jaxtune.population import Traced, prepare, trace, unread
+from jaxtune.population.calibrate import calibrated
 from jaxtune.progress import progress
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result
-from jaxtune.run import Given, recorded
+from jaxtune.run import Given, begun, recorded
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.schedule import Schedule, flat
 from jaxtune.schedulers import Scheduler
@@ -69,8 +70,10 @@ def search(
       directory: where to keep the run, so that it can be gone on with after it was cut
         off, looked at, and any trial trained again. If it holds an unfinished run of
         this very search, that goes on; if a finished one, its result is returned.
-      block: lanes in a block; chosen for the device if not given. It is part of a
-        trial's identity: other widths differ in the last bits.
+      block: lanes in a block. It is part of a trial's identity: other widths differ in
+        the last bits. If not given it is a constant of the device, or for a search of
+        more than about a minute the fastest by measurement, which is remembered for
+        the task and the machine; ``result.setup.workload`` tells it.
       programs: at most so many for the shapes of a padded model; chosen from the work
         that they save if not given. ``plan`` says beforehand. Part of a trial's
         identity, as ``block`` is.
@@ -109,11 +112,15 @@ def run(
     traced = trace(workload, space)
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
-    with (
-        recorded(directory, search, traced, given, allow) as (journal, search),
-        progress(loop.trainings(search, plans), len(plans), verbose) as say,
-    ):
-        return loop.run(search, plans, journal, say)
+    size = loop.trainings(search, plans)
+    with progress(size, len(plans), verbose) as say:
+        if given.block is None and not begun(directory):
+            width, rates = calibrated(workload, space, traced, size)
+            search = search._replace(
+                workload=workload._replace(width=width, rates=rates)
+            )
+        with recorded(directory, search, traced, given, allow) as (journal, search):
+            return loop.run(search, plans, journal, say)
 
 
 def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:

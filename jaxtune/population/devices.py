@@ -49,7 +49,8 @@ class Devices:
         self._shared = dict.fromkeys(devices, shared)
         if self._named:
             self._shared = {d: jax.device_put(shared, d) for d in devices}
-        self._places = _places(devices)
+        self.places = _places(devices)
+        self.crowd = len(self.places) // len(devices)  # blocks that share a device
 
     def each(
         self, run: Callable[[PyTree, Item], Out], items: Iterable[Item]
@@ -66,7 +67,7 @@ class Devices:
           Items and results.
         """
         free: SimpleQueue[Any] = SimpleQueue()
-        for device in self._places:
+        for device in self.places:
             free.put(device)
 
         def on_a_device(item: Item) -> Out:
@@ -78,7 +79,7 @@ class Devices:
                 free.put(device)
 
         pending: deque[tuple[Item, Future[Out]]] = deque()
-        count = len(self._places)
+        count = len(self.places)
         pool = ThreadPoolExecutor(count, initializer=_adopt, initargs=(_settings(),))
         try:
             for item in items:

@@ -49,7 +49,7 @@ def evaluate(
     """
     subject = workload.subject
     if not isinstance(subject, Task):
-        one, known = partial(_values, subject), journal or Journal()
+        one, known = partial(values, subject), journal or Journal()
         return _measure(one, workload, space, trials, hparams, seeds, on_block, known)
     cohort = Cohort(workload, space, trials, hparams, seeds, journal)
     rows = np.arange(len(trials))
@@ -160,7 +160,8 @@ def _measure(
     )
 
 
-def _values(objective: Objective, root: Key, job: tuple[Block, Group]) -> np.ndarray:
+def values(objective: Objective, root: Key, job: tuple[Block, Group]) -> np.ndarray:
+    """A block of a plain function; ``[m]`` without the padding."""
     block, group = job
     values = blocks.measure(objective, root, block, group.static)
     return jax.device_get(values)[: len(group.lanes)]

@@ -52,7 +52,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
     Raises:
       Exception: whatever a user's function raises, with a note that says when.
     """
-    rows = _typical(space)
+    rows = typical(space)
     found = []
     for group in groups(workload.layout, space, rows, 1):
         fixed, row = dict(group.static.values), group.lanes[0]
@@ -127,7 +127,7 @@ def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Trace
     return Traced(jaxpr=jaxpr, params=shape[1].params, **told)
 
 
-def _typical(space: Space) -> dict[str, np.ndarray]:
+def typical(space: Space) -> dict[str, np.ndarray]:
     """The middle of the space, and each static choice there one by one.
 
     A choice may decide what is read; a static number decides shapes only.

@@ -41,10 +41,11 @@ def per_example(task: Task, hparams: Hparams) -> float:
         lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.train
     )
     jaxpr = jax.make_jaxpr(loss)(made, batch, key, traced)
-    return _operations(jaxpr.jaxpr) / rows
+    return operations(jaxpr.jaxpr) / rows
 
 
-def _operations(jaxpr: Any) -> float:
+def operations(jaxpr: Any) -> float:
+    """Floating-point operations of a program; of a loop without known end, one turn."""
     return sum(_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -54,7 +55,7 @@ def _equation(equation: Any) -> float:
     if inner:
         times = params.get("length", 1) if name == "scan" else 1
         # of the branches of a condition, vmap computes all
-        return times * sum(map(_operations, inner))
+        return times * sum(map(operations, inner))
     out = sum(math.prod(getattr(v.aval, "shape", ())) for v in equation.outvars)
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]

@@ -24,6 +24,7 @@ class Workload(NamedTuple):
       epochs: how long every lane trains.
       layout: how shapes become programs.
       split: what is scored on.
+      rates: what was measured to choose the width, see ``calibrate``.
     """
 
     subject: Task | Objective
@@ -32,6 +33,7 @@ class Workload(NamedTuple):
     epochs: int = 0
     layout: Layout = Layout()
     split: str = "valid"
+    rates: tuple[tuple[int, float], ...] = ()
 
     @property
     def trains(self) -> bool:

@@ -1,8 +1,9 @@
 """Durable runs: a directory that a search can be gone on with from."""
 
+from jaxtune.run.directory import begun
 from jaxtune.run.errors import RunError
 from jaxtune.run.read import load
 from jaxtune.run.recorded import recorded
 from jaxtune.run.settings import LAST_BITS, Given
 
-__all__ = ["LAST_BITS", "Given", "RunError", "load", "recorded"]
+__all__ = ["LAST_BITS", "Given", "RunError", "begun", "load", "recorded"]

@@ -41,6 +41,11 @@ def holds_run(directory: Path) -> bool:
     return (directory / SETTINGS).is_file()
 
 
+def begun(directory: Any) -> bool:
+    """Whether a directory was given and holds a run."""
+    return directory is not None and holds_run(check_directory(directory))
+
+
 def settings_of(directory: Path) -> dict[str, Any]:
     """The settings of a run.
 

@@ -25,7 +25,7 @@ from jaxtune.run.directory import RECORD, check_directory
 from jaxtune.run.documents import space_of, stages_of
 from jaxtune.run.durable import started, training_of, variation
 from jaxtune.run.errors import RunError
-from jaxtune.run.settings import check_task, key_of, layout_of, understood
+from jaxtune.run.settings import check_task, key_of, layout_of, rates_of, understood
 from jaxtune.run.store import Store
 from jaxtune.run.subject import task_of
 from jaxtune.space import Space
@@ -102,7 +102,12 @@ def _workload(
     if isinstance(subject, Task):
         subject = check_data(subject)
     own = (key_of(settings), settings["block"], settings["epochs"])
-    workload = Workload(subject, *own, layout_of(settings["layout"]))
+    workload = Workload(
+        subject,
+        *own,
+        layout_of(settings["layout"]),
+        rates=rates_of(settings),
+    )
     if given:
         known = fingerprint.subject(workload, trace(workload, space))
         check_task(settings, known)

@@ -65,6 +65,7 @@ def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
         **{name: _how_made(part) for name, part in made.items()},
         "programs": given.programs,
         "block": workload.width,
+        "rates": workload.rates,
         "layout": _layout_document(workload.layout),
         "task": fingerprint.subject(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
@@ -97,7 +98,7 @@ def check_same(
     Raises:
       RunError: naming what differs, both values, and the way out.
     """
-    passed = {"recipe", "layout", *check_allowed(allow)}
+    passed = {"recipe", "layout", "rates", *check_allowed(allow)}
     if given.block is None:
         passed.add("block")
     if recorded["version"] != asked["version"]:
@@ -162,7 +163,9 @@ def _short(value: Any) -> str:
 def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     """The search with the block width and layout that the run began with."""
     workload = search.workload._replace(
-        width=recorded["block"], layout=layout_of(recorded["layout"])
+        width=recorded["block"],
+        layout=layout_of(recorded["layout"]),
+        rates=rates_of(recorded),
     )
     return search._replace(workload=workload)
 
@@ -178,6 +181,7 @@ def understood(directory: Path) -> dict[str, Any]:
         space_of(settings["space"])
         stages_of(settings["rounds"])
         layout_of(settings["layout"])
+        rates_of(settings)
         key_of(settings)
         missing = [name for name in NAMES if name not in settings]
         if missing:
@@ -191,7 +195,7 @@ def understood(directory: Path) -> dict[str, Any]:
 
 NAMES = (
     *("epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
-    *("programs", "block", "task", "recipe", "version", "device", "flags"),
+    *("programs", "block", "rates", "task", "recipe", "version", "device", "flags"),
 )
 
 
@@ -210,6 +214,11 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
             for b in layout.buckets
         ],
     }
+
+
+def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:
+    """What was measured to choose the width."""
+    return tuple((width, rate) for width, rate in settings["rates"])
 
 
 def layout_of(document: dict[str, Any]) -> Layout:

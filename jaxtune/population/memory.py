@@ -1,0 +1,46 @@
+"""What a program takes of a device's memory; nothing is allocated to ask."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from jaxtune.population import block as blocks
+from jaxtune.population.block import Block, Static
+from jaxtune.population.workload import Workload
+
+
+def footprint(workload: Workload, block: Block, static: Static) -> int:
+    """Bytes of arguments, results and temporaries of the program that takes most.
+
+    Args:
+      workload: the task or function.
+      block: any block of the width in question.
+      static: what its program is compiled for.
+
+    Returns:
+      Bytes; 0 where the compiler does not say.
+    """
+    call = (workload.subject, workload.key, block)
+    if workload.trains:
+        started = blocks.start.eval_shape(*call, static)
+        lowered = blocks.advance.lower(*call, started, workload.epochs, static)
+    else:
+        lowered = blocks.measure.lower(*call, static)
+    said = lowered.compile().memory_analysis()
+    if said is None:
+        return 0
+    return int(
+        said.argument_size_in_bytes
+        + said.output_size_in_bytes
+        + said.temp_size_in_bytes
+        - said.alias_size_in_bytes
+    )
+
+
+def available(device: Any) -> int:
+    """Bytes that a device has for us; of a CPU half of what the machine has."""
+    said = device.memory_stats() or {}
+    if "bytes_limit" in said:
+        return said["bytes_limit"] - said.get("bytes_in_use", 0)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

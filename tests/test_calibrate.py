@@ -1,0 +1,178 @@
+"""The width of a block is measured where that pays, remembered, and recorded."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import killed
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune import cache
+from jaxtune.population import calibrate, prepare, trace
+from jaxtune.population.calibrate import Calibration, calibrated, measure
+
+SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.SWITCH, str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def workload():
+    return prepare(killed.line(), SPACE, KEY, 3)
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    """Blocks a second by width, instead of a clock; says which were measured."""
+    measured = []
+
+    def told(rates):
+        def rate(devices, run, items):
+            width = len(items(1)[0][0].trial)
+            measured.append(width)
+            if rates[width] is None:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+            return rates[width] / width
+
+        monkeypatch.setattr(calibrate, "_rate", rate)
+        return measured
+
+    return told
+
+
+def test_real_measurements_grow_with_the_width_of_a_tiny_task(workload):
+    found = measure(workload, SPACE, [1, 32])
+    (_, one), (_, many) = found.rates
+    assert many > 3 * one > 0  # a lane of 18 products has no work to be bound by
+    assert found.width == 32
+
+
+def test_a_plain_function_is_measured_in_values_a_second():
+    def wave(key, hparams):
+        return jnp.sin(hparams["learning_rate"] * jnp.arange(300.0)).sum()
+
+    found = measure(prepare(wave, SPACE, KEY), SPACE, [1, 64])
+    assert [width for width, _ in found.rates] == [1, 64]
+    assert found.rates[1][1] > 3 * found.rates[0][1]
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen", "measured"),
+    [
+        ({1: 10, 4: 30, 16: 100, 64: 400}, 64, [1, 4, 16, 64]),
+        ({1: 10, 4: 30, 16: 20, 64: 400}, 4, [1, 4, 16]),  # stops where it falls
+        ({1: 95, 4: 100, 16: 90, 64: 1}, 1, [1, 4, 16]),  # about as fast, and narrower
+        ({1: 10, 4: None, 16: 100, 64: 400}, 1, [1, 4]),  # does not fit
+        ({1: None, 4: 1, 16: 1, 64: 1}, 8, [1]),  # nothing known: the constant
+    ],
+)
+def test_the_narrowest_of_the_fastest_is_chosen(
+    rates, chosen, measured, workload, speed
+):
+    tried = speed(rates)
+    assert measure(workload, SPACE, [1, 4, 16, 64]).width == chosen
+    assert tried == measured
+
+
+def test_what_the_compiler_says_does_not_fit_is_not_run(workload, speed, monkeypatch):
+    tried = speed({1: 1, 4: 10, 16: 100, 64: 1000})
+    static = trace(workload, SPACE)
+    assert static
+    block = calibrate._middle(SPACE, *at(workload, 4))
+    needs = calibrate.footprint(workload, block, at(workload, 4)[0])
+    crowd = calibrate.Devices(0).crowd
+    monkeypatch.setattr(calibrate, "available", lambda device: crowd * needs)
+    assert measure(workload, SPACE, [1, 4, 16, 64]).width == 4
+    assert tried == [1, 4]
+
+
+def at(workload, width):
+    row = calibrate.typical(SPACE)
+    return calibrate.groups(workload.layout, SPACE, row, 1)[0].static, width
+
+
+def test_footprints_grow_with_the_width(workload):
+    static, _ = at(workload, 1)
+    sizes = [
+        calibrate.footprint(workload, calibrate._middle(SPACE, static, width), static)
+        for width in (16, 64)
+    ]
+    assert 2 < sizes[1] / sizes[0] < 4.5
+
+
+def find(workload, trainings, space=SPACE):
+    return calibrated(workload, space, trace(workload, space), trainings)
+
+
+def test_only_a_long_search_is_measured_and_it_is_remembered(workload, speed):
+    tried = speed({1: 10, 4: 30, 16: 100, 64: 200})
+    assert find(workload, 100) == Calibration(workload.width)
+    assert tried == []
+    long = find(workload, 10**10)
+    assert long.width == 64
+    assert tried == [1, 4, 16, 64]
+    assert find(workload, 10**10) == long == find(workload, 100)
+    assert len(tried) == 4
+
+
+def test_each_task_and_device_has_its_own(workload, speed, monkeypatch):
+    tried = speed({1: 10, 4: 30, 16: 100, 64: 200})
+    find(workload, 10**10)
+    other = prepare(killed.line(), SPACE, KEY, 3)._replace(
+        layout=workload.layout._replace(
+            batching=workload.layout.batching._replace(micro=8)
+        )
+    )
+    find(other, 10**10)
+    assert len(tried) == 8
+    monkeypatch.setattr(calibrate, "cores", lambda: 99)
+    find(workload, 10**10)
+    assert len(tried) == 12
+
+
+def test_without_a_folder_nothing_is_remembered(workload, speed, monkeypatch):
+    monkeypatch.setenv(cache.SWITCH, "off")
+    tried = speed({1: 10, 4: 30, 16: 100, 64: 200})
+    assert find(workload, 10**10).width == find(workload, 10**10).width == 64
+    assert len(tried) == 8
+
+
+def seek(directory=None, **more):
+    plain = {"key": KEY, "trials": 40, "epochs": 3, "directory": directory}
+    return jt.search(killed.line(), SPACE, **(plain | more))
+
+
+def test_a_search_uses_and_records_what_was_measured(tmp_path, speed, monkeypatch):
+    tried = speed({1: 10, 4: 30, 16: 100})
+    monkeypatch.setitem(calibrate.WORTH, True, 1.0)
+    found = seek(tmp_path / "run")
+    assert tried == [1, 4, 16]  # no block wider than the search
+    assert found.setup.workload.width == 16
+    assert found.setup.workload.rates == ((1, 10.0), (4, 30.0), (16, 100.0))
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert settings["block"] == 16
+    loaded = jt.load(tmp_path / "run").setup.workload
+    assert (loaded.width, loaded.rates) == (16, found.setup.workload.rates)
+    same = seek(block=16)
+    np.testing.assert_array_equal(found.trials.scores, same.trials.scores)
+    assert seek(block=4).setup.workload.width == 4
+
+
+def test_a_run_keeps_its_width_whatever_would_be_measured_now(
+    tmp_path, speed, monkeypatch
+):
+    monkeypatch.setenv(cache.SWITCH, "off")
+    monkeypatch.setitem(calibrate.WORTH, True, 1.0)
+    speed({1: 10, 4: 30, 16: 100})
+    first = seek(tmp_path / "run")
+    tried = speed({1: 100, 4: 30, 16: 10})
+    again = seek(tmp_path / "run")
+    assert again.setup.workload.width == first.setup.workload.width == 16
+    assert jt.rerun(tmp_path / "run", 3, killed.line()).same
+    assert tried == [1, 4, 16]  # by the first search alone
