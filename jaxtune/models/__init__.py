@@ -14,6 +14,7 @@ from jaxtune.models.masks import (
     unit_mask,
 )
 from jaxtune.models.mlp import MLP
+from jaxtune.models.products import unfolded_convolution
 
 __all__ = [
     "CNN",
@@ -27,5 +28,6 @@ __all__ = [
     "masked_lecun",
     "only",
     "pass_through",
+    "unfolded_convolution",
     "unit_mask",
 ]

@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxtune.models.products import product, unfolded_convolution
 from jaxtune.types import Array, Key
 
 
@@ -131,7 +132,7 @@ class MaskedDense(nn.Module):
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (width, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,))
-        return only(outputs, x @ kernel + _last(bias, x.ndim))
+        return only(outputs, product(x, kernel) + _last(bias, x.ndim))
 
 
 class MaskedConv(nn.Module):
@@ -170,11 +171,7 @@ class MaskedConv(nn.Module):
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (*self.window, channels, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,))
-        numbers = ("NHWC", "HWIO", "NHWC")
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
-        x = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=numbers
-        )
+        x = unfolded_convolution(x, kernel, (1, 1), "SAME")
         return only(outputs, x + _last(bias, x.ndim))
 
 

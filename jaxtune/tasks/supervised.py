@@ -18,6 +18,7 @@ from jaxtune.tasks.adapters import Model, as_model
 from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, ArrayLike, PyTree
 
+PRECISIONS = ("bfloat16", "float16")
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
 
 Split = tuple[ArrayLike, ArrayLike]
@@ -33,6 +34,7 @@ def classification(
     test: Split | None = None,
     batch_size: int = 64,
     optimizer: Callable[..., Any] = optimizers.standard,
+    precision: str | None = None,
 ) -> Task:
     """Train classifiers on cross-entropy, judged by accuracy and loss.
 
@@ -44,6 +46,8 @@ def classification(
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
       optimizer: ``hparams -> optax.GradientTransformation``.
+      precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
+        loss in float32. For accelerators: on a CPU it is slower.
 
     Returns:
       A task with the metrics ``accuracy`` (max) and ``loss`` (min).
@@ -59,8 +63,9 @@ def classification(
 
     metrics = (("accuracy", "max"), ("loss", "min"))
     measure = (_classified, highest)
-    task = _supervised(model, splits, measure, metrics, batch_size, optimizer)
-    return dataclasses.replace(task, recipe=_recipe("classification", model, task))
+    how = (model, precision)
+    task = _supervised(how, splits, measure, metrics, batch_size, optimizer)
+    return dataclasses.replace(task, recipe=_recipe("classification", how, task))
 
 
 def regression(
@@ -71,6 +76,7 @@ def regression(
     test: Split | None = None,
     batch_size: int = 64,
     optimizer: Callable[..., Any] = optimizers.standard,
+    precision: str | None = None,
 ) -> Task:
     """Train on the mean squared error, judged by it and the mean absolute error.
 
@@ -83,6 +89,8 @@ def regression(
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
       optimizer: ``hparams -> optax.GradientTransformation``.
+      precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
+        loss in float32. For accelerators: on a CPU it is slower.
 
     Returns:
       A task with the metrics ``mse`` (min) and ``mae`` (min).
@@ -97,8 +105,9 @@ def regression(
 
     metrics = (("mse", "min"), ("mae", "min"))
     measure = (_regressed, None)
-    task = _supervised(model, splits, measure, metrics, batch_size, optimizer)
-    return dataclasses.replace(task, recipe=_recipe("regression", model, task))
+    how = (model, precision)
+    task = _supervised(how, splits, measure, metrics, batch_size, optimizer)
+    return dataclasses.replace(task, recipe=_recipe("regression", how, task))
 
 
 def _classified(
@@ -141,21 +150,23 @@ class Functions(NamedTuple):
 
 
 def _supervised(
-    model: Any,
+    how: tuple[Any, str | None],
     splits: dict[str, Any],
     measure: Measuring,
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
     optimizer: Callable[..., Any],
 ) -> Task:
+    model, precision = how
+    _check_precision(precision)
     objective = next(name for name, mode in metrics if mode == "min")
     inputs = np.asarray(splits["train"]["x"])
     dtype = jnp.int32 if inputs.dtype.kind in "iu" else jnp.float32
     if _is_ours(model):
-        functions = _shared(model, measure, objective, inputs.shape[1:], dtype)
+        functions = _shared(how, measure, objective, inputs.shape[1:], dtype)
     else:
         example = jnp.asarray(inputs[:1].astype(dtype))
-        functions = _functions(as_model(model), measure, objective, example)
+        functions = _functions(_as_model(how), measure, objective, example)
     return check_data(
         Task(
             **functions._asdict(),
@@ -191,25 +202,61 @@ def _functions(
 
 @lru_cache(maxsize=64)
 def _shared(
-    model: Any, measure: Measuring, objective: str, shape: tuple[int, ...], dtype: Any
+    how: tuple[Any, str | None],
+    measure: Measuring,
+    objective: str,
+    shape: tuple[int, ...],
+    dtype: Any,
 ) -> Functions:
     """The same functions for the same model: a task made again compiles nothing."""
     example = jnp.zeros((1, *shape), dtype)
-    return _functions(as_model(model), measure, objective, example)
+    return _functions(_as_model(how), measure, objective, example)
+
+
+def _as_model(how: tuple[Any, str | None]) -> Model:
+    """A model as functions, which compute in another precision if one is wanted."""
+    model = as_model(how[0])
+    if how[1] is None:
+        return model
+    dtype = jnp.dtype(how[1])
+
+    def cast(tree):
+        return jax.tree.map(
+            lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a,
+            tree,
+        )
+
+    def apply(params, state, x, *rest):
+        outputs, new = model.apply(cast(params), state, cast(x), *rest)
+        # statistics are kept as they were, whatever the model made of them
+        new = jax.tree.map(lambda a, old: a.astype(old.dtype), new, state)
+        return outputs.astype(jnp.float32), new
+
+    return Model(model.init, apply)
+
+
+def _check_precision(precision: Any) -> None:
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(
+            f"precision: got {precision!r}. Use one of {', '.join(PRECISIONS)}, or "
+            "None for float32."
+        )
 
 
 def _is_ours(model: Any) -> bool:
     return type(model).__module__.startswith("jaxtune.models.")
 
 
-def _recipe(name: str, model: Any, task: Task) -> Recipe | None:
+def _recipe(name: str, how: tuple[Any, str | None], task: Task) -> Recipe | None:
     """How to make the task from its data, where all of its functions are ours."""
+    model, precision = how
     if not _is_ours(model) or task.optimizer is not optimizers.standard:
         return None
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
     arguments = (("model", Recipe(type(model).__name__, own)),)
-    return Recipe(name, (*arguments, ("batch_size", task.batch_size)))
+    rest = (("batch_size", task.batch_size), ("precision", precision))
+    return Recipe(name, (*arguments, *rest))
 
 
 def _evaluate(

@@ -1,0 +1,160 @@
+"""Products and convolutions in the form that is fast when lanes are stacked.
+
+Under ``vmap`` a convolution becomes a grouped one, whose gradient XLA computes slowly
+on a CPU; unfolded into one matrix product it is several times as fast:
+``benchmarks/scaling.py``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.types import Array
+
+THIN = 64  # outputs of a layer, below which its gradient is computed transposed
+
+
+@jax.custom_vjp
+def thin_product(x: Array, kernel: Array) -> Array:
+    """``x @ kernel`` for few outputs, as in a classifier's last layer.
+
+    The kernel's gradient is computed as a product whose last axis is the long one, and
+    then transposed; that takes half the time for 10 outputs on a CPU.
+
+    Args:
+      x: ``[batch, inputs]``.
+      kernel: ``[inputs, outputs]``.
+
+    Returns:
+      ``[batch, outputs]``.
+    """
+    return x @ kernel
+
+
+def _thin_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _thin_backward(saved: tuple[Array, Array], out: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    # without the barrier XLA undoes the transposition
+    gradient = jax.lax.optimization_barrier(out.T @ x).T
+    return out @ kernel.T, gradient
+
+
+thin_product.defvjp(_thin_forward, _thin_backward)
+
+
+def product(x: Array, kernel: Array) -> Array:
+    """``x @ kernel`` in the faster of two forms.
+
+    Args:
+      x: ``[..., inputs]``.
+      kernel: ``[inputs, outputs]``.
+
+    Returns:
+      ``[..., outputs]``.
+    """
+    if x.ndim == 2 and kernel.shape[1] < min(THIN, kernel.shape[0]):
+        return thin_product(x, kernel)
+    return x @ kernel
+
+
+def unfolded_convolution(
+    lhs: Array,
+    rhs: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Array:
+    """A convolution as one matrix product, in place of ``lax.conv_general_dilated``.
+
+    For networks of your own: ``nn.Conv(16, (3, 3),
+    conv_general_dilated=jt.models.unfolded_convolution)``.
+
+    Args:
+      lhs: ``[batch, *space, channels]``.
+      rhs: ``[*window, channels, outputs]``.
+      window_strides: one number for each axis of space.
+      padding: ``"SAME"``, ``"VALID"``, or pairs of what is added before and after.
+      lhs_dilation: ones.
+      rhs_dilation: distance of the window's elements along each axis.
+      dimension_numbers: channels last, as Flax has them; not looked at if ``None``.
+      feature_group_count: 1.
+      batch_group_count: 1.
+      precision: of the product, as ``jnp.matmul`` takes it.
+      preferred_element_type: of the result.
+
+    Returns:
+      ``[batch, *space, outputs]``.
+
+    Raises:
+      ValueError: dilated inputs, groups, or channels that are not last.
+    """
+    space = rhs.ndim - 2
+    steps = tuple(rhs_dilation or (1,) * space)
+    if set(lhs_dilation or ()) - {1} or (feature_group_count, batch_group_count) != (
+        1,
+        1,
+    ):
+        raise ValueError(
+            f"unfolded_convolution: got lhs_dilation={lhs_dilation}, groups "
+            f"{feature_group_count} and {batch_group_count}. It has neither: use "
+            "jax.lax.conv_general_dilated."
+        )
+    _check_layout(dimension_numbers, lhs, rhs)
+    window = rhs.shape[:space]
+    reach = [(n - 1) * step + 1 for n, step in zip(window, steps, strict=True)]
+    if isinstance(padding, str):
+        shape = lhs.shape[1:-1]
+        padding = jax.lax.padtype_to_pads(shape, reach, window_strides, padding)
+    padded = jnp.pad(lhs, ((0, 0), *padding, (0, 0)))
+    sizes = [
+        (full - length) // stride + 1
+        for full, length, stride in zip(
+            padded.shape[1:-1], reach, window_strides, strict=True
+        )
+    ]
+
+    def shifted(offset: tuple[int, ...]) -> Array:
+        begin = [o * step for o, step in zip(offset, steps, strict=True)]
+        end = [
+            b + (size - 1) * stride + 1
+            for b, size, stride in zip(begin, sizes, window_strides, strict=True)
+        ]
+        whole = (padded.shape[0], *end, padded.shape[-1])
+        return jax.lax.slice(padded, (0, *begin, 0), whole, (1, *window_strides, 1))
+
+    offsets = itertools.product(*map(range, window))
+    columns = jnp.concatenate([shifted(offset) for offset in offsets], axis=-1)
+    return jnp.matmul(
+        columns,
+        rhs.reshape(-1, rhs.shape[-1]),
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def _check_layout(numbers: Any, lhs: Array, rhs: Array) -> None:
+    if numbers is None:
+        return
+    told = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, numbers)
+    space = tuple(range(1, lhs.ndim - 1))
+    last = (0, lhs.ndim - 1, *space)
+    kernel = (rhs.ndim - 1, rhs.ndim - 2, *range(rhs.ndim - 2))
+    if (told.lhs_spec, told.rhs_spec, told.out_spec) != (last, kernel, last):
+        raise ValueError(
+            f"unfolded_convolution: got dimension_numbers={numbers}. Channels must be "
+            "last, as in ('NHWC', 'HWIO', 'NHWC')."
+        )
