@@ -19,6 +19,13 @@ if "JAXTUNE_CACHE" not in os.environ:  # not the developer's own folder
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Programs take memory maps, of which a Linux process has 65 530."""
+    yield
+    jax.clear_caches()
+
+
 def digits(rows):
     """The first rows of scikit-learn's digits, scaled to [0, 1]."""
     from sklearn.datasets import load_digits
