@@ -8,7 +8,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.population import evaluate, lane, prepare
-from jaxtune.tasks import batches
+from jaxtune.shuffle import permutation
 
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
 RNG = np.random.default_rng(3)
@@ -79,7 +79,7 @@ def ordinary(name, trial, size, epochs):
     moments, updates = direction.init(params), 0
     for epoch in range(epochs):
         order_key = jax.random.fold_in(jax.random.fold_in(key, lane.ORDER), epoch)
-        order = np.asarray(batches.order(order_key, N))[:88]
+        order = np.asarray(permutation(order_key, N))[:88]
         rate = h["learning_rate"] / (1 + h["learning_rate_decay"] * epoch)
         for first in range(0, 88, size):
             rows = order[first : first + size]

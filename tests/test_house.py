@@ -21,6 +21,7 @@ FLOORS = {
     "warn": 0,
     "ranking": 1,
     "keys": 1,
+    "shuffle": 1,
     "recipes": 1,
     "space": 2,
     "samplers": 3,

@@ -8,7 +8,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.population import block, evaluate, gather, lane, prepare
-from jaxtune.tasks import batches
+from jaxtune.shuffle import permutation
 
 
 def sample(space, n, seed=0):
@@ -45,7 +45,7 @@ def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload
     moments = optimizer.init(params)
     for epoch in range(epochs):
         order_key = jax.random.fold_in(jax.random.fold_in(key, lane.ORDER), epoch)
-        index = np.asarray(batches.order(order_key, task.examples))
+        index = np.asarray(permutation(order_key, task.examples))
         for step in range(200 // 64):
             batch = jax.tree.map(
                 lambda a, i=index[step * 64 : step * 64 + 64]: a[i], task.train

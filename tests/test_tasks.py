@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import jaxtune as jt
-from jaxtune.tasks import batches
+from jaxtune.shuffle import permutation
 from jaxtune.tasks.optimizers import DIRECTIONS
 
 RNG = np.random.default_rng(0)
@@ -297,7 +297,7 @@ def test_an_unknown_optimizer_is_refused():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 1000, 1437])
 def test_an_order_has_every_example_once(n):
-    order = batches.order(jax.random.key(n), n)
+    order = permutation(jax.random.key(n), n)
     assert sorted(np.asarray(order)) == list(range(n))
 
 
@@ -305,7 +305,7 @@ def test_orders_are_uniform_over_pairs():
     from scipy.stats import chisquare
 
     n, keys = 7, jax.random.split(jax.random.key(0), 8400)
-    orders = np.asarray(jax.vmap(lambda k: batches.order(k, n))(keys)).astype(int)
+    orders = np.asarray(jax.vmap(lambda k: permutation(k, n))(keys)).astype(int)
     for i, j in [(0, 1), (2, 5), (6, 3)]:
         counts = np.bincount(orders[:, i] * n + orders[:, j], minlength=n * n)
         assert counts[:: n + 1].sum() == 0

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxtune.shuffle import permutation
 from jaxtune.tasks import batches
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
@@ -77,7 +78,7 @@ def advance(
     steps, rest = divmod(batching.examples, batching.micro)
     total = steps + (rest > 0)
     order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), lane.epoch)
-    order = batches.order(order_key, task.examples)
+    order = permutation(order_key, task.examples)
     noise = jax.random.fold_in(key, NOISE)
 
     def objective(params, state, batch, key):

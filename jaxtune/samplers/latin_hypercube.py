@@ -1,5 +1,6 @@
 """Latin hypercube: every row of every dimension is hit once (McKay et al., 1979)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.shuffle import permutation
 from jaxtune.types import Array, Key
 
 
@@ -17,6 +19,14 @@ class LatinHypercubeState(NamedTuple):
     key: Key  # root key; folded, never split or advanced
     cells: Array  # [size, d] int32, each column a permutation
     asked: Array  # [] int32, points handed out so far
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _cells(key: Key, dim: int, size: int) -> Array:
+    def column(j):
+        return permutation(jax.random.fold_in(key, j), size).astype(jnp.int32)
+
+    return jax.vmap(column)(jnp.arange(dim)).T
 
 
 @maker
@@ -36,10 +46,7 @@ def latin_hypercube(size: int) -> Sampler:
         raise ValueError(f"latin_hypercube: size must be an int >= 1, got {size!r}.")
 
     def init(key, space):
-        def column(j):
-            return jax.random.permutation(jax.random.fold_in(key, j), size)
-
-        cells = jax.vmap(column)(jnp.arange(space.dim)).T
+        cells = _cells(key, space.dim, size)
         # a stream of its own: the columns above use the ids 0 ... d - 1
         inside = jax.random.fold_in(key, 2**31)
         return LatinHypercubeState(inside, cells, jnp.int32(0))
