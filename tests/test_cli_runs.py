@@ -115,7 +115,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
         wait_for_blocks(tmp_path / "run" / "run.sqlite")
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
-    assert child.returncode == -signal.SIGINT
+    assert child.returncode == -signal.SIGINT, said
     assert "Go on with: jaxtune resume run" in said
     shown = call("show", tmp_path / "run")
     assert "not finished" in shown.output
@@ -130,7 +130,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
         wait_for_blocks(tmp_path / "run" / "run.sqlite", before + 2)
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
-    assert child.returncode == 130
+    assert child.returncode == 130, said
     assert "Interrupted" in said
     assert "Traceback" not in said
     again = call("rerun", own[0], 3, *own[1:])

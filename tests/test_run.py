@@ -794,3 +794,40 @@ def test_damaged_arrays_are_refused(small_task, small_space, tmp_path):
         with pytest.raises(jt.RunError, match="arrays of a run are damaged"):
             jt.load(at)
     db.close()
+
+
+@pytest.mark.parametrize("at", ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"])
+def test_an_interruption_in_the_middle_of_a_change_leaves_none_open(at, tmp_path):
+    """After which the run still notes that it was interrupted."""
+    store = Store.create(tmp_path / "run.sqlite")
+    whole = store._db
+
+    class Interrupted:
+        """The connection, interrupted once, right after a statement."""
+
+        def __getattr__(self, name):
+            return getattr(whole, name)
+
+        def execute(self, statement, *values):
+            done = whole.execute(statement, *values)
+            if statement == at:
+                store._db = whole
+                raise KeyboardInterrupt
+            return done
+
+    store._db = Interrupted()
+    insert = "INSERT INTO events VALUES ('now', ?, '')"
+
+    def note(kind):
+        with store.change() as db:
+            db.execute(insert, (kind,))
+            if at == "ROLLBACK":
+                raise ZeroDivisionError
+
+    with pytest.raises(KeyboardInterrupt):
+        note("cut")
+    at = ""
+    note("interrupted")
+    kinds = {kind for (kind,) in store.ask("SELECT kind FROM events")}
+    assert "interrupted" in kinds
+    store.close()

@@ -89,13 +89,17 @@ class Store:
     def change(self) -> Iterator[sqlite3.Connection]:
         """All that is done inside is kept, or nothing of it."""
         with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
+            self._undo()  # of a change that was interrupted anywhere
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
             finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._undo()
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def shrink(self) -> None:
         """Give the room of deleted states back."""
