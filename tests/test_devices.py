@@ -103,15 +103,38 @@ def test_an_error_in_a_block_comes_out_and_the_others_end(monkeypatch):
     assert set(ended) <= {0, 2, 3}
 
 
-def test_blocks_run_under_the_callers_settings():
-    def run(_, item):
-        return jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
+OTHER = {
+    "default_matmul_precision": "float32",
+    "default_prng_impl": "rbg",
+    "numpy_dtype_promotion": "strict",
+    "numpy_rank_promotion": "warn",
+}
 
-    with jax.enable_x64(True), jax.default_matmul_precision("float32"):
-        inside = [result for _, result in Devices(None).each(run, range(4))]
-    outside = [result for _, result in Devices(None).each(run, range(4))]
-    assert inside == [(True, "float32")] * 4
-    assert outside == [(False, None)] * 4
+
+@pytest.mark.parametrize("name", devices.SETTINGS)
+def test_blocks_run_under_the_callers_settings(name):
+    def run(_, item):
+        return getattr(jax.config, f"jax_{name}")
+
+    def results():
+        return {result for _, result in Devices(None).each(run, range(4))}
+
+    before = getattr(jax.config, f"jax_{name}")
+    other = OTHER.get(name, not before)
+    with getattr(jax, name)(other):
+        assert results() == {other}
+    assert results() == {before}
+
+
+def test_double_precision_reaches_the_programs():
+    def sum_(key, hparams):
+        return jnp.sum(jnp.arange(3.0)) * (jnp.zeros(()).dtype == jnp.float64)
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    arguments = {"key": jax.random.key(0), "trials": 2, "mode": "max"}
+    with jax.enable_x64(True), pytest.warns(UserWarning, match="nothing reads"):
+        found = jt.search(sum_, space, **arguments)
+    assert found.trials["score"].tolist() == [3.0, 3.0]
 
 
 def test_a_chosen_device_is_the_only_one_in_use():

@@ -311,3 +311,20 @@ def test_warnings_point_to_where_the_user_called(durable, tmp_path):
     assert told[0].startswith("nothing reads y")
     assert "trials of this round failed" in told[1]
     assert {warning.filename for warning in raised} == {__file__}
+
+
+def test_ten_thousand_networks_are_trained_to_the_end():
+    """Of 12 weights each, in blocks of 64; the host keeps a table, not the networks."""
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] > 0).astype(np.int32)
+    task = jt.classification(
+        jt.models.MLP(classes=2, max_units=2), train=(x, y), valid=(x, y), batch_size=32
+    )
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+    found = jt.search(
+        task, space, key=jax.random.key(0), trials=10_000, rounds=2, epochs=2, block=64
+    )
+    assert len(found.trials) == 10_000
+    assert set(found.trials["status"]) == {"ok"}
+    assert len(np.unique(found.trials["loss"])) > 9_900
+    assert found.cost.occupancy > 0.99

@@ -7,7 +7,7 @@ population's size.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -62,15 +62,33 @@ def fill(
     return pad(Block(ids.astype(np.uint32), own.astype(np.uint32), traced), width)
 
 
-@partial(jax.jit, static_argnames="static")
+# a program that runs once for a lane: random numbers compile in a third of the time so
+SELDOM = {"xla_backend_optimization_level": 1}
+
+
 def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """Fresh lanes, stacked: every leaf has a first axis ``[W]``."""
+    return starting(jax.default_backend() == "cpu")(task, root, block, static)
 
+
+@cache
+def starting(on_cpu: bool) -> Any:
+    """The program of :func:`start`; options of the compiler belong to its backend."""
+    options = SELDOM if on_cpu else None
+    return jax.jit(_start, static_argnames="static", compiler_options=options)
+
+
+def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     def one(trial, seed, hparams):
         key = lanes.lane_key(root, trial, seed)
         return lanes.start(task, key, static.hparams(hparams))
 
     return jax.vmap(one)(*block)
+
+
+def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
+    """What :func:`start` returns, without values."""
+    return jax.eval_shape(partial(_start, static=static), task, root, block)
 
 
 @partial(jax.jit, static_argnames="static", donate_argnames="state")

@@ -207,7 +207,7 @@ class Cohort:
     def _shape(self, static: Static) -> Lane:
         """The abstract states of a block of one lane of a group."""
         block = self._block(np.flatnonzero(self._group_of(static))[:1], static, 1)
-        return blocks.start.eval_shape(self._task, self._workload.key, block, static)
+        return blocks.shape(self._task, self._workload.key, block, static)
 
     def _group_of(self, static: Static) -> np.ndarray:
         """``[L]`` bool: the lanes of a group."""

@@ -21,9 +21,10 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
     Returns:
       Bytes; 0 where the compiler does not say.
     """
-    call = (workload.subject, workload.key, block)
+    subject: Any = workload.subject
+    call = (subject, workload.key, block)
     if workload.trains:
-        started = blocks.start.eval_shape(*call, static)
+        started = blocks.shape(*call, static)
         lowered = blocks.advance.lower(*call, started, workload.epochs, static)
     else:
         lowered = blocks.measure.lower(*call, static)
