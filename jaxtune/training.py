@@ -15,6 +15,8 @@ from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
 from jaxtune.types import Key
 
+AT_ONCE = 4  # blocks in training where a scheduler leaves it to us: for as many cores
+
 
 class Rungs(NamedTuple):
     """Scores on the way: one row for every rung that a trial reached.
@@ -108,7 +110,8 @@ def train(
     slots = plan.concurrent
     if slots is not None:
         # as many as at the round's beginning, if a run goes on with other blocks
-        slots = slots or max(1, journal.width(workload.width) // len(seeds))
+        lanes = AT_ONCE * journal.width(workload.width)
+        slots = slots or max(1, lanes // len(seeds))
     now, taken = start, [beginnings(trials, start)]
     while True:
         progress = record.progress(slots)

@@ -88,7 +88,8 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """What :func:`start` returns, without values."""
-    return jax.eval_shape(partial(_start, static=static), task, root, block)
+    program = starting(jax.default_backend() == "cpu")
+    return program.eval_shape(task, root, block, static)
 
 
 @partial(jax.jit, static_argnames="static", donate_argnames="state")

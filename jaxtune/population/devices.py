@@ -80,7 +80,7 @@ class Devices:
 
         pending: deque[tuple[Item, Future[Out]]] = deque()
         count = len(self.places)
-        pool = ThreadPoolExecutor(count, initializer=_adopt, initargs=(_settings(),))
+        pool = ThreadPoolExecutor(count, initializer=_adopt, initargs=(settings(),))
         try:
             for item in items:
                 pending.append((item, pool.submit(on_a_device, item)))
@@ -111,14 +111,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _settings() -> dict[str, Any]:
+def settings() -> dict[str, Any]:
+    """Those that belong to this thread."""
     return {name: getattr(jax.config, f"jax_{name}") for name in SETTINGS}
 
 
-def _adopt(settings: dict[str, Any]) -> None:
+def _adopt(wanted: dict[str, Any]) -> None:
     """Give this thread the settings of another, for as long as it lives."""
     contexts = ExitStack()
-    for name, value in settings.items():
+    for name, value in wanted.items():
         if getattr(jax.config, f"jax_{name}") != value:
             contexts.enter_context(getattr(jax, name)(value))
     _KEPT.contexts = contexts

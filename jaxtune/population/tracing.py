@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 
 from jaxtune.population import lane as lanes
 from jaxtune.population.block import Static, scalar
+from jaxtune.population.devices import settings
 from jaxtune.population.planner import groups
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
@@ -107,24 +109,32 @@ def _plain(constant: Any) -> Any:
 
 
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
+    subject = workload.subject
+    objective = None if isinstance(subject, Task) else subject
+    known = (None if objective else subject, workload.key, values)
+    leaves, tree = jax.tree.flatten(known)
+    shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
+    return _traced_once(objective, static, tree, shapes, tuple(settings().items()))
+
+
+@lru_cache(maxsize=64)
+def _traced_once(
+    objective: Any, static: Static, tree: Any, shapes: tuple, under: tuple
+) -> Traced:
+    """As ``jit`` does, a function that was traced is not traced again."""
+    del under  # the settings of JAX, on which a program depends as well
+    task, key, values = jax.tree.unflatten(tree, shapes)
     told: dict[str, Any] = {}
 
-    def lane(subject, key, values):
+    def lane(task, key, values):
         hparams = static.hparams(values)
+        subject = objective or task
         metrics, trained = _lane(subject, key, hparams, static.batching)
         told.update(read=frozenset(hparams.read), metrics=tuple(metrics))
         return metrics, trained
 
-    subject = workload.subject
-    if not isinstance(subject, Task):
-        jaxpr, shape = jax.make_jaxpr(
-            lambda key, values: lane(subject, key, values), return_shape=True
-        )(workload.key, values)
-        return Traced(jaxpr=jaxpr, params=None, **told)
-    jaxpr, shape = jax.make_jaxpr(lane, return_shape=True)(
-        subject, workload.key, values
-    )
-    return Traced(jaxpr=jaxpr, params=shape[1].params, **told)
+    jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
+    return Traced(jaxpr=jaxpr, params=trained.params if task else None, **told)
 
 
 def typical(space: Space) -> dict[str, np.ndarray]:

@@ -40,15 +40,15 @@ def asha(
 
     >>> import jaxtune as jt
     >>> jt.schedulers.asha().plan(64, 20)
-    Plan(64 trials, at most 1280 epochs, a block at once
+    Plan(64 trials, at most 1280 epochs, four blocks at once
       bracket 1: 64 to epoch 2, 64 to epoch 7, 64 to epoch 20)
 
     Args:
       eta: the best one in so many trials of a rung may go on.
       min_epochs: as in :func:`successive_halving`.
-      concurrent: trials in training at once; as many as fill a block if not given.
-        Blocks are full when this, times the number of seeds, is a multiple of their
-        width.
+      concurrent: trials in training at once; as many as fill four blocks if not given,
+        so more than four cores or devices need more. Blocks are full when this, times
+        the number of seeds, is a multiple of their width.
       bound: as in :func:`successive_halving`.
 
     Returns:

@@ -43,8 +43,9 @@ class Plan(NamedTuple):
 
     Args:
       brackets: in the order of their trials; together they hold every trial once.
-      concurrent: trials in training at once, 0 for as many as fill a block; ``None``
-        for all that are ready, where decisions do not depend on who trains beside whom.
+      concurrent: trials in training at once, 0 for as many as fill four blocks, or
+        ``None`` for all that are ready, where decisions do not depend on who trains
+        beside whom.
     """
 
     brackets: tuple[Bracket, ...]
@@ -77,7 +78,7 @@ class Plan(NamedTuple):
             lines.append(f"  bracket {number + 1}: {shown}")
         head = f"Plan({self.trials} trials, at most {self.epochs} epochs"
         if self.concurrent is not None:
-            head += f", {self.concurrent or 'a block'} at once"
+            head += f", {self.concurrent or 'four blocks'} at once"
         return "\n".join([head, *lines]) + ")"
 
 
