@@ -100,7 +100,6 @@ def _begin(place: Path) -> None:
     for name, value in wanted.items():
         _before[name] = getattr(jax.config, name)
         jax.config.update(name, value)
-    compilation_cache.reset_cache()  # it looks at its settings once
     if NOISY and jax.default_backend() == "cpu":
         jaxlib.utils.absl_set_min_log_level(FATAL)
 
@@ -113,7 +112,7 @@ def _leave() -> None:
             return
         for name, value in _before.items():
             jax.config.update(name, value)
-        compilation_cache.reset_cache()
+        compilation_cache.reset_cache()  # it would go on writing where it began
         if NOISY and jax.default_backend() == "cpu":
             level = int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 1)
             jaxlib.utils.absl_set_min_log_level(level)

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import jax
+import jax.numpy as jnp
 import killed
 import pytest
 
@@ -96,6 +97,20 @@ def test_jax_is_left_as_it_was(at):
     with pytest.raises(ZeroDivisionError), cache.compiled_once():
         _ = 1 / 0
     assert settings() == before
+
+
+def test_programs_of_others_are_not_kept(at):
+    def compiled(number):
+        jax.jit(lambda x: x * number)(jnp.ones(3)).block_until_ready()
+        return len(list((at / cache.machine() / "programs").glob("*")))
+
+    compiled(3.25)
+    with cache.compiled_once():
+        before = compiled(5.25)
+    assert before > 0
+    assert compiled(7.25) == before
+    with cache.compiled_once():
+        assert compiled(9.25) > before
 
 
 def test_searches_at_the_same_time_share_it(at):

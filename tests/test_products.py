@@ -145,13 +145,24 @@ def test_half_precision_computes_the_model_and_keeps_the_rest():
     assert "bf16[8,16] = dot_general" in text
 
 
+class LastInput(nn.Module):
+    """It remembers an input, in the precision that it computes in."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        last = self.variable("memory", "last", jnp.zeros, x.shape[1:])
+        if train:
+            last.value = x[0]
+        return nn.Dense(10)(x)
+
+
 def test_running_statistics_keep_their_precision():
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x = (x[:300] / 16).astype(np.float32)
     task = jt.classification(
-        jt.models.MLP(classes=10, max_units=16, norm="batch"),
+        LastInput(),
         train=(x[:200], y[:200]),
         valid=(x[200:], y[200:300]),
         precision="bfloat16",

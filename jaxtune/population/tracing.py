@@ -110,7 +110,7 @@ def _plain(constant: Any) -> Any:
 
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
     subject = workload.subject
-    objective = None if isinstance(subject, Task) else subject
+    objective: Any = None if isinstance(subject, Task) else subject
     known = (None if objective else subject, workload.key, values)
     leaves, tree = jax.tree.flatten(known)
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
