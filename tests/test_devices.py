@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import block, devices
+from jaxtune.journal import Work
+from jaxtune.population import Leg, block, devices, narrowed
 from jaxtune.population.devices import Devices
+from jaxtune.population.narrow import stretches
 from jaxtune.run.durable import Durable
 
 CHILD = """
@@ -313,3 +315,26 @@ def test_other_errors_of_xla_are_not_taken_for_that(monkeypatch):
     monkeypatch.setattr(block, "advance", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         seek()
+
+
+def test_legs_are_cut_where_the_width_changed():
+    """Trial 5 took over trial 2's state at epoch 4, and its blocks were narrow twice."""
+    lane = np.ones(1, int)
+
+    def block(trial, epochs, trains, width):
+        done = np.ones(1, bool)
+        return Work(trial * lane, 0 * lane, epochs * lane, done, trains), width
+
+    known = narrowed([block(5, 9, 2, 2), block(2, 3, 2, 4), block(5, 3, 3, 1)])
+    legs = [Leg(2, 4, {"x": 1}), Leg(5, 10, {"x": 2})]
+    cut = stretches(legs, 0, known, 8)
+    assert [(leg.trial, leg.epochs, width) for leg, width in cut] == [
+        (2, 1, 8),
+        (2, 3, 4),
+        (2, 4, 8),
+        (5, 7, 8),
+        (5, 9, 2),
+        (5, 10, 8),
+    ]
+    assert [leg.hparams for leg, _ in cut] == [{"x": 1}] * 3 + [{"x": 2}] * 3
+    assert stretches(legs, 1, known, 8) == [(leg, 8) for leg in legs]
