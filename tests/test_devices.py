@@ -318,7 +318,7 @@ def test_other_errors_of_xla_are_not_taken_for_that(monkeypatch):
 
 
 def test_legs_are_cut_where_the_width_changed():
-    """Trial 5 took over trial 2's state at epoch 4, and its blocks were narrow twice."""
+    """Trial 5 took over the state of trial 2 at epoch 4; blocks were narrow thrice."""
     lane = np.ones(1, int)
 
     def block(trial, epochs, trains, width):
