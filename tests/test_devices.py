@@ -16,7 +16,9 @@ from jaxtune.journal import Work
 from jaxtune.population import Leg, block, devices, narrowed
 from jaxtune.population.devices import Devices
 from jaxtune.population.narrow import stretches
+from jaxtune.run.directory import RECORD
 from jaxtune.run.durable import Durable
+from jaxtune.run.store import Store
 
 CHILD = """
 import sys
@@ -275,9 +277,13 @@ def test_a_halved_run_that_was_cut_goes_on_as_if_it_had_not(
     assert {width for *_, width, _, _ in kept} == {8, 2}
     unfinished = jt.load(tmp_path / "cut", killed.line())
     assert set(unfinished.narrow.width) == {2}
-    scarce(2)
-    found = jt.resume(tmp_path / "cut", killed.line())
+    monkeypatch.undo()  # memory is back, and the same call goes on as it began
+    found = seek(tmp_path / "cut", chosen)
     assert killed.digest(found) == killed.digest(whole)
+    store = Store(tmp_path / "cut" / RECORD, write=False)
+    later = store.ask("SELECT DISTINCT width FROM blocks WHERE block >= ?", len(kept))
+    store.close()
+    assert later == [(2,)]  # not wider again, also where blocks are in flight
 
 
 def test_a_plain_function_is_halved_and_reruns_to_the_bit(scarce, tmp_path):

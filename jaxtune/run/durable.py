@@ -95,17 +95,18 @@ class Durable(Journal):
 
     def width(self, usual: int) -> int:
         """Lanes in the next block: those it had, if it is recorded."""
-        return self._width_of(self._block) or self._chosen or self._last(usual)
+        query = "SELECT width FROM blocks WHERE block = ?"
+        recorded = self._store.one(query, self._block)
+        return recorded or self._chosen or self._last(usual)
 
     def packed(self, usual: int) -> int:
         """As many as the last block had, or more: a narrower one did not fit."""
         return max(self._last(usual), self.width(usual))
 
     def _last(self, usual: int) -> int:
-        return self._width_of(self._block - 1) or usual
-
-    def _width_of(self, block: int) -> int | None:
-        return self._store.one("SELECT width FROM blocks WHERE block = ?", block)
+        # not of the block before, which may be in flight
+        query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
+        return self._store.one(query, self._block) or usual
 
     def enter(self, work: Work) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is recorded."""

@@ -67,7 +67,7 @@ def recorded(
                 opened(store)
                 own = (search.schedule.space, search.workload.epochs)
                 journal = Durable(store, *own)
-                if given.block is not None:
+                if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search
                 _finish(store)
