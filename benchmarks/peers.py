@@ -249,7 +249,7 @@ def mle_hyperopt():
 
 
 def hyperoptax(parallel, loop):
-    """Its random search; the setting is the best of those tried with ``--tune``."""
+    """Its random search around one jitted training."""
     import hand
     import jax
     import numpy as np
@@ -297,6 +297,7 @@ CONTENDERS = {
     "Optuna + Flax, a step for each trial": (partial(optuna_flax, "docs"), 16),
     "Optuna + PyTorch": (optuna_torch, 32),
     "mle-hyperopt over one scan": (mle_hyperopt, 64),
+    "hyperoptax, 16 in parallel, its loop": (partial(hyperoptax, 16, "optimize"), 256),
     "hyperoptax, 64 in parallel, its loop": (partial(hyperoptax, 64, "optimize"), 256),
     "hyperoptax, 4 in parallel, its scan": (
         partial(hyperoptax, 4, "optimize_scan"),
