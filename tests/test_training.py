@@ -16,6 +16,7 @@ from jaxtune.population import Cohort, lane, prepare
 from jaxtune.population.packing import TURNS, pack
 from jaxtune.population.pool import Pool, to_host
 from jaxtune.schedulers import Decision
+from jaxtune.shuffle import permutation
 from jaxtune.training import Led, Points, Record, train
 
 EPOCHS = 9
@@ -302,7 +303,7 @@ def test_a_schedule_can_be_replayed_on_a_fresh_model(task):
     order_key = jax.random.fold_in(key, lane.ORDER)
     settings = {e: h for end, h in reversed(replayed.schedule) for e in range(end)}
     for epoch in range(EPOCHS):
-        order = jt.tasks.batches.order(jax.random.fold_in(order_key, epoch), 96)
+        order = permutation(jax.random.fold_in(order_key, epoch), 96)
         for first in range(0, 96, 16):
             rows = order[first : first + 16]
             batch = {name: values[rows] for name, values in task.train.items()}
