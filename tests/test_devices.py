@@ -16,6 +16,7 @@ from jaxtune.journal import Work
 from jaxtune.population import Leg, block, devices, narrowed
 from jaxtune.population.devices import Devices
 from jaxtune.population.narrow import stretches
+from jaxtune.population.runner import out_of_memory
 from jaxtune.run.directory import RECORD
 from jaxtune.run.durable import Durable
 from jaxtune.run.store import Store
@@ -312,6 +313,20 @@ def test_a_single_lane_that_does_not_fit_is_an_error(scarce):
     expected = pytest.raises(MemoryError, match="one lane does not fit on cpu:0")
     with pytest.warns(UserWarning, match="does not fit"), expected:
         seek()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "RESOURCE_EXHAUSTED: Out of memory allocating 17592186093824 bytes.",
+        "INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        "INTERNAL: the library was not initialized: CUBLAS_STATUS_ALLOC_FAILED",
+        "UNKNOWN: std::bad_alloc",
+        "INTERNAL: Failed to allocate 1073741824 bytes for new constant",
+    ],
+)
+def test_memory_runs_out_in_many_words(said):
+    assert out_of_memory(jax.errors.JaxRuntimeError(said))
 
 
 def test_other_errors_of_xla_are_not_taken_for_that(monkeypatch):

@@ -18,6 +18,13 @@ from jaxtune.types import PyTree
 from jaxtune.warn import warn
 
 
+# of XLA, CUDA, its libraries, and C++
+OUT_OF_MEMORY = (
+    *("resource_exhausted", "out of memory", "out_of_memory", "alloc_failed"),
+    *("bad_alloc", "failed to allocate"),
+)
+
+
 class Ran(NamedTuple):
     """A block that is done.
 
@@ -123,6 +130,5 @@ class Runner:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error of XLA says that memory ran out."""
-    words = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
-    return any(word in str(error) for word in words)
+    """Whether an error of XLA, or of a library that it calls, says so."""
+    return any(word in str(error).lower() for word in OUT_OF_MEMORY)
