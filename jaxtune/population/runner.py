@@ -17,7 +17,6 @@ from jaxtune.population.devices import Devices
 from jaxtune.types import PyTree
 from jaxtune.warn import warn
 
-
 # of XLA, CUDA, its libraries, and C++
 OUT_OF_MEMORY = (
     *("resource_exhausted", "out of memory", "out_of_memory", "alloc_failed"),
