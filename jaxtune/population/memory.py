@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from jaxtune.population import block as blocks
@@ -40,8 +41,13 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
 
 
 def available(device: Any) -> int:
-    """Bytes that a device has for us; of a CPU half of what the machine has."""
+    """Bytes that a device has for us; of a CPU half of what the machine has.
+
+    Where nobody says, as on Windows, no limit: a block that does not fit is halved.
+    """
     said = device.memory_stats() or {}
     if "bytes_limit" in said:
         return said["bytes_limit"] - said.get("bytes_in_use", 0)
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
