@@ -43,6 +43,7 @@ def main() -> None:
     show_default="the present folder",
     help="Folder for the picture and the report.",
 )
+@compiled_once()  # the script's own operations as well
 def demo(out: Path) -> None:
     """Search, zoom and report on scikit-learn's digits: 256 networks, four rounds."""
     try:
@@ -52,7 +53,7 @@ def demo(out: Path) -> None:
             f"{error}. The demo needs the extra: pip install 'jaxtune[demo]'", err=True
         )
         sys.exit(1)
-    with _plain_errors(), compiled_once():  # the script's own operations as well
+    with _plain_errors():
         script["main"](out)
 
 

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import killed
 import pytest
+from click.testing import CliRunner
 
 import jaxtune as jt
-from jaxtune import cache
+from jaxtune import cache, cli
 
 CHILD = """
 import collections, jax, killed
@@ -159,3 +160,18 @@ def test_a_machine_of_other_instructions_has_a_folder_of_its_own(at, monkeypatch
     here = cache.folder()
     monkeypatch.setattr(cache, "machine", lambda: "another")
     assert cache.folder() != here
+
+
+def test_all_that_the_demo_does_is_kept(at, monkeypatch):
+    """Definitions of the script as well, so its second run compiles nothing."""
+    inside = []
+
+    def run_path(path):
+        inside.append(cache._users)
+        return {"main": lambda out: inside.append(cache._users)}
+
+    monkeypatch.setattr(cli.runpy, "run_path", run_path)
+    done = CliRunner().invoke(cli.main, ["demo"])
+    assert done.exit_code == 0, done.output
+    assert inside == [1, 1]
+    assert cache._users == 0
