@@ -100,8 +100,7 @@ def _begin(place: Path) -> None:
     for name, value in wanted.items():
         _before[name] = getattr(jax.config, name)
         jax.config.update(name, value)
-    if NOISY and jax.default_backend() == "cpu":
-        jaxlib.utils.absl_set_min_log_level(FATAL)
+    _log_from(FATAL)
 
 
 def _leave() -> None:
@@ -113,6 +112,9 @@ def _leave() -> None:
         for name, value in _before.items():
             jax.config.update(name, value)
         compilation_cache.reset_cache()  # it would go on writing where it began
-        if NOISY and jax.default_backend() == "cpu":
-            level = int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 1)
-            jaxlib.utils.absl_set_min_log_level(level)
+        _log_from(int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 1))
+
+
+def _log_from(level: int) -> None:
+    if NOISY and jax.default_backend() == "cpu":
+        jaxlib.utils.absl_set_min_log_level(level)

@@ -86,9 +86,8 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self._block, self._chosen = 0, None
-
-    _chosen: int | None
+        self._block = 0
+        self._chosen: int | None = None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round: its points as remembered, or made and remembered now."""

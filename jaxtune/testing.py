@@ -313,8 +313,7 @@ def compilations() -> int:
     Returns:
       The number; compare it before and after a search.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    programs: list[Any] = [blocks.starting(on_cpu), blocks.advance, blocks.score]
+    programs: list[Any] = [blocks.starting(), blocks.advance, blocks.score]
     programs += [blocks.measure]
     return sum(program._cache_size() for program in programs)
 

@@ -68,12 +68,17 @@ SELDOM = {"xla_backend_optimization_level": 1}
 
 def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """Fresh lanes, stacked: every leaf has a first axis ``[W]``."""
-    return starting(jax.default_backend() == "cpu")(task, root, block, static)
+    return starting()(task, root, block, static)
+
+
+def starting() -> Any:
+    """The program of :func:`start`."""
+    return _starting(jax.default_backend() == "cpu")
 
 
 @cache
-def starting(on_cpu: bool) -> Any:
-    """The program of :func:`start`; options of the compiler belong to its backend."""
+def _starting(on_cpu: bool) -> Any:
+    """Options of the compiler belong to its backend."""
     options = SELDOM if on_cpu else None
     return jax.jit(_start, static_argnames="static", compiler_options=options)
 
@@ -88,8 +93,7 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """What :func:`start` returns, without values."""
-    program = starting(jax.default_backend() == "cpu")
-    return program.eval_shape(task, root, block, static)
+    return starting().eval_shape(task, root, block, static)
 
 
 @partial(jax.jit, static_argnames="static", donate_argnames="state")

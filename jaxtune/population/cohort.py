@@ -101,7 +101,6 @@ class Cohort:
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
         shared = self._task, workload.key
-        self._narrower: list[tuple[Work, int]] = []
         self._runner = Runner(shared, workload.width, self._journal, run)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
@@ -193,7 +192,7 @@ class Cohort:
             self.status.reshape(shape),
             self.epochs.reshape(shape).min(axis=1),
             self.spent,
-            narrowed(self._narrower),
+            self._runner.narrow,
         )
 
     def _metric_names(self) -> list[str]:
@@ -259,8 +258,6 @@ class Cohort:
         if new:
             unneeded = [block for each in self._pools for block in each.unneeded()]
             self._journal.keep(ran.number, work, finished, ran.width, kept, unneeded)
-        if ran.width != self._workload.width:
-            self._narrower.append((work, ran.width))
         if on.any():
             pool.put(lanes[on], ran.number, kept)
         self._note(lanes, work, finished)

@@ -15,7 +15,7 @@ from jaxtune.population import block as blocks
 from jaxtune.population.block import Block
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
 from jaxtune.population.lane import DIVERGED, RUNNING
-from jaxtune.population.narrow import Leg, Narrow, narrowed, stretches
+from jaxtune.population.narrow import Leg, Narrow, stretches
 from jaxtune.population.planner import Group, groups
 from jaxtune.population.runner import Runner
 from jaxtune.population.workload import Workload
@@ -136,7 +136,6 @@ def _measure(
         return blocks.fill(*own), group
 
     runner = Runner(workload.key, workload.width, journal, run)
-    narrower = []
     for ran in runner.each(
         groups(workload.layout, space, hparams, len(seeds)), work, job
     ):
@@ -144,8 +143,6 @@ def _measure(
         if not isinstance(finished, Finished):
             finished = _finite_or_not(finished)
             journal.keep(ran.number, ran.work, finished, ran.width, [], [])
-        if ran.width != workload.width:
-            narrower.append((ran.work, ran.width))
         new = values[members] = finished.metrics["value"]
         status[members] = finished.status
         failed = int((~np.isfinite(new)).sum())
@@ -156,7 +153,7 @@ def _measure(
         {"value": values.reshape(shape)},
         status.reshape(shape),
         epochs,
-        narrow=narrowed(narrower),
+        narrow=runner.narrow,
     )
 
 

@@ -14,6 +14,7 @@ import jax
 
 from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population.devices import Devices
+from jaxtune.population.narrow import Narrow, narrowed
 from jaxtune.types import PyTree
 from jaxtune.warn import warn
 
@@ -61,6 +62,12 @@ class Runner:
     ):
         self._devices = Devices(shared)
         self._width, self._journal, self._run = width, journal, run
+        self._narrower: list[tuple[Work, int]] = []
+
+    @property
+    def narrow(self) -> Narrow:
+        """Blocks that had another width than they should have."""
+        return narrowed(self._narrower)
 
     def each(
         self,
@@ -99,7 +106,10 @@ class Runner:
             try:
                 for item, result in self._devices.each(self._one, entered()):
                     flying.popleft()
-                    yield Ran(*item[:4], result)
+                    ran = Ran(*item[:4], result)
+                    if ran.width != self._width:
+                        self._narrower.append((ran.work, ran.width))
+                    yield ran
             except jax.errors.JaxRuntimeError as error:
                 self._halve(flying[0][2], error)
                 waiting.extendleft(piece for piece, *_ in reversed(flying))
