@@ -1,0 +1,154 @@
+"""What searchers are judged on: standard functions, and tables of trained networks.
+
+Functions are those of Surjanovic & Bingham's virtual library, each also with noise.
+Ackley's optimum is moved off the middle of its box, which would flatter shrinking. All
+are minimised; a value of NaN is a training that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tables import SPACES
+
+import jaxtune as jt
+
+
+class Problem(NamedTuple):
+    """One thing to minimise.
+
+    ``value`` takes points ``[n, d]`` of the unit cube and gives the true value, ``noise``
+    is the standard deviation of what a searcher sees of it. Regret is counted in units
+    of what a random point loses: ``typical - best``.
+    """
+
+    name: str
+    space: jt.Space
+    value: Callable[[np.ndarray], np.ndarray]
+    noise: float
+    best: float
+    typical: float
+
+    def regret(self, value: np.ndarray) -> np.ndarray:
+        """Normalised: 0 is the optimum, 1 the median of random points."""
+        return (value - self.best) / (self.typical - self.best)
+
+
+def branin(u: np.ndarray) -> np.ndarray:
+    x, y = 15 * u[:, 0] - 5, 15 * u[:, 1]
+    bend = y - 5.1 / (4 * np.pi**2) * x**2 + 5 / np.pi * x - 6
+    return bend**2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
+
+
+HARTMANN = np.array([1.0, 1.2, 3.0, 3.2])
+HARTMANN_3 = (
+    np.array([[3, 10, 30], [0.1, 10, 35], [3, 10, 30], [0.1, 10, 35]]),
+    1e-4
+    * np.array(
+        [[3689, 1170, 2673], [4699, 4387, 7470], [1091, 8732, 5547], [381, 5743, 8828]]
+    ),
+)
+HARTMANN_6 = (
+    np.array(
+        [
+            [10, 3, 17, 3.5, 1.7, 8],
+            [0.05, 10, 17, 0.1, 8, 14],
+            [3, 3.5, 1.7, 10, 17, 8],
+            [17, 8, 0.05, 10, 0.1, 14],
+        ]
+    ),
+    1e-4
+    * np.array(
+        [
+            [1312, 1696, 5569, 124, 8283, 5886],
+            [2329, 4135, 8307, 3736, 1004, 9991],
+            [2348, 1451, 3522, 2883, 3047, 6650],
+            [4047, 8828, 8732, 5743, 1091, 381],
+        ]
+    ),
+)
+
+
+def hartmann(u: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    steep, centres = table
+    distance = (steep[None] * (u[:, None] - centres[None]) ** 2).sum(-1)
+    return -(HARTMANN * np.exp(-distance)).sum(-1)
+
+
+def ackley(u: np.ndarray) -> np.ndarray:
+    x = 65.536 * (u - np.array([0.31, 0.72, 0.57, 0.23, 0.64]))
+    root = np.sqrt((x**2).mean(1))
+    waves = np.exp(np.cos(2 * np.pi * x).mean(1))
+    return 20 + np.e - 20 * np.exp(-0.2 * root) - waves
+
+
+def rosenbrock(u: np.ndarray) -> np.ndarray:
+    x = 15 * u - 5
+    curve = 100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2
+    return (curve + (1 - x[:, :-1]) ** 2).sum(1)
+
+
+def levy(u: np.ndarray) -> np.ndarray:
+    w = 1 + (20 * u - 11) / 4
+    first = np.sin(np.pi * w[:, 0]) ** 2
+    inner = (w[:, :-1] - 1) ** 2 * (1 + 10 * np.sin(np.pi * w[:, :-1] + 1) ** 2)
+    last = (w[:, -1] - 1) ** 2 * (1 + np.sin(2 * np.pi * w[:, -1]) ** 2)
+    return first + inner.sum(1) + last
+
+
+# name: dimensions, function, optimum
+FUNCTIONS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray], float]] = {
+    "branin": (2, branin, 0.397887),
+    "hartmann3": (3, lambda u: hartmann(u, HARTMANN_3), -3.86278),
+    "hartmann6": (6, lambda u: hartmann(u, HARTMANN_6), -3.32237),
+    "ackley5": (5, ackley, 0.0),
+    "rosenbrock4": (4, rosenbrock, 0.0),
+    "levy4": (4, levy, 0.0),
+    # nine dimensions of which three matter
+    "sparse9": (9, lambda u: hartmann(u[:, [1, 4, 7]], HARTMANN_3), -3.86278),
+}
+
+
+def functions() -> list[Problem]:
+    """Each without and with noise: a tenth of what a random point loses."""
+    problems = []
+    for name, (dim, value, best) in FUNCTIONS.items():
+        space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
+        sample = value(np.random.default_rng(0).random((10_000, dim)))
+        typical = float(np.median(sample))
+        own = (name, space, value, 0.0, best, typical)
+        noisy = (f"{name} noisy", space, value, 0.1 * (typical - best), best, typical)
+        problems += [Problem(*own), Problem(*noisy)]
+    return problems
+
+
+def tabular(name: str, metric: str) -> Problem:
+    """A table of trained networks; the mean over its seeds is the value."""
+    frame = pd.read_parquet(Path(__file__).parent / "tables" / f"{name}.parquet")
+    space = SPACES[name]
+    if metric == "error":
+        values = 1 - frame["accuracy"].to_numpy(np.float64)
+    else:
+        losses = frame.filter(regex="^loss_").to_numpy(np.float64)
+        values = losses.mean(1)
+    values = np.where(np.isfinite(values), values, np.nan)
+    counts = np.array([len(space[dim].choices) for dim in space.names])
+    # rows in the order of the grid, the last dimension fastest
+    strides = np.append(np.cumprod(counts[::-1])[-2::-1], 1)
+
+    def look_up(u: np.ndarray) -> np.ndarray:
+        cells = np.minimum(np.floor(np.asarray(u, np.float64) * counts), counts - 1)
+        return values[(cells * strides).sum(1).astype(int)]
+
+    own = (float(np.nanmin(values)), float(np.nanmedian(values)))
+    return Problem(f"{name} {metric}", space, look_up, 0.0, *own)
+
+
+def suite() -> list[Problem]:
+    """All of them."""
+    tables = [("digits", "error"), ("digits", "loss"), ("breast_cancer", "loss")]
+    return functions() + [tabular(*table) for table in tables]

@@ -1,0 +1,322 @@
+"""How good is the best trial after 25, 50, 100 and 200, and what does asking cost?
+
+Every contender searches every problem of ``problems.py`` with several seeds, and is told
+what it asked for in batches of 1, 25 or 100. Regret is that of the trial which it has
+measured as best, without the noise: 0 is the optimum, 1 the median random point.
+
+    python benchmarks/search_quality.py [--seeds 20] [--only NAME ...]
+        [--cache DIR] [--json FILE]
+
+Finished runs are kept in DIR, so that a benchmark that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from problems import Problem, suite
+from scipy.stats import bootstrap
+
+EVALUATIONS = (25, 50, 100, 200)
+LIBRARIES = ("jax", "numpy", "optuna", "cmaes", "evosax", "torch", "hyperoptax")
+
+
+class Ours:
+    """One of jaxtune's samplers, in one cube."""
+
+    def __init__(self, make: str, problem: Problem, seed: int, batch: int):
+        import jax
+
+        import jaxtune as jt
+
+        options = {"population": batch} if make == "cma_es" and batch > 1 else {}
+        self.sampler = getattr(jt.samplers, make)(**options)
+        self.state = self.sampler.init(jax.random.key(seed), problem.space)
+
+    def ask(self, n: int) -> np.ndarray:
+        self.state, points = self.sampler.ask(self.state, n)
+        return np.asarray(points)
+
+    def tell(self, points: np.ndarray, values: np.ndarray) -> None:
+        self.state = self.sampler.tell(self.state, points, -values)
+
+
+class Zoomed:
+    """Jaxtune's default search: Sobol points, and a smaller box after every batch."""
+
+    def __init__(self, problem: Problem, seed: int, batch: int):
+        import jax
+
+        import jaxtune as jt
+
+        self.key, self.round = jax.random.key(seed), 0
+        self.root = self.box = problem.space
+        self.sampler, self.zoom = jt.samplers.sobol(), jt.zoom()
+
+    def ask(self, n: int) -> np.ndarray:
+        import jax
+
+        state = self.sampler.init(jax.random.fold_in(self.key, self.round), self.box)
+        self.asked = np.asarray(self.sampler.ask(state, n)[1])
+        return np.asarray(self.root.encode(self.box.decode(self.asked)))
+
+    def tell(self, points: np.ndarray, values: np.ndarray) -> None:
+        if np.isfinite(values).sum() > 1:
+            self.box = self.zoom(self.box, self.asked, -values)
+        self.round += 1
+
+
+class Optuna:
+    """An Optuna sampler; its study is asked and told as its documentation shows."""
+
+    def __init__(
+        self, make: str, options: dict, problem: Problem, seed: int, batch: int
+    ):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore")
+        sampler = getattr(optuna.samplers, make)(seed=seed, **options)
+        self.study = optuna.create_study(sampler=sampler)
+        self.counts = {
+            name: len(problem.space[name].choices) for name in problem.space.names
+        }
+        kinds = optuna.distributions
+        self.space = {
+            name: kinds.IntDistribution(0, count - 1)
+            if count
+            else kinds.FloatDistribution(0.0, 1.0)
+            for name, count in self.counts.items()
+        }
+        self.open: list[Any] = []
+
+    def ask(self, n: int) -> np.ndarray:
+        self.open = [self.study.ask(self.space) for _ in range(n)]
+        rows = [
+            [
+                (trial.params[name] + 0.5) / count if count else trial.params[name]
+                for name, count in self.counts.items()
+            ]
+            for trial in self.open
+        ]
+        return np.minimum(np.asarray(rows), 1 - 1e-7)
+
+    def tell(self, points: np.ndarray, values: np.ndarray) -> None:
+        from optuna.trial import TrialState
+
+        for trial, value in zip(self.open, values.tolist(), strict=True):
+            if np.isfinite(value):
+                self.study.tell(trial, value)
+            else:
+                self.study.tell(trial, state=TrialState.FAIL)
+
+
+class Hyperoptax:
+    """Its Gaussian process; a failure is told as the worst value so far."""
+
+    def __init__(self, problem: Problem, seed: int, batch: int):
+        import jax
+        from hyperoptax import LinearSpace
+        from hyperoptax.bayesian import BayesianSearch
+
+        self.names, self.key = problem.space.names, jax.random.key(seed)
+        space = {name: LinearSpace(0.0, 1.0) for name in self.names}
+        self.state, self.optimizer = BayesianSearch.init(
+            space, n_max=200, n_parallel=batch, maximize=False
+        )
+        self.worst = 0.0
+
+    def ask(self, n: int) -> np.ndarray:
+        import jax
+
+        self.key, own = jax.random.split(self.key)
+        self.asked = self.optimizer.get_next_params(self.state, own)
+        rows = [np.asarray(self.asked[name]) for name in self.names]
+        return np.clip(np.stack(rows, axis=1), 0.0, 1 - 1e-7)
+
+    def tell(self, points: np.ndarray, values: np.ndarray) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self.worst = max([self.worst, *values[np.isfinite(values)].tolist()])
+        told = jnp.asarray(np.where(np.isfinite(values), values, self.worst))
+        self.key, own = jax.random.split(self.key)
+        own = (self.state, own, told.astype(jnp.float32), self.asked)
+        self.state = self.optimizer.update_state(*own)
+
+
+# name: how to make it, batches, evaluations at most
+CONTENDERS: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
+    "jaxtune uniform": (partial(Ours, "uniform"), (25,), 200),
+    "jaxtune sobol": (partial(Ours, "sobol"), (25,), 200),
+    "jaxtune sobol + zoom": (Zoomed, (25,), 200),
+    "jaxtune tpe": (partial(Ours, "tpe"), (1, 25, 100), 200),
+    "jaxtune cma_es": (partial(Ours, "cma_es"), (25,), 200),
+    "jaxtune gaussian_process": (partial(Ours, "gaussian_process"), (1, 25, 100), 200),
+    "jaxtune trust_region": (partial(Ours, "trust_region"), (1, 25, 100), 200),
+    "Optuna random": (partial(Optuna, "RandomSampler", {}), (25,), 200),
+    "Optuna TPE": (partial(Optuna, "TPESampler", {}), (1, 25, 100), 200),
+    "Optuna CMA-ES": (partial(Optuna, "CmaEsSampler", {}), (1, 25, 100), 200),
+    "Optuna GP": (partial(Optuna, "GPSampler", {}), (1, 25), 100),
+    "hyperoptax GP": (Hyperoptax, (1,), 100),
+}
+
+
+def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
+    """One contender on one problem: regrets ``[seeds, evaluations]``, and seconds."""
+    make, _, most = CONTENDERS[name]
+    problem = suite()[index]
+    regrets, asking = [], 0.0
+    for seed in range(seeds):
+        noise = np.random.default_rng(seed)
+        contender = make(problem, seed, batch)
+        seen, true = np.empty(0), np.empty(0)
+        while len(seen) < most:
+            begin = time.perf_counter()
+            points = contender.ask(batch)
+            asking += time.perf_counter() - begin
+            value = problem.value(np.asarray(points, np.float64))
+            told = value + problem.noise * noise.standard_normal(len(value))
+            begin = time.perf_counter()
+            contender.tell(points, told)
+            asking += time.perf_counter() - begin
+            seen, true = np.append(seen, told), np.append(true, value)
+        regrets.append([_incumbent(problem, seen, true, n) for n in EVALUATIONS])
+    return {"regrets": regrets, "asking_ms": 1e3 * asking / (seeds * most)}
+
+
+def _incumbent(problem: Problem, seen: np.ndarray, true: np.ndarray, n: int) -> float:
+    """Regret of the best of the first ``n``; NaN past the end, or within a batch."""
+    if n > len(seen) or not np.isfinite(seen[:n]).any():
+        return float("nan")
+    return float(problem.regret(true[np.nanargmin(seen[:n])]))
+
+
+def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
+    """Run what is not in the cache, a file for each contender, batch and problem."""
+    cache.mkdir(parents=True, exist_ok=True)
+    names = [problem.name for problem in suite()]
+    jobs = [
+        (name, batch, index)
+        for name in only
+        for batch in CONTENDERS[name][1]
+        for index in range(len(names))
+    ]
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    with pool:
+        waiting = {}
+        for name, batch, index in jobs:
+            file = cache / f"{name}, {batch}, {names[index]}, {seeds}.json"
+            if not file.exists():
+                waiting[pool.submit(run, name, batch, index, seeds)] = file
+        for done in as_completed(waiting):
+            waiting[done].write_text(json.dumps(done.result()))
+            print(waiting[done].stem, flush=True)
+
+
+def summary(seeds: int, cache: Path) -> list[dict[str, Any]]:
+    """A row for every contender and batch that ran on all problems."""
+    names = [problem.name for problem in suite()]
+    found, rows = {}, []
+    for name, (_, batches, _) in CONTENDERS.items():
+        for batch in batches:
+            files = [cache / f"{name}, {batch}, {p}, {seeds}.json" for p in names]
+            if all(file.exists() for file in files):
+                found[name, batch] = [json.loads(file.read_text()) for file in files]
+    reference = _regrets(found["Optuna random", 25]).mean(1)
+    for (name, batch), told in found.items():
+        regrets = _regrets(told)
+        row: dict[str, Any] = {"contender": name, "batch": batch}
+        for column, n in enumerate(EVALUATIONS):
+            values = regrets[:, :, column]
+            # a batch is only known as a whole
+            if np.isnan(values).any() or n < batch:
+                continue
+            row[str(n)] = {
+                "mean": values.mean(),
+                "interval": _interval(values.mean(0)),
+                "median": np.median(values),
+                "of random": (values.mean(1) / reference[:, column]).mean(),
+                "problems": dict(zip(names, values.mean(1).tolist(), strict=True)),
+            }
+        row["asking_ms"] = np.mean([t["asking_ms"] for t in told])
+        rows.append(row)
+    return rows
+
+
+def _regrets(told: list[dict[str, Any]]) -> np.ndarray:
+    """``[problems, seeds, evaluations]``."""
+    return np.asarray([each["regrets"] for each in told], np.float64)
+
+
+def _interval(means: np.ndarray) -> list[float]:
+    """Of the mean over seeds, each the mean over problems: 95 %, by bootstrap."""
+    found = bootstrap((means,), np.mean, rng=np.random.default_rng(0))
+    return [float(edge) for edge in found.confidence_interval]
+
+
+def show(rows: list[dict[str, Any]], evaluations: int) -> str:
+    """A Markdown table at one number of evaluations, best first."""
+    key = str(evaluations)
+    shown = sorted((r for r in rows if key in r), key=lambda r: r[key]["mean"])
+    lines = [
+        f"| after {key} | batch | mean regret [95 %] | median | of random's | ms/point |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in shown:
+        at = row[key]
+        low, high = at["interval"]
+        lines.append(
+            f"| {row['contender']} | {row['batch']} | {at['mean']:.3f} "
+            f"[{low:.3f}, {high:.3f}] | {at['median']:.4f} | {at['of random']:.2f} | "
+            f"{row['asking_ms']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def main(seeds: int, only: list[str], cache: Path, out: Path | None, workers: int):
+    """Run, print the tables, keep the numbers."""
+    measure(seeds, only, cache, workers)
+    rows = summary(seeds, cache)
+    for n in EVALUATIONS:
+        print(show(rows, n), end="\n\n")
+    if out:
+        settings = {
+            "seeds": seeds,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": _versions(),
+        }
+        out.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=[*CONTENDERS])
+    parser.add_argument("--cache", type=Path, default=Path("search_quality"))
+    parser.add_argument("--json", type=Path, dest="out")
+    parser.add_argument("--workers", type=int, default=2)
+    main(**vars(parser.parse_args()))
