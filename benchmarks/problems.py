@@ -21,9 +21,9 @@ import jaxtune as jt
 class Problem(NamedTuple):
     """One thing to minimise.
 
-    ``value`` takes points ``[n, d]`` of the unit cube and gives the true value, ``noise``
-    is the standard deviation of what a searcher sees of it. Regret is counted in units
-    of what a random point loses: ``typical - best``.
+    ``value`` takes points ``[n, d]`` of the unit cube and gives the true value,
+    ``noise`` is the standard deviation of what a searcher sees of it. Regret is
+    counted in units of what a random point loses: ``typical - best``.
     """
 
     name: str

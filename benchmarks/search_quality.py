@@ -1,8 +1,8 @@
 """How good is the best trial after 25, 50, 100 and 200, and what does asking cost?
 
-Every contender searches every problem of ``problems.py`` with several seeds, and is told
-what it asked for in batches of 1, 25 or 100. Regret is that of the trial which it has
-measured as best, without the noise: 0 is the optimum, 1 the median random point.
+Every contender searches every problem of ``problems.py`` with several seeds, and is
+told what it asked for in batches of 1, 25 or 100. Regret is that of the trial which it
+has measured as best, without the noise: 0 is the optimum, 1 the median random point.
 
     python benchmarks/search_quality.py [--seeds 20] [--only NAME ...]
         [--cache DIR] [--json FILE]
@@ -215,6 +215,7 @@ def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
         for batch in CONTENDERS[name][1]
         for index in range(len(names))
     ]
+    jobs.sort(key=lambda job: (25, 1, 100).index(job[1]))
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     with pool:
         waiting = {}
@@ -273,7 +274,8 @@ def show(rows: list[dict[str, Any]], evaluations: int) -> str:
     key = str(evaluations)
     shown = sorted((r for r in rows if key in r), key=lambda r: r[key]["mean"])
     lines = [
-        f"| after {key} | batch | mean regret [95 %] | median | of random's | ms/point |",
+        f"| after {key} | batch | mean regret [95 %] | median | of random's "
+        "| ms/point |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in shown:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtune.population import Group, Workload, groups, prepare, work
 from jaxtune.population import block as blocks
 from jaxtune.population.memory import footprint
-from jaxtune.samplers import sobol
+from jaxtune.samplers.sobol import sobol
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task, check_data
 from jaxtune.types import Objective

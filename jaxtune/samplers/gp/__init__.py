@@ -1,0 +1,1 @@
+"""A Gaussian process over the cube, and batches of points from it."""

@@ -1,0 +1,155 @@
+"""A batch picked point by point: what is picked is known, by fantasies, to the next.
+
+Every pick is conditioned on exactly, for all candidates at once: its covariance with
+each of them is one more row of a Cholesky factor. Expected improvement over several
+fantasies of the pending values is that of Snoek et al. (2012), its logarithm that of
+Ament et al. (2023). Thompson sampling draws one function for each point of the batch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.samplers.gp.model import Posterior, matern
+from jaxtune.types import Array, Key
+
+FANTASIES = 32
+
+
+class Picking(NamedTuple):
+    """What is known after some picks."""
+
+    means: Array  # [f, m] of the candidates, a row for each fantasy
+    variance: Array  # [m]
+    rows: Array  # [b, m] what the picks explain; zero rows for those to come
+    best: Array  # [f] best value
+    taken: Array  # [m] bool
+
+
+def greedy(
+    process: Posterior,
+    x: Array,
+    prediction: tuple[Array, Array, Array],
+    best: Array,
+    taken: Array,
+    pending: int,
+    key: Key,
+    n: int,
+) -> Array:
+    """Indices ``[n]`` of the batch among the candidates.
+
+    Args:
+      process: after the data.
+      x: ``[m, D]`` candidates; the first rows are the pending points.
+      prediction: of the candidates.
+      best: ``[]`` best value so far.
+      taken: ``[m]`` bool, candidates that may not be picked while there are others.
+      pending: how many points are out.
+      key: of the fantasies.
+      n: size of the batch.
+
+    Returns:
+      ``[n]`` int.
+    """
+    mean, variance, explained = prediction
+    signal, noise = jnp.exp(process.hypers.signal), jnp.exp(process.hypers.noise)
+    size = pending + n
+
+    def pick(carry: Picking, j: Array):
+        scores = log_improvement(carry.means, carry.variance, carry.best)
+        scores = jnp.where(carry.taken & ~carry.taken.all(), -jnp.inf, scores)
+        # the pending points are the first picks, whatever they promise
+        chosen = jnp.where(j < pending, j, jnp.argmax(scores))
+        here = x[chosen]
+        column = signal * matern(here[None], x, process.scales)[0]
+        column -= explained[:, chosen] @ explained + carry.rows[:, chosen] @ carry.rows
+        total = carry.variance[chosen] + noise
+        row = column / jnp.sqrt(total)
+        draws = jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
+        means = carry.means + draws[:, None] * row[None]
+        gone = carry.taken | (x == here[None]).all(1)
+        after = Picking(
+            means,
+            jnp.maximum(carry.variance - row**2, 1e-9),
+            carry.rows.at[j].set(row),
+            jnp.maximum(carry.best, means[:, chosen]),
+            gone,
+        )
+        return after, chosen
+
+    start = Picking(
+        jnp.tile(mean, (FANTASIES, 1)),
+        variance,
+        jnp.zeros((size, x.shape[0])),
+        jnp.full(FANTASIES, best),
+        taken,
+    )
+    return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
+
+
+def log_improvement(means: Array, variance: Array, best: Array) -> Array:
+    """Logarithm of the expected improvement ``[m]``, averaged over fantasies.
+
+    Args:
+      means: ``[f, m]``.
+      variance: ``[m]``.
+      best: ``[f]``.
+
+    Returns:
+      ``[m]``; finite however small.
+    """
+    deviation = jnp.sqrt(variance)
+    each = _log_h((means - best[:, None]) / deviation[None])
+    mean = jax.scipy.special.logsumexp(each, axis=0) - jnp.log(means.shape[0])
+    return mean + jnp.log(deviation)
+
+
+def _log_h(u: Array) -> Array:
+    """``log(pdf(u) + u * cdf(u))``; by its asymptotic series far below the mean."""
+    density = -(u**2) / 2 - 0.5 * jnp.log(2 * jnp.pi)
+    near = jnp.maximum(u, -4.0)
+    ratio = jnp.exp(jax.scipy.special.log_ndtr(near) + near**2 / 2)
+    ratio = ratio * jnp.sqrt(2 * jnp.pi)
+    close = jnp.log(jnp.maximum(1 + near * ratio, 1e-30))
+    far = jnp.minimum(u, -4.0)
+    inverse = 1 / far**2
+    series = inverse * (1 - inverse * (3 - inverse * (15 - 105 * inverse)))
+    return density + jnp.where(u > -4.0, close, jnp.log(series))
+
+
+def thompson(
+    process: Posterior,
+    x: Array,
+    prediction: tuple[Array, Array],
+    taken: Array,
+    key: Key,
+    n: int,
+) -> Array:
+    """Indices ``[n]``: each the best of one function drawn from the process.
+
+    Args:
+      process: after the data.
+      x: ``[m, D]`` candidates.
+      prediction: of the candidates, means and explained parts.
+      taken: ``[m]`` bool, candidates that may not be picked while there are others.
+      key: of the draws.
+      n: size of the batch.
+
+    Returns:
+      ``[n]`` int.
+    """
+    mean, explained = prediction
+    signal = jnp.exp(process.hypers.signal)
+    covariance = signal * matern(x, x, process.scales) - explained.T @ explained
+    covariance += 1e-4 * signal * jnp.eye(x.shape[0])
+    factor = jnp.linalg.cholesky(covariance)
+    draws = jax.random.normal(key, (n, x.shape[0])) @ factor.T + mean[None]
+
+    def pick(taken, draw):
+        chosen = jnp.argmax(jnp.where(taken & ~taken.all(), -jnp.inf, draw))
+        return taken | (x == x[chosen][None]).all(1), chosen
+
+    return jax.lax.scan(pick, taken, draws)[1]

@@ -1,0 +1,69 @@
+"""Where a batch may come from: the whole cube, and clouds around good points."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.samplers.geometry import BELOW_ONE, cell_widths, snapped, unordered
+from jaxtune.space import Space
+from jaxtune.types import Array, Key
+
+
+class Box(NamedTuple):
+    """Part of the cube: ``[d]`` and ``[d]``, both in it."""
+
+    low: Array
+    high: Array
+
+
+def whole(dim: int) -> Box:
+    """The cube itself."""
+    return Box(jnp.zeros(dim), jnp.full(dim, BELOW_ONE))
+
+
+def spread(key: Key, space: Space, box: Box, count: int) -> Array:
+    """Uniform points ``[count, d]`` of a box, snapped to cells."""
+    share = jax.random.uniform(key, (count, space.dim))
+    return snapped(space, _into(box.low + share * (box.high - box.low), box))
+
+
+def around(
+    key: Key, space: Space, box: Box, centres: Array, count: int, widest: float
+) -> Array:
+    """Clouds around centres: a few coordinates of each point moved, near or far.
+
+    A coordinate moves by a normal step whose width is drawn between a thousandth of
+    ``widest`` and ``widest``, and is a cell at least; a choice is drawn anew.
+
+    Args:
+      key: of the draw.
+      space: whose cube it is.
+      box: where the points must lie.
+      centres: ``[k, d]``.
+      count: points of each cloud.
+      widest: the largest width of a step.
+
+    Returns:
+      ``[k * count, d]``, snapped to cells.
+    """
+    rows, dim = centres.shape[0] * count, space.dim
+    keys = [jax.random.fold_in(key, stream) for stream in range(5)]
+    width = widest * 1e-3 ** jax.random.uniform(keys[0], (rows, 1))
+    step = jax.random.normal(keys[1], (rows, dim))
+    step = step * jnp.maximum(width, cell_widths(space)[None])
+    free = jax.random.uniform(keys[2], (rows, dim))
+    share = jax.random.uniform(keys[3], (rows, 1)) ** 2
+    moves = jax.random.uniform(keys[4], (rows, dim)) < jnp.maximum(share, 1.0 / dim)
+    base = jnp.repeat(jnp.clip(centres, box.low, box.high), count, axis=0)
+    moved = jnp.where(unordered(space)[None], free, base + step)
+    return snapped(space, _into(jnp.where(moves, moved, base), box))
+
+
+def _into(points: Array, box: Box) -> Array:
+    """Reflected at the sides of the box, so that no corner collects points."""
+    points = jnp.where(points < box.low, 2 * box.low - points, points)
+    points = jnp.where(points > box.high, 2 * box.high - points, points)
+    return jnp.clip(points, box.low, box.high)

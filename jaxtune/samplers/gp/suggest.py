@@ -1,0 +1,163 @@
+"""From a history to a batch: fit, gather candidates in a box, pick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.samplers.geometry import features, inside, owners, snapped
+from jaxtune.samplers.gp import candidates
+from jaxtune.samplers.gp.acquisition import greedy, log_improvement, thompson
+from jaxtune.samplers.gp.candidates import Box
+from jaxtune.samplers.gp.model import Data, Posterior, fitted, predicted
+from jaxtune.samplers.modelled import ModelState
+from jaxtune.samplers.warp import warped
+from jaxtune.types import Array
+
+SPREAD = 2048  # candidates all over the box
+LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
+CLOUDS = (0.3, 0.1, 0.02)  # widest steps, around the best so far and then around them
+JOINT = 1024  # candidates of which whole functions are drawn
+POOL, PICK = 0, 1  # streams of an ask's key
+
+
+def model_of(state: ModelState, rows: int) -> tuple[Posterior, Array, Array]:
+    """The process after the history, or after ``rows`` of it.
+
+    Args:
+      state: of the sampler.
+      rows: of a longer history, the better half of them by score and the latest.
+
+    Returns:
+      The process, its points ``[c, d]`` snapped to cells, and ``[c]`` whether each is a
+      success inside the present cube.
+    """
+    space, history = state.space, state.history
+    told, (y, variance) = snapped(space, history.points), warped(history)
+    known, fine = history.known, history.succeeded
+    if history.scores.shape[0] > rows:
+        index = _kept(known, y, rows)
+        told, y, variance = told[index], y[index], variance[index]
+        known, fine = known[index], fine[index]
+    data = Data(features(space, told), y, variance, known)
+    process = fitted(data, owners(space), space.dim)
+    return process, told, fine & inside(told)
+
+
+def _kept(known: Array, y: Array, rows: int) -> Array:
+    """Indices of the rows that the model sees, in the order of the history."""
+    size = y.shape[0]
+    best = jax.lax.top_k(jnp.where(known, y, -jnp.inf), rows // 2)[1]
+    chosen = jnp.zeros(size, bool).at[best].set(True) & known
+    latest = jnp.where(known, jnp.arange(size), -1) + size * chosen
+    index = jax.lax.top_k(jnp.where(known, latest, -1), rows)[1]
+    return jnp.sort(index)
+
+
+def suggested(
+    state: ModelState,
+    n: int,
+    acquisition: str,
+    rows: int,
+    region: Callable[[Posterior, Array], Box] | None = None,
+) -> Array:
+    """The next batch ``[n, d]``.
+
+    Args:
+      state: of the sampler.
+      n: how many points.
+      acquisition: a row of the table of acquisitions.
+      rows: trials in the model at most.
+      region: ``(process, incumbent [d]) -> Box`` where to look; the cube if ``None``.
+
+    Returns:
+      Points at the middle of their cells.
+    """
+    space = state.space
+    process, told, usable = model_of(state, rows)
+    key = jax.random.fold_in(state.key, state.history.told)
+    means = jnp.where(usable, predicted(process, process.data.x)[0], -jnp.inf)
+    # nothing inside the cube yet: half a deviation above the mean is worth beating
+    best = jnp.where(usable.any(), means.max(), 0.5)
+    box = candidates.whole(space.dim)
+    if region is not None:
+        box = region(process, told[jnp.argmax(means)])
+    pool = _pool(process, jax.random.fold_in(key, POOL), state, box, told, means, best)
+    pending = snapped(space, state.pending)
+    pool = jnp.concatenate([pending, pool])
+    x = features(space, pool)
+    tried = _tried(x, process.data.x, process.data.known)
+    own = (process, x, best, tried, len(pending), jax.random.fold_in(key, PICK), n)
+    return pool[ACQUISITIONS[acquisition](*own)]
+
+
+def _pool(
+    process: Posterior,
+    key: Array,
+    state: ModelState,
+    box: Box,
+    told: Array,
+    means: Array,
+    best: Array,
+) -> Array:
+    """Candidates ``[m, d]``: everywhere, then ever closer to the most promising."""
+    space = state.space
+    keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 1)]
+    pool = candidates.spread(keys[0], space, box, SPREAD)
+    leaders = told[jax.lax.top_k(means, LEADERS)[1]]
+    for own, widest in zip(keys[1:], CLOUDS, strict=True):
+        cloud = candidates.around(own, space, box, leaders, CLOUD, widest)
+        pool = jnp.concatenate([pool, cloud])
+        mean, variance, _ = predicted(process, features(space, pool))
+        score = log_improvement(mean[None], variance, best[None])
+        leaders = pool[jax.lax.top_k(score, LEADERS)[1]]
+    return pool
+
+
+def _tried(x: Array, told: Array, known: Array) -> Array:
+    """``[m]`` bool: the candidates that are trials already."""
+
+    def one(row):
+        return (known & (told == row[None]).all(1)).any()
+
+    return jax.lax.map(one, x, batch_size=256)
+
+
+def _log_ei(
+    process: Posterior,
+    x: Array,
+    best: Array,
+    tried: Array,
+    pending: int,
+    key: Array,
+    n: int,
+) -> Array:
+    return greedy(process, x, predicted(process, x), best, tried, pending, key, n)
+
+
+def _thompson(
+    process: Posterior,
+    x: Array,
+    best: Array,
+    tried: Array,
+    pending: int,
+    key: Array,
+    n: int,
+) -> Array:
+    """Drawn among the most promising; the points that are out already are not."""
+    mean, variance, explained = predicted(process, x)
+    tried = tried | (jnp.arange(len(x)) < pending)
+    score = log_improvement(mean[None], variance, best[None])
+    top = jax.lax.top_k(jnp.where(tried, -jnp.inf, score), max(JOINT, n))[1]
+    own = (mean[top], explained[:, top])
+    # as many draws as points are out come first, so that no draw is used twice
+    return top[thompson(process, x[top], own, tried[top], key, pending + n)[pending:]]
+
+
+ACQUISITIONS: dict[str, Callable[..., Any]] = {
+    "log_ei": _log_ei,
+    "thompson": _thompson,
+}
