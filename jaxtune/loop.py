@@ -165,13 +165,24 @@ def _ask(
 ) -> np.ndarray:
     """New points of this round's cube, from a sampler told all trials so far."""
     state = sampler.init(key, box)
-    known = _standing(history, mode)
+    known = _known(history, mode)
     # round by round: arrays of one shape, so that later rounds compile nothing new
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
         points = box.encode(rows.decoded)
         state = sampler.tell(state, points, jnp.asarray(scores))
     return np.asarray(sampler.ask(state, count)[1])
+
+
+def _known(history: list[Trials], mode: str) -> np.ndarray:
+    """What a sampler is told: a score for each seed where all trained equally long."""
+    standing = _standing(history, mode)
+    if not history or history[0].scores.shape[1] == 1:
+        return standing
+    epochs = np.concatenate([rows.epochs for rows in history])
+    if not ranking.comparable(standing, epochs):
+        return standing
+    return ranking.orient(np.concatenate([rows.scores for rows in history]), mode)
 
 
 def _standing(history: list[Trials], mode: str) -> np.ndarray:

@@ -81,6 +81,11 @@ def worst_if_failed(scores: ArrayLike) -> Any:
     return xp.where(xp.isfinite(scores), scores, -xp.inf)
 
 
+def comparable(scores: np.ndarray, epochs: np.ndarray) -> bool:
+    """Whether all trials that did not fail trained equally long."""
+    return len(np.unique(epochs[np.isfinite(scores)])) <= 1
+
+
 def standing(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     """Scores that order trials by how far they came first, and by score then.
 
@@ -94,9 +99,9 @@ def standing(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     Returns:
       ``[n]``; NaN stays NaN.
     """
-    finite = np.isfinite(scores)
-    if len(np.unique(epochs[finite])) <= 1:
+    if comparable(scores, epochs):
         return scores
+    finite = np.isfinite(scores)
     rank = np.empty(len(scores), np.float32)
     # equal trials: the smaller id ranks higher
     ids = np.arange(len(scores))

@@ -76,24 +76,17 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
             "tell: this sampler's memory grows, which it cannot under jit. Call tell "
             "outside of it; ask may be traced."
         )
-    points, scores = np.asarray(points, np.float32), np.asarray(scores, np.float32)
     dim = history.points.shape[1]
-    if scores.ndim not in (1, 2) or points.shape != (len(scores), dim):
-        raise ValueError(
-            f"tell: points {points.shape} and scores {scores.shape} do not match; this "
-            f"space needs (n, {dim}) and (n,), or (n, seeds)."
-        )
+    rows, means, variances = _summary(*_shaped(points, scores, dim))
     before = int(history.told)
     number = 1 + int(history.batch[before - 1]) if before else 0
-    batch = np.full(len(points), number, np.int32)
-    columns = (points, *_summary(scores), batch)
-    after = before + len(points)
-    size = history.scores.shape[0]
+    columns = (rows, means, variances, np.full(len(rows), number, np.int32))
+    after, size = before + len(rows), history.scores.shape[0]
     while size < after:
         size = max(2 * size, SMALLEST)
-    joined = map(_joined(before, size), history[:4], columns)
-    points, scores, variance, batch = joined
-    return History(points, scores, variance, batch, jnp.int32(after))
+    join = _joined(before, size)
+    grown = map(join, history[:4], columns)
+    return History._make([*grown, jnp.int32(after)])
 
 
 def _joined(before: int, size: int) -> Callable[[Array, np.ndarray], Array]:
@@ -108,19 +101,46 @@ def _joined(before: int, size: int) -> Callable[[Array, np.ndarray], Array]:
     return join
 
 
-def _summary(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds, and the variance of that mean.
+def checked(
+    points: ArrayLike, scores: ArrayLike, dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points ``[n, d]`` and scores ``[n]``, the mean over seeds, in float32.
+
+    Raises:
+      ValueError: shapes that do not match.
+    """
+    return _summary(*_shaped(points, scores, dim))[:2]
+
+
+def _shaped(
+    points: ArrayLike, scores: ArrayLike, dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    points, scores = np.asarray(points, np.float32), np.asarray(scores, np.float32)
+    if scores.ndim not in (1, 2) or points.shape != (len(scores), dim):
+        raise ValueError(
+            f"tell: points {points.shape} and scores {scores.shape} do not match; this "
+            f"space needs (n, {dim}) and (n,), or (n, seeds)."
+        )
+    return points, scores
+
+
+def _summary(
+    points: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, mean over seeds, and the variance of that mean.
 
     Few seeds tell little of one trial's spread, so each is drawn towards the median of
     all: as if that one had been seen with two more seeds.
     """
     if scores.ndim == 1 or scores.shape[1] == 1:
         flat = scores.reshape(len(scores))
-        return flat, np.zeros_like(flat)
+        return points, flat, np.zeros_like(flat)
     seeds = scores.shape[1]
     scores = np.where(np.isfinite(scores), scores, np.nan)
-    mean, spread = scores.mean(1), scores.var(1, ddof=1)
+    # in float64: the square of a score may not fit
+    mean, spread = scores.mean(1), scores.astype(np.float64).var(1, ddof=1)
     fine = np.isfinite(spread)
     usual = np.median(spread[fine]) if fine.any() else 0.0
     shrunk = ((seeds - 1) * spread + 2 * usual) / (seeds + 1)
-    return mean, np.where(fine, shrunk / seeds, 0.0).astype(np.float32)
+    variance = np.where(fine, shrunk / seeds, 0.0)
+    return points, mean, np.minimum(variance, 1e30).astype(np.float32)

@@ -32,12 +32,12 @@ class ModelState(NamedTuple):
 
 
 class Suggest(Protocol):
-    """The next ``n`` points ``[n, d]`` from what is known; jitted by the caller."""
+    """The next ``n`` points ``[n, d]`` from what is known."""
 
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
 
-def modelled(suggest: Suggest, initial: int | None) -> Sampler:
+def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> Sampler:
     """A sampler from a model's suggestions.
 
     Points are scrambled Sobol points until ``initial`` trials with a score are known.
@@ -46,12 +46,13 @@ def modelled(suggest: Suggest, initial: int | None) -> Sampler:
     Args:
       suggest: the model.
       initial: trials before it is used; twice the dimensions and two more if ``None``.
+      traceable: whether the model is a JAX program, which is then compiled.
 
     Returns:
       A sampler.
     """
     first = sobol()
-    program = jax.jit(suggest, static_argnums=1)
+    program = jax.jit(suggest, static_argnums=1) if traceable else suggest
 
     def init(key, space):
         none = jnp.zeros((0, space.dim), jnp.float32)
@@ -63,14 +64,17 @@ def modelled(suggest: Suggest, initial: int | None) -> Sampler:
         return state._replace(design=design), points
 
     def think(state, n):
-        points = program(state, n)
-        return state, points
+        return state, program(state, n)
 
     def ask(state, n):
         least = 2 * state.space.dim + 2 if initial is None else initial
         told = state.history.succeeded.sum()
         if state.history.scores.shape[0] == 0:
             state, points = start(state, n)
+        elif isinstance(told, jax.core.Tracer) and not traceable:
+            raise ValueError(
+                "ask: this sampler's model is no JAX program. Call it outside of jit."
+            )
         elif isinstance(told, jax.core.Tracer):
             state, points = jax.lax.cond(
                 told < least, partial(start, n=n), partial(think, n=n), state
