@@ -50,9 +50,12 @@ def gaussian_process(
     check_initial("gaussian_process", initial, rows)
 
     def suggest(state, n):
-        return suggested(state, n, acquisition, rows)
+        return _suggest(state, n, acquisition, rows)
 
     return modelled(suggest, initial)
+
+
+_suggest = jax.jit(suggested, static_argnums=(1, 2, 3))
 
 
 def check_acquisition(name: str, acquisition: str) -> None:

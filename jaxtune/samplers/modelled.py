@@ -44,15 +44,14 @@ def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> S
     ``ask`` may be traced, ``tell`` not.
 
     Args:
-      suggest: the model.
+      suggest: the model, compiled by its module, so that two samplers share a program.
       initial: trials before it is used; twice the dimensions and two more if ``None``.
-      traceable: whether the model is a JAX program, which is then compiled.
+      traceable: whether the model is a JAX program.
 
     Returns:
       A sampler.
     """
     first = sobol()
-    program = jax.jit(suggest, static_argnums=1) if traceable else suggest
 
     def init(key, space):
         none = jnp.zeros((0, space.dim), jnp.float32)
@@ -64,7 +63,7 @@ def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> S
         return state._replace(design=design), points
 
     def think(state, n):
-        return state, program(state, n)
+        return state, suggest(state, n)
 
     def ask(state, n):
         least = 2 * state.space.dim + 2 if initial is None else initial

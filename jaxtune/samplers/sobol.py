@@ -93,13 +93,13 @@ def _scramble(digits: Array, seeds: Array) -> Array:
     def flip(b, scrambled):
         above = digits >> (DIGITS - b)
         place = jnp.uint32(b) * jnp.uint32(0x9E3779B9)
-        bit = _mix(_mix(above ^ place) + seeds[None]) >> 31
+        bit = mixed(mixed(above ^ place) + seeds[None]) >> 31
         return scrambled ^ (bit << (DIGITS - 1 - b))
 
     return jax.lax.fori_loop(0, DIGITS, flip, digits)
 
 
-def _mix(x: Array) -> Array:
+def mixed(x: Array) -> Array:
     """The finaliser of MurmurHash3: every output bit depends on every input bit."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)

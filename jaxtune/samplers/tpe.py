@@ -9,6 +9,7 @@ one keeps away (a constant liar).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -70,20 +71,23 @@ def tpe(
     check_initial("tpe", initial)
 
     def suggest(state, n):
-        space = state.space
-        told = snapped(space, state.history.points)
-        good, poor = _split(space, told, state, share, most)
-        ids = state.asked + jnp.arange(n)
-        count = state.history.told
-
-        def drawn(i):
-            key = jax.random.fold_in(jax.random.fold_in(state.key, count), i)
-            return _sample(key, space, good, draws)
-
-        points = jax.vmap(drawn)(ids)  # [n, draws, d]
-        return _picked(space, points, good, poor)
+        return _suggest(state, n, share, most, draws)
 
     return modelled(suggest, initial)
+
+
+@partial(jax.jit, static_argnums=(1, 4))
+def _suggest(state: ModelState, n: int, share: float, most: int, draws: int) -> Array:
+    space, count = state.space, state.history.told
+    told = snapped(space, state.history.points)
+    good, poor = _split(space, told, state, share, most)
+
+    def drawn(i):
+        key = jax.random.fold_in(jax.random.fold_in(state.key, count), i)
+        return _sample(key, space, good, draws)
+
+    points = jax.vmap(drawn)(state.asked + jnp.arange(n))  # [n, draws, d]
+    return _picked(space, points, good, poor)
 
 
 def _split(

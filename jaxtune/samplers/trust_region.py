@@ -8,6 +8,7 @@ small begins anew at its first length, with all that is known.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Posterior
 from jaxtune.samplers.gp.suggest import suggested
 from jaxtune.samplers.history import History
-from jaxtune.samplers.modelled import check_initial, modelled
+from jaxtune.samplers.modelled import ModelState, check_initial, modelled
 from jaxtune.types import Array
 
 LONGEST, SHORTEST = 1.6, 0.5**7
@@ -72,15 +73,22 @@ def trust_region(
     check_initial("trust_region", initial, rows)
 
     def suggest(state, n):
-        side = _side(state.history, length, state.space.dim)
-        choices = jnp.asarray(unordered(state.space))
-
-        def region(process: Posterior, incumbent: Array) -> Box:
-            return _box(process.hypers.lengths, incumbent, side, choices)
-
-        return suggested(state, n, acquisition, rows, region)
+        return _suggest(state, n, length, acquisition, rows)
 
     return modelled(suggest, initial)
+
+
+@partial(jax.jit, static_argnums=(1, 3, 4))
+def _suggest(
+    state: ModelState, n: int, length: float, acquisition: str, rows: int
+) -> Array:
+    side = _side(state.history, length, state.space.dim)
+    choices = jnp.asarray(unordered(state.space))
+
+    def region(process: Posterior, incumbent: Array) -> Box:
+        return _box(process.hypers.lengths, incumbent, side, choices)
+
+    return suggested(state, n, acquisition, rows, region)
 
 
 def _box(log_lengths: Array, centre: Array, side: Array, choices: Array) -> Box:

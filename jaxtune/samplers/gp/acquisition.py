@@ -17,6 +17,8 @@ from jaxtune.samplers.gp.model import Posterior, matern
 from jaxtune.types import Array, Key
 
 FANTASIES = 32
+TAKEN = 2.0  # the reluctance to pick what is a trial already
+DECISIVE = 1e6  # more than acquisitions differ by
 
 
 class Picking(NamedTuple):
@@ -26,7 +28,7 @@ class Picking(NamedTuple):
     variance: Array  # [m]
     rows: Array  # [b, m] what the picks explain; zero rows for those to come
     best: Array  # [f] best value
-    taken: Array  # [m] bool
+    reluctance: Array  # [m]
 
 
 def greedy(
@@ -34,7 +36,7 @@ def greedy(
     x: Array,
     prediction: tuple[Array, Array, Array],
     best: Array,
-    taken: Array,
+    reluctance: Array,
     pending: int,
     key: Key,
     n: int,
@@ -46,7 +48,8 @@ def greedy(
       x: ``[m, D]`` candidates; the first rows are the pending points.
       prediction: of the candidates.
       best: ``[]`` best value so far.
-      taken: ``[m]`` bool, candidates that may not be picked while there are others.
+      reluctance: ``[m]``, from 0 to ``TAKEN``: the candidates of a smaller number are
+        picked before those of a larger one, whatever they promise.
       pending: how many points are out.
       key: of the fantasies.
       n: size of the batch.
@@ -60,7 +63,7 @@ def greedy(
 
     def pick(carry: Picking, j: Array):
         scores = log_improvement(carry.means, carry.variance, carry.best)
-        scores = jnp.where(carry.taken & ~carry.taken.all(), -jnp.inf, scores)
+        scores -= DECISIVE * carry.reluctance
         # the pending points are the first picks, whatever they promise
         chosen = jnp.where(j < pending, j, jnp.argmax(scores))
         here = x[chosen]
@@ -70,7 +73,7 @@ def greedy(
         row = column / jnp.sqrt(total)
         draws = jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
         means = carry.means + draws[:, None] * row[None]
-        gone = carry.taken | (x == here[None]).all(1)
+        gone = jnp.where((x == here[None]).all(1), TAKEN, carry.reluctance)
         after = Picking(
             means,
             jnp.maximum(carry.variance - row**2, 1e-9),
@@ -85,7 +88,7 @@ def greedy(
         variance,
         jnp.zeros((size, x.shape[0])),
         jnp.full(FANTASIES, best),
-        taken,
+        reluctance,
     )
     return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
 
@@ -110,21 +113,21 @@ def log_improvement(means: Array, variance: Array, best: Array) -> Array:
 def _log_h(u: Array) -> Array:
     """``log(pdf(u) + u * cdf(u))``; by its asymptotic series far below the mean."""
     density = -(u**2) / 2 - 0.5 * jnp.log(2 * jnp.pi)
-    near = jnp.maximum(u, -4.0)
+    near = jnp.maximum(u, -8.0)
     ratio = jnp.exp(jax.scipy.special.log_ndtr(near) + near**2 / 2)
     ratio = ratio * jnp.sqrt(2 * jnp.pi)
     close = jnp.log(jnp.maximum(1 + near * ratio, 1e-30))
-    far = jnp.minimum(u, -4.0)
+    far = jnp.minimum(u, -8.0)
     inverse = 1 / far**2
     series = inverse * (1 - inverse * (3 - inverse * (15 - 105 * inverse)))
-    return density + jnp.where(u > -4.0, close, jnp.log(series))
+    return density + jnp.where(u > -8.0, close, jnp.log(series))
 
 
 def thompson(
     process: Posterior,
     x: Array,
     prediction: tuple[Array, Array],
-    taken: Array,
+    reluctance: Array,
     key: Key,
     n: int,
 ) -> Array:
@@ -134,7 +137,7 @@ def thompson(
       process: after the data.
       x: ``[m, D]`` candidates.
       prediction: of the candidates, means and explained parts.
-      taken: ``[m]`` bool, candidates that may not be picked while there are others.
+      reluctance: as for :func:`greedy`.
       key: of the draws.
       n: size of the batch.
 
@@ -148,8 +151,9 @@ def thompson(
     factor = jnp.linalg.cholesky(covariance)
     draws = jax.random.normal(key, (n, x.shape[0])) @ factor.T + mean[None]
 
-    def pick(taken, draw):
-        chosen = jnp.argmax(jnp.where(taken & ~taken.all(), -jnp.inf, draw))
-        return taken | (x == x[chosen][None]).all(1), chosen
+    def pick(reluctance, draw):
+        chosen = jnp.argmax(draw - DECISIVE * reluctance)
+        same = (x == x[chosen][None]).all(1)
+        return jnp.where(same, TAKEN, reluctance), chosen
 
-    return jax.lax.scan(pick, taken, draws)[1]
+    return jax.lax.scan(pick, reluctance, draws)[1]

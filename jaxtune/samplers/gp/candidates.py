@@ -27,7 +27,9 @@ def whole(dim: int) -> Box:
 def spread(key: Key, space: Space, box: Box, count: int) -> Array:
     """Uniform points ``[count, d]`` of a box, snapped to cells."""
     share = jax.random.uniform(key, (count, space.dim))
-    return snapped(space, _into(box.low + share * (box.high - box.low), box))
+    return snapped(
+        space, _into(box.low[None] + share * (box.high - box.low)[None], box)
+    )
 
 
 def around(
@@ -57,13 +59,14 @@ def around(
     free = jax.random.uniform(keys[2], (rows, dim))
     share = jax.random.uniform(keys[3], (rows, 1)) ** 2
     moves = jax.random.uniform(keys[4], (rows, dim)) < jnp.maximum(share, 1.0 / dim)
-    base = jnp.repeat(jnp.clip(centres, box.low, box.high), count, axis=0)
+    base = jnp.repeat(jnp.clip(centres, box.low[None], box.high[None]), count, axis=0)
     moved = jnp.where(unordered(space)[None], free, base + step)
     return snapped(space, _into(jnp.where(moves, moved, base), box))
 
 
 def _into(points: Array, box: Box) -> Array:
     """Reflected at the sides of the box, so that no corner collects points."""
-    points = jnp.where(points < box.low, 2 * box.low - points, points)
-    points = jnp.where(points > box.high, 2 * box.high - points, points)
-    return jnp.clip(points, box.low, box.high)
+    low, high = box.low[None], box.high[None]
+    points = jnp.where(points < low, 2 * low - points, points)
+    points = jnp.where(points > high, 2 * high - points, points)
+    return jnp.clip(points, low, high)

@@ -49,7 +49,7 @@ class Posterior(NamedTuple):
 
 def matern(x: Array, z: Array, scales: Array) -> Array:
     """Correlations ``[n, m]`` between rows of ``x`` and of ``z``."""
-    return _matern(_squared(x / scales, z / scales))
+    return _matern(_squared(x / scales[None], z / scales[None]))
 
 
 def _squared(x: Array, z: Array) -> Array:

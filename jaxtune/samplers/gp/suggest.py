@@ -10,14 +10,22 @@ import jax.numpy as jnp
 
 from jaxtune.samplers.geometry import features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates
-from jaxtune.samplers.gp.acquisition import greedy, log_improvement, thompson
+from jaxtune.samplers.gp.acquisition import (
+    DECISIVE,
+    TAKEN,
+    greedy,
+    log_improvement,
+    thompson,
+)
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Data, Posterior, fitted, predicted
 from jaxtune.samplers.modelled import ModelState
+from jaxtune.samplers.sobol import mixed
 from jaxtune.samplers.warp import warped
 from jaxtune.types import Array
 
 SPREAD = 2048  # candidates all over the box
+ELSEWHERE = 512  # outside of it
 LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
 CLOUDS = (0.3, 0.1, 0.02)  # widest steps, around the best so far and then around them
 JOINT = 1024  # candidates of which whole functions are drawn
@@ -89,8 +97,10 @@ def suggested(
     pending = snapped(space, state.pending)
     pool = jnp.concatenate([pending, pool])
     x = features(space, pool)
-    tried = _tried(x, process.data.x, process.data.known)
-    own = (process, x, best, tried, len(pending), jax.random.fold_in(key, PICK), n)
+    unwanted = _tried(x, process.data.x, process.data.known) | _repeated(x)
+    outside = ~((pool >= box.low[None]) & (pool <= box.high[None])).all(1)
+    reluctance = jnp.where(unwanted, TAKEN, outside * 1.0)
+    own = (process, x, best, reluctance, len(pending), jax.random.fold_in(key, PICK), n)
     return pool[ACQUISITIONS[acquisition](*own)]
 
 
@@ -103,18 +113,20 @@ def _pool(
     means: Array,
     best: Array,
 ) -> Array:
-    """Candidates ``[m, d]``: everywhere, then ever closer to the most promising."""
+    """Candidates ``[m, d]``: all over the box, ever closer to the most promising, and
+    a few outside, for when there is nothing new inside."""
     space = state.space
-    keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 1)]
+    keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
     pool = candidates.spread(keys[0], space, box, SPREAD)
     leaders = told[jax.lax.top_k(means, LEADERS)[1]]
-    for own, widest in zip(keys[1:], CLOUDS, strict=True):
+    for own, widest in zip(keys[1:-1], CLOUDS, strict=True):
         cloud = candidates.around(own, space, box, leaders, CLOUD, widest)
         pool = jnp.concatenate([pool, cloud])
         mean, variance, _ = predicted(process, features(space, pool))
         score = log_improvement(mean[None], variance, best[None])
         leaders = pool[jax.lax.top_k(score, LEADERS)[1]]
-    return pool
+    cube = candidates.whole(space.dim)
+    return jnp.concatenate([pool, candidates.spread(keys[-1], space, cube, ELSEWHERE)])
 
 
 def _tried(x: Array, told: Array, known: Array) -> Array:
@@ -126,35 +138,53 @@ def _tried(x: Array, told: Array, known: Array) -> Array:
     return jax.lax.map(one, x, batch_size=256)
 
 
+def _repeated(x: Array) -> Array:
+    """``[m]`` bool: the candidates that an earlier row is equal to.
+
+    By a hash of 32 bits: of two different rows with one hash the later one, too, counts
+    as repeated, which costs a candidate in thousands.
+    """
+    words = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    hashed = jnp.zeros(len(x), jnp.uint32)
+    for column in words.T:
+        hashed = mixed(hashed ^ column) + jnp.uint32(0x9E3779B9)
+    order = jnp.argsort(hashed, stable=True)
+    same = jnp.append(False, hashed[order][1:] == hashed[order][:-1])
+    return jnp.zeros(len(x), bool).at[order].set(same)
+
+
 def _log_ei(
     process: Posterior,
     x: Array,
     best: Array,
-    tried: Array,
+    reluctance: Array,
     pending: int,
     key: Array,
     n: int,
 ) -> Array:
-    return greedy(process, x, predicted(process, x), best, tried, pending, key, n)
+    own = (predicted(process, x), best, reluctance, pending, key, n)
+    return greedy(process, x, *own)
 
 
 def _thompson(
     process: Posterior,
     x: Array,
     best: Array,
-    tried: Array,
+    reluctance: Array,
     pending: int,
     key: Array,
     n: int,
 ) -> Array:
     """Drawn among the most promising; the points that are out already are not."""
     mean, variance, explained = predicted(process, x)
-    tried = tried | (jnp.arange(len(x)) < pending)
-    score = log_improvement(mean[None], variance, best[None])
-    top = jax.lax.top_k(jnp.where(tried, -jnp.inf, score), max(JOINT, n))[1]
+    reluctance = jnp.where(jnp.arange(len(x)) < pending, TAKEN, reluctance)
+    score = log_improvement(mean[None], variance, best[None]) - DECISIVE * reluctance
+    top = jax.lax.top_k(score, max(JOINT, n))[1]
     own = (mean[top], explained[:, top])
     # as many draws as points are out come first, so that no draw is used twice
-    return top[thompson(process, x[top], own, tried[top], key, pending + n)[pending:]]
+    return top[
+        thompson(process, x[top], own, reluctance[top], key, pending + n)[pending:]
+    ]
 
 
 ACQUISITIONS: dict[str, Callable[..., Any]] = {

@@ -1,0 +1,351 @@
+"""The Gaussian process and its batches against float64, SciPy and scikit-learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm, rankdata, truncnorm
+from sklearn.gaussian_process.kernels import Matern
+
+import jaxtune as jt
+from jaxtune.samplers import geometry, history
+from jaxtune.samplers.gp import acquisition, candidates, model, suggest
+from jaxtune.samplers.warp import warped
+
+HYPERS = model.Hypers(
+    jnp.log(jnp.asarray([0.2, 0.5, 1.5])), *jnp.log(jnp.asarray([1.3, 0.01]))
+)
+OWNERS = np.arange(3)
+
+
+def data(rows=20, size=32, seed=0, noise=0.0):
+    """Some points of a smooth function in a buffer of ``size`` rows."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((size, 3), np.float32)
+    x[:rows] = rng.random((rows, 3))
+    y = np.where(np.arange(size) < rows, np.sin(5 * x[:, 0]) + x[:, 1], 0.0)
+    variance = np.full(size, noise, np.float32) * (np.arange(size) < rows)
+    known = np.arange(size) < rows
+    return model.Data(*map(jnp.asarray, (x, y.astype(np.float32), variance, known)))
+
+
+def exact(told, z=None):
+    """Covariance of the known rows, mean and covariance at ``z``, in float64."""
+    kernel = SIGNAL * Matern(LENGTHS, nu=2.5)
+    known = np.asarray(told.known)
+    x, y = (np.asarray(part, np.float64)[known] for part in (told.x, told.y))
+    own = NOISE + SIGNAL * model.JITTER + np.asarray(told.variance)[known]
+    inner = kernel(x) + np.diag(own)
+    if z is None:
+        return inner, y
+    z = np.asarray(z, np.float64)
+    cross = kernel(x, z)
+    mean = cross.T @ np.linalg.solve(inner, y)
+    return mean, kernel(z) - cross.T @ np.linalg.solve(inner, cross)
+
+
+def test_the_kernel_is_scikit_learns():
+    x, z = np.random.default_rng(0).random((2, 9, 3))
+    ours = model.matern(*map(jnp.float32, (x, z, np.array([0.2, 0.5, 1.5]))))
+    np.testing.assert_allclose(ours, Matern([0.2, 0.5, 1.5], nu=2.5)(x, z), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_predictions_are_those_of_float64_whatever_the_padding(size, noise):
+    told = data(size=size, noise=noise)
+    z = np.random.default_rng(1).random((40, 3)).astype(np.float32)
+    mean, variance, _ = model.predicted(model.posterior(told, HYPERS, OWNERS), z)
+    expected, covariance = exact(told, z)
+    np.testing.assert_allclose(mean, expected, atol=2e-4)
+    np.testing.assert_allclose(variance, np.diag(covariance), atol=2e-4)
+
+
+def test_the_gradient_is_that_of_float64():
+    told = data()
+    inner, y = exact(told)
+    padded = np.eye(32)
+    padded[:20, :20] = inner
+    slope = jax.grad(model._misfit)(jnp.float32(padded), told.y)
+    weights = np.linalg.solve(inner, y)
+    expected = (np.linalg.inv(inner) - np.outer(weights, weights)) / 2
+    np.testing.assert_allclose(slope[:20, :20], expected, rtol=2e-3, atol=2e-2)
+    value = model._misfit(jnp.float32(padded), told.y)
+    plain = y @ weights / 2 + np.linalg.slogdet(inner)[1] / 2
+    assert float(value) == pytest.approx(plain, rel=1e-3)
+
+
+def test_fitting_finds_length_scales_and_noise():
+    """Of functions drawn from a process with known ones, over several draws."""
+    rng, lengths, noises = np.random.default_rng(0), [], []
+    for _ in range(6):
+        x = rng.random((64, 2))
+        kernel = Matern([0.3, 2.0], nu=2.5)(x) + 0.05 * np.eye(64)
+        y = np.linalg.cholesky(kernel) @ rng.normal(size=64)
+        told = map(jnp.float32, (x, (y - y.mean()) / y.std(), np.zeros(64)))
+        found = model.fitted(model.Data(*told, jnp.ones(64, bool)), np.arange(2), 2)
+        lengths.append(np.exp(found.hypers.lengths))
+        noises.append(float(np.exp(found.hypers.noise)))
+    first, second = np.median(lengths, axis=0)
+    assert 0.15 < first < 0.6
+    assert second > 2 * first
+    assert 0.005 < np.median(noises) < 0.15
+
+
+def test_equal_points_do_not_break_a_factorisation():
+    """Sixty observations of one point without noise, and what they are worth."""
+    told = data(rows=60, size=64)
+    told = told._replace(x=jnp.full((64, 3), 0.5), y=jnp.where(told.known, 1.0, 0.0))
+    silent = HYPERS._replace(noise=jnp.float32(-11.0))
+    process = model.posterior(told, silent, OWNERS)
+    assert np.isfinite(process.factor).all()
+    mean = model.predicted(process, jnp.full((1, 3), 0.5))[0]
+    assert float(mean[0]) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("u", [-30.0, -8.0, -4.1, -3.9, -1.0, 0.0, 2.0, 9.0])
+def test_log_improvement_is_the_logarithm_of_the_integral(u):
+    """At one fantasy, mean ``u`` deviations above the best; far below by the series."""
+    deviation = 0.7
+    found = acquisition.log_improvement(
+        jnp.full((1, 1), u * deviation), jnp.full(1, deviation**2), jnp.zeros(1)
+    )[0]
+    if u > -6:
+        expected = np.log(u * norm.cdf(u) + norm.pdf(u))
+    else:  # by substitution, since the two terms cancel in float64 as well
+        scale = quad(lambda t: t / abs(u) * np.exp(-t - t**2 / (2 * u**2)), 0, 60)[0]
+        expected = norm.logpdf(u) + np.log(scale / abs(u))
+    assert float(found) == pytest.approx(expected + np.log(deviation), abs=2e-3)
+
+
+def test_a_batch_is_that_of_a_process_told_its_fantasies():
+    """Every pick against a new float64 process with the earlier picks in its data."""
+    told, n = data(), 5
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = np.random.default_rng(2).random((60, 3)).astype(np.float32)
+    x = jnp.asarray(x)
+    prediction = model.predicted(process, x)
+    key, best = jax.random.key(3), jnp.float32(0.8)
+    none = jnp.zeros(60)
+    picked = np.asarray(
+        acquisition.greedy(process, x, prediction, best, none, 0, key, n)
+    )
+    mean, covariance = exact(told, x)
+    means = np.tile(mean, (acquisition.FANTASIES, 1))
+    top, left = np.full(acquisition.FANTASIES, 0.8), np.ones(60, bool)
+    for j in range(n):
+        deviation = np.sqrt(np.diag(covariance))
+        u = (means - top[:, None]) / deviation
+        gain = (deviation * (u * norm.cdf(u) + norm.pdf(u))).mean(0)
+        assert gain[picked[j]] > 0.98 * gain[left].max()
+        draws = np.asarray(
+            jax.random.normal(jax.random.fold_in(key, j), (acquisition.FANTASIES,))
+        )
+        column = covariance[picked[j]]
+        total = column[picked[j]] + 0.01
+        means = means + draws[:, None] * column / np.sqrt(total)
+        covariance = covariance - np.outer(column, column) / total
+        top = np.maximum(top, means[:, picked[j]])
+        left[picked[j]] = False
+    assert len(set(picked.tolist())) == n
+
+
+def test_thompson_picks_as_often_as_a_candidate_is_the_best():
+    told = data()
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = np.random.default_rng(2).random((6, 3)).astype(np.float32)
+    x = jnp.asarray(x)
+    mean, _, explained = model.predicted(process, x)
+    draw = jax.vmap(
+        lambda k: acquisition.thompson(
+            process, x, (mean, explained), jnp.zeros(6), k, 1
+        )[0]
+    )
+    picked = np.bincount(draw(jax.random.split(jax.random.key(0), 4000)), minlength=6)
+    expected, covariance = exact(told, x)
+    draws = np.random.default_rng(0).multivariate_normal(expected, covariance, 20_000)
+    shares = np.bincount(draws.argmax(1), minlength=6) / 20_000
+    np.testing.assert_allclose(picked / 4000, shares, atol=0.03)
+
+
+def test_the_reluctant_are_picked_last():
+    told = data()
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = np.random.default_rng(2).random((8, 3)).astype(np.float32)
+    x = jnp.asarray(x)
+    prediction = model.predicted(process, x)
+    reluctance = jnp.asarray([2.0, 2, 2, 1, 1, 0, 0, 0])
+    own = (jnp.float32(0), reluctance, 0, jax.random.key(0), 8)
+    picked = np.asarray(acquisition.greedy(process, x, prediction, *own))
+    assert [set(picked[:3]), set(picked[3:5])] == [{5, 6, 7}, {3, 4}]
+
+
+def test_repeated_rows_are_marked_once():
+    rows = jnp.asarray([[1.0, 2], [2, 1], [1, 2], [0, 0], [2, 1], [1, 2]])
+    expected = [False, False, True, False, True, True]
+    assert suggest._repeated(rows).tolist() == expected
+
+
+def test_a_long_history_is_seen_by_its_better_half_and_its_end():
+    y = jnp.asarray([9.0, 0, 0, 8, 0, 0, 7, 1, 2, 0, 0, 0])
+    known = jnp.arange(12) < 10
+    kept = suggest._kept(known, y, 6).tolist()
+    assert kept == [0, 3, 6, 7, 8, 9]
+
+
+SPACE = jt.Space(c=jt.choice(["a", "b", "c"]), k=jt.integer(1, 4), x=jt.uniform(0, 1))
+
+
+def test_equal_configurations_are_one_point():
+    points = np.random.default_rng(0).random((200, 3)).astype(np.float32)
+    hparams = SPACE.decode(points)
+    cells = np.asarray(geometry.features(SPACE, geometry.snapped(SPACE, points)))
+    distance = ((cells[:, None] - cells[None]) ** 2).sum(-1)
+    c, k, x = (np.asarray(hparams[name]) for name in ("c", "k", "x"))
+    expected = (
+        (c[:, None] != c[None]) * 1.0
+        + ((k[:, None] - k[None]) / 4) ** 2
+        + (x[:, None] - x[None]) ** 2
+    )
+    np.testing.assert_allclose(distance, expected, atol=1e-5)
+
+
+def test_what_is_outside_stays_and_a_lost_choice_is_equally_far_from_all():
+    points = jnp.asarray([[jnp.nan, 0.1, 1.7], [0.1, -0.3, 0.5], [0.5, 0.1, 0.5]])
+    cells = geometry.snapped(SPACE, points)
+    assert np.isnan(cells[0, 0])
+    assert cells[0, 2] == pytest.approx(1.7)
+    assert cells[1, 1] == pytest.approx(-0.3)
+    known = geometry.features(
+        SPACE, jnp.asarray([[u, 0.1, 1.7] for u in (0.1, 0.5, 0.9)])
+    )
+    lost = geometry.features(SPACE, cells[:1])
+    distance = ((known - lost)[:, :3] ** 2).sum(1)
+    np.testing.assert_allclose(distance, 0.5)
+    assert np.isfinite(lost).all()
+
+
+def test_cells_are_as_wide_as_there_are_values():
+    np.testing.assert_allclose(geometry.cell_widths(SPACE), [1 / 3, 1 / 4, 0])
+    fewer = SPACE.restrict(c=["a", "b"], k=(2, 3))
+    np.testing.assert_allclose(geometry.cell_widths(fewer), [1 / 2, 1 / 2, 0])
+
+
+@pytest.mark.parametrize("widest", [0.3, 0.02])
+def test_clouds_stay_in_their_box_and_near_their_centres(widest):
+    box = candidates.Box(
+        jnp.asarray([0.0, 0.25, 0.4]), jnp.asarray([0.999, 0.999, 0.6])
+    )
+    centres = jnp.asarray([[0.1, 0.9, 0.5], [0.9, 0.4, 0.41]])
+    own = (jax.random.key(0), SPACE, box, centres, 256, widest)
+    cloud = np.asarray(candidates.around(*own))
+    assert ((cloud[:, 2] > 0.39999) & (cloud[:, 2] < 0.60001)).all()
+    step = np.abs(cloud[:256, 2] - 0.5)
+    assert step.max() <= 0.1 + 1e-5
+    assert 0 < np.median(step[step > 1e-5]) < widest
+    # discrete coordinates do move, and most points keep some coordinate
+    assert len(np.unique(cloud[:256, 0].round(3))) == 3
+    assert len(np.unique(cloud[:256, 1].round(3))) >= 2
+
+
+def told_history(scores, chunks=1):
+    known = history.empty(2)
+    for rows in np.array_split(np.arange(len(scores)), chunks):
+        points = np.full((len(rows), 2), 0.5)
+        known = history.extended(known, points, np.asarray(scores)[rows])
+    return known
+
+
+def test_history_never_drops_a_row():
+    rng = np.random.default_rng(0)
+    points, scores = rng.random((300, 2), dtype=np.float32), rng.random(300, np.float32)
+    known, begin, sizes = history.empty(2), 0, set()
+    for count in (1, 30, 1, 1, 7, 100, 160):
+        rows = slice(begin, begin + count)
+        known = history.extended(known, points[rows], scores[rows])
+        begin += count
+        sizes.add(known.scores.shape[0])
+        np.testing.assert_array_equal(known.points[:begin], points[:begin])
+        np.testing.assert_array_equal(known.scores[:begin], scores[:begin])
+        assert known.known.sum() == known.told == begin
+    assert sizes == {32, 64, 256, 512}
+    assert np.bincount(known.batch[:300]).tolist() == [1, 30, 1, 1, 7, 100, 160]
+
+
+def test_the_spread_of_seeds_is_drawn_towards_the_usual_one():
+    scores = np.array([[1.0, 3.0], [2.0, 2.0], [0.0, 4.0], [1.0, np.nan]])
+    known = told_history(scores)
+    np.testing.assert_allclose(known.scores[:4], [2, 2, 2, np.nan])
+    # sample variances 2, 0, 8 and their median 2: (v + 2 * 2) / 3, halved for the mean
+    np.testing.assert_allclose(known.variance[:4], [1.0, 2 / 3, 2.0, 0.0], rtol=1e-6)
+
+
+def test_warping_keeps_the_order_and_the_distances_of_the_better_half():
+    rng = np.random.default_rng(0)
+    scores = np.append(rng.normal(size=40), [np.nan, -1e30, np.inf, -5.0])
+    y, _ = warped(told_history(scores, 3))
+    y = np.asarray(y)
+    assert (y[44:] == 0).all()
+    y = y[:44]
+    assert y.mean() == pytest.approx(0, abs=1e-5)
+    assert y.std() == pytest.approx(1, abs=1e-5)
+    fine = np.isfinite(scores)
+    np.testing.assert_array_equal(rankdata(y[fine]), rankdata(scores[fine]))
+    assert y[40] == y[42] == y.min()
+    best = np.argsort(-np.where(fine, scores, -np.inf))[:20]
+    slope = np.diff(y[best]) / np.diff(scores[best])
+    np.testing.assert_allclose(slope, slope[0], rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "scores", [[3.0, 3, 3, 3], [np.nan] * 4, [1.0, np.nan, np.nan, 2]]
+)
+def test_warping_bears_ties_and_failures(scores):
+    y, variance = warped(told_history(scores))
+    assert np.isfinite(y).all()
+    assert np.isfinite(variance).all()
+    fine = np.isfinite(scores)
+    if fine.any() and not fine.all():
+        assert y[:4][fine].min() > y[:4][~fine].max()
+
+
+def test_a_mixture_is_scipys():
+    """Truncated normals, and choices as likely as their kernels say."""
+    space = jt.Space(x=jt.uniform(0, 1), y=jt.uniform(0, 1), c=jt.choice(["a", "b"]))
+    centres = jnp.asarray([[0.1, 0.2, 0.25], [0.7, 0.9, 0.75], [0.4, 0.5, 0.25]])
+    weights = jnp.asarray([1.0, 1.0, 0.5])
+    mixture = tpe._mixture(space, centres, weights)
+    x = np.random.default_rng(0).random((30, 3)).astype(np.float32)
+    x[:, 2] = np.where(x[:, 2] < 0.5, 0.25, 0.75)
+    found = np.asarray(tpe._log_density(space, jnp.asarray(x), mixture))
+    width = float(mixture.widths[0])
+
+    def kernel(centre, width):
+        low, high = (
+            -np.asarray(centre[:2]) / width,
+            (1 - np.asarray(centre[:2])) / width,
+        )
+        return truncnorm.pdf(x[:, :2], low, high, centre[:2], width).prod(1)
+
+    strange = np.exp(-float(mixture.strangeness))
+    total = sum(
+        weight
+        * kernel(np.asarray(centre), width)
+        * np.where(np.abs(x[:, 2] - centre[2]) < 0.1, 1.0, strange)
+        for centre, weight in zip(np.asarray(centres), [1, 1, 0.5], strict=True)
+    )
+    # the prior is as far from every choice as an unknown one
+    total = total + kernel([0.5, 0.5], 1.0) * np.sqrt(strange)
+    ratio = found - np.log(total)
+    np.testing.assert_allclose(ratio, ratio[0], atol=1e-3)
+
+
+def test_draws_are_the_mixtures():
+    space = jt.Space(x=jt.uniform(0, 1))
+    mixture = tpe._mixture(space, jnp.asarray([[0.1], [0.8]]), jnp.ones(2))
+    draws = np.asarray(tpe._sample(jax.random.key(0), space, mixture, 20_000))[:, 0]
+    grid = (np.arange(20) + 0.5) / 20
+    density = np.exp(tpe._log_density(space, jnp.asarray(grid)[:, None], mixture))
+    counts = np.histogram(draws, 20, (0, 1))[0] / 20_000
+    np.testing.assert_allclose(counts, density / density.sum(), atol=0.012)
