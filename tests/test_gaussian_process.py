@@ -1,5 +1,7 @@
 """The Gaussian process and its batches against float64, SciPy and scikit-learn."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +15,10 @@ from jaxtune.samplers import geometry, history
 from jaxtune.samplers.gp import acquisition, candidates, model, suggest
 from jaxtune.samplers.warp import warped
 
-HYPERS = model.Hypers(
-    jnp.log(jnp.asarray([0.2, 0.5, 1.5])), *jnp.log(jnp.asarray([1.3, 0.01]))
-)
+tpe = importlib.import_module("jaxtune.samplers.tpe")  # the name is the maker's
+
+LENGTHS, SIGNAL, NOISE = [0.2, 0.5, 1.5], 1.3, 0.01
+HYPERS = model.Hypers(*map(jnp.log, map(jnp.asarray, (LENGTHS, SIGNAL, NOISE))))
 OWNERS = np.arange(3)
 
 

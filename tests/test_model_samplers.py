@@ -113,7 +113,10 @@ def _sobol(key):
 
 @pytest.mark.parametrize("name", over())
 def test_models_find_what_random_points_do_not(name):
-    """The best of 64 points, of which the model saw to 48, against 192 random ones."""
+    """The best of 64 points, of which the model saw to 48, against as many random ones:
+    what the best of those is on average, over a hundred draws."""
+    chance = np.random.default_rng(0).random((100 * 64, SPACE.dim))
+    usual = score(chance).reshape(100, 64).max(1).mean()
     gains = []
     for key in range(3):
         state, _ = told(name, key, 4)
@@ -121,9 +124,8 @@ def test_models_find_what_random_points_do_not(name):
             found = max(trial.value for trial in state.study.copy().trials)
         else:
             found = float(state.history.scores[:64].max())
-        chance = np.random.default_rng(key).random((192, SPACE.dim))
-        gains.append(found - score(chance).max())
-    assert np.mean(gains) > 0, gains
+        gains.append(found - usual)
+    assert np.mean(gains) > 0.03, gains
 
 
 @pytest.mark.parametrize("name", over())

@@ -104,8 +104,8 @@ def _prior(hypers: Hypers, dim: int) -> Array:
     dimensions"). Few scores are explained as well by noise alone: the prior prefers a
     function.
     """
-    lengths = _normal(hypers.lengths, jnp.log(dim) / 2 - 0.7, 0.7).sum()
-    return lengths + _normal(hypers.signal, 0.0, 1.0) + _normal(hypers.noise, -8.0, 1.0)
+    lengths = _normal(hypers.lengths, jnp.log(dim) / 2 - 1.3, 0.5).sum()
+    return lengths + _normal(hypers.signal, 0.0, 1.0) + _normal(hypers.noise, -5.0, 1.0)
 
 
 def _normal(value: Array, mean: Array | float, scale: float) -> Array:
