@@ -96,6 +96,12 @@ def test_fitting_finds_length_scales_and_noise():
     assert 0.005 < np.median(noises) < 0.15
 
 
+def test_padding_changes_no_fit():
+    short, long = (model.fitted(data(size=size), OWNERS, 3) for size in (32, 64))
+    for one, other in zip(short.hypers, long.hypers, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02)
+
+
 def test_equal_points_do_not_break_a_factorisation():
     """Sixty observations of one point without noise, and what they are worth."""
     told = data(rows=60, size=64)
@@ -322,7 +328,9 @@ def test_a_mixture_is_scipys():
     x = np.random.default_rng(0).random((30, 3)).astype(np.float32)
     x[:, 2] = np.where(x[:, 2] < 0.5, 0.25, 0.75)
     found = np.asarray(tpe._log_density(space, jnp.asarray(x), mixture))
-    width = float(mixture.widths[0])
+    # x has 0.1, 0.4, 0.7 and y 0.2, 0.5, 0.9: the larger gap to a neighbour
+    widths = np.array([[0.3, 0.3], [0.3, 0.4], [0.3, 0.4]])
+    np.testing.assert_allclose(mixture.widths[:3, :2], widths, rtol=1e-5)
 
     def kernel(centre, width):
         low, high = (
@@ -336,7 +344,9 @@ def test_a_mixture_is_scipys():
         weight
         * kernel(np.asarray(centre), width)
         * np.where(np.abs(x[:, 2] - centre[2]) < 0.1, 1.0, strange)
-        for centre, weight in zip(np.asarray(centres), [1, 1, 0.5], strict=True)
+        for centre, weight, width in zip(
+            np.asarray(centres), [1, 1, 0.5], widths, strict=True
+        )
     )
     # the prior is as far from every choice as an unknown one
     total = total + kernel([0.5, 0.5], 1.0) * np.sqrt(strange)

@@ -428,6 +428,16 @@ def test_an_optuna_sampler_asks_what_its_own_study_would(make):
                 plain.tell(trial, value)
 
 
+def test_equal_points_are_trials_of_their_own_to_optuna():
+    space = jt.Space(c=jt.choice(["a", "b"]))
+    sampler = jt.samplers.optuna(optuna.samplers.RandomSampler)
+    state = sampler.init(jax.random.key(0), space)
+    state, points = sampler.ask(state, 6)
+    state = sampler.tell(state, points, np.arange(6.0))
+    trials = state.study.copy().trials
+    assert [trial.value for trial in trials] == list(range(6))
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [

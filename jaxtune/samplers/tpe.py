@@ -1,10 +1,10 @@
 """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), in batches.
 
-The multivariate form of Optuna (Falkner et al., 2018; Watanabe, 2023): one density of
-the best points and one of the others, each a mixture of truncated normals with one
-bandwidth, and a wide prior. A point of a batch is the one of some draws from the first
-whose ratio of densities is largest; it then counts among the others, so that the next
-one keeps away (a constant liar).
+The multivariate form of Optuna 5 (Falkner et al., 2018; Watanabe, 2023): one density of
+the best points and one of the others, each a mixture of truncated normals, as wide in a
+dimension as the larger of the gaps to the next points, and a wide prior. A point of a
+batch is the one of some draws from the first whose ratio of densities is largest; it
+then counts among the others, so that the next one keeps away (a constant liar).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from jaxtune.samplers.modelled import ModelState, check_initial, modelled, whole
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
-BANDWIDTH = 0.2  # of the cube, for one point
 RECENT = 25  # trials that count in full; older ones count for less
 
 
@@ -40,7 +39,7 @@ class Mixture(NamedTuple):
 
     centres: Array  # [k, d]
     log_weights: Array  # [k], minus infinity for none
-    widths: Array  # [k] standard deviations
+    widths: Array  # [k, d] standard deviations
     strangeness: Array  # [] squared distance between different choices
 
 
@@ -87,7 +86,7 @@ def _suggest(state: ModelState, n: int, share: float, most: int, draws: int) -> 
         return _sample(key, space, good, draws)
 
     points = jax.vmap(drawn)(state.asked + jnp.arange(n))  # [n, draws, d]
-    return _picked(space, points, good, poor)
+    return _picked(space, points, snapped(space, state.pending), good, poor)
 
 
 def _split(
@@ -101,9 +100,6 @@ def _split(
     count = jnp.minimum(jnp.ceil(share * history.told), most)
     best = history.succeeded & (place < count)
     others = known & ~best
-    pending = snapped(space, state.pending)
-    rows = jnp.concatenate([told, pending])
-    waiting = jnp.ones(len(pending))
     good = _mixture(space, told, best * 1.0)
     # older trials say less of where the search is now
     position = jnp.cumsum(others)
@@ -111,18 +107,20 @@ def _split(
     older = jnp.maximum(total - RECENT, 1)
     ramp = 1 / total + (1 - 1 / total) * (position - 1) / jnp.maximum(older - 1, 1)
     weights = others * jnp.minimum(ramp, 1.0)
-    return good, _mixture(space, rows, jnp.concatenate([weights, waiting]))
+    return good, _mixture(space, told, weights)
 
 
 def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
     count = (weights > 0).sum()
-    width = BANDWIDTH * jnp.maximum(count, 1) ** (-1 / (space.dim + 4))
-    width = jnp.clip(width, 1 / jnp.minimum(100.0, 1.0 + count), 1.0)
+    # of points at one place each still has some room
+    least = 1 / jnp.minimum(100.0, 2.0 + count)
+    gaps = jax.vmap(_gaps, in_axes=(1, None), out_axes=1)(centres, weights > 0)
+    widths = jnp.clip(gaps, least, 1.0)
     middle = jnp.full((1, space.dim), 0.5)
     middle = jnp.where(unordered(space)[None], jnp.nan, middle)
     strangeness = jnp.log1p(1.0 + count)
     centres = jnp.concatenate([centres, middle])
-    widths = jnp.append(jnp.full(len(weights), width), 1.0)
+    widths = jnp.concatenate([widths, jnp.ones((1, space.dim))])
     inner = inside(centres)
     log = jnp.log(jnp.append(weights, 1.0)) - jnp.where(
         inner | (jnp.arange(len(inner)) == len(inner) - 1),
@@ -132,34 +130,51 @@ def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
     return Mixture(centres, log, widths, strangeness)
 
 
+def _gaps(column: Array, present: Array) -> Array:
+    """``[k]`` larger gap of each present coordinate to the next ones below and above.
+
+    The outermost ones have one neighbour, and a single one the ends of the cube.
+    """
+    order = jnp.argsort(jnp.where(present, column, jnp.inf))
+    sides = column[order]
+    place, count = jnp.arange(len(column)), present.sum()
+    below = jnp.where(place > 0, sides - jnp.roll(sides, 1), 0.0)
+    above = jnp.where(place < count - 1, jnp.roll(sides, -1) - sides, 0.0)
+    gap = jnp.maximum(below, above)
+    gap = jnp.where(count > 1, gap, jnp.maximum(sides, 1 - sides))
+    return jnp.zeros_like(gap).at[order].set(gap)
+
+
 def _log_mass(space: Space, centres: Array, widths: Array) -> Array:
-    low = -centres / widths[:, None]
-    high = (1 - centres) / widths[:, None]
+    low, high = -centres / widths, (1 - centres) / widths
     mass = jnp.log(jnp.maximum(ndtr(high) - ndtr(low), 1e-30))
     return jnp.where(unordered(space)[None], 0.0, mass).sum(1)
 
 
 def _log_density(space: Space, x: Array, mixture: Mixture) -> Array:
     """``[m]``, up to a constant."""
-    ordered = ~unordered(space)[owners(space)]
-    a, b = features(space, x), features(space, mixture.centres)
-    flat = jnp.where(ordered[None], a, 0.0), jnp.where(ordered[None], b, 0.0)
-    squared = _squared(*flat) / mixture.widths[None] ** 2
-    different = _squared(*[jnp.where(ordered[None], 0.0, f) for f in (a, b)])
-    dimension = ordered.sum()
-    log = mixture.log_weights - dimension * jnp.log(mixture.widths)
-    return logsumexp(log[None] - squared / 2 - different * mixture.strangeness, axis=1)
+    ordered = ~unordered(space)
+    x_, centres = (jnp.where(ordered[None], p, 0.0) for p in (x, mixture.centres))
+    steep = jnp.where(ordered[None], 1 / mixture.widths, 0.0) ** 2
+    # (x - c)² / w² as products of matrices, for all points and kernels at once
+    squared = _product(x_**2, steep) - 2 * _product(x_, steep * centres)
+    squared = jnp.maximum(squared + (steep * centres**2).sum(1)[None], 0.0)
+    choices = unordered(space)[owners(space)][None]
+    a, b = (jnp.where(choices, features(space, p), 0.0) for p in (x, mixture.centres))
+    different = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * _product(a, b)
+    widths = jnp.where(ordered[None], jnp.log(mixture.widths), 0.0).sum(1)
+    log = (mixture.log_weights - widths)[None] - squared / 2
+    return logsumexp(log - different * mixture.strangeness, axis=1)
 
 
-def _squared(a: Array, b: Array) -> Array:
-    product = jnp.matmul(a, b.T, precision="highest")
-    return jnp.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * product, 0.0)
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b.T, precision="highest")
 
 
 def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
     keys = [jax.random.fold_in(key, stream) for stream in range(4)]
     chosen = jax.random.categorical(keys[0], mixture.log_weights, shape=(count,))
-    centre, width = mixture.centres[chosen], mixture.widths[chosen][:, None]
+    centre, width = mixture.centres[chosen], mixture.widths[chosen]
     low, high = ndtr(-centre / width), ndtr((1 - centre) / width)
     share = jax.random.uniform(keys[1], centre.shape)
     point = centre + width * ndtri(low + share * (high - low))
@@ -170,21 +185,31 @@ def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
     return snapped(space, jnp.clip(point, 0.0, BELOW_ONE))
 
 
-def _picked(space: Space, points: Array, good: Mixture, poor: Mixture) -> Array:
+def _picked(
+    space: Space, points: Array, pending: Array, good: Mixture, poor: Mixture
+) -> Array:
     n, draws, dim = points.shape
     flat = points.reshape(n * draws, dim)
     ratio = _log_density(space, flat, good)
     against = _log_density(space, flat, poor).reshape(n, draws)
     ratio = ratio.reshape(n, draws)
-    width, strangeness = poor.widths[0], poor.strangeness
+    # a pick is as wide as most of the others are
+    present = jnp.isfinite(poor.log_weights)[:, None]
+    width = jnp.where(present, poor.widths, jnp.nan)
+    width = jnp.nanmedian(width, axis=0, keepdims=True)
+    out = len(pending)
+    widths = jnp.tile(width, (out + n, 1))
 
     def pick(carry, j):
         picked, weights = carry
-        liar = Mixture(picked, weights, jnp.full(n, width), strangeness)
+        liar = Mixture(picked, weights, widths, poor.strangeness)
         with_picks = jnp.logaddexp(against[j], _log_density(space, points[j], liar))
         chosen = points[j, jnp.argmax(ratio[j] - with_picks)]
-        mass = _log_mass(space, chosen[None], width[None])[0]
-        return (picked.at[j].set(chosen), weights.at[j].set(-mass)), chosen
+        mass = _log_mass(space, chosen[None], width)[0]
+        after = (picked.at[out + j].set(chosen), weights.at[out + j].set(-mass))
+        return after, chosen
 
-    start = (jnp.zeros((n, dim)), jnp.full(n, -jnp.inf))
+    picked = jnp.concatenate([pending, jnp.zeros((n, dim))])
+    waiting = -_log_mass(space, pending, widths[:out])
+    start = (picked, jnp.append(waiting, jnp.full(n, -jnp.inf)))
     return jax.lax.scan(pick, start, jnp.arange(n))[1]
