@@ -4,7 +4,7 @@ Every contender searches every problem of ``problems.py`` with several seeds, an
 told what it asked for in batches of 1, 25 or 100. Regret is that of the trial which it
 has measured as best, without the noise: 0 is the optimum, 1 the median random point.
 
-    python benchmarks/search_quality.py [--seeds 20] [--only NAME ...]
+    python benchmarks/search_quality.py [--seeds 20] [--only NAME ...] [--workers 2]
         [--cache DIR] [--json FILE]
 
 Finished runs are kept in DIR, so that a benchmark that was cut off goes on.
@@ -114,6 +114,15 @@ class Optuna:
         ]
         return np.minimum(np.asarray(rows), 1 - 1e-7)
 
+    def add(self, points: np.ndarray, values: np.ndarray) -> None:
+        """Trials that it did not ask for."""
+        from optuna.trial import create_trial
+
+        for point, value in zip(points.tolist(), values.tolist(), strict=True):
+            params = dict(zip(self.space, point, strict=True))
+            own = {"params": params, "distributions": self.space}
+            self.study.add_trial(create_trial(value=value, **own))
+
     def tell(self, points: np.ndarray, values: np.ndarray) -> None:
         from optuna.trial import TrialState
 
@@ -157,6 +166,14 @@ class Hyperoptax:
         own = (self.state, own, told.astype(jnp.float32), self.asked)
         self.state = self.optimizer.update_state(*own)
 
+
+# at how many points each is timed
+ASKED = {
+    "Optuna TPE": (1, 64),
+    "jaxtune gaussian_process": (1, 64, 512),
+    "jaxtune trust_region": (64,),
+    "jaxtune tpe": (1, 64, 1024),
+}
 
 # name: how to make it, batches, evaluations at most
 CONTENDERS: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
@@ -269,6 +286,36 @@ def _interval(means: np.ndarray) -> list[float]:
     return [float(edge) for edge in found.confidence_interval]
 
 
+def asking(told: int = 500, dim: int = 5) -> list[dict[str, Any]]:
+    """Milliseconds a point after 500 trials, programs compiled: medians of five asks."""
+    import jaxtune as jt
+
+    space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
+    problem = Problem("cube", space, lambda u: ((u - 0.3) ** 2).sum(1), 0.0, 0.0, 1.0)
+    random = np.random.default_rng(0).random((told, dim), dtype=np.float32)
+    rows = []
+    for name, batches in ASKED.items():
+        for batch in batches:
+            contender = CONTENDERS[name][0](problem, 0, batch)
+            if isinstance(contender, Optuna):
+                contender.add(random, problem.value(random))
+            else:
+                contender.tell(random, problem.value(random))
+            times = []
+            for turn in range(6):  # the first one compiles
+                state = getattr(contender, "state", None)
+                begin = time.perf_counter()
+                contender.ask(batch)
+                if turn:
+                    times.append(time.perf_counter() - begin)
+                if state is not None:  # the same question again, nothing pending
+                    contender.state = state
+            each = 1e3 * float(np.median(times)) / batch
+            rows.append({"contender": name, "batch": batch, "ms": each})
+            print(f"{name}, {batch} at once: {each:.3f} ms a point", flush=True)
+    return rows
+
+
 def show(rows: list[dict[str, Any]], evaluations: int) -> str:
     """A Markdown table at one number of evaluations, best first."""
     key = str(evaluations)
@@ -311,7 +358,8 @@ def main(seeds: int, only: list[str], cache: Path, out: Path | None, workers: in
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "versions": _versions(),
         }
-        out.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1))
+        told = {"settings": settings, "rows": rows, "asking": asking()}
+        out.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -83,8 +83,9 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
         assert same, f"batches of {sizes} must give the points of one batch of {n}"
     chex.assert_trees_all_equal(_plain(start), before)
     scores = jnp.where(jnp.arange(n) % 3 == 0, jnp.nan, points.sum(1))
-    told = sampler.tell(state, points, scores)
-    chex.assert_trees_all_equal_structs(_plain(told), _plain(state))
+    for seeds in (scores, jnp.stack([scores, scores + 1], axis=1)):
+        told = sampler.tell(state, points, seeds)
+        chex.assert_trees_all_equal_structs(_plain(told), _plain(state))
 
 
 def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> None:

@@ -253,6 +253,10 @@ def test_clouds_stay_in_their_box_and_near_their_centres(widest):
     step = np.abs(cloud[:256, 2] - 0.5)
     assert step.max() <= 0.1 + 1e-5
     assert 0 < np.median(step[step > 1e-5]) < widest
+    # a choice that is gone is none of the candidates
+    lost = centres.at[0, 0].set(jnp.nan)
+    own = (jax.random.key(0), SPACE, box, lost, 256, widest)
+    assert np.isfinite(candidates.around(*own)).all()
     # discrete coordinates do move, and most points keep some coordinate
     assert len(np.unique(cloud[:256, 0].round(3))) == 3
     assert len(np.unique(cloud[:256, 1].round(3))) >= 2

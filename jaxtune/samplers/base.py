@@ -23,7 +23,10 @@ class Ask(Protocol):
 
 
 class Tell(Protocol):
-    """Take in scores ``[n]`` of points ``[n, d]``: higher is better, NaN is failed."""
+    """Take in scores of points ``[n, d]``: higher is better, NaN is failed.
+
+    Scores are ``[n]``, or ``[n, s]`` with a column for each seed.
+    """
 
     def __call__(self, state: Any, points: ArrayLike, scores: ArrayLike, /) -> Any: ...
 
@@ -34,7 +37,7 @@ class Sampler(NamedTuple):
     Args:
       init: ``(key, space) -> state``.
       ask: ``(state, n) -> (state, points [n, d])``.
-      tell: ``(state, points [n, d], scores [n]) -> state``.
+      tell: ``(state, points [n, d], scores [n] or [n, s]) -> state``.
     """
 
     init: Init

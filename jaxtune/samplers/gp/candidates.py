@@ -44,7 +44,7 @@ def around(
       key: of the draw.
       space: whose cube it is.
       box: where the points must lie.
-      centres: ``[k, d]``.
+      centres: ``[k, d]``; NaN, a choice that is gone, counts as the middle.
       count: points of each cloud.
       widest: the largest width of a step.
 
@@ -59,6 +59,7 @@ def around(
     free = jax.random.uniform(keys[2], (rows, dim))
     share = jax.random.uniform(keys[3], (rows, 1)) ** 2
     moves = jax.random.uniform(keys[4], (rows, dim)) < jnp.maximum(share, 1.0 / dim)
+    centres = jnp.nan_to_num(centres, nan=0.5)
     base = jnp.repeat(jnp.clip(centres, box.low[None], box.high[None]), count, axis=0)
     moved = jnp.where(unordered(space)[None], free, base + step)
     return snapped(space, _into(jnp.where(moves, moved, base), box))
