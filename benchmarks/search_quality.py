@@ -287,7 +287,7 @@ def _interval(means: np.ndarray) -> list[float]:
 
 
 def asking(told: int = 500, dim: int = 5) -> list[dict[str, Any]]:
-    """Milliseconds a point after 500 trials, programs compiled: medians of five asks."""
+    """Milliseconds a point after 500 trials, compiled; medians of five asks."""
     import jaxtune as jt
 
     space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})

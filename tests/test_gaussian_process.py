@@ -185,6 +185,10 @@ def test_the_reluctant_are_picked_last():
     x = jnp.asarray(x)
     prediction = model.predicted(process, x)
     reluctance = jnp.asarray([2.0, 2, 2, 1, 1, 0, 0, 0])
+    # however little they promise
+    told = told._replace(y=told.y + 100 * (told.x[:, 0] > 0.5))
+    process = model.posterior(told, HYPERS, OWNERS)
+    prediction = model.predicted(process, x)
     own = (jnp.float32(0), reluctance, 0, jax.random.key(0), 8)
     picked = np.asarray(acquisition.greedy(process, x, prediction, *own))
     assert [set(picked[:3]), set(picked[3:5])] == [{5, 6, 7}, {3, 4}]
@@ -360,7 +364,9 @@ def test_a_mixture_is_scipys():
 
 def test_draws_are_the_mixtures():
     space = jt.Space(x=jt.uniform(0, 1))
-    mixture = tpe._mixture(space, jnp.asarray([[0.1], [0.8]]), jnp.ones(2))
+    # one at the edge, some inside, and one of a larger space
+    centres = jnp.asarray([[0.01], [0.3], [0.35], [1.2]])
+    mixture = tpe._mixture(space, centres, jnp.ones(4))
     draws = np.asarray(tpe._sample(jax.random.key(0), space, mixture, 20_000))[:, 0]
     grid = (np.arange(20) + 0.5) / 20
     density = np.exp(tpe._log_density(space, jnp.asarray(grid)[:, None], mixture))

@@ -61,7 +61,6 @@ def tpe(
     Raises:
       ValueError: an argument out of range.
     """
-
     for name, count in (("most", most), ("draws", draws)):
         if not whole(count, 1):
             raise ValueError(f"tpe: {name} must be an int >= 1, got {count!r}.")
@@ -173,7 +172,9 @@ def _product(a: Array, b: Array) -> Array:
 
 def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
     keys = [jax.random.fold_in(key, stream) for stream in range(4)]
-    chosen = jax.random.categorical(keys[0], mixture.log_weights, shape=(count,))
+    mass = _log_mass(space, mixture.centres, mixture.widths)
+    log = mixture.log_weights + mass  # of what lies in the cube
+    chosen = jax.random.categorical(keys[0], log, shape=(count,))
     centre, width = mixture.centres[chosen], mixture.widths[chosen]
     low, high = ndtr(-centre / width), ndtr((1 - centre) / width)
     share = jax.random.uniform(keys[1], centre.shape)

@@ -18,7 +18,6 @@ from jaxtune.types import Array, Key
 
 FANTASIES = 32
 TAKEN = 2.0  # the reluctance to pick what is a trial already
-DECISIVE = 1e6  # more than acquisitions differ by
 
 
 class Picking(NamedTuple):
@@ -63,9 +62,8 @@ def greedy(
 
     def pick(carry: Picking, j: Array):
         scores = log_improvement(carry.means, carry.variance, carry.best)
-        scores -= DECISIVE * carry.reluctance
         # the pending points are the first picks, whatever they promise
-        chosen = jnp.where(j < pending, j, jnp.argmax(scores))
+        chosen = jnp.where(j < pending, j, _best(scores, carry.reluctance))
         here = x[chosen]
         column = signal * matern(here[None], x, process.scales)[0]
         column -= explained[:, chosen] @ explained + carry.rows[:, chosen] @ carry.rows
@@ -91,6 +89,11 @@ def greedy(
         reluctance,
     )
     return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
+
+
+def _best(scores: Array, reluctance: Array) -> Array:
+    """Index of the largest score among the least reluctant."""
+    return jnp.argmax(jnp.where(reluctance > reluctance.min(), -jnp.inf, scores))
 
 
 def log_improvement(means: Array, variance: Array, best: Array) -> Array:
@@ -152,7 +155,7 @@ def thompson(
     draws = jax.random.normal(key, (n, x.shape[0])) @ factor.T + mean[None]
 
     def pick(reluctance, draw):
-        chosen = jnp.argmax(draw - DECISIVE * reluctance)
+        chosen = _best(draw, reluctance)
         same = (x == x[chosen][None]).all(1)
         return jnp.where(same, TAKEN, reluctance), chosen
 

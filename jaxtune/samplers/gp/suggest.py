@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtune.samplers.geometry import features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates
 from jaxtune.samplers.gp.acquisition import (
-    DECISIVE,
     TAKEN,
     greedy,
     log_improvement,
@@ -178,8 +177,9 @@ def _thompson(
     """Drawn among the most promising; the points that are out already are not."""
     mean, variance, explained = predicted(process, x)
     reluctance = jnp.where(jnp.arange(len(x)) < pending, TAKEN, reluctance)
-    score = log_improvement(mean[None], variance, best[None]) - DECISIVE * reluctance
-    top = jax.lax.top_k(score, max(JOINT, n))[1]
+    score = log_improvement(mean[None], variance, best[None])
+    # the least reluctant first, and the most promising of them
+    top = jnp.lexsort((-score, reluctance))[: max(JOINT, n)]
     own = (mean[top], explained[:, top])
     # as many draws as points are out come first, so that no draw is used twice
     return top[
