@@ -292,7 +292,7 @@ def test_trials_of_another_space_are_taken():
         assert ((found >= 0) & (found < 1)).all(), name
 
 
-@pytest.mark.parametrize("name", ["gaussian_process", "thompson", "trust_region"])
+@pytest.mark.parametrize("name", over("tpe", "cma_es", "optuna"))
 def test_a_finite_space_is_not_asked_twice_until_it_is_empty(name):
     space = jt.Space(a=jt.choice(list("abc")), k=jt.integer(1, 4), o=jt.ordinal([1, 2]))
     sampler = MODELS[name]
