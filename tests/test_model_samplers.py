@@ -428,6 +428,25 @@ def test_an_optuna_sampler_asks_what_its_own_study_would(make):
                 plain.tell(trial, value)
 
 
+def test_a_run_with_an_optuna_sampler_needs_it_again(tmp_path):
+    """A run holds the name of the class and not the class."""
+
+    def objective(key, hparams):
+        return hparams["x"]
+
+    sampler = jt.samplers.optuna(optuna.samplers.RandomSampler)
+    own = {"key": jax.random.key(0), "trials": 8, "rounds": 2, "mode": "max"}
+    space = jt.Space(x=jt.uniform(0, 1))
+    jt.search(objective, space, sampler=sampler, directory=tmp_path, **own)
+    with pytest.raises(jt.RunError, match=r"make=optuna.*RandomSampler.*sampler="):
+        jt.resume(tmp_path, objective)
+    again = jt.samplers.optuna(optuna.samplers.RandomSampler)
+    assert len(jt.resume(tmp_path, objective, sampler=again).trials) == 8
+    other = jt.samplers.optuna(optuna.samplers.TPESampler)
+    with pytest.raises(jt.RunError, match="sampler"):
+        jt.resume(tmp_path, objective, sampler=other)
+
+
 def test_equal_points_are_trials_of_their_own_to_optuna():
     space = jt.Space(c=jt.choice(["a", "b"]))
     sampler = jt.samplers.optuna(optuna.samplers.RandomSampler)

@@ -16,6 +16,7 @@ from jaxtune.recipes import MAKERS, Recipe, recipe_of, remake
 from jaxtune.run import fingerprint
 from jaxtune.run.directory import SETTINGS, settings_of
 from jaxtune.run.documents import (
+    Opaque,
     schedule_document,
     space_document,
     space_of,
@@ -246,4 +247,11 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
             f"the run's {name} is not one of jaxtune's own ({recipe}), so it must be "
             f"given again: jaxtune.resume(directory, task, {name}=...)."
         )
+    for argument, value in recipe.arguments:
+        if isinstance(value, Opaque):
+            raise RunError(
+                f"the run's {name} was made with {argument}={value}, which a run "
+                "cannot hold, so it must be given again: "
+                f"jaxtune.resume(directory, task, {name}=...)."
+            )
     return remake(recipe)
