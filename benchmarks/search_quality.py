@@ -7,7 +7,8 @@ has measured as best, without the noise: 0 is the optimum, 1 the median random p
     python benchmarks/search_quality.py [--seeds 20] [--only NAME ...] [--workers 2]
         [--cache DIR] [--json FILE]
 
-Finished runs are kept in DIR, so that a benchmark that was cut off goes on.
+Finished runs are kept in DIR, so that a benchmark that was cut off goes on. Set
+OPENBLAS_NUM_THREADS=1: the workers' threads would wait for each other.
 """
 
 from __future__ import annotations

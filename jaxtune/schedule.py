@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jaxtune.checks import whole
 from jaxtune.space import Space
 from jaxtune.space.conditions import ancestors
 
@@ -96,7 +97,7 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     if not space.searched:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     for name, value in (("budget", budget), ("rounds", rounds)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not whole(value, 1):
             raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
     dimensions = {name: space[name] for name in space.names}
     opens = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxtune import loop, ranking
 from jaxtune.cache import compiled_once
+from jaxtune.checks import whole
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
 from jaxtune.population import Traced, prepare, trace, unread
@@ -150,7 +151,7 @@ def _chosen(given: Given) -> dict[str, Any]:
 
 def _check_counts(**sizes: Any) -> None:
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not whole(size, 1):
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
 
 
@@ -159,7 +160,7 @@ def _budget(task: Task | Objective, epochs: int | None) -> int:
         if epochs is not None:
             raise ValueError(f"epochs={epochs}: a plain function is not trained.")
         return 0
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not whole(epochs, 1):
         raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
     return epochs
 

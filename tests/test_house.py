@@ -17,6 +17,7 @@ PACKAGE = ROOT / "jaxtune"
 FLOORS = {
     "types": 0,
     "cache": 1,
+    "checks": 0,
     "versions": 0,
     "warn": 0,
     "ranking": 1,

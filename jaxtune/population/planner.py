@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.checks import whole
 from jaxtune.population import work
 from jaxtune.population.block import Static
 from jaxtune.population.lane import Batching
@@ -137,7 +138,7 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
         )
     values = ("a real number",) if dimension.kind == "continuous" else dimension.members
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not whole(value, 1):
             raise ValueError(
                 f"dimension {name!r}: got {value!r}, needs whole numbers from 1. Use "
                 "integer, power_of_two or ordinal."

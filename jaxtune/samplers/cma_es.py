@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import check_whole
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.extras import needed
-from jaxtune.samplers.geometry import BELOW_ONE, inside
-from jaxtune.samplers.modelled import ModelState, modelled, whole
+from jaxtune.samplers.extras import needed, seed_of
+from jaxtune.samplers.geometry import inside
+from jaxtune.samplers.modelled import ModelState, modelled
+from jaxtune.space.kinds import BELOW_ONE
 
 
 @maker
@@ -40,8 +42,7 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
       ImportError: without the extra ``samplers``.
     """
     needed("cmaes")
-    if population is not None and not whole(population, 4):
-        raise ValueError(f"cma_es: population must be an int >= 4, got {population!r}.")
+    check_whole("cma_es", "population", population, 4)
     if not 0 < sigma < 1:
         raise ValueError(f"cma_es: sigma must lie in (0, 1), got {sigma}.")
 
@@ -64,13 +65,12 @@ def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:
             f"cma_es: needs two dimensions, this space has {state.space.searched}. Use "
             "gaussian_process()."
         )
-    seed = np.asarray(jax.random.key_data(jax.random.fold_in(state.key, told)))
     strategy = cmaes.CMA(
         mean=np.full(dim, 0.5),
         sigma=sigma,
         bounds=np.tile([0.0, 1.0], (dim, 1)),
         population_size=population,
-        seed=int(seed[-1]),
+        seed=seed_of(jax.random.fold_in(state.key, told)),
     )
     points = np.asarray(state.history.points[:told], np.float64)
     scores = ranking.worst_if_failed(np.asarray(state.history.scores[:told]))

@@ -1,8 +1,13 @@
-"""Samplers that need a package which jaxtune does not bring."""
+"""What samplers share that need a package which jaxtune does not bring."""
 
 from __future__ import annotations
 
 import importlib.util
+
+import jax
+import numpy as np
+
+from jaxtune.types import Key
 
 
 def needed(package: str) -> None:
@@ -16,3 +21,8 @@ def needed(package: str) -> None:
             f"this sampler needs the package {package!r}: "
             "pip install 'jaxtune[samplers]'."
         )
+
+
+def seed_of(key: Key) -> int:
+    """A key's last word, a seed for generators that take 32 bits."""
+    return int(np.asarray(jax.random.key_data(key))[-1])

@@ -12,10 +12,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtune.checks import check_whole
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, suggested
-from jaxtune.samplers.modelled import ModelState, check_initial, modelled
+from jaxtune.samplers.modelled import ModelState, modelled
 from jaxtune.types import Array
 
 ROWS = 1024  # trials in a model; its cost grows with their cube
@@ -46,8 +47,7 @@ def gaussian_process(
     Raises:
       ValueError: an argument out of range.
     """
-    check_acquisition("gaussian_process", acquisition)
-    check_initial("gaussian_process", initial, rows)
+    check_model("gaussian_process", acquisition, initial, rows)
 
     def suggest(state, n):
         return _suggest(state, n, acquisition, rows)
@@ -58,8 +58,14 @@ def gaussian_process(
 _suggest = jax.jit(suggested, static_argnums=(1, 2, 3))
 
 
-def check_acquisition(name: str, acquisition: str) -> None:
-    """Refuse an acquisition that there is not."""
+def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> None:
+    """Refuse an acquisition that there is not, and models that know too little.
+
+    Raises:
+      ValueError: naming the sampler, the argument and what would be right.
+    """
+    check_whole(name, "initial", initial, 2)
+    check_whole(name, "rows", rows, 32)
     if acquisition not in ACQUISITIONS:
         raise ValueError(
             f"{name}: acquisition must be one of {', '.join(ACQUISITIONS)}, got "

@@ -12,8 +12,6 @@ import numpy as np
 from jaxtune.space import Space
 from jaxtune.types import Array
 
-BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
-
 
 def inside(points: Array) -> Array:
     """``[n]`` bool: the points ``[n, d]`` that lie in the cube."""

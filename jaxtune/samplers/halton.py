@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array
 
 LENGTH = 2**24
-BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
 class HaltonState(NamedTuple):

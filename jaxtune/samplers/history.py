@@ -77,7 +77,7 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
             "outside of it; ask may be traced."
         )
     dim = history.points.shape[1]
-    rows, means, variances = _summary(*_shaped(points, scores, dim))
+    rows, means, variances = checked(points, scores, dim)
     before = int(history.told)
     number = 1 + int(history.batch[before - 1]) if before else 0
     columns = (rows, means, variances, np.full(len(rows), number, np.int32))
@@ -103,38 +103,30 @@ def _joined(before: int, size: int) -> Callable[[Array, np.ndarray], Array]:
 
 def checked(
     points: ArrayLike, scores: ArrayLike, dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points ``[n, d]`` and scores ``[n]``, the mean over seeds, in float32.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points ``[n, d]``, mean scores ``[n]`` over seeds, and variances of the means.
 
     Raises:
       ValueError: shapes that do not match.
     """
-    return _summary(*_shaped(points, scores, dim))[:2]
-
-
-def _shaped(
-    points: ArrayLike, scores: ArrayLike, dim: int
-) -> tuple[np.ndarray, np.ndarray]:
     points, scores = np.asarray(points, np.float32), np.asarray(scores, np.float32)
     if scores.ndim not in (1, 2) or points.shape != (len(scores), dim):
         raise ValueError(
             f"tell: points {points.shape} and scores {scores.shape} do not match; this "
             f"space needs (n, {dim}) and (n,), or (n, seeds)."
         )
-    return points, scores
+    return points, *_summary(scores)
 
 
-def _summary(
-    points: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points, mean over seeds, and the variance of that mean.
+def _summary(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over seeds, and the variance of that mean.
 
     Few seeds tell little of one trial's spread, so each is drawn towards the median of
     all: as if that one had been seen with two more seeds.
     """
     if scores.ndim == 1 or scores.shape[1] == 1:
         flat = scores.reshape(len(scores))
-        return points, flat, np.zeros_like(flat)
+        return flat, np.zeros_like(flat)
     seeds = scores.shape[1]
     scores = np.where(np.isfinite(scores), scores, np.nan)
     # in float64: the square of a score may not fit
@@ -143,4 +135,4 @@ def _summary(
     usual = np.median(spread[fine]) if fine.any() else 0.0
     shrunk = ((seeds - 1) * spread + 2 * usual) / (seeds + 1)
     variance = np.where(fine, shrunk / seeds, 0.0)
-    return points, mean, np.minimum(variance, 1e30).astype(np.float32)
+    return mean, np.minimum(variance, 1e30).astype(np.float32)

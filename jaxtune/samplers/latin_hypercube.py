@@ -10,6 +10,7 @@ from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.shuffle import permutation
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array, Key
 
 
@@ -60,7 +61,7 @@ def latin_hypercube(size: int) -> Sampler:
                 jax.random.fold_in(state.key, i), state.cells.shape[1:]
             )
             point = (state.cells[i] + jitter) / size
-            return jnp.minimum(point, jnp.float32(1 - 2**-24))
+            return jnp.minimum(point, BELOW_ONE)
 
         points = jax.vmap(place)(jnp.maximum(ids, 0))
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)

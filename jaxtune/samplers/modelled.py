@@ -7,7 +7,7 @@ handed out and not told yet.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -88,23 +88,6 @@ def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> S
         return state._replace(history=history, pending=_without(state.pending, points))
 
     return Sampler(init, ask, tell)
-
-
-def check_initial(name: str, initial: int | None, rows: int = 32) -> None:
-    """Refuse a model that begins before it knows anything, or knows too little.
-
-    Raises:
-      ValueError: naming the sampler, the argument and what would be right.
-    """
-    if initial is not None and not whole(initial, 2):
-        raise ValueError(f"{name}: initial must be an int >= 2, got {initial!r}.")
-    if not whole(rows, 32):
-        raise ValueError(f"{name}: rows must be an int >= 32, got {rows!r}.")
-
-
-def whole(count: Any, least: int) -> bool:
-    """Whether it is a whole number, and large enough."""
-    return isinstance(count, int) and not isinstance(count, bool) and count >= least
 
 
 def _without(pending: Array, told: ArrayLike) -> Array:

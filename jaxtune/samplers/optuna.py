@@ -16,10 +16,11 @@ import numpy as np
 
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.extras import needed
-from jaxtune.samplers.geometry import BELOW_ONE
+from jaxtune.samplers.extras import needed, seed_of
+from jaxtune.samplers.geometry import inside
 from jaxtune.samplers.history import checked
 from jaxtune.space import Space
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def optuna(make: Callable[..., Any]) -> Sampler:
     def init(key, space):
         import optuna as library
 
-        # the last word of a key, which Optuna can take as a seed
-        seed = int(np.asarray(jax.random.key_data(jax.random.fold_in(key, 0)))[-1])
+        seed = seed_of(jax.random.fold_in(key, 0))
         study = _quietly(
             lambda: library.create_study(direction="maximize", sampler=make(seed=seed))
         )
@@ -97,7 +97,7 @@ def optuna(make: Callable[..., Any]) -> Sampler:
         return state._replace(study=Pickled(study)), jnp.asarray(np.stack(points))
 
     def tell(state, points, scores):
-        points, scores = checked(points, scores, state.counts.shape[0])
+        points, scores, _ = checked(points, scores, state.counts.shape[0])
         study = state.study.copy()
         _quietly(lambda: _tell(study, state, points, scores))
         return state._replace(study=Pickled(study))
@@ -165,7 +165,7 @@ def _tell(
         numbers = waiting.get(point.tobytes())
         if numbers:
             study.tell(numbers.pop(0), value, state=ended)
-        elif ((point >= 0) & (point < 1)).all():
+        elif inside(point):
             added = create_trial(
                 state=ended,
                 value=value,

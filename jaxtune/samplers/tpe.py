@@ -17,18 +17,19 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp, ndtr, ndtri
 
 from jaxtune import ranking
+from jaxtune.checks import check_whole
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import (
-    BELOW_ONE,
     features,
     inside,
     owners,
     snapped,
     unordered,
 )
-from jaxtune.samplers.modelled import ModelState, check_initial, modelled, whole
+from jaxtune.samplers.modelled import ModelState, modelled
 from jaxtune.space import Space
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array, Key
 
 RECENT = 25  # trials that count in full; older ones count for less
@@ -61,12 +62,11 @@ def tpe(
     Raises:
       ValueError: an argument out of range.
     """
-    for name, count in (("most", most), ("draws", draws)):
-        if not whole(count, 1):
-            raise ValueError(f"tpe: {name} must be an int >= 1, got {count!r}.")
+    check_whole("tpe", "most", most)
+    check_whole("tpe", "draws", draws)
+    check_whole("tpe", "initial", initial, 2)
     if not 0 < share < 1:
         raise ValueError(f"tpe: share must lie in (0, 1), got {share}.")
-    check_initial("tpe", initial)
 
     def suggest(state, n):
         return _suggest(state, n, share, most, draws)
@@ -153,10 +153,10 @@ def _log_mass(space: Space, centres: Array, widths: Array) -> Array:
 def _log_density(space: Space, x: Array, mixture: Mixture) -> Array:
     """``[m]``, up to a constant."""
     ordered = ~unordered(space)
-    x_, centres = (jnp.where(ordered[None], p, 0.0) for p in (x, mixture.centres))
+    at, centres = (jnp.where(ordered[None], p, 0.0) for p in (x, mixture.centres))
     steep = jnp.where(ordered[None], 1 / mixture.widths, 0.0) ** 2
     # (x - c)² / w² as products of matrices, for all points and kernels at once
-    squared = _product(x_**2, steep) - 2 * _product(x_, steep * centres)
+    squared = _product(at**2, steep) - 2 * _product(at, steep * centres)
     squared = jnp.maximum(squared + (steep * centres**2).sum(1)[None], 0.0)
     choices = unordered(space)[owners(space)][None]
     a, b = (jnp.where(choices, features(space, p), 0.0) for p in (x, mixture.centres))

@@ -17,13 +17,14 @@ import jax.numpy as jnp
 from jaxtune import ranking
 from jaxtune.recipes import maker
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.gaussian_process import ROWS, check_acquisition
-from jaxtune.samplers.geometry import BELOW_ONE, unordered
+from jaxtune.samplers.gaussian_process import ROWS, check_model
+from jaxtune.samplers.geometry import unordered
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Posterior
 from jaxtune.samplers.gp.suggest import suggested
 from jaxtune.samplers.history import History
-from jaxtune.samplers.modelled import ModelState, check_initial, modelled
+from jaxtune.samplers.modelled import ModelState, modelled
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array
 
 LONGEST, SHORTEST = 1.6, 0.5**7
@@ -69,8 +70,7 @@ def trust_region(
         raise ValueError(
             f"trust_region: length must lie in ({SHORTEST}, {LONGEST}], got {length}."
         )
-    check_acquisition("trust_region", acquisition)
-    check_initial("trust_region", initial, rows)
+    check_model("trust_region", acquisition, initial, rows)
 
     def suggest(state, n):
         return _suggest(state, n, length, acquisition, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxtune.checks import check_whole
 from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -17,7 +18,6 @@ from jaxtune.schedulers.base import (
     Progress,
     Scheduler,
     best,
-    check_whole,
     decision,
     together,
 )

@@ -251,25 +251,6 @@ def best(progress: Progress, rung: int, rows: np.ndarray, count: int, bound: flo
     return rows[order[: min(count, finite)]]
 
 
-def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
-    """Raise ``ValueError`` unless the value is ``None`` or a whole number."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"{name}: {argument} must be a whole number from {least}, got {value!r}."
-        )
-
-
-def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise ValueError(
-            f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
-        )
-
-
 def geometric(epochs: int, eta: float, least: int, most: int | None = None):
     """Rungs ``epochs / eta ** k``, rounded, none below ``least``.
 

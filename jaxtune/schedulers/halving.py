@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtune.checks import check_share, check_whole
 from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -15,8 +16,6 @@ from jaxtune.schedulers.base import (
     Plan,
     Scheduler,
     best,
-    check_share,
-    check_whole,
     geometric,
     synchronous,
     thinned,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import check_whole
 from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Plan,
     Scheduler,
-    check_whole,
     synchronous,
 )
 

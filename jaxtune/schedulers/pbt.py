@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.checks import check_share, check_whole
 from jaxtune.recipes import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -22,8 +23,6 @@ from jaxtune.schedulers.base import (
     Scheduler,
     begin,
     best,
-    check_share,
-    check_whole,
 )
 from jaxtune.space import Space
 from jaxtune.types import Array, Key

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxtune.space import conditions
 from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
 RESERVED = (
@@ -293,8 +294,7 @@ class Space:
                     f"{rows[row, column]}. Coordinates lie in [0, 1)."
                 )
             # a float64 just below 1 rounds up to 1.0 in float32
-            below = np.nextafter(np.float32(1), np.float32(0))
-            points = np.minimum(rows.astype(np.float32), below)
+            points = np.minimum(rows.astype(np.float32), BELOW_ONE)
         return points
 
     def __repr__(self) -> str:

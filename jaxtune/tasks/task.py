@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.checks import whole
 from jaxtune.recipes import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.types import PyTree
@@ -101,7 +102,7 @@ def check_data(task: Task) -> Task:
     checked = {name: _check_split(name, split) for name, split in splits.items()}
     task = dataclasses.replace(task, **checked)
     size = task.batch_size
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if not whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
     if size > task.examples:
         raise ValueError(

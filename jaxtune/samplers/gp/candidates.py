@@ -7,8 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.samplers.geometry import BELOW_ONE, cell_widths, snapped, unordered
+from jaxtune.samplers.geometry import cell_widths, snapped, unordered
 from jaxtune.space import Space
+from jaxtune.space.kinds import BELOW_ONE
 from jaxtune.types import Array, Key
 
 

@@ -99,8 +99,9 @@ def suggested(
     unwanted = _tried(x, process.data.x, process.data.known) | _repeated(x)
     outside = ~((pool >= box.low[None]) & (pool <= box.high[None])).all(1)
     reluctance = jnp.where(unwanted, TAKEN, outside * 1.0)
-    own = (process, x, best, reluctance, len(pending), jax.random.fold_in(key, PICK), n)
-    return pool[ACQUISITIONS[acquisition](*own)]
+    key = jax.random.fold_in(key, PICK)
+    own = (best, reluctance, len(pending), key, n)
+    return pool[ACQUISITIONS[acquisition](process, x, predicted(process, x), *own)]
 
 
 def _pool(
@@ -115,14 +116,19 @@ def _pool(
     """Candidates ``[m, d]``: all over the box, ever closer to the most promising, and
     a few outside, for when there is nothing new inside."""
     space = state.space
+
+    def promise(points):
+        mean, variance, _ = predicted(process, features(space, points))
+        return log_improvement(mean[None], variance, best[None])
+
     keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
     pool = candidates.spread(keys[0], space, box, SPREAD)
+    score = promise(pool)
     leaders = told[jax.lax.top_k(means, LEADERS)[1]]
     for own, widest in zip(keys[1:-1], CLOUDS, strict=True):
         cloud = candidates.around(own, space, box, leaders, CLOUD, widest)
         pool = jnp.concatenate([pool, cloud])
-        mean, variance, _ = predicted(process, features(space, pool))
-        score = log_improvement(mean[None], variance, best[None])
+        score = jnp.concatenate([score, promise(cloud)])
         leaders = pool[jax.lax.top_k(score, LEADERS)[1]]
     cube = candidates.whole(space.dim)
     return jnp.concatenate([pool, candidates.spread(keys[-1], space, cube, ELSEWHERE)])
@@ -152,22 +158,10 @@ def _repeated(x: Array) -> Array:
     return jnp.zeros(len(x), bool).at[order].set(same)
 
 
-def _log_ei(
-    process: Posterior,
-    x: Array,
-    best: Array,
-    reluctance: Array,
-    pending: int,
-    key: Array,
-    n: int,
-) -> Array:
-    own = (predicted(process, x), best, reluctance, pending, key, n)
-    return greedy(process, x, *own)
-
-
 def _thompson(
     process: Posterior,
     x: Array,
+    prediction: tuple[Array, Array, Array],
     best: Array,
     reluctance: Array,
     pending: int,
@@ -175,19 +169,18 @@ def _thompson(
     n: int,
 ) -> Array:
     """Drawn among the most promising; the points that are out already are not."""
-    mean, variance, explained = predicted(process, x)
+    mean, variance, explained = prediction
     reluctance = jnp.where(jnp.arange(len(x)) < pending, TAKEN, reluctance)
     score = log_improvement(mean[None], variance, best[None])
     # the least reluctant first, and the most promising of them
     top = jnp.lexsort((-score, reluctance))[: max(JOINT, n)]
     own = (mean[top], explained[:, top])
     # as many draws as points are out come first, so that no draw is used twice
-    return top[
-        thompson(process, x[top], own, reluctance[top], key, pending + n)[pending:]
-    ]
+    drawn = thompson(process, x[top], own, reluctance[top], key, pending + n)
+    return top[drawn[pending:]]
 
 
 ACQUISITIONS: dict[str, Callable[..., Any]] = {
-    "log_ei": _log_ei,
+    "log_ei": greedy,
     "thompson": _thompson,
 }
