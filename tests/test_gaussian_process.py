@@ -168,7 +168,7 @@ def test_thompson_picks_as_often_as_a_candidate_is_the_best():
     mean, _, explained = model.predicted(process, x)
     draw = jax.vmap(
         lambda k: acquisition.thompson(
-            process, x, (mean, explained), jnp.zeros(6), k, 1
+            process, x, (mean, explained), jnp.zeros(6), k[None]
         )[0]
     )
     picked = np.bincount(draw(jax.random.split(jax.random.key(0), 4000)), minlength=6)

@@ -131,8 +131,7 @@ def thompson(
     x: Array,
     prediction: tuple[Array, Array],
     reluctance: Array,
-    key: Key,
-    n: int,
+    keys: Key,
 ) -> Array:
     """Indices ``[n]``: each the best of one function drawn from the process.
 
@@ -141,8 +140,7 @@ def thompson(
       x: ``[m, D]`` candidates.
       prediction: of the candidates, means and explained parts.
       reluctance: as for :func:`greedy`.
-      key: of the draws.
-      n: size of the batch.
+      keys: ``[n]``, one for each draw.
 
     Returns:
       ``[n]`` int.
@@ -152,7 +150,8 @@ def thompson(
     covariance = signal * matern(x, x, process.scales) - explained.T @ explained
     covariance += 1e-4 * signal * jnp.eye(x.shape[0])
     factor = jnp.linalg.cholesky(covariance)
-    draws = jax.random.normal(key, (n, x.shape[0])) @ factor.T + mean[None]
+    normal = jax.vmap(lambda key: jax.random.normal(key, mean.shape))(keys)
+    draws = normal @ factor.T + mean[None]
 
     def pick(reluctance, draw):
         chosen = _best(draw, reluctance)

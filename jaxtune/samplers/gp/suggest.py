@@ -96,11 +96,14 @@ def suggested(
     pending = snapped(space, state.pending)
     pool = jnp.concatenate([pending, pool])
     x = features(space, pool)
-    unwanted = _tried(x, process.data.x, process.data.known) | _repeated(x)
+    out = len(pending)
+    # the pending points are among the candidates that an ask before them had
+    repeated = jnp.append(jnp.ones(out, bool), _repeated(x[out:]))
+    unwanted = repeated | _tried(x, process.data.x, process.data.known)
     outside = ~((pool >= box.low[None]) & (pool <= box.high[None])).all(1)
     reluctance = jnp.where(unwanted, TAKEN, outside * 1.0)
     key = jax.random.fold_in(key, PICK)
-    own = (best, reluctance, len(pending), key, n)
+    own = (best, reluctance, out, key, n)
     return pool[ACQUISITIONS[acquisition](process, x, predicted(process, x), *own)]
 
 
@@ -168,16 +171,18 @@ def _thompson(
     key: Array,
     n: int,
 ) -> Array:
-    """Drawn among the most promising; the points that are out already are not."""
+    """Drawn among the most promising, whatever is out; what is out is not picked."""
     mean, variance, explained = prediction
-    reluctance = jnp.where(jnp.arange(len(x)) < pending, TAKEN, reluctance)
     score = log_improvement(mean[None], variance, best[None])
-    # the least reluctant first, and the most promising of them
-    top = jnp.lexsort((-score, reluctance))[: max(JOINT, n)]
+    # the least reluctant first, and the most promising of them; never a pending row
+    order = jnp.lexsort((-score, reluctance, jnp.arange(len(x)) < pending))
+    top = order[: max(JOINT, n)]
+    out = _tried(x[top], x[:pending], jnp.ones(pending, bool))
+    # draw j is the same one whether it is asked for at once or later
+    draw = jax.vmap(lambda j: jax.random.fold_in(key, j))
     own = (mean[top], explained[:, top])
-    # as many draws as points are out come first, so that no draw is used twice
-    drawn = thompson(process, x[top], own, reluctance[top], key, pending + n)
-    return top[drawn[pending:]]
+    left = jnp.where(out, TAKEN, reluctance[top])
+    return top[thompson(process, x[top], own, left, draw(pending + jnp.arange(n)))]
 
 
 ACQUISITIONS: dict[str, Callable[..., Any]] = {
