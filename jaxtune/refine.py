@@ -2,7 +2,8 @@
 
 The naive box, the smallest and largest coordinate of the best points, loses the optimum
 more often than not. Two numbers make it safe: a margin of some mean spacings of the
-best points, and a floor below which no side shrinks in one step.
+best points, and a floor below which no side shrinks in one step. Where it may grow, a
+side whose best points crowd an edge moves outwards past it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.recipes import maker
-from jaxtune.space import Space
+from jaxtune.space import Space, check_part
 from jaxtune.types import Array, ArrayLike
 
 
@@ -37,10 +38,12 @@ def zoom(
     margin: float = 1.0,
     floor: float = 0.5,
     evidence: float = 0.05,
+    within: Space | None = None,
 ) -> Refiner:
     """Shrink a space to the box around its best points.
 
-    Works on each dimension's own scale and never leaves the space it was given.
+    Works on each dimension's own scale and never leaves the space it was given, unless
+    ``within`` allows it to grow.
     A conditional dimension is judged by those of the best points for which it matters,
     and kept as it is where they are fewer than half of the best.
     Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max
@@ -53,6 +56,10 @@ def zoom(
       floor: no side becomes shorter than this share of its present length.
       evidence: a choice is dropped when none of the top points has it and that many
         points without it would come about by chance with less than this probability.
+      within: a larger space of the same dimensions, into which the box may grow. Where
+        most of the best points lie in the outer quarter of a side, the box then reaches
+        half of its present length past their mean, but not past the larger space. A
+        ``search`` that gets the larger space begins in a smaller box with ``start=``.
 
     Returns:
       ``refine(space, points [n, d], scores [n]) -> Space``, jittable, same tree as
@@ -62,23 +69,28 @@ def zoom(
       where it cannot raise, it then keeps the space as it is).
 
     Raises:
-      ValueError: ``top`` below 2 or outside (0, 1], or ``margin``, ``floor`` or
-        ``evidence`` out of range.
+      ValueError: ``top`` below 2 or outside (0, 1], ``margin``, ``floor`` or
+        ``evidence`` out of range, or a ``within`` that is no space or (raised by
+        ``refine``) one of which the box is no part.
     """
-    _check_arguments(top, margin, floor, evidence)
+    _check_arguments(top, margin, floor, evidence, within)
 
     def refine(space, points, scores):
         points, scores = _check_points(space, points, scores)
+        if within is not None:
+            check_part(within, space, "zoom: the box in within")
         n = scores.shape[0]
-        count = top if isinstance(top, int) else max(2, round(top * n))
-        return _shrink(space, points, scores, min(count, n), margin, floor, evidence)
+        count = min(top if isinstance(top, int) else max(2, round(top * n)), n)
+        limits = within or space
+        return _box_of(space, limits, points, scores, count, margin, floor, evidence)
 
     return refine
 
 
-@partial(jax.jit, static_argnums=3)
-def _shrink(
+@partial(jax.jit, static_argnums=4)
+def _box_of(
     space: Space,
+    limits: Space,
     points: Array,
     scores: Array,
     count: int,
@@ -95,9 +107,11 @@ def _shrink(
         # a dimension that most of the best do without has too few to be judged by
         enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
         if dim.allowed is None:
-            left, right = _box(u, best, margin, floor)
+            left, right = _outwards(u, best, *_box(u, best, margin, floor))
             smaller[name] = dim.cut(
-                jnp.where(enough, left, 0.0), jnp.where(enough, right, 1.0)
+                jnp.where(enough, left, 0.0),
+                jnp.where(enough, right, 1.0),
+                limits[name],
             )
         else:
             index = dim.decode(u)
@@ -114,7 +128,35 @@ def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, A
     width = jnp.maximum(high - low, floor)
     # a box that was widened past an edge moves inwards instead of being cut there
     low = jnp.clip((low + high - width) / 2, 0.0, 1.0 - width)
-    return low, low + width
+    return low, jnp.minimum(low + width, 1.0)
+
+
+def _outwards(
+    u: Array, chosen: Array, left: Array, right: Array
+) -> tuple[Array, Array]:
+    """A box of the cube, moved past an edge that most of the chosen points crowd."""
+    middle = jnp.where(chosen, u, 0).sum() / jnp.maximum(chosen.sum(), 1)
+    at_left, at_right = crowding(u, chosen)
+    return (
+        jnp.where(at_left, jnp.minimum(left, middle - 0.5), left),
+        jnp.where(at_right, jnp.maximum(right, middle + 0.5), right),
+    )
+
+
+def crowding(u: Array, chosen: Array) -> tuple[Array, Array]:
+    """Whether most of the chosen points lie in the lower or upper quarter of a side.
+
+    Of eight points thrown at random this is so with a probability of 5 %.
+
+    Args:
+      u: ``[n]`` coordinates.
+      chosen: ``[n]`` bool, the best points.
+
+    Returns:
+      ``[]`` bool for the lower edge, and for the upper one.
+    """
+    most = chosen.sum() / 2
+    return (chosen & (u < 0.25)).sum() > most, (chosen & (u >= 0.75)).sum() > most
 
 
 def _unwanted(
@@ -135,7 +177,11 @@ def _unwanted(
 
 
 def _check_arguments(
-    top: int | float, margin: float, floor: float, evidence: float
+    top: int | float,
+    margin: float,
+    floor: float,
+    evidence: float,
+    within: Space | None,
 ) -> None:
     if isinstance(top, bool) or not isinstance(top, int | float):
         raise ValueError(f"zoom: top must be a count or a share, got {top!r}.")
@@ -150,6 +196,8 @@ def _check_arguments(
     for name, share in (("floor", floor), ("evidence", evidence)):
         if not 0 <= share <= 1:
             raise ValueError(f"zoom: {name} must lie in [0, 1], got {share}.")
+    if within is not None and not isinstance(within, Space):
+        raise ValueError(f"zoom: within must be a Space, got {within!r}.")
 
 
 def _check_points(

@@ -15,11 +15,16 @@ from jaxtune.refine import Refiner
 from jaxtune.result import Result
 from jaxtune.run import Given, RunError, load
 from jaxtune.run.directory import check_directory
-from jaxtune.run.documents import Opaque, space_of, stages_of
-from jaxtune.run.settings import check_allowed, key_of, made_of, understood
+from jaxtune.run.documents import Opaque
+from jaxtune.run.settings import (
+    check_allowed,
+    key_of,
+    made_of,
+    schedule_of,
+    understood,
+)
 from jaxtune.run.subject import task_of
 from jaxtune.samplers import Sampler
-from jaxtune.schedule import Schedule
 from jaxtune.schedulers import Scheduler
 from jaxtune.search import run
 from jaxtune.space import Space
@@ -67,7 +72,8 @@ def resume(
     check_allowed(allow)
     path = check_directory(directory)
     settings = understood(path)
-    space = space_of(settings["space"])
+    schedule = schedule_of(settings)
+    space = schedule.space
     subject = task if task is not None else task_of(path, settings)
     if subject is None:
         found = load(path)
@@ -80,7 +86,6 @@ def resume(
         )
     _check_values(space)
     subject = check_data(subject) if isinstance(subject, Task) else subject
-    schedule = Schedule(space, stages_of(settings["rounds"]))
     own = {"sampler": sampler, "refine": refine, "scheduler": scheduler}
     made = {name: made_of(settings, name, given) for name, given in own.items()}
     given = Given(block, settings["programs"])

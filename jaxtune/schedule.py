@@ -27,10 +27,12 @@ class Schedule(NamedTuple):
     Args:
       space: the whole space.
       stages: the rounds, in order.
+      start: the box in which the dimensions begin; the whole space if ``None``.
     """
 
     space: Space
     stages: tuple[Stage, ...]
+    start: Space | None = None
 
     @property
     def trials(self) -> int:
@@ -46,13 +48,13 @@ class Schedule(NamedTuple):
 
         Returns:
           Dimensions that were open keep the refined bounds, newly opened ones have
-          their full range, the others are fixed at their defaults.
+          those of ``start``, the others are fixed at their defaults.
         """
-        names = self.stages[number].searched
+        names, first = self.stages[number].searched, self.start or self.space
         everything = names == self.space.searched
-        box = box or (self.space if everything else self.space.keep(*names))
+        box = box or (first if everything else first.keep(*names))
         newly = [name for name in names if not box[name].searched]
-        return box.replace(**{name: self.space[name] for name in newly})
+        return box.replace(**{name: first[name] for name in newly})
 
 
 def flat(space: Space, trials: int, rounds: int) -> Schedule:

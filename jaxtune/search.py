@@ -19,7 +19,7 @@ from jaxtune.run import Given, begun, recorded
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.schedule import Schedule, flat
 from jaxtune.schedulers import Scheduler
-from jaxtune.space import Space
+from jaxtune.space import Space, check_part
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -33,6 +33,7 @@ def search(
     key: Key,
     trials: int | None = None,
     rounds: int = 1,
+    start: Space | None = None,
     epochs: int | None = None,
     seeds: int = 1,
     metric: str | None = None,
@@ -59,6 +60,8 @@ def search(
       key: root of all randomness, from ``jax.random.key``.
       trials: configurations in the whole search, spread evenly over the rounds.
       rounds: how often to zoom in, plus one.
+      start: the box to begin in, from ``space.restrict(...)``; the whole space if not
+        given. ``refine=zoom(within=space)`` lets it grow from there.
       epochs: how long every trial trains; not for plain functions.
       seeds: independent trainings of every configuration; its score is their mean, and
         it has failed if any of them has.
@@ -93,7 +96,9 @@ def search(
     check_key(key)
     given = Given(block, programs)
     _check_counts(seeds=seeds, **_chosen(given))
-    schedule = _schedule(space, trials, rounds)
+    schedule = _schedule(space, trials, rounds)._replace(start=start)
+    if start is not None:
+        _check_start(schedule.space, start)
     space = schedule.space
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
@@ -143,6 +148,15 @@ def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Sched
             "trials, over all rounds."
         )
     return flat(space, trials, rounds)
+
+
+def _check_start(space: Space, start: Space) -> None:
+    check_part(space, start, "start")
+    if start.searched != space.searched:
+        raise ValueError(
+            f"start: it searches {', '.join(start.searched)}, the space "
+            f"{', '.join(space.searched)}. Use space.restrict(...), which fixes nothing."
+        )
 
 
 def _chosen(given: Given) -> dict[str, Any]:

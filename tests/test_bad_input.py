@@ -89,9 +89,9 @@ def points(sampler=jt.samplers.sobol, ask=4):
     return call
 
 
-def zoomed(scores):
+def zoomed(scores=np.arange(4.0), within=None):
     middle = np.full((4, 3), 0.5, np.float32)
-    return lambda: jt.zoom(top=2)(SPACE, middle, scores)
+    return lambda: jt.zoom(top=2, within=within)(SPACE, middle, scores)
 
 
 def command(*words):
@@ -211,6 +211,31 @@ CASES = {
     "zoom margin": (lambda: jt.zoom(margin=-1), V, "margin.*-1"),
     "zoom floor": (lambda: jt.zoom(floor=2), V, "floor.*got 2"),
     "zoom evidence": (lambda: jt.zoom(evidence=-0.1), V, "evidence.*-0.1"),
+    "zoom within": (lambda: jt.zoom(within=(0, 1)), V, "within must be a Space"),
+    "zoom within others": (zoomed(within=RATE), V, "x, y, kind, the space has learn"),
+    "zoom within less": (
+        zoomed(within=SPACE.restrict(x=(0, 0.5))),
+        V,
+        "'x' goes from 0.0 to 1.0, outs",
+    ),
+    "start no space": (search(start={"x": (0, 0.5)}), V, "start: got.*restrict"),
+    "start others": (search(start=RATE), V, "start: it has the dimensions learning"),
+    "start scale": (
+        search(start=SPACE.replace(x=jt.log_uniform(0.1, 1.0))),
+        V,
+        "'x'.*log.*linear",
+    ),
+    "start larger": (
+        search(start=SPACE.replace(x=jt.uniform(0.0, 2.0))),
+        V,
+        "'x' goes.*2.0, outside",
+    ),
+    "start choice": (
+        search(space=SPACE.restrict(kind=["b"]), start=SPACE),
+        V,
+        "'kind' goes from a",
+    ),
+    "start fixes": (search(start=SPACE.keep("x")), V, "start: it searches x, the"),
     "zoom scores": (zoomed(scores=np.arange(3.0)), V, "do not match"),
     "zoom all nan": (zoomed(scores=np.full(4, NAN)), V, "two finite scores, got 0"),
     # schedulers

@@ -170,3 +170,111 @@ def test_ranking_puts_failures_last_in_both_directions():
         assert failed.tolist() == [False, True, False, True, False, True]
     with pytest.raises(ValueError, match="'maximise'"):
         ranking.orient(scores, "maximise")
+
+
+LARGE = jt.Space(
+    x=jt.uniform(0.0, 10.0),
+    rate=jt.log_uniform(1e-6, 1.0),
+    momentum=jt.reverse_log_uniform(0.5, 0.999),
+    units=jt.integer(1, 256, scale="log"),
+    batch=jt.power_of_two(4, 512),
+    decay=jt.ordinal([0.0, 0.1, 0.5, 1.0, 2.0]),
+    kind=jt.choice(["a", "b", "c"]),
+)
+SMALL = LARGE.restrict(
+    x=(4.0, 6.0),
+    rate=(1e-3, 1e-2),
+    momentum=(0.9, 0.99),
+    units=(16, 64),
+    batch=(32, 64),
+    decay=(0.1, 0.5),
+    kind=["a", "b"],
+)
+
+
+def test_a_box_may_grow_past_the_edge_that_its_best_points_crowd():
+    points = np.full((5, LARGE.dim), 0.5, np.float32)
+    points[:3, :5] = np.float32([0.0, 0.05, 0.1])[:, None]
+    points[:3, 0] = 1 - points[:3, 0] - 1e-3
+    scores = np.float32([3, 2, 1, 0, 0])
+    shrunk = jt.zoom(top=3)(SMALL, points, scores)
+    grown = jt.zoom(top=3, within=LARGE)(SMALL, points, scores)
+    # half a side past the mean of the best, which lies at 0.05, and 0.949 for x
+    expected = {
+        "x": (shrunk.bounds["x"][0], 4 + 2 * 1.449),
+        "rate": (10**-3.45, shrunk.bounds["rate"][1]),
+        "momentum": (1 - 10**-0.55, shrunk.bounds["momentum"][1]),
+        "units": (np.floor(16 * (65 / 16) ** -0.45), shrunk.bounds["units"][1]),
+        "batch": (16, 32),
+        "decay": shrunk.bounds["decay"],
+    }
+    for name, bounds in expected.items():
+        np.testing.assert_allclose(grown.bounds[name], bounds, rtol=1e-4, err_msg=name)
+    assert grown.choices["kind"] == ("a", "b")  # a dropped value does not come back
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_box_grows_outwards_only_and_never_past_the_larger_space(seed):
+    random = np.random.default_rng(seed)
+    points = random.random((12, LARGE.dim), np.float32)
+    scores = random.normal(size=12).astype(np.float32)
+    own = {"top": int(random.integers(2, 6)), "floor": float(random.random())}
+    for box in (SMALL, LARGE, jt.zoom(**own)(LARGE, points, scores)):
+        shrunk = jt.zoom(**own)(box, points, scores)
+        grown = jt.zoom(**own, within=LARGE)(box, points, scores)
+        again = jt.zoom(**own, within=box)(box, points, scores)
+        assert again.bounds == shrunk.bounds  # nowhere to grow: to the bit
+        best = points[ranking.order(scores)[: own["top"]]]
+        for column, name in enumerate(LARGE.searched[:-1]):
+            (low, high), (left, right) = shrunk.bounds[name], grown.bounds[name]
+            assert LARGE.bounds[name][0] <= left <= low
+            assert high <= right <= LARGE.bounds[name][1]
+            if (best[:, column] >= 0.25).mean() >= 0.5:
+                assert left == low
+            if (best[:, column] < 0.75).mean() >= 0.5:
+                assert right == high
+
+
+def valley(key, hparams):
+    return (jnp.log10(hparams["rate"]) + 5) ** 2 + (hparams["x"] - 9) ** 2
+
+
+def test_a_search_that_began_in_the_wrong_box_finds_its_way_out():
+    space = LARGE.keep("rate", "x")
+    start = space.restrict(rate=(1e-2, 1.0), x=(0.0, 4.0))
+    found = {}
+    for name, within in (("shrinks", None), ("grows", space)):
+        result = jt.search(
+            valley,
+            space,
+            key=jax.random.key(0),
+            trials=160,
+            rounds=5,
+            mode="min",
+            start=start,
+            refine=jt.zoom(within=within),
+        )
+        assert result.spaces[0].bounds == start.bounds
+        found[name] = result.best.score
+    assert found["shrinks"] > 25  # the corner of the first box is at 3 ** 2 + 5 ** 2
+    assert found["grows"] < 4
+
+
+def test_tiers_open_in_the_box_that_the_search_begins_in():
+    space = jt.Space(
+        rate=jt.log_uniform(1e-6, 1.0, tier=1, default=1e-3),
+        x=jt.uniform(0.0, 10.0, tier=2, default=9.5),
+    )
+    start = space.restrict(rate=(1e-2, 1.0), x=(1.0, 4.0))
+    result = jt.search(
+        valley,
+        jt.tiered(space, 40),
+        key=jax.random.key(0),
+        mode="min",
+        start=start,
+        refine=jt.zoom(floor=1.0, within=space),
+    )
+    first, second = result.spaces
+    assert first.bounds == {"rate": (1e-2, 1.0), "x": (9.5, 9.5)}
+    assert second.bounds["x"] == (1.0, 4.0)
+    assert second.bounds["rate"][0] < 1e-2

@@ -831,3 +831,22 @@ def test_an_interruption_in_the_middle_of_a_change_leaves_none_open(at, tmp_path
     kinds = {kind for (kind,) in store.ask("SELECT kind FROM events")}
     assert "interrupted" in kinds
     store.close()
+
+
+def test_a_run_remembers_the_box_it_began_in_and_where_it_may_grow(
+    small_task, small_space, tmp_path, cut
+):
+    low, high = small_space.bounds["learning_rate"]
+    start = small_space.restrict(learning_rate=((low * high) ** 0.5, high))
+    own = {"start": start, "refine": jt.zoom(within=small_space)}
+    straight = run(small_task, small_space, **own)
+    assert straight.spaces[0].bounds == start.bounds
+    cut(3)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path, **own)
+    cut(10**9)
+    with pytest.raises(jt.RunError, match="another start.learning_rate.low"):
+        run(small_task, small_space, tmp_path, **own | {"start": small_space})
+    with pytest.raises(jt.RunError, match="another refine.*within"):
+        run(small_task, small_space, tmp_path, **own | {"refine": jt.zoom()})
+    assert_same(jt.resume(tmp_path), straight)

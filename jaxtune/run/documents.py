@@ -45,6 +45,8 @@ def value_document(value: Any) -> Any:
         return {"recipe": value.name, "arguments": named}
     if isinstance(value, Opaque):
         return {"object": value.name}
+    if isinstance(value, Space):
+        return {"space": space_document(value)}
     if isinstance(value, tuple | list):
         return {"tuple": [value_document(part) for part in value]}
     module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
@@ -60,6 +62,8 @@ def value_of(document: Any) -> Any:
         return float(document["float"])
     if "tuple" in document:
         return tuple(map(value_of, document["tuple"]))
+    if "space" in document:
+        return space_of(document["space"])
     if "recipe" in document:
         named = document["arguments"].items()
         pairs = tuple((name, value_of(v)) for name, v in named)

@@ -17,6 +17,8 @@ from jaxtune.run import fingerprint
 from jaxtune.run.directory import SETTINGS, settings_of
 from jaxtune.run.documents import (
     Opaque,
+    box_document,
+    box_of,
     schedule_document,
     space_document,
     space_of,
@@ -25,6 +27,7 @@ from jaxtune.run.documents import (
     value_of,
 )
 from jaxtune.run.errors import RunError
+from jaxtune.schedule import Schedule
 from jaxtune.tasks import Task
 
 LAST_BITS = ("version", "device", "flags", "block")
@@ -46,6 +49,7 @@ class Given(NamedTuple):
 def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
     """The settings of a run: all that its numbers depend on."""
     workload, subject = search.workload, search.workload.subject
+    start = search.schedule.start
     made = {
         "sampler": search.sampler,
         "refine": search.refine,
@@ -55,6 +59,7 @@ def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
     settings = {
         "space": space_document(search.schedule.space),
         "rounds": schedule_document(search.schedule),
+        "start": None if start is None else box_document(start),
         "key": {
             "implementation": str(jax.random.key_impl(workload.key)),
             "data": jax.random.key_data(workload.key).tolist(),
@@ -179,8 +184,7 @@ def understood(directory: Path) -> dict[str, Any]:
     """
     settings = settings_of(directory)
     try:
-        space_of(settings["space"])
-        stages_of(settings["rounds"])
+        schedule_of(settings)
         layout_of(settings["layout"])
         rates_of(settings)
         key_of(settings)
@@ -198,6 +202,13 @@ NAMES = (
     *("epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
     *("programs", "block", "rates", "task", "recipe", "version", "device", "flags"),
 )
+
+
+def schedule_of(settings: dict[str, Any]) -> Schedule:
+    """The space of a run, its rounds, and the box it began in."""
+    space, start = space_of(settings["space"]), settings.get("start")
+    stages = stages_of(settings["rounds"])
+    return Schedule(space, stages, start and box_of(space, start))
 
 
 def key_of(settings: dict[str, Any]) -> Any:

@@ -12,12 +12,14 @@ from jaxtune.space.dimension import (
     uniform,
     when,
 )
+from jaxtune.space.parts import check_part
 from jaxtune.space.space import Space, at_default
 
 __all__ = [
     "Dimension",
     "Space",
     "at_default",
+    "check_part",
     "choice",
     "fixed",
     "integer",

@@ -96,17 +96,21 @@ class Dimension:
         """
         return KINDS[self.kind].encode(self, values)
 
-    def cut(self, left: Array, right: Array) -> Dimension:
+    def cut(
+        self, left: Array, right: Array, within: Dimension | None = None
+    ) -> Dimension:
         """The part between two coordinates, as a dimension of the same tree.
 
         Args:
           left: ``[]`` lower coordinate.
           right: ``[]`` upper coordinate.
+          within: whose bounds coordinates below 0 and above 1 may reach; this
+            dimension's own if not given.
 
         Returns:
-          The smaller dimension.
+          The dimension between them.
         """
-        low, high = KINDS[self.kind].cut(self, left, right)
+        low, high = KINDS[self.kind].cut(self, left, right, within or self)
         dtype = jnp.asarray(self.low).dtype
         return dataclasses.replace(self, low=low.astype(dtype), high=high.astype(dtype))
 

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
     decode: Callable[[Dimension, Array], Array]
     encode: Callable[[Dimension, Array], Array]
-    cut: Callable[[Dimension, Array, Array], tuple[Array, Array]]
+    cut: Callable[[Dimension, Array, Array, Dimension], tuple[Array, Array]]
     edge: Callable[[Dimension, ArrayLike], Any]  # a leaf bound in the user's units
 
 
@@ -71,16 +71,18 @@ def _continuous_encode(dim: Dimension, value: Array) -> Array:
     return jnp.where(step == cells, BELOW_ONE, step / cells)
 
 
-def _continuous_cut(dim: Dimension, left: Array, right: Array) -> tuple[Array, Array]:
+def _continuous_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
     scale, (low, high) = SCALES[dim.scale], _ends(dim)
     bottom, top = scale.forward(low), scale.forward(high)
 
     def edge(u):
-        return jnp.clip(scale.inverse(bottom + u * (top - bottom)), low, high)
+        return jnp.clip(scale.inverse(bottom + u * (top - bottom)), *_ends(within))
 
     return (
-        jnp.where(left <= 0, low, edge(left)),
-        jnp.where(right >= 1, high, edge(right)),
+        jnp.where(left == 0, low, edge(left)),
+        jnp.where(right == 1, high, edge(right)),
     )
 
 
@@ -91,10 +93,14 @@ def _index_span(dim: Dimension) -> tuple[Array, Array]:
 
 
 def _index_decode(dim: Dimension, u: Array) -> Array:
+    # a coordinate just below 1 may round up to high + 1
+    return _index_at(dim, u, dim)
+
+
+def _index_at(dim: Dimension, u: Array, within: Dimension) -> Array:
     low, width = _index_span(dim)
     index = jnp.floor(SCALES[dim.scale].inverse(low + u * width)).astype(jnp.int32)
-    # a coordinate just below 1 may round up to high + 1
-    return jnp.clip(index, jnp.asarray(dim.low), jnp.asarray(dim.high))
+    return jnp.clip(index, jnp.asarray(within.low), jnp.asarray(within.high))
 
 
 def _index_encode(dim: Dimension, index: Array) -> Array:
@@ -103,9 +109,10 @@ def _index_encode(dim: Dimension, index: Array) -> Array:
     return (middle - low) / width
 
 
-def _index_cut(dim: Dimension, left: Array, right: Array) -> tuple[Array, Array]:
-    inside = jnp.clip(jnp.stack([left, right - 1e-6]), 0, BELOW_ONE)
-    first, last = _index_decode(dim, inside)
+def _index_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
+    first, last = _index_at(dim, jnp.stack([left, right - 1e-6]), within)
     return first, jnp.maximum(first, last)
 
 
@@ -145,7 +152,9 @@ def _choice_encode(dim: Dimension, index: Array) -> Array:
     return jnp.where(allowed[index], (rank[index] - 0.5) / rank[-1], jnp.nan)
 
 
-def _choice_cut(dim: Dimension, left: Array, right: Array) -> tuple[Array, Array]:
+def _choice_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
     raise TypeError("choices have no order; drop them with Dimension.drop")
 
 
