@@ -58,8 +58,8 @@ def zoom(
         points without it would come about by chance with less than this probability.
       within: a larger space of the same dimensions, into which the box may grow. Where
         most of the best points lie in the outer quarter of a side, the box then reaches
-        half of its present length past their mean, but not past the larger space. A
-        ``search`` that gets the larger space begins in a smaller box with ``start=``.
+        its present length past their mean, but not past the larger space. A ``search``
+        that gets the larger space begins in a smaller box with ``start=``.
 
     Returns:
       ``refine(space, points [n, d], scores [n]) -> Space``, jittable, same tree as
@@ -138,8 +138,8 @@ def _outwards(
     middle = jnp.where(chosen, u, 0).sum() / jnp.maximum(chosen.sum(), 1)
     at_left, at_right = crowding(u, chosen)
     return (
-        jnp.where(at_left, jnp.minimum(left, middle - 0.5), left),
-        jnp.where(at_right, jnp.maximum(right, middle + 0.5), right),
+        jnp.where(at_left, jnp.minimum(left, middle - 1.0), left),
+        jnp.where(at_right, jnp.maximum(right, middle + 1.0), right),
     )
 
 

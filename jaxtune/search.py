@@ -96,9 +96,10 @@ def search(
     check_key(key)
     given = Given(block, programs)
     _check_counts(seeds=seeds, **_chosen(given))
-    schedule = _schedule(space, trials, rounds)._replace(start=start)
+    schedule = _schedule(space, trials, rounds)
     if start is not None:
-        _check_start(schedule.space, start)
+        schedule = schedule._replace(start=start)
+    _check_start(schedule)
     space = schedule.space
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
@@ -150,12 +151,15 @@ def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Sched
     return flat(space, trials, rounds)
 
 
-def _check_start(space: Space, start: Space) -> None:
+def _check_start(schedule: Schedule) -> None:
+    space, start = schedule.space, schedule.start
+    if start is None:
+        return
     check_part(space, start, "start")
     if start.searched != space.searched:
         raise ValueError(
             f"start: it searches {', '.join(start.searched)}, the space "
-            f"{', '.join(space.searched)}. Use space.restrict(...), which fixes nothing."
+            f"{', '.join(space.searched)}. Use space.restrict(...), and fix nothing."
         )
 
 

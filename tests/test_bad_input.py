@@ -89,7 +89,7 @@ def points(sampler=jt.samplers.sobol, ask=4):
     return call
 
 
-def zoomed(scores=np.arange(4.0), within=None):
+def zoomed(scores=(0.0, 1.0, 2.0, 3.0), within=None):
     middle = np.full((4, 3), 0.5, np.float32)
     return lambda: jt.zoom(top=2, within=within)(SPACE, middle, scores)
 

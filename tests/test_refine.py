@@ -199,13 +199,14 @@ def test_a_box_may_grow_past_the_edge_that_its_best_points_crowd():
     scores = np.float32([3, 2, 1, 0, 0])
     shrunk = jt.zoom(top=3)(SMALL, points, scores)
     grown = jt.zoom(top=3, within=LARGE)(SMALL, points, scores)
-    # half a side past the mean of the best, which lies at 0.05, and 0.949 for x
+    # a side's length past the mean of the best, which lies at 0.05, and 0.949 for x,
+    # or the larger space's edge
     expected = {
-        "x": (shrunk.bounds["x"][0], 4 + 2 * 1.449),
-        "rate": (10**-3.45, shrunk.bounds["rate"][1]),
-        "momentum": (1 - 10**-0.55, shrunk.bounds["momentum"][1]),
-        "units": (np.floor(16 * (65 / 16) ** -0.45), shrunk.bounds["units"][1]),
-        "batch": (16, 32),
+        "x": (shrunk.bounds["x"][0], 4 + 2 * 1.949),
+        "rate": (10**-3.95, shrunk.bounds["rate"][1]),
+        "momentum": (0.5, shrunk.bounds["momentum"][1]),
+        "units": (np.floor(16 * (65 / 16) ** -0.95), shrunk.bounds["units"][1]),
+        "batch": (8, 32),
         "decay": shrunk.bounds["decay"],
     }
     for name, bounds in expected.items():
@@ -268,10 +269,9 @@ def test_tiers_open_in_the_box_that_the_search_begins_in():
     start = space.restrict(rate=(1e-2, 1.0), x=(1.0, 4.0))
     result = jt.search(
         valley,
-        jt.tiered(space, 40),
+        jt.tiered(space, 40)._replace(start=start),
         key=jax.random.key(0),
         mode="min",
-        start=start,
         refine=jt.zoom(floor=1.0, within=space),
     )
     first, second = result.spaces

@@ -845,8 +845,8 @@ def test_a_run_remembers_the_box_it_began_in_and_where_it_may_grow(
     with pytest.raises(KeyboardInterrupt):
         run(small_task, small_space, tmp_path, **own)
     cut(10**9)
-    with pytest.raises(jt.RunError, match="another start.learning_rate.low"):
+    with pytest.raises(jt.RunError, match=r"another start\.learning_rate.low"):
         run(small_task, small_space, tmp_path, **own | {"start": small_space})
-    with pytest.raises(jt.RunError, match="another refine.*within"):
+    with pytest.raises(jt.RunError, match=r"another refine.*within"):
         run(small_task, small_space, tmp_path, **own | {"refine": jt.zoom()})
     assert_same(jt.resume(tmp_path), straight)
