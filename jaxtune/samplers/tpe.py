@@ -74,7 +74,7 @@ def tpe(
     return modelled(suggest, initial)
 
 
-@partial(jax.jit, static_argnums=(1, 4))
+@partial(jax.jit, static_argnums=(1, 3, 4))
 def _suggest(state: ModelState, n: int, share: float, most: int, draws: int) -> Array:
     space, count = state.space, state.history.told
     told = snapped(space, state.history.points)
@@ -99,7 +99,8 @@ def _split(
     count = jnp.minimum(jnp.ceil(share * history.told), most)
     best = history.succeeded & (place < count)
     others = known & ~best
-    good = _mixture(space, told, best * 1.0)
+    first = order[:most]  # all that can be among the best
+    good = _mixture(space, told[first], best[first] * 1.0)
     # older trials say less of where the search is now
     position = jnp.cumsum(others)
     total = jnp.maximum(others.sum(), 1)
@@ -171,16 +172,16 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
-    keys = [jax.random.fold_in(key, stream) for stream in range(4)]
+    which, where = (jax.random.fold_in(key, stream) for stream in range(2))
     mass = _log_mass(space, mixture.centres, mixture.widths)
     log = mixture.log_weights + mass  # of what lies in the cube
-    chosen = jax.random.categorical(keys[0], log, shape=(count,))
+    ends = jnp.cumsum(jax.nn.softmax(log))
+    at = ends[-1] * jax.random.uniform(which, (count,))
+    chosen = jnp.searchsorted(ends, at, side="right")
     centre, width = mixture.centres[chosen], mixture.widths[chosen]
     low, high = ndtr(-centre / width), ndtr((1 - centre) / width)
-    share = jax.random.uniform(keys[1], centre.shape)
+    share, free, anew = jax.random.uniform(where, (3, *centre.shape))
     point = centre + width * ndtri(low + share * (high - low))
-    free = jax.random.uniform(keys[2], centre.shape)
-    anew = jax.random.uniform(keys[3], centre.shape)
     stranger = jnp.isnan(centre) | (anew < 1 / (1 + jnp.exp(mixture.strangeness)))
     point = jnp.where(unordered(space)[None], jnp.where(stranger, free, centre), point)
     return snapped(space, jnp.clip(point, 0.0, BELOW_ONE))
