@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,11 +61,14 @@ class Cost(NamedTuple):
       saved: not trained, because their trials were stopped or diverged.
       occupancy: share of the computed lane-epochs that trials made use of; the rest
         filled up blocks.
+      seconds: that the search took, compiling included; of a run, in all its sittings
+        that were not killed.
     """
 
     epochs: int
     saved: int
     occupancy: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +80,14 @@ class Result:
       spaces: the space of each round, the first one as given.
       setup: what was searched and how.
       rounds: what came out of each round.
+      seconds: see :class:`Cost`.
     """
 
     trials: Trials
     spaces: tuple[Space, ...]
     setup: Setup
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
+    seconds: float = dataclasses.field(default=math.nan, repr=False)
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -142,7 +148,8 @@ class Result:
         live = sum(part.live for part in spent)
         computed = sum(part.computed for part in spent)
         whole = self.trials.scores.size * self.setup.workload.epochs
-        return Cost(live, whole - live, live / computed if computed else 1.0)
+        occupancy = live / computed if computed else 1.0
+        return Cost(live, whole - live, occupancy, self.seconds)
 
     @property
     def divergence(self) -> Divergence:

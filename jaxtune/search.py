@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
 from typing import Any
 
 from jaxtune import loop, ranking
@@ -15,7 +17,7 @@ from jaxtune.population.calibrate import calibrated
 from jaxtune.progress import progress
 from jaxtune.refine import Refiner, zoom
 from jaxtune.result import Result
-from jaxtune.run import Given, begun, recorded
+from jaxtune.run import Given, begun, recorded, seconds_of
 from jaxtune.samplers import Sampler, sobol
 from jaxtune.schedule import Schedule, flat
 from jaxtune.schedulers import Scheduler
@@ -126,8 +128,13 @@ def run(
             search = search._replace(
                 workload=workload._replace(width=width, rates=rates)
             )
+        begin = time.perf_counter()
         with recorded(directory, search, traced, given, allow) as (journal, search):
-            return loop.run(search, plans, journal, say)
+            result = loop.run(search, plans, journal, say)
+    seconds = time.perf_counter() - begin
+    if directory is not None:  # with the sittings before this one
+        seconds = seconds_of(directory)
+    return dataclasses.replace(result, seconds=seconds)
 
 
 def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:

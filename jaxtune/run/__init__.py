@@ -2,8 +2,8 @@
 
 from jaxtune.run.directory import begun
 from jaxtune.run.errors import RunError
-from jaxtune.run.read import load
+from jaxtune.run.read import load, seconds_of
 from jaxtune.run.recorded import recorded
 from jaxtune.run.settings import LAST_BITS, Given
 
-__all__ = ["LAST_BITS", "Given", "RunError", "begun", "load", "recorded"]
+__all__ = ["LAST_BITS", "Given", "RunError", "begun", "load", "recorded", "seconds_of"]

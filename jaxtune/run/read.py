@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,24 @@ def _result(
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
     setup = Setup(workload, space, settings["metric"], settings["mode"], trials)
     record = functools.reduce(Trials.append, history)
-    return Result(record, tuple(boxes), setup, tuple(rounds))
+    return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
+
+
+def seconds_of(directory: str | os.PathLike[str]) -> float:
+    """What :func:`load` tells of the time of a run."""
+    store = Store(check_directory(directory) / RECORD, write=False)
+    try:
+        return _seconds(store)
+    finally:
+        store.close()
+
+
+def _seconds(store: Store) -> float:
+    """That all sittings took, as far as they could say so when they ended."""
+    told = store.ask(
+        "SELECT detail FROM events WHERE kind IN ('finished', 'interrupted')"
+    )
+    return sum(float(detail) for (detail,) in told if detail) or math.nan
 
 
 def _workload(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,38 +64,40 @@ def recorded(
         else:
             store = create(path, asked, data_of(search.workload.subject))
         try:
-            with _explained(path, store):
+            begin = time.perf_counter()
+            with _explained(path, store, begin):
                 opened(store)
                 own = (search.schedule.space, search.workload.epochs)
                 journal = Durable(store, *own)
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search
-                _finish(store)
+                _finish(store, time.perf_counter() - begin)
         finally:
             store.close()
 
 
-def _finish(store: Store) -> None:
+def _finish(store: Store, seconds: float) -> None:
     if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
         return
     with store.change() as db:
-        note(db, "finished", "")
+        note(db, "finished", f"{seconds:.3f}")
     store.shrink()
 
 
 @contextmanager
-def _explained(path: Path, store: Store) -> Iterator[None]:
+def _explained(path: Path, store: Store, begin: float) -> Iterator[None]:
     """Say what is kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
         # the plain type: with a subclass Python would not exit as interrupted
-        raise KeyboardInterrupt(_interrupted(path, store)) from None
+        seconds = time.perf_counter() - begin
+        raise KeyboardInterrupt(_interrupted(path, store, seconds)) from None
 
 
-def _interrupted(path: Path, store: Store) -> str:
+def _interrupted(path: Path, store: Store, seconds: float) -> str:
     with store.change() as db:
-        note(db, "interrupted", "")
+        note(db, "interrupted", f"{seconds:.3f}")
     blocks = store.one("SELECT count(*) FROM blocks")
     return f"{blocks} finished blocks are kept. Go on with: jaxtune resume {path}"
