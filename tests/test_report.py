@@ -1,11 +1,19 @@
 """Pictures and the page: for any result, with user strings escaped."""
 
+import dataclasses
+import itertools
+import warnings
+
 import jax
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import jaxtune as jt
+from jaxtune.report import points
+from jaxtune.report.axes import positions, set_score
 
 SPACES = {
     "two": jt.Space(a=jt.log_uniform(1e-3, 1), b=jt.reverse_log_uniform(0.5, 0.999)),
@@ -23,6 +31,9 @@ def result(space, objective=None, **changes):
         return sum(parts[1:], parts[0])
 
     arguments = {"trials": 24, "rounds": 3, "mode": "min", "key": jax.random.key(0)}
+    space = changes.pop("schedule", space)
+    if isinstance(space, jt.Schedule):
+        arguments |= {"trials": None, "rounds": 1}
     return jt.search(objective or total, space, **(arguments | changes))
 
 
@@ -68,6 +79,209 @@ def test_failures_are_drawn_and_everything_may_fail():
 def test_an_unknown_dimension_is_named():
     with pytest.raises(ValueError, match=r"'c' is not searched\. Use a, b"):
         jt.report.zoom(result(SPACES["two"]), "c")
+
+
+PICTURES = [name for name in jt.report.__all__]
+
+
+def draw(name, found):
+    """The figure, drawn for real: that is when axes fail."""
+    figure = getattr(jt.report, name)(found)
+    figure.canvas.draw()
+    return figure
+
+
+def texts(figure):
+    """All that is written on a figure."""
+    return " | ".join(t.get_text() for t in figure.findobj(mpl.text.Text))
+
+
+NINE = jt.presets.standard()
+
+
+@pytest.fixture(scope="module")
+def results(small_task):
+    """Any result: shapes of spaces, failures, schedulers, seeds."""
+
+    def half(key, h):
+        return jnp.where(h["a"] > 0.1, jnp.nan, h["b"])
+
+    def nine(key, h):
+        return sum(h[name] * 1.0 for name in NINE.searched)
+
+    trained = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.5, tier=1))
+    own = {"key": jax.random.key(0), "epochs": 4}
+    halving = jt.schedulers.successive_halving(eta=2, min_epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {name: result(space) for name, space in SPACES.items()}
+        found |= {
+            "failures": result(SPACES["two"], half, trials=60),
+            "all failed": result(SPACES["two"], lambda key, h: h["a"] * jnp.nan),
+            "one trial": result(SPACES["two"], trials=1, rounds=1),
+            "equal": result(SPACES["two"], lambda key, h: 0 * h["a"] + 0 * h["b"]),
+            "nine": result(NINE, nine, trials=80, seeds=2, mode="max"),
+            "tiered": result(NINE, nine, schedule=jt.tiered(NINE, 90)),
+            "halving": jt.search(
+                small_task, trained, trials=30, scheduler=halving, rounds=2, **own
+            ),
+            "pbt": jt.search(
+                small_task,
+                trained,
+                trials=12,
+                scheduler=jt.schedulers.pbt(interval=1),
+                **own,
+            ),
+        }
+    return found
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_can_be_drawn_of_any_result(name, results):
+    for found in results.values():
+        figure = draw(name, found)
+        assert figure.axes
+        words = texts(figure)
+        assert "nan" not in words.replace("tenant", "")
+        for axes in figure.axes:
+            assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
+
+
+def many(found, copies):
+    """The same trials again and again, as one record."""
+    rows = np.tile(np.arange(len(found.trials)), copies)
+
+    def taken(columns):
+        return {name: np.asarray(values)[rows] for name, values in columns.items()}
+
+    trials = jt.Trials(
+        taken(found.trials.columns),
+        found.trials.scores[rows],
+        found.trials.points[rows],
+        taken(found.trials.decoded),
+    )
+    return dataclasses.replace(found, trials=trials)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_hundred_thousand_trials_are_thinned_and_it_is_said(name, results):
+    found = many(results["failures"], 1700)
+    figure = draw(name, found)
+    if name in ("zoom", "history", "slices", "parallel", "ranks", "contour"):
+        assert "of 102,000 trials drawn" in texts(figure)
+    drawn = sum(len(c.get_offsets()) for axes in figure.axes for c in axes.collections)
+    assert drawn <= 6 * 2500  # six panels at most
+
+
+def test_thinning_keeps_the_best(results):
+    found = results["nine"]
+    rows = points.drawn(found, most=20)
+    assert len(rows) <= 20
+    assert found.best.trial in rows
+    assert np.array_equal(points.drawn(found), np.arange(80))
+
+
+def test_scores_are_drawn_where_the_table_has_them(results):
+    found = results["nine"]
+    found_in = draw("history", found).axes[0].findobj(mpl.collections.PathCollection)
+    drawn = np.concatenate([c.get_offsets() for c in found_in])
+    drawn = drawn[np.argsort(drawn[:, 0])]
+    np.testing.assert_allclose(drawn[:, 1], found.trials["score"], rtol=1e-6)
+    panels = draw("slices", found).axes
+    for name, axes in zip(NINE.searched, panels, strict=False):
+        assert axes.get_xlabel().startswith(name)
+        drawn = np.concatenate([c.get_offsets() for c in axes.collections])
+        if not NINE[name].by_index and not NINE[name].condition:
+            np.testing.assert_allclose(
+                np.sort(drawn[:, 0]), np.sort(found.trials[name]), rtol=1e-5
+            )
+
+
+def test_the_best_so_far_never_gets_worse(results):
+    for name in ("nine", "two", "failures", "halving"):
+        found = results[name]
+        (line,) = [
+            line
+            for line in draw("history", found).axes[0].lines
+            if line.get_label() == "best so far"
+        ]
+        values = line.get_ydata()
+        steps = np.diff(values[np.isfinite(values)])
+        assert (steps * {"max": 1, "min": -1}[found.setup.mode] >= 0).all()
+        assert values[-1] == pytest.approx(found.best.score)
+
+
+def test_an_axis_of_scores_says_what_it_leaves_out():
+    axes = Figure().add_subplot()
+    scores = np.asarray([0.0, 0.1, 0.2, 0.3, 1000.0, np.nan])
+    set_score(axes, "y", scores, "loss", "min")
+    assert axes.get_ylabel() == "loss (lower is better; 1 beyond this axis)"
+    assert axes.get_ylim()[1] < 1
+    set_score(axes, "y", scores[:4], "loss", "min")
+    assert axes.get_ylabel() == "loss (lower is better)"
+    set_score(axes, "x", np.asarray([1e-4, 1.0, 0.1]), "loss", "min")
+    assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("name", ["two", "listed", "whole", "one"])
+def test_positions_are_where_values_are_plotted(name):
+    space = SPACES[name]
+    u = np.linspace(0.001, 0.999, 41).astype(np.float32)
+    for dim in (space[n] for n in space.searched):
+        at = positions(dim, u)
+        assert (np.diff(at) > 0).all()
+        values = np.asarray(dim.decode(u), np.float64)
+        if dim.kind == "continuous":
+            np.testing.assert_allclose(at, values, rtol=1e-3)  # steps of a float32
+        elif dim.kind in ("integer", "choice", "named_ordinal"):
+            assert (np.abs(at - values) <= 0.5 + 1e-4).all()
+        else:
+            assert (np.abs(np.log2(at) - np.log2(values)) <= 0.5 + 1e-4).all()
+
+
+def test_a_surface_is_the_score_where_that_depends_on_two_numbers():
+    def plane(key, h):
+        return jnp.log10(h["a"]) + 2 * jnp.log10(1 - h["b"])
+
+    found = result(SPACES["two"], plane, trials=200, rounds=1)
+    surface = jt.analysis.surface(found, "a", "b", size=21)
+    a = -3 + 3 * surface.x[None]
+    b = np.log10(0.5) + surface.y[:, None] * np.log10(0.001 / 0.5)
+    inner = np.isfinite(surface.score)
+    assert inner.mean() > 0.9
+    error = np.abs(surface.score - (a + 2 * b))[inner]
+    assert np.median(error) < 0.1 < np.ptp(a + 2 * b) / 50
+    few = result(SPACES["two"], trials=3, rounds=1)
+    assert np.isnan(jt.analysis.surface(few, "a", "b").score).all()
+
+
+def test_rungs_show_the_area_that_was_trained(results):
+    found = results["halving"]
+    patches = draw("rungs", found).axes[0].patches
+    area = sum(patch.get_data().values.sum() for patch in patches)
+    assert area == found.trials.epochs.sum() == found.cost.epochs
+
+
+def test_curves_join_the_scores_of_the_rungs(results):
+    found = results["halving"]
+    figure = draw("curves", found)
+    lines = figure.axes[0].collections[0].get_segments()
+    assert sum(map(len, lines)) == np.isfinite(found.rungs.scores).all(axis=1).sum()
+    assert "stopped" in texts(figure)
+    nothing = draw("curves", results["two"])
+    assert "Nothing was trained" in texts(nothing)
+
+
+def test_the_lineage_leads_from_the_beginning_to_the_best(results):
+    found = results["pbt"]
+    lines = draw("lineage", found).axes[0].lines
+    bold = [line for line in lines if line.get_linewidth() > 2]
+    spans = sorted(tuple(line.get_xdata()) for line in bold)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == 4
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
+    last = max(bold, key=lambda line: line.get_xdata()[1])
+    assert last.get_ydata()[0] == pytest.approx(found.best.hparams["learning_rate"])
 
 
 @pytest.mark.filterwarnings("ignore:this space has")

@@ -7,6 +7,7 @@ from jaxtune.analysis.edges import Edge, edges
 from jaxtune.analysis.importance import Importance, Importances, importances
 from jaxtune.analysis.noise import Again, Noise, noise, reevaluate
 from jaxtune.analysis.rungs import RungCorrelation, rung_correlations
+from jaxtune.analysis.surface import Surface, surface
 
 __all__ = [
     "Again",
@@ -16,6 +17,7 @@ __all__ = [
     "Importances",
     "Noise",
     "RungCorrelation",
+    "Surface",
     "best_of",
     "coordinates",
     "edges",
@@ -24,4 +26,5 @@ __all__ = [
     "operations",
     "reevaluate",
     "rung_correlations",
+    "surface",
 ]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune import ranking
 from jaxtune.analysis.coordinates import coordinates
 from jaxtune.result import Result
 
@@ -71,7 +72,7 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
       Shares with intervals, beside the tiers.
 
     Raises:
-      ValueError: fewer than twenty trials with a score.
+      ValueError: fewer than twenty trials with a score, or all scores equal.
       ModuleNotFoundError: Optuna is not there; it comes with the extra ``report``.
     """
     points, standing, space = coordinates(result), result.standing, result.setup.space
@@ -81,6 +82,11 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
         raise ValueError(
             f"importances: {len(known)} trials have a score, with all hyperparameters "
             f"open; this needs {FEWEST}. Search longer."
+        )
+    if (standing[known] == standing[known[0]]).all():
+        raise ValueError(
+            f"importances: all {len(known)} trials have the same score, so that nothing "
+            "mattered. Search a larger space, or use another metric."
         )
     rows = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
     points, standing = points[rows], standing[rows]
@@ -168,12 +174,15 @@ def _divergences(
         else:
             space[name] = optuna.distributions.FloatDistribution(0.0, 1.0)
             columns[name] = np.clip(points[:, column], 0.0, 1.0).tolist()
+    # ranks without ties, which could make all trials the best tenth
+    values = np.empty(len(standing))
+    values[ranking.order(standing)] = -np.arange(len(standing))
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.trial.create_trial(
             params={name: values[i] for name, values in columns.items()},
             distributions=space,
-            value=float(standing[i]),
+            value=float(values[i]),
         )
         for i in range(len(standing))
     )

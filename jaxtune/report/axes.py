@@ -1,4 +1,4 @@
-"""Axes on the scale that a dimension is searched on."""
+"""Axes on the scale that a dimension is searched on, or that scores need."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from jaxtune.space.scales import SCALES
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 
 
+TOLERATED, SHOWN = 8, 4  # spans of the better half of scores
+
+
 def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
     """Put one axis of a plot on a dimension's scale, with ticks that suit it.
 
@@ -23,6 +26,8 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
       dim: the dimension, with the whole range to show.
       name: label.
     """
+    from matplotlib.ticker import LogLocator
+
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})
     setter = getattr(axes, f"set_{which}scale")
@@ -34,12 +39,101 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
         axis.set_major_formatter("{x:g}")
     elif dim.scale == "log":
         setter("log")
+        if dim.bounds[1] < 100 * dim.bounds[0]:  # too few decades to label only these
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     elif dim.scale == "reverse_log":
         setter("function", functions=(_reverse_log, _reverse_log_inverse))
-        ticks = [x for x in REVERSE_TICKS if dim.bounds[0] <= x <= dim.bounds[1]]
+        ticks = _apart(dim, _room_for_a_tick(axes, which))
         axis.set_ticks(ticks, labels=[f"{x:g}" for x in ticks])
     # after the scale, which would choose limits of its own
     axes.set(**{f"{which}lim": _limits(dim)})
+
+
+def _room_for_a_tick(axes: Any, which: str) -> float:
+    """The share of an axis that a label takes; more in a grid of small panels."""
+    rows, columns = axes.get_subplotspec().get_geometry()[:2]
+    return 0.08 * columns if which == "x" else 0.05 * rows
+
+
+def _apart(dim: Dimension, room: float) -> list[float]:
+    """Ticks of the reverse log scale, so far from each other that labels fit."""
+    low, high = map(_reverse_log, dim.bounds)
+    kept: list[float] = []
+    for tick in (x for x in REVERSE_TICKS if dim.bounds[0] <= x <= dim.bounds[1]):
+        far = not kept or _reverse_log(tick) - _reverse_log(kept[-1])
+        if far is True or far >= room * (high - low):
+            kept.append(tick)
+    return kept
+
+
+def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
+    """Where coordinates lie on a plot's axis; cells of whole numbers have a width.
+
+    Args:
+      dim: the dimension of the axis.
+      u: ``[n]`` coordinates from 0 to 1.
+
+    Returns:
+      ``[n]`` increasing numbers.
+    """
+    if dim.allowed is not None:
+        return u * len(dim.choices) - 0.5
+    scale = SCALES[dim.scale]
+    step = 0 if dim.kind == "continuous" else 1
+    low = scale.forward(jnp.float32(dim.low))
+    high = scale.forward(jnp.float32(dim.high + step))
+    numbers = np.asarray(scale.inverse(low + u * (high - low)), np.float64) - step / 2
+    if dim.kind == "power_of_two":
+        return 2**numbers
+    if dim.kind == "ordinal":
+        return np.interp(numbers, np.arange(len(dim.choices)), dim.choices)
+    return numbers
+
+
+def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -> None:
+    """Put one axis of a plot on scores, so that the good ones can be told apart.
+
+    Positive scores over more than two decades are drawn on a log scale. Else the axis
+    ends where the worse half would take up most of it, and its label says how many
+    trials lie beyond.
+
+    Args:
+      axes: matplotlib axes.
+      which: ``"x"`` or ``"y"``.
+      scores: ``[n]``, NaN for failed ones.
+      name: of the metric.
+      mode: ``"max"`` or ``"min"``.
+    """
+    fine, better = scores[np.isfinite(scores)], "higher" if mode == "max" else "lower"
+    label = f"{name} ({better} is better"
+    if not fine.size:
+        axes.set(**{f"{which}label": f"{label})"})
+        return
+    if fine.min() > 0 and fine.max() > 100 * fine.min():
+        getattr(axes, f"set_{which}scale")("log")
+        axes.set(**{f"{which}label": f"{label}, log scale)"})
+        return
+    low, high = _range_of(fine, mode)
+    beyond = int(((fine < low) | (fine > high)).sum())
+    note = f"; {beyond} beyond this axis" if beyond else ""
+    room = 0.05 * (high - low) or 0.5
+    axes.set(
+        **{
+            f"{which}label": f"{label}{note})",
+            f"{which}lim": (low - room, high + room),
+        }
+    )
+
+
+def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
+    """All scores, unless the worse half would hide the differences of the others."""
+    low, high, middle = scores.min(), scores.max(), np.median(scores)
+    span = high - middle if mode == "max" else middle - low
+    if high - low <= TOLERATED * span or span == 0:
+        return low, high
+    return (high - SHOWN * span, high) if mode == "max" else (low, low + SHOWN * span)
 
 
 def _limits(dim: Dimension) -> tuple[float, float]:
@@ -58,7 +152,7 @@ NOTES = {"log": " (log scale)", "reverse_log": " (log scale of 1 − x)"}
 REVERSE_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999)
 
 
-def _reverse_log(x: np.ndarray) -> np.ndarray:
+def _reverse_log(x: Any) -> Any:
     # matplotlib probes the whole axis; at 1 the scale has no value
     return -np.log1p(-np.minimum(x, 1 - 1e-9))
 

@@ -16,6 +16,13 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def tick(value: Any) -> str:
+    """A value on an axis, short."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+
+
 def bounds_cell(dimension: Dimension) -> str:
     """The bounds of a dimension, or where it is fixed."""
     ends = [f"{b:.4g}" if isinstance(b, float) else str(b) for b in dimension.bounds]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune.report.axes import COLOURS, set_scale
+from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.points import drawn, numbers, pair, round_colour, scores, title
 from jaxtune.result import Result
 from jaxtune.space import Space
 
@@ -32,58 +33,41 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    x, y = _pair(result.setup.space, x, y)
+    x, y = pair(result.setup.space, x, y)
     figure = Figure(figsize=(7.5, 5.5), layout="constrained")
     axes = figure.add_subplot()
     rounds, failed = result.trials["round"], ~np.isfinite(result.trials["score"])
+    rows = drawn(result)
+    shown = np.isin(np.arange(len(failed)), rows)
     for number, space in enumerate(result.spaces):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = round_colour(number)
         row = (rounds == number) & ~failed
         label = f"round {number + 1}: {row.sum()} trials"
-        axes.scatter(*_columns(result, row, x, y), s=22, color=colour, label=label)
+        columns = _columns(result, row & shown, x, y)
+        axes.scatter(*columns, s=22, color=colour, label=label)
         _draw_box(axes, space, x, y, colour)
     if failed.any():
         label = f"failed: {failed.sum()} trials"
-        columns = _columns(result, failed, x, y)
+        columns = _columns(result, failed & shown, x, y)
         if y is not None:
             axes.scatter(*columns, s=22, marker="x", color="0.5", label=label)
     _mark_best(axes, result, x, y)
     set_scale(axes, "x", result.setup.space[x], x)
     if y is None:
-        axes.set_ylabel(result.setup.metric)
+        set_score(axes, "y", scores(result), result.setup.metric, result.setup.mode)
     else:
         set_scale(axes, "y", result.setup.space[y], y)
-    axes.set_title(f"{len(result.trials)} trials, coarse to fine", loc="left")
+    title(axes, result, f"{len(result.trials)} trials, coarse to fine", rows)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
-    for name in (x, y):
-        if name is not None and name not in space.searched:
-            raise ValueError(
-                f"{name!r} is not searched. Use {', '.join(space.searched)}."
-            )
-    ranked = sorted(space.searched, key=lambda name: space[name].tier)
-    x = x or next((name for name in ranked if name != y), ranked[0])
-    return x, y or next((name for name in ranked if name != x), None)
-
-
 def _columns(
     result: Result, rows: np.ndarray, x: str, y: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    vertical = _values(result, y) if y else result.trials["score"]
-    return _values(result, x)[rows], vertical[rows]
-
-
-def _values(result: Result, name: str) -> np.ndarray:
-    """Decoded numbers, NaN where the dimension does not matter."""
-    values = result.trials.decoded[name]
-    if not result.setup.space[name].condition:
-        return values
-    holds = result.setup.space.active(result.trials.decoded)[name]
-    return np.where(np.asarray(holds), values, np.float32(np.nan))
+    vertical = numbers(result, y) if y else scores(result)
+    return numbers(result, x)[rows], vertical[rows]
 
 
 def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> None:
