@@ -85,7 +85,7 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
         )
     if (standing[known] == standing[known[0]]).all():
         raise ValueError(
-            f"importances: all {len(known)} trials have the same score, so that nothing "
+            f"importances: all {len(known)} trials have the same score, so nothing "
             "mattered. Search a larger space, or use another metric."
         )
     rows = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]

@@ -24,6 +24,8 @@ def tick(value: Any) -> str:
 
 
 def bounds_cell(dimension: Dimension) -> str:
-    """The bounds of a dimension, or where it is fixed."""
+    """The bounds of a dimension, the choices that are left, or where it is fixed."""
+    if dimension.searched and dimension.allowed is not None:
+        return ", ".join(map(str, dimension.remaining))
     ends = [f"{b:.4g}" if isinstance(b, float) else str(b) for b in dimension.bounds]
     return " to ".join(ends) if dimension.searched else f"{ends[0]}, not open yet"

@@ -39,7 +39,7 @@ def parallel(result: Result) -> Figure:
     rows = drawn(result, LINES)
     order = rows[np.isfinite(rank[rows])]
     order = order[np.argsort(rank[order])]  # the best last, on top
-    columns = [*coordinates(result).T, _scaled(scores(result))]
+    columns = [*coordinates(result).T, scaled(scores(result))]
     heights = np.stack(columns, axis=1)
     places = np.arange(heights.shape[1])
     figure = Figure(figsize=(1.8 + 1.35 * len(places), 4.8), layout="constrained")
@@ -64,7 +64,7 @@ def parallel(result: Result) -> Figure:
     return figure
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
+def scaled(values: np.ndarray) -> np.ndarray:
     """From 0 at the smallest to 1 at the largest."""
     fine = values[np.isfinite(values)]
     if not fine.size or fine.max() == fine.min():

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune.report.axes import set_scale, set_score
-from jaxtune.report.points import drawn, numbers, round_colour, scores, thinned
+from jaxtune.report.points import MOST, drawn, numbers, round_colour, scores, thinned
 from jaxtune.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 3  # panels in a row
+FEW = 500  # points of a panel at least
 
 
 def slices(result: Result) -> Figure:
@@ -27,8 +28,8 @@ def slices(result: Result) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    space, rows = result.setup.space, drawn(result)
-    names = space.searched
+    names = result.setup.space.searched
+    rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(names))))
     across = min(ACROSS, len(names))
     down = -(-len(names) // across)
     figure = Figure(

@@ -1,0 +1,66 @@
+"""What the page's script gets: columns of the table, and axes to brush."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.analysis.coordinates import coordinates
+from jaxtune.report.cells import tick
+from jaxtune.report.parallel import scaled, ticks_of
+from jaxtune.report.points import by_rank, scores
+from jaxtune.result import Result
+
+MOST = 10_000  # trials on a page, the best ones
+
+
+def document(result: Result) -> str:
+    """The data as JSON that is safe inside a page.
+
+    ``columns`` are those of the table, best trial first: name and values, ``null``
+    where there is none. ``axes`` are those of the parallel coordinates: name, ticks
+    and, for each row, a height from 0 to 1. ``rank`` is 1 for the best row, 0 for the
+    worst.
+    """
+    order = ranking.order(result.standing)[:MOST]
+    trials, space = result.trials, result.setup.space
+    columns = [
+        {"name": name, "values": list(map(_plain, trials[name][order]))}
+        for name in trials.names
+    ]
+    places = coordinates(result)[order].T
+    axes = [
+        {"name": name, "ticks": ticks_of(space[name]), "at": _heights(at)}
+        for name, at in zip(space.searched, places, strict=True)
+    ]
+    values = scores(result)
+    fine = values[np.isfinite(values)]
+    ends = [(0, tick(fine.min())), (1, tick(fine.max()))] if fine.size else []
+    at = _heights(scaled(values)[order])
+    axes.append({"name": result.setup.metric, "ticks": ends, "at": at})
+    rank = _heights(by_rank(result)[order])
+    text = json.dumps(
+        {"columns": columns, "axes": axes, "rank": rank},
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    # a user's string must not end the script that it is in
+    return text.replace("<", "\\u003c")
+
+
+def _heights(values: np.ndarray) -> list[float | None]:
+    return [None if math.isnan(v) else round(float(v), 4) for v in values]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return str(value)

@@ -1,0 +1,270 @@
+"""The parts of the page: lists of HTML and figures, empty where there is nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune import analysis
+from jaxtune.report import data
+from jaxtune.report.best_of import best_of
+from jaxtune.report.cells import bounds_cell, cell
+from jaxtune.report.contour import contour
+from jaxtune.report.curves import curves
+from jaxtune.report.history import history
+from jaxtune.report.importance import importance, order_of
+from jaxtune.report.lineage import lineage
+from jaxtune.report.points import failed
+from jaxtune.report.rungs import rungs
+from jaxtune.report.slices import slices
+from jaxtune.report.zoom import zoom
+from jaxtune.result import Result
+
+LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def answer(result: Result) -> list[Any]:
+    """The best trial, and how far its score can be trusted."""
+    count = int(failed(result).sum())
+    if count == len(result.trials):
+        return [f"<h1>All {count} trials failed</h1>"]
+    best, setup = result.best, result.setup
+    seeds = len(best.scores)
+    spread = f" ± {np.std(best.scores, ddof=1):.2g}" if seeds > 1 else ""
+    over = f" (deviation over {seeds} seeds)" if seeds > 1 else ""
+    rows = [(name, cell(value)) for name, value in best.hparams.items()]
+    tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
+    return [
+        f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>",
+        f'<p class="soft">Trial {best.trial} of {len(result.trials)}{over}; '
+        f"{count} failed.{'' if result.finished else ' The search is not finished.'}"
+        "</p>",
+        *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
+        table(("hyperparameter", "value"), rows),
+        *_luck(result),
+    ]
+
+
+def _luck(result: Result) -> list[str]:
+    """What the score is worth, if seeds can tell."""
+    try:
+        found = analysis.noise(result)
+    except ValueError:  # one seed, or too few trials
+        return []
+    return [
+        f'<p class="note">Seeds of one trial differ by {found.spread:.2g} (standard '
+        "deviation, best quarter). A trial picked like this one scores "
+        f"{found.expected:.4g} with a seed that had no part in the picking.</p>"
+    ]
+
+
+def _searched(result: Result) -> list[str]:
+    space, best = result.setup.space, {}
+    if np.isfinite(result.standing).any():
+        best = result.best.hparams
+    rows = [
+        (
+            name,
+            bounds_cell(space[name]),
+            space[name].scale if space[name].allowed is None else "choice",
+            space[name].tier,
+            cell(space[name].default),
+            cell(best.get(name, "–")),
+        )
+        for name in space.searched
+    ]
+    fixed = [name for name in space.names if name not in space.searched]
+    known = [f"{name} = {cell(space[name].default)}" for name in fixed]
+    also = f"<p>Fixed: {escape(', '.join(known))}.</p>" if known else ""
+    head = ("hyperparameter", "range", "scale", "tier", "default", "best")
+    return [table(head, rows), also, *_edges(result)]
+
+
+def _edges(result: Result) -> list[str]:
+    if np.isfinite(result.standing).sum() < 4:
+        return []
+    notes = []
+    for edge in analysis.edges(result):
+        there = f"{edge.share:.0%} of the best trials are near the {edge.side} end"
+        advice = "It cannot be larger on this scale."
+        if edge.suggestion is not None:
+            advice = f"Try a range to {cell(edge.suggestion)}."
+        text = f"{edge.name}: {there}, {cell(edge.bound)}. {advice}"
+        notes.append(f'<p class="note">{escape(text)}</p>')
+    return notes
+
+
+def _zoom(result: Result) -> list[Any]:
+    names = result.setup.space.searched
+    rows = [
+        (number + 1, *(bounds_cell(space[name]) for name in names))
+        for number, space in enumerate(result.spaces)
+    ]
+    title = "<p>The box of each round:</p>"
+    return [zoom(result), title, table(("round", *names), rows)]
+
+
+def _history(result: Result) -> list[Any]:
+    if not np.isfinite(result.standing).any():
+        return []
+    return ['<div class="pairs">', history(result), best_of(result), "</div>"]
+
+
+def _importance(result: Result) -> list[Any]:
+    try:
+        found = analysis.importances(result)
+    except ValueError as error:  # too few trials, or all alike
+        return [f'<p class="soft">{escape(str(error))}</p>']
+    about = (
+        f"<p>{order_of(found)} are in the order of the tiers that the space gave: the "
+        "lower tier is the more important one.</p>"
+    )
+    return [importance(result), about if np.isfinite(found.order) else ""]
+
+
+def _slices(result: Result) -> list[Any]:
+    return [slices(result)]
+
+
+def _map(result: Result) -> list[Any]:
+    if result.setup.space.dim < 2 or not np.isfinite(result.standing).any():
+        return []
+    return [contour(result)]
+
+
+def _failures(result: Result) -> list[str]:
+    """Where trials diverged."""
+    found = result.divergence
+    if not found.trials:
+        return []
+    rows = [
+        (
+            region.name,
+            f"{cell(region.low)} to {cell(region.high)}",
+            region.failed,
+            region.tried,
+            f"{region.share:.0%}",
+        )
+        for region in found.regions
+    ]
+    head = ("hyperparameter", "holds all failures", "failed", "tried", "share")
+    return [
+        f"<p>{found.trials} trials, {found.lanes} trainings.</p>",
+        table(head, rows),
+    ]
+
+
+def _stopping(result: Result) -> list[Any]:
+    """What a scheduler saved, and whether early scores were worth deciding by."""
+    if not len(result.rungs.trial):
+        return []
+    cost, stopped = result.cost, int((result.trials["status"] == "stopped").sum())
+    rows = [
+        (row.early, row.late, row.trials, f"{row.correlation:.2f}")
+        for row in analysis.rung_correlations(result)
+    ]
+    names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
+    return [
+        f"<p>{stopped} of {len(result.trials)} trials were stopped early. "
+        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials made use of "
+        f"{cost.occupancy:.0%} of what was computed.</p>",
+        '<div class="pairs">',
+        curves(result),
+        rungs(result),
+        "</div>",
+        table(names, rows) if rows else "",
+        *([lineage(result)] if len(result.lineage.trial) else []),
+    ]
+
+
+def _trials(result: Result) -> list[str]:
+    shown, known = min(len(result.trials), data.MOST), len(result.trials)
+    some = "" if shown == known else f" The best {shown} of {known} are listed."
+    return [
+        "<p>Drag along an axis to choose trials, click it to choose all again; click a "
+        f"heading to sort.{some}</p>",
+        '<div class="wide"><div id="parallel"><canvas></canvas><svg></svg></div></div>',
+        '<p class="row"><button id="clear">choose all</button>'
+        '<span id="count" class="soft"></span></p>',
+        '<div class="wide"><table id="trials"><thead><tr></tr></thead><tbody></tbody>'
+        "</table></div>",
+        '<p><span class="row"><button id="more">show more</button></span></p>',
+        "<noscript>The table needs JavaScript.</noscript>",
+    ]
+
+
+def _cost(result: Result) -> list[str]:
+    cost, rows = result.cost, []
+    if np.isfinite(cost.seconds):
+        rows.append(("seconds, compiling included", f"{cost.seconds:.1f}"))
+    if cost.epochs:
+        rows.append(("epochs trained", f"{cost.epochs:,}"))
+    with contextlib.suppress(ValueError):  # nothing that is trained, or not known
+        rows.append(("floating-point operations", f"{analysis.operations(result):.3g}"))
+    return [table(("cost", ""), rows)] if rows else []
+
+
+def _reproduce(result: Result) -> list[str]:
+    workload, setup = result.setup.workload, result.setup
+    words = np.asarray(jax.random.key_data(workload.key)).tolist()
+    call = [
+        ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
+        ("trials", setup.trials),
+        ("rounds", len(result.spaces)),
+        ("epochs", workload.epochs or None),
+        ("seeds", result.trials.scores.shape[1]),
+        ("metric", repr(setup.metric) if workload.trains else None),
+        ("mode", repr(setup.mode)),
+        ("block", workload.width),
+    ]
+    lines = [f"    {name}={value}," for name, value in call if value is not None]
+    code = "\n".join(["jt.search(", "    task, space,", *lines, ")"])
+    versions = [f"{name} {version(name)}" for name in LIBRARIES]
+    where = f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
+    alone = ""
+    if np.isfinite(result.standing).any() and workload.trains:
+        alone = (
+            "<p>The best trial alone, from the search's directory: "
+            f"<code>jaxtune rerun DIR {result.best.trial}</code></p>"
+        )
+    return [
+        "<p>The same call gives the same table, to the bit, on the same machine and "
+        "versions. A sampler, scheduler or refiner other than the default is an "
+        "argument as well.</p>",
+        f"<pre>{escape(code)}</pre>",
+        alone,
+        f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
+    ]
+
+
+ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
+    "What was searched": _searched,
+    "Coarse to fine": _zoom,
+    "History": _history,
+    "Importance": _importance,
+    "Each hyperparameter": _slices,
+    "Map": _map,
+    "Stopped early": _stopping,
+    "Failed": _failures,
+    "Trials": _trials,
+    "Cost": _cost,
+    "To run it again": _reproduce,
+}
+"""Heading to what makes its part of the page, in the order of the page."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A small table, escaped."""
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(c))}</{tag}>" for c in cells)
+
+    lines = [line("th", head), *(line("td", row) for row in rows)]
+    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
