@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.divergence import Divergence, divergence
 from jaxtune.journal import Lineage
+from jaxtune.markup import table
 from jaxtune.population import Leg, Narrow, Workload, retrace
 from jaxtune.space import Space
 from jaxtune.tasks import Task
@@ -222,6 +224,21 @@ class Result:
         from jaxtune.report import html
 
         return html.write(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best trial, and how the search went."""
+        failed = int((self.trials["status"] == "diverged").sum())
+        state = "" if self.finished else ", not finished"
+        told = (
+            f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
+            f"{failed} failed."
+        )
+        if not np.isfinite(self.standing).any():
+            return f"<p>{told}</p>"
+        best = self.best
+        told += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        rows = list(best.hparams.items())
+        return f"<p>{escape(told)}</p>\n{table(('hyperparameter', 'best'), rows)}"
 
     def __repr__(self) -> str:
         failed = int((self.trials["status"] == "diverged").sum())

@@ -58,7 +58,7 @@ def resume(
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: what may differ from how the run began, though it changes last bits:
         ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
-      verbose: 0 hides the progress bar, which only a terminal shows.
+      verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
       The result of the whole search.

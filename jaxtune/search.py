@@ -83,7 +83,7 @@ def search(
       programs: at most so many for the shapes of a padded model; chosen from the work
         that they save if not given. ``plan`` says beforehand. Part of a trial's
         identity, as ``block`` is.
-      verbose: 0 hides the progress bar, which only a terminal shows.
+      verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
       All trials, the best one, and the space of every round.
@@ -122,7 +122,7 @@ def run(
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
     size = loop.trainings(search, plans)
-    with progress(size, len(plans), verbose) as say:
+    with progress(size, search.seeds, len(plans), verbose) as say:
         if given.block is None and not begun(directory):
             width, rates = calibrated(workload, space, traced, size)
             search = search._replace(

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.markup import table
+
+SHOWN = 5  # rows from each end, in a notebook
+
 
 @dataclasses.dataclass(frozen=True)
 class Trials:
@@ -105,5 +109,19 @@ class Trials:
                 frame[f"score_{seed}"] = column
         return frame
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first and the last rows."""
+        n, shown = len(self), list(range(len(self)))
+        if n > 2 * SHOWN:
+            shown = shown[:SHOWN] + shown[-SHOWN:]
+        rows = [[_short(value) for value in self.row(i).values()] for i in shown]
+        if n > 2 * SHOWN:
+            rows.insert(SHOWN, ["…"] * len(self.names))
+        return f"<p>{n} trials</p>\n{table(self.names, rows)}"
+
     def __repr__(self) -> str:
         return f"Trials({len(self)} rows: {', '.join(self.columns)})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

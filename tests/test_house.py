@@ -15,6 +15,7 @@ PACKAGE = ROOT / "jaxtune"
 
 # a room may import from rooms of a lower floor, and from itself
 FLOORS = {
+    "markup": 0,
     "types": 0,
     "cache": 1,
     "checks": 0,

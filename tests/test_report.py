@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import warnings
+from xml.etree import ElementTree
 
 import jax
 import jax.numpy as jnp
@@ -294,9 +295,34 @@ def test_the_page_is_complete_escaped_and_repeatable(tmp_path):
     for heading in sections.ALL:
         there = heading not in ("Stopped early", "Failed", "Map")
         assert (f">{heading}</h2>" in page) == (there or heading == "Map")
-    for fetched in ("<script src", "<link", "@import", "<img", "url("):
+    for fetched in ("<script src", "<link", "@import", "<img"):
         assert fetched not in page
     assert found.report(tmp_path / "b.html").read_text() == page
+
+
+def cells(html):
+    """The words of a table, row by row."""
+    rows = ElementTree.fromstring(f"<div>{html}</div>").iter("tr")
+    return [[cell.text for cell in row] for row in rows]
+
+
+def test_notebooks_show_spaces_trials_and_results_short_and_escaped(results):
+    found = results["listed"]
+    space, trials, whole = (
+        thing._repr_html_() for thing in (found.setup.space, found.trials, found)
+    )
+    for shown in (space, trials, whole):
+        assert "<b>x</b>" not in shown
+        assert len(shown) < 4000
+    head, *rows = cells(trials)
+    assert head == list(found.trials.names)
+    shown = [*map(str, range(5)), "…", *map(str, range(19, 24))]
+    assert [row[0] for row in rows] == shown
+    assert [row[0] for row in cells(space)[1:]] == list(found.setup.space.names)
+    expected = {name: str(value) for name, value in found.best.hparams.items()}
+    assert dict(cells(whole)[1:]) == expected
+    assert f"Best value: {found.best.score:.6g}, trial {found.best.trial}." in whole
+    assert "24 failed" in results["all failed"]._repr_html_()
 
 
 def test_the_page_of_a_search_in_which_everything_failed(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
+from jaxtune.progress import progress
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
 
@@ -275,10 +276,32 @@ def test_this_jax_multiplies_correctly_under_vmap():
     np.testing.assert_allclose(squares, (np.asarray(rows) ** 2).sum(1), rtol=1e-5)
 
 
-def test_progress_is_silent_when_not_a_terminal(capfd):
-    search(verbose=1)
+def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd):
+    search(verbose=0)
+    assert capfd.readouterr() == ("", "")
+    found = search(verbose=1)
     out, err = capfd.readouterr()
-    assert out == err == ""
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("round 2/2, 64 of 64 trials, block ")
+    assert f"best {found.best.score:.4g}, 0% diverged" in line
+
+
+def test_lines_of_progress_come_every_ten_seconds(capsys):
+    clock = [0.0]
+    with progress(200, 2, 4, 1, lambda: clock[0]) as say:
+        for number in range(1, 9):
+            clock[0] = 4.0 * number
+            say(1 + number // 4, 20.0 * number, 0.5, 8)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [  # after 12, 24 and 32 seconds, of which the last is the end
+        "round 1/4, 30 of 100 trials, block 3, 2.5 trials/s, best 0.5, 13% diverged, "
+        "28 s left",
+        "round 2/4, 60 of 100 trials, block 6, 2.5 trials/s, best 0.5, 7% diverged, "
+        "16 s left",
+        "round 3/4, 80 of 100 trials, block 8, 2.5 trials/s, best 0.5, 5% diverged, "
+        "32 s",
+    ]
 
 
 def test_progress_on_a_terminal_shows_trials_best_and_failures(capfd, monkeypatch):
@@ -288,7 +311,8 @@ def test_progress_on_a_terminal_shows_trials_best_and_failures(capfd, monkeypatc
     err = capfd.readouterr().err
     assert "round 2/2" in err
     assert "64/64" in err
-    assert "failed" in err
+    assert "trials/s" in err
+    assert "diverged" in err
 
 
 def test_columns_and_rows():

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune import analysis
+from jaxtune import analysis, markup
 from jaxtune.report import data
 from jaxtune.report.best_of import best_of
 from jaxtune.report.cells import bounds_cell, cell
@@ -261,10 +261,5 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A small table, escaped."""
-
-    def line(tag: str, cells: Sequence[Any]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(str(c))}</{tag}>" for c in cells)
-
-    lines = [line("th", head), *(line("td", row) for row in rows)]
-    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+    """A table that scrolls where it is wider than the page."""
+    return f'<div class="wide">{markup.table(head, rows)}</div>'

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.markup import table
 from jaxtune.space import conditions
 from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
 from jaxtune.space.kinds import BELOW_ONE
@@ -296,6 +297,14 @@ class Space:
             # a float64 just below 1 rounds up to 1.0 in float32
             points = np.minimum(rows.astype(np.float32), BELOW_ONE)
         return points
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [
+            (name, _describe(dim), dim.default)
+            for name, dim in self._dimensions.items()
+        ]
+        return table(("hyperparameter", "values", "default"), rows)
 
     def __repr__(self) -> str:
         lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
