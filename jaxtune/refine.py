@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.recipes import maker
-from jaxtune.space import Space, check_part
+from jaxtune.space import Dimension, Space, check_part
 from jaxtune.types import Array, ArrayLike
 
 
@@ -107,7 +107,8 @@ def _box_of(
         # a dimension that most of the best do without has too few to be judged by
         enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
         if dim.allowed is None:
-            left, right = _outwards(u, best, *_box(u, best, margin, floor))
+            left, right = _box(u, best, margin, floor)
+            left, right = _outwards(u, best, left, right, dim, limits[name])
             smaller[name] = dim.cut(
                 jnp.where(enough, left, 0.0),
                 jnp.where(enough, right, 1.0),
@@ -132,14 +133,20 @@ def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, A
 
 
 def _outwards(
-    u: Array, chosen: Array, left: Array, right: Array
+    u: Array,
+    chosen: Array,
+    left: Array,
+    right: Array,
+    dim: Dimension,
+    limit: Dimension,
 ) -> tuple[Array, Array]:
-    """A box of the cube, moved past an edge that most of the chosen points crowd."""
+    """Moved past an edge that most of the chosen points crowd, where there is room."""
     middle = jnp.where(chosen, u, 0).sum() / jnp.maximum(chosen.sum(), 1)
     at_left, at_right = crowding(u, chosen)
+    below, above = dim.low > limit.low, dim.high < limit.high
     return (
-        jnp.where(at_left, jnp.minimum(left, middle - 1.0), left),
-        jnp.where(at_right, jnp.maximum(right, middle + 1.0), right),
+        jnp.where(at_left & below, jnp.minimum(left, middle - 1.0), left),
+        jnp.where(at_right & above, jnp.maximum(right, middle + 1.0), right),
     )
 
 

@@ -236,6 +236,16 @@ def test_a_box_grows_outwards_only_and_never_past_the_larger_space(seed):
                 assert right == high
 
 
+def test_best_points_at_an_edge_without_room_shrink_the_box_as_ever():
+    points = np.full((6, LARGE.dim), 0.9, np.float32)
+    points[:3] = np.float32([0.1, 0.12, 0.14])[:, None]
+    scores = np.float32([3, 2, 1, 0, 0, 0])
+    for within in (None, LARGE):
+        box = jt.zoom(top=3, floor=0.2, within=within)(LARGE, points, scores)
+        np.testing.assert_allclose(box.bounds["x"], (0.2, 2.2), rtol=1e-5)
+        assert box.bounds["rate"][0] > 1.1e-6
+
+
 def valley(key, hparams):
     return (jnp.log10(hparams["rate"]) + 5) ** 2 + (hparams["x"] - 9) ** 2
 

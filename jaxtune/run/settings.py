@@ -199,14 +199,14 @@ def understood(directory: Path) -> dict[str, Any]:
 
 
 NAMES = (
-    *("epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
+    *("start", "epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
     *("programs", "block", "rates", "task", "recipe", "version", "device", "flags"),
 )
 
 
 def schedule_of(settings: dict[str, Any]) -> Schedule:
     """The space of a run, its rounds, and the box it began in."""
-    space, start = space_of(settings["space"]), settings.get("start")
+    space, start = space_of(settings["space"]), settings["start"]
     stages = stages_of(settings["rounds"])
     return Schedule(space, stages, start and box_of(space, start))
 

@@ -1,0 +1,108 @@
+"""What the experiments share: real data, intervals, and where their pictures go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap, wilcoxon
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+
+import jaxtune as jt
+
+GALLERY = Path(__file__).parents[1] / "docs" / "experiments"
+
+
+def split(load: Callable[..., Any], train: int, valid: int) -> dict[str, Any]:
+    """A data set of scikit-learn's, shuffled once, each column scaled by the train."""
+    x, y = load(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order].astype(np.float64), y[order]
+    middle, spread = x[:train].mean(0), x[:train].std(0)
+    x = ((x - middle) / np.where(spread > 0, spread, 1)).astype(np.float32)
+    end = train + valid
+    return {
+        "train": (x[:train], y[:train]),
+        "valid": (x[train:end], y[train:end]),
+        "test": (x[end:], y[end:]),
+    }
+
+
+def digits(units: int = 64, layers: int = 1, **own: Any) -> jt.Task:
+    """600 digits to train, so that the setting matters; 600 and 597 to judge."""
+    model = jt.models.MLP(classes=10, max_units=units, max_layers=layers)
+    return jt.classification(model, **split(load_digits, 600, 600), **own)
+
+
+def breast_cancer(units: int = 64, layers: int = 1) -> jt.Task:
+    """Two classes, 30 numbers: 200 to train, 200 and 169 to judge."""
+    model = jt.models.MLP(classes=2, max_units=units, max_layers=layers)
+    return jt.classification(model, **split(load_breast_cancer, 200, 200))
+
+
+def diabetes(units: int = 64, layers: int = 1) -> jt.Task:
+    """Regression on 10 numbers: 200 to train, 142 and 100 to judge; target scaled."""
+    data = split(load_diabetes, 200, 142)
+    middle, spread = data["train"][1].mean(), data["train"][1].std()
+    scaled = {
+        name: (x, ((y - middle) / spread).astype(np.float32))
+        for name, (x, y) in data.items()
+    }
+    model = jt.models.MLP(classes=1, max_units=units, max_layers=layers)
+    return jt.regression(model, **scaled)
+
+
+def mean(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and its 95 % interval, by bootstrap."""
+    values = np.asarray(values, float)
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0]), float(values[0])
+    found = bootstrap((values,), np.mean, rng=np.random.default_rng(0))
+    return float(values.mean()), *map(float, found.confidence_interval)
+
+
+def text(values: Sequence[float], form: str = ".3f") -> str:
+    """A mean and its interval in words."""
+    middle, low, high = mean(values)
+    return f"{middle:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def differ(one: Sequence[float], other: Sequence[float]) -> str:
+    """Wilcoxon's signed-rank test of pairs with the same key."""
+    if np.array_equal(one, other):
+        return "p = 1"
+    return f"p = {wilcoxon(one, other).pvalue:.2g}"
+
+
+def strip(axes: Any, columns: dict[str, Sequence[float]]) -> None:
+    """Draw the values of each column side by side, and their mean with its interval."""
+    for place, values in enumerate(columns.values()):
+        spread = place + 0.25 * (np.linspace(0, 1, len(values)) - 0.5)
+        axes.scatter(spread, values, s=8, color="0.6")
+        middle, low, high = mean(values)
+        bars = [[middle - low], [high - middle]]
+        axes.errorbar(place, middle, bars, fmt="ko", capsize=4)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.tick_params(axis="x", labelsize="small")
+
+
+def keep(name: str, figure: Any, found: list[str], numbers: Any, out: Path) -> None:
+    """Write picture and numbers, and print what was found."""
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / f"{name}.png", dpi=110)
+    told = {"found": found, "numbers": numbers}
+    (out / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+    print("\n".join(found))
+
+
+def arguments(about: str | None, keys: int) -> tuple[int, Path]:
+    """How many keys, and where pictures go."""
+    parser = argparse.ArgumentParser(description=str(about).split("\n")[0])
+    parser.add_argument("--keys", type=int, default=keys, help="searches of each kind")
+    parser.add_argument("--out", type=Path, default=GALLERY, help="folder for pictures")
+    options = parser.parse_args()
+    return options.keys, options.out
