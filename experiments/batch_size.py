@@ -75,7 +75,7 @@ def draw(table, tuned, first):
         left.plot(rates[best], np.median(scores[best]), "o", color=colour)
     left.set(xscale="log", yscale="log", xlabel="learning_rate (log scale)")
     left.set(ylabel="median loss (lower is better)", ylim=(0.1, 5))
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="lower left")
     ways = (("rate searched again", tuned.get), ("rate of 16", lambda _: first))
     for (name, row), marker in zip(ways, "os", strict=True):
         told = [mean(scores[row(size)]) for size, (_, scores) in table.items()]
