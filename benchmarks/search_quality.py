@@ -7,8 +7,9 @@ has measured as best, without the noise: 0 is the optimum, 1 the median random p
     python benchmarks/search_quality.py [--seeds 20] [--only NAME ...] [--workers 2]
         [--cache DIR] [--json FILE]
 
-Finished runs are kept in DIR, so that a benchmark that was cut off goes on. Set
-OPENBLAS_NUM_THREADS=1: the workers' threads would wait for each other.
+Finished runs are kept in DIR, so that a benchmark that was cut off goes on; in FILE,
+rows of contenders that were not run again are kept. The random one is always needed.
+Set OPENBLAS_NUM_THREADS=1: the workers' threads would wait for each other.
 """
 
 from __future__ import annotations
@@ -176,26 +177,28 @@ ASKED = {
     "jaxtune tpe": (1, 64, 1024),
 }
 
-# name: how to make it, batches, evaluations at most
-CONTENDERS: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
-    "jaxtune uniform": (partial(Ours, "uniform"), (25,), 200),
-    "jaxtune sobol": (partial(Ours, "sobol"), (25,), 200),
-    "jaxtune sobol + zoom": (Zoomed, (25,), 200),
-    "jaxtune tpe": (partial(Ours, "tpe"), (1, 25, 100), 200),
-    "jaxtune cma_es": (partial(Ours, "cma_es"), (25,), 200),
-    "jaxtune gaussian_process": (partial(Ours, "gaussian_process"), (1, 25, 100), 200),
-    "jaxtune trust_region": (partial(Ours, "trust_region"), (1, 25, 100), 200),
-    "Optuna random": (partial(Optuna, "RandomSampler", {}), (25,), 200),
-    "Optuna TPE": (partial(Optuna, "TPESampler", {}), (1, 25, 100), 200),
-    "Optuna CMA-ES": (partial(Optuna, "CmaEsSampler", {}), (1, 25, 100), 200),
-    "Optuna GP": (partial(Optuna, "GPSampler", {}), (1, 25), 100),
-    "hyperoptax GP": (Hyperoptax, (1,), 100),
+# name: how to make it, and how many evaluations in batches of which size
+ALL = {1: 200, 25: 200, 100: 200}
+CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
+    "jaxtune uniform": (partial(Ours, "uniform"), {25: 200}),
+    "jaxtune sobol": (partial(Ours, "sobol"), {25: 200}),
+    "jaxtune sobol + zoom": (Zoomed, {25: 200}),
+    "jaxtune tpe": (partial(Ours, "tpe"), ALL),
+    "jaxtune cma_es": (partial(Ours, "cma_es"), {25: 200}),
+    "jaxtune gaussian_process": (partial(Ours, "gaussian_process"), ALL | {1: 100}),
+    "jaxtune trust_region": (partial(Ours, "trust_region"), {25: 200, 100: 200}),
+    "Optuna random": (partial(Optuna, "RandomSampler", {}), {25: 200}),
+    "Optuna TPE": (partial(Optuna, "TPESampler", {}), ALL),
+    "Optuna CMA-ES": (partial(Optuna, "CmaEsSampler", {}), ALL),
+    "Optuna GP": (partial(Optuna, "GPSampler", {}), {1: 100}),
+    "hyperoptax GP": (Hyperoptax, {1: 100}),  # 8 s a point: days for all of it
 }
 
 
 def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
     """One contender on one problem: regrets ``[seeds, evaluations]``, and seconds."""
-    make, _, most = CONTENDERS[name]
+    make, evaluations = CONTENDERS[name]
+    most = evaluations[batch]
     problem = suite()[index]
     regrets, asking = [], 0.0
     for seed in range(seeds):
@@ -250,7 +253,7 @@ def summary(seeds: int, cache: Path) -> list[dict[str, Any]]:
     """A row for every contender and batch that ran on all problems."""
     names = [problem.name for problem in suite()]
     found, rows = {}, []
-    for name, (_, batches, _) in CONTENDERS.items():
+    for name, (_, batches) in CONTENDERS.items():
         for batch in batches:
             files = [cache / f"{name}, {batch}, {p}, {seeds}.json" for p in names]
             if all(file.exists() for file in files):
@@ -337,6 +340,14 @@ def show(rows: list[dict[str, Any]], evaluations: int) -> str:
     return "\n".join(lines)
 
 
+def _with_earlier(rows: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
+    """The rows, and those of an earlier file that were not measured anew."""
+    known = {(row["contender"], row["batch"]) for row in rows}
+    earlier = json.loads(out.read_text())["rows"] if out.exists() else []
+    kept = [row for row in earlier if (row["contender"], row["batch"]) not in known]
+    return rows + kept
+
+
 def _versions() -> dict[str, str]:
     versions = {}
     for library in LIBRARIES:
@@ -354,6 +365,7 @@ def main(seeds: int, only: list[str], cache: Path, out: Path | None, workers: in
     for n in EVALUATIONS:
         print(show(rows, n), end="\n\n")
     if out:
+        rows = _with_earlier(rows, out)
         settings = {
             "seeds": seeds,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",

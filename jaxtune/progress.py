@@ -24,7 +24,7 @@ class Told(NamedTuple):
 
     Args:
       round: as in ``round 2/4``.
-      done: trials' worth of training that is done.
+      done: trials' worth of training in full that is done.
       trials: of how many.
       rest: blocks, rate, best score and share of trainings that diverged.
     """
@@ -35,7 +35,9 @@ class Told(NamedTuple):
     rest: str
 
     def __str__(self) -> str:
-        return f"{self.round}, {self.done:.0f} of {self.trials} trials, {self.rest}"
+        return (
+            f"{self.round}, {self.done:.0f} of {self.trials} full trials, {self.rest}"
+        )
 
 
 @contextmanager

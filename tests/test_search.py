@@ -283,7 +283,7 @@ def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd)
     out, err = capfd.readouterr()
     assert out == ""
     (line,) = err.splitlines()
-    assert line.startswith("round 2/2, 64 of 64 trials, block ")
+    assert line.startswith("round 2/2, 64 of 64 full trials, block ")
     assert f"best {found.best.score:.4g}, 0% diverged" in line
 
 
@@ -295,12 +295,12 @@ def test_lines_of_progress_come_every_ten_seconds(capsys):
             say(1 + number // 4, 20.0 * number, 0.5, 8)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [  # after 12, 24 and 32 seconds, of which the last is the end
-        "round 1/4, 30 of 100 trials, block 3, 2.5 trials/s, best 0.5, 13% diverged, "
-        "28 s left",
-        "round 2/4, 60 of 100 trials, block 6, 2.5 trials/s, best 0.5, 7% diverged, "
-        "16 s left",
-        "round 3/4, 80 of 100 trials, block 8, 2.5 trials/s, best 0.5, 5% diverged, "
-        "32 s",
+        "round 1/4, 30 of 100 full trials, block 3, 2.5 trials/s, best 0.5, "
+        "13% diverged, 28 s left",
+        "round 2/4, 60 of 100 full trials, block 6, 2.5 trials/s, best 0.5, "
+        "7% diverged, 16 s left",
+        "round 3/4, 80 of 100 full trials, block 8, 2.5 trials/s, best 0.5, "
+        "5% diverged, 32 s",
     ]
 
 

@@ -26,7 +26,7 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
       dim: the dimension, with the whole range to show.
       name: label.
     """
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})
@@ -43,6 +43,8 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
+    elif dim.kind == "integer":
+        axis.set_major_locator(MaxNLocator("auto", integer=True))
     elif dim.scale == "reverse_log":
         setter("function", functions=(_reverse_log, _reverse_log_inverse))
         ticks = _apart(dim, _room_for_a_tick(axes, which))

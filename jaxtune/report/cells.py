@@ -20,7 +20,7 @@ def tick(value: Any) -> str:
     """A value on an axis, short."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return str(value)
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def bounds_cell(dimension: Dimension) -> str:

@@ -76,8 +76,12 @@ def by_rank(result: Result) -> np.ndarray:
 
 
 def important(space: Space, most: int) -> list[str]:
-    """Names of the searched dimensions, of the most important tiers first."""
-    return sorted(space.searched, key=lambda name: space[name].tier)[:most]
+    """Names of the dimensions to draw: numbers that always matter, by tier, first."""
+
+    def place(name: str) -> tuple[bool, int]:
+        return space[name].by_index or bool(space[name].condition), space[name].tier
+
+    return sorted(space.searched, key=place)[:most]
 
 
 def pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:

@@ -26,6 +26,7 @@ from jaxtune.report.rungs import rungs
 from jaxtune.report.slices import slices
 from jaxtune.report.zoom import zoom
 from jaxtune.result import Result
+from jaxtune.space import Dimension
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -73,7 +74,7 @@ def _searched(result: Result) -> list[str]:
         (
             name,
             bounds_cell(space[name]),
-            space[name].scale if space[name].allowed is None else "choice",
+            _scale(space[name]),
             space[name].tier,
             cell(space[name].default),
             cell(best.get(name, "–")),
@@ -85,6 +86,13 @@ def _searched(result: Result) -> list[str]:
     also = f"<p>Fixed: {escape(', '.join(known))}.</p>" if known else ""
     head = ("hyperparameter", "range", "scale", "tier", "default", "best")
     return [table(head, rows), also, *_edges(result)]
+
+
+def _scale(dim: Dimension) -> str:
+    """How values are spread, in words."""
+    if dim.kind in ("continuous", "integer"):
+        return dim.scale.replace("reverse_log", "log of 1 − x")
+    return dim.kind.removeprefix("named_").replace("_", " ")
 
 
 def _edges(result: Result) -> list[str]:
