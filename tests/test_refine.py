@@ -246,6 +246,14 @@ def test_best_points_at_an_edge_without_room_shrink_the_box_as_ever():
         assert box.bounds["rate"][0] > 1.1e-6
 
 
+def test_growing_over_the_whole_range_of_integers_does_not_overflow():
+    wide = jt.Space(units=jt.integer(1, 2**16, scale="log"))
+    box = wide.restrict(units=(1, 2**16 - 1))
+    points = np.float32([0.99, 0.98, 0.97, 0.1])[:, None]
+    grown = jt.zoom(top=3, within=wide)(box, points, np.float32([3, 2, 1, 0]))
+    assert grown.bounds["units"][1] == 2**16
+
+
 def valley(key, hparams):
     return (jnp.log10(hparams["rate"]) + 5) ** 2 + (hparams["x"] - 9) ** 2
 

@@ -99,8 +99,9 @@ def _index_decode(dim: Dimension, u: Array) -> Array:
 
 def _index_at(dim: Dimension, u: Array, within: Dimension) -> Array:
     low, width = _index_span(dim)
-    index = jnp.floor(SCALES[dim.scale].inverse(low + u * width)).astype(jnp.int32)
-    return jnp.clip(index, jnp.asarray(within.low), jnp.asarray(within.high))
+    index = jnp.floor(SCALES[dim.scale].inverse(low + u * width))
+    # before the cast, which a coordinate far outside would overflow
+    return jnp.clip(index, *_ends(within)).astype(jnp.int32)
 
 
 def _index_encode(dim: Dimension, index: Array) -> Array:
