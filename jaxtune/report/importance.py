@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def importance(result: Result) -> Figure:
+def importance(result: Result, found: Importances | None = None) -> Figure:
     """Draw the importance of each hyperparameter with its interval, coloured by tier.
 
     Args:
-      result: what a search found; see :func:`jaxtune.analysis.importances`.
+      result: what a search found.
+      found: its importances; from :func:`jaxtune.analysis.importances` if not given.
 
     Returns:
       A matplotlib figure, not shown; with too few trials it says so.
@@ -27,7 +28,7 @@ def importance(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     try:
-        found = importances(result)
+        found = found or importances(result)
     except ValueError as error:
         return empty(str(error))
     rows = found.rows[::-1]

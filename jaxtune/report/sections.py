@@ -134,7 +134,7 @@ def _importance(result: Result) -> list[Any]:
         f"<p>{order_of(found)} are in the order of the tiers that the space gave: the "
         "lower tier is the more important one.</p>"
     )
-    return [importance(result), about if np.isfinite(found.order) else ""]
+    return [importance(result, found), about if np.isfinite(found.order) else ""]
 
 
 def _slices(result: Result) -> list[Any]:
