@@ -30,7 +30,7 @@ from jaxtune.trials import Trials
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
-    from jaxtune import analysis, models, report, testing
+    from jaxtune import analysis, integrations, models, report, testing
 
 __all__ = [
     "Best",
@@ -52,6 +52,7 @@ __all__ = [
     "classification",
     "fixed",
     "integer",
+    "integrations",
     "load",
     "log_uniform",
     "models",
@@ -76,7 +77,7 @@ __all__ = [
     "zoom",
 ]
 
-_LAZY = ("analysis", "models", "report", "testing")  # they import more
+_LAZY = ("analysis", "integrations", "models", "report", "testing")  # they import more
 
 
 def __getattr__(name: str) -> Any:

@@ -125,6 +125,23 @@ def report(directory: Path, out: Path | None) -> None:
         click.echo(f"wrote {page}")
 
 
+@main.command()
+@DIRECTORY
+@click.option(
+    "--to",
+    nargs=2,
+    required=True,
+    metavar="TOOL WHERE",
+    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or a database URL, "
+    "tensorboard FOLDER.",
+)
+def export(directory: Path, to: tuple[str, str]) -> None:
+    """Write a run for another tool, such as: export DIR --to optuna study.log"""
+    with _plain_errors():
+        result = jaxtune.load(directory)
+        click.echo(f"wrote {jaxtune.integrations.export(result, *to)}")
+
+
 class _Failed(click.ClickException):
     exit_code = ERROR
 
@@ -136,7 +153,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise _Failed(f"{error}. Try: pip install 'jaxtune[report]'") from error
+        raise _Failed(f"{error}. Try: pip install 'jaxtune[all]'") from error
     except known as error:
         raise _Failed(str(error)) from error
     except KeyboardInterrupt as error:

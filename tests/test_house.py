@@ -50,6 +50,7 @@ FLOORS = {
     "plan": 8,
     "analysis": 8,
     "report": 9,
+    "integrations": 9,
     "testing": 8,
     "__init__": 12,
     "cli": 13,
@@ -111,6 +112,7 @@ def public():
             "testing",
             "report",
             "analysis",
+            "integrations",
         )
     ]
     for prefix, home in homes:

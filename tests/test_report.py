@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import jaxtune as jt
 from jaxtune.report import points, sections
 from jaxtune.report.axes import positions, set_score
+from jaxtune.report.history import _best_so_far
 
 SPACES = {
     "two": jt.Space(a=jt.log_uniform(1e-3, 1), b=jt.reverse_log_uniform(0.5, 0.999)),
@@ -210,6 +211,16 @@ def test_the_best_so_far_never_gets_worse(results):
         steps = np.diff(values[np.isfinite(values)])
         assert (steps * {"max": 1, "min": -1}[found.setup.mode] >= 0).all()
         assert values[-1] == pytest.approx(found.best.score)
+
+
+def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):
+    found = many(results["halving"], 1)
+    known = {"score": [0.9, 0.5, 0.95, 0.6], "epochs": [1, 4, 1, 4]}
+    changed = {name: np.asarray(v)[:4] for name, v in found.trials.columns.items()}
+    changed |= {name: np.asarray(values) for name, values in known.items()}
+    rows = (found.trials.scores[:4], found.trials.points[:4], found.trials.decoded)
+    four = dataclasses.replace(found, trials=jt.Trials(changed, *rows))
+    np.testing.assert_array_equal(_best_so_far(four), [np.nan, 0.5, 0.5, 0.6])
 
 
 def test_an_axis_of_scores_says_what_it_leaves_out():

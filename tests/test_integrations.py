@@ -1,0 +1,256 @@
+"""Exports, read back with the real packages."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import jaxtune as jt
+from jaxtune.cli import main
+from jaxtune.integrations.optuna import distribution, frozen, parameter
+from jaxtune.testing import mixed_space
+
+SPACE = jt.Space(
+    rate=jt.log_uniform(1e-4, 1.0, tier=1),
+    momentum=jt.reverse_log_uniform(0.5, 0.999),
+    units=jt.integer(4, 64, scale="log"),
+    batch=jt.power_of_two(16, 64),
+    kind=jt.choice(["a", "b", ("c", 1)]),
+    decay=jt.ordinal([0.0, 0.5]),
+    only=jt.when(jt.uniform(0.0, 1.0), kind="b"),
+    same=jt.fixed(3),
+)
+
+
+def objective(key, h):
+    score = (jnp.log10(h["rate"]) + 2) ** 2 + h["momentum"] + h["units"] + h["batch"]
+    score = score + h["kind"] + h["decay"] + h["only"] + jax.random.normal(key)
+    return jnp.where(h["rate"] > 0.5, jnp.nan, score)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "seeds": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return jt.search(objective, SPACE, mode="min", verbose=0, **own)
+
+
+@pytest.fixture(scope="module")
+def halved(small_task, small_space):
+    return jt.search(
+        small_task,
+        small_space,
+        key=jax.random.key(0),
+        trials=12,
+        epochs=4,
+        metric="accuracy",
+        scheduler=jt.schedulers.successive_halving(eta=2, min_epochs=1),
+        verbose=0,
+    )
+
+
+def opened(where):
+    backend = optuna.storages.journal.JournalFileBackend(str(where))
+    storage = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="jaxtune", storage=storage)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_optuna_reads_every_trial(plain, tmp_path):
+    where = tmp_path / "study.log"
+    assert jt.integrations.export(plain, "optuna", where) == str(where)
+    study = opened(where)
+    assert study.direction.name == "MINIMIZE"
+    assert study.metric_names == ["value"]
+    assert len(study.trials) == 40
+    for number, trial in enumerate(study.trials):
+        row = plain.trials.row(number)
+        failed = row["status"] == "diverged"
+        assert trial.state.name == ("FAIL" if failed else "COMPLETE")
+        assert failed or trial.value == row["score"]
+        assert trial.user_attrs["trial"] == number
+        assert trial.user_attrs["round"] == row["round"]
+        assert ("only" in trial.params) == (row["kind"] == "b")
+        assert trial.params["units"] == row["units"]
+        assert trial.params["kind"] == (
+            row["kind"] if isinstance(row["kind"], str) else str(row["kind"])
+        )
+        np.testing.assert_allclose(trial.params["rate"], row["rate"], rtol=1e-6)
+        # the root space's, whatever the box of the round was
+        assert trial.distributions["rate"].low == 1e-4
+        for name, spread in trial.distributions.items():
+            assert spread._contains(spread.to_internal_repr(trial.params[name]))
+    best = plain.best
+    assert study.best_trial.number == best.trial
+    assert study.best_value == best.score
+    with pytest.raises(ValueError, match="holds a study 'jaxtune' already"):
+        jt.integrations.export(plain, "optuna", where)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_optuna_sees_what_was_stopped_and_its_scores_on_the_way(halved, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    jt.integrations.export(halved, "optuna", url)
+    study = optuna.load_study(study_name="jaxtune", storage=url)
+    rungs = halved.rungs
+    for number, trial in enumerate(study.trials):
+        own = rungs.trial == number
+        expected = dict(zip(rungs.epochs[own], rungs.scores[own, 0], strict=True))
+        assert trial.intermediate_values == pytest.approx(expected)
+        stopped = halved.trials["status"][number] == "stopped"
+        assert trial.state.name == ("PRUNED" if stopped else "COMPLETE")
+        assert trial.user_attrs["epochs"] == halved.trials["epochs"][number]
+        assert trial.user_attrs["loss"] == pytest.approx(halved.trials["loss"][number])
+
+
+@pytest.mark.parametrize("space", [SPACE, mixed_space(), jt.presets.standard()])
+def test_every_value_lies_in_the_distribution_of_its_dimension(space):
+    ends = np.stack([np.zeros(space.dim), np.full(space.dim, 1 - 1e-7)])
+    points = np.concatenate([ends, np.random.default_rng(0).random((50, space.dim))])
+    hparams = space.decode(points.astype(np.float32))
+    for name in space.searched:
+        spread = distribution(space[name])
+        for trial in range(52):
+            value = parameter(space[name], space[name].value(hparams[name][trial]))
+            assert spread._contains(spread.to_internal_repr(value))
+
+
+def test_a_study_is_told_to_a_sampler(plain):
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(frozen(plain))
+    points, scores = jt.integrations.from_optuna(study, SPACE)
+    expected = SPACE.encode(plain.trials.decoded)
+    np.testing.assert_allclose(points, expected, atol=2e-6)
+    np.testing.assert_allclose(scores, -plain.trials["score"])
+    sampler = jt.samplers.tpe()
+    state = sampler.init(jax.random.key(0), SPACE)
+    state = sampler.tell(state, points, scores)
+    assert sampler.ask(state, 3)[1].shape == (3, SPACE.dim)
+    empty = optuna.create_study()
+    assert jt.integrations.from_optuna(empty, SPACE)[0].shape == (0, SPACE.dim)
+
+
+def test_a_study_that_does_not_fit_is_refused(plain):
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(frozen(plain))
+    other = jt.Space(rat=jt.uniform(0, 1))
+    with pytest.raises(ValueError, match=r"trial 0 of the study has no 'rat'"):
+        jt.integrations.from_optuna(study, other)
+    fewer = SPACE.replace(kind=jt.choice(["a", "b"]))
+    with pytest.raises(ValueError, match=r"has kind=.*not one of \['a', 'b'\]"):
+        jt.integrations.from_optuna(study, fewer)
+    both = optuna.create_study(directions=["minimize", "maximize"])
+    with pytest.raises(ValueError, match="2 objectives"):
+        jt.integrations.from_optuna(both, SPACE)
+
+
+@pytest.mark.parametrize("to", ["csv", "parquet"])
+def test_tables_hold_every_column(plain, tmp_path, to):
+    where = tmp_path / f"trials.{to}"
+    jt.integrations.export(plain, to, where)
+    frame = pd.read_csv(where) if to == "csv" else pd.read_parquet(where)
+    assert list(frame.columns) == [*plain.trials.names, "score_0", "score_1"]
+    for name in ("rate", "score", "units", "only"):
+        np.testing.assert_allclose(frame[name], plain.trials[name], rtol=1e-6)
+    assert frame["kind"].tolist() == list(map(str, plain.trials["kind"]))
+    with pytest.raises(ValueError, match="exists"):
+        jt.integrations.export(plain, to, where)
+
+
+def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    where = tmp_path / "board"
+    jt.integrations.export(halved, "tensorboard", where)
+    folders = sorted(path for path in where.iterdir() if path.is_dir())
+    assert [path.name for path in folders] == [f"trial_{n:02}" for n in range(12)]
+    rungs = halved.rungs
+    for number, folder in enumerate(folders):
+        seen = EventAccumulator(str(folder)).Reload()
+        own = rungs.trial == number
+        points = [(e.step, e.value) for e in seen.Scalars("accuracy/rungs")]
+        expected = np.stack([rungs.epochs[own], rungs.scores[own, 0]], axis=1)
+        np.testing.assert_allclose(points, expected, rtol=1e-6)
+        (inner,) = (path for path in folder.iterdir() if path.is_dir())
+        seen = EventAccumulator(str(inner)).Reload()
+        (score,) = seen.Scalars("score")
+        assert score.value == pytest.approx(halved.trials["score"][number])
+        assert "_hparams_/session_start_info" in seen.SummaryMetadata
+    with pytest.raises(ValueError, match="is not empty"):
+        jt.integrations.export(halved, "tensorboard", where)
+
+
+def test_another_tool_is_refused(plain):
+    with pytest.raises(ValueError, match=r"got 'excel'.*csv, parquet, optuna"):
+        jt.integrations.export(plain, "excel", "x")
+
+
+def test_the_command_exports_a_run(tmp_path):
+    own = {"key": jax.random.key(0), "trials": 8, "mode": "min", "verbose": 0}
+    directory, where = tmp_path / "run", tmp_path / "trials.csv"
+    jt.search(objective, SPACE, directory=directory, **own)
+    words = ["export", str(directory), "--to", "csv", str(where)]
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, done.output) == (0, f"wrote {where}\n")
+    assert len(pd.read_csv(where)) == 8
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 2
+    assert "exists" in again.output
+    wrong = CliRunner().invoke(main, [*words[:3], "excel", "x"])
+    assert wrong.exit_code == 2
+    assert "Use one of csv" in wrong.output
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_dashboard_shows_the_study(plain, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    where = tmp_path / "study.log"
+    jt.integrations.export(plain, "optuna", where)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from optuna_dashboard._cli import main; main()"]
+    command += [str(where), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        told = json.loads(answer(f"{address}/api/studies"))
+        assert [study["study_name"] for study in told["study_summaries"]] == ["jaxtune"]
+        with sync_playwright() as driver:
+            path = shutil.which("chromium")
+            browser = driver.chromium.launch(
+                executable_path=path, args=["--no-sandbox"]
+            )
+            page = browser.new_page()
+            page.goto(f"{address}/dashboard")
+            page.get_by_text("jaxtune").first.wait_for(timeout=20_000)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def answer(address):
+    """What a server says, once it is there."""
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(address, timeout=5) as told:
+                return told.read()
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(address)
