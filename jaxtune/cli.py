@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 a trial whose scores differ, 2 an error, 130 interrupted.
 
 from __future__ import annotations
 
+import json
+import math
 import runpy
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from jaxtune.run import LAST_BITS
 ERROR, INTERRUPTED = 2, 130
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipe.")
 TASK = click.option(
     "--task",
     metavar="FILE.py:NAME",
@@ -58,14 +61,35 @@ def demo(out: Path) -> None:
 
 
 @main.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Look at versions, devices and the cache, and compute; exit 1 if it is wrong."""
+    from jaxtune.doctor import doctor as look
+
+    found = look()
+    if as_json:
+        _print_json({f.name: {"value": f.value, "fine": f.fine} for f in found})
+    else:
+        for finding in found:
+            mark = " " if finding.fine else "!"
+            click.echo(f"{mark} {finding.name:<22} {finding.value}")
+    sys.exit(0 if all(finding.fine for finding in found) else 1)
+
+
+@main.command()
 @DIRECTORY
 @click.option("--top", default=10, show_default=True, help="How many trials to list.")
-def show(directory: Path, top: int) -> None:
+@JSON
+def show(directory: Path, top: int, as_json: bool) -> None:
     """Show a run: its space, the box of each round, the best trials."""
     from jaxtune.report import terminal
 
     with _plain_errors():
-        terminal.show(jaxtune.load(directory), top)
+        result = jaxtune.load(directory)
+        if as_json:
+            _print_json(terminal.document(result, top))
+        else:
+            terminal.show(result, top)
 
 
 @main.command()
@@ -91,10 +115,14 @@ def resume(
 @DIRECTORY
 @click.argument("trial", type=int)
 @TASK
-def rerun(directory: Path, trial: int, task: str | None) -> None:
+@JSON
+def rerun(directory: Path, trial: int, task: str | None, as_json: bool) -> None:
     """Train one trial again; exit 0 if its scores equal the recorded ones, else 1."""
     with _plain_errors():
         found = jaxtune.rerun(directory, trial, _task(task))
+    if as_json:
+        _print_json({"trial": trial, "same": found.same} | _both(found))
+        sys.exit(0 if found.same else 1)
     for name, recorded in found.recorded.items():
         again = found.again.get(name)
         if found.same:
@@ -191,6 +219,31 @@ def _takes_nothing(found: Any) -> bool:
         return False
     parameters = inspect.signature(found).parameters.values()
     return all(p.default is not p.empty for p in parameters)
+
+
+def _both(found: jaxtune.Rerun) -> dict[str, Any]:
+    """Recorded and new values of every metric."""
+    sides = {"recorded": found.recorded, "again": found.again}
+    return {
+        side: {name: list(map(float, values)) for name, values in told.items()}
+        for side, told in sides.items()
+    }
+
+
+def _print_json(document: Any) -> None:
+    """Strict JSON: what is no number is null."""
+    click.echo(json.dumps(_strict(document), indent=1))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _strict(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    known = value is None or isinstance(value, bool | int | float | str)
+    return value if known else str(value)
 
 
 def _numbers(values: Any) -> str:

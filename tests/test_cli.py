@@ -1,10 +1,18 @@
 """The command line, run as a newcomer runs it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from jaxtune.cli import main
 
 
 def run(*arguments, cwd=None):
@@ -15,6 +23,36 @@ def run(*arguments, cwd=None):
         text=True,
         cwd=cwd,
     )
+
+
+def test_doctor_trusts_this_machine_and_says_why():
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    for name in ("jaxlib", "devices", "cache", "extra report", "self-test: products"):
+        assert name in done.stdout
+    told = json.loads(run("doctor", "--json").stdout)
+    assert told["jax"]["value"] == jax.__version__
+    assert all(finding["fine"] for finding in told.values())
+
+
+def test_doctor_does_not_trust_wrong_numbers(monkeypatch):
+    from jaxtune import doctor, versions
+
+    right = {finding.name: finding for finding in doctor.doctor()}
+    monkeypatch.setattr(versions, "BAD_ON_CPU", (jaxlib.version.__version__,))
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    wrong = {finding.name: finding for finding in doctor.doctor()}
+    assert right["known faults"].fine
+    assert not wrong["known faults"].fine
+    ones = np.ones(9)
+    assert doctor._compared("x", jnp.asarray(ones), ones).fine
+    broken = doctor._compared("x", jnp.asarray(ones).at[3].set(1.01), ones)
+    assert not broken.fine
+    assert "DIFFERS" in broken.value
+    monkeypatch.setattr(doctor, "_known", lambda: wrong["known faults"])
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 1
+    assert "! known faults" in done.output
 
 
 def test_help_and_version():
@@ -30,7 +68,7 @@ def test_an_unknown_command_is_refused():
     assert "dmeo" in done.stderr
 
 
-@pytest.mark.parametrize("script", [False, True])
+@pytest.mark.parametrize("script", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_demo_searches_zooms_and_reports(tmp_path, script):
     if script:
         path = Path(__file__).parents[1] / "experiments" / "digits.py"

@@ -1,5 +1,6 @@
 """The commands on run directories, as a user calls them."""
 
+import json
 import signal
 import socket
 import sqlite3
@@ -43,6 +44,38 @@ def test_show_says_what_was_found(finished):
     assert "The best 3 of 12 trials" in shown.output
     assert f"{best.score:.5g}" in shown.output
     assert "learning_rate" in shown.output
+
+
+def test_json_is_the_result_for_a_pipe(finished):
+    result = jt.load(finished)
+    shown = json.loads(call("show", finished, "--top", 3, "--json").output)
+    assert shown["finished"] is True
+    assert shown["trials"] == shown["of"] == sum(shown["status"].values()) == 12
+    assert len(shown["best"]) == 3
+    assert shown["best"][0] == result.trials.row(result.best.trial)
+    for box, space in zip(shown["boxes"], result.spaces, strict=True):
+        assert {name: tuple(ends) for name, ends in box.items()} == space.bounds
+    told = json.loads(call("rerun", finished, 5, "--json").output)
+    assert told["same"] is True
+    assert told["again"] == told["recorded"]
+    assert told["again"]["loss"] == [result.trials["loss"][5]]
+
+
+def test_json_has_no_nan(tmp_path):
+    space = jt.Space(kind=jt.choice(["a", ("b", 1)]), x=jt.uniform(0, 1))
+    with pytest.warns(UserWarning, match="failed|repeat"):
+        jt.search(
+            lambda key, h: jnp.where(h["x"] > 0.1, jnp.nan, h["kind"] + h["x"]),
+            space,
+            key=jax.random.key(0),
+            trials=8,
+            rounds=2,
+            mode="min",
+            directory=tmp_path / "run",
+        )
+    words = call("show", tmp_path / "run", "--json").output
+    assert "NaN" not in words
+    assert json.loads(words)["boxes"][0]["kind"] == ["a", ["b", 1]]
 
 
 def test_resume_of_a_finished_run_prints_the_result(finished):

@@ -51,6 +51,7 @@ FLOORS = {
     "analysis": 8,
     "report": 9,
     "integrations": 9,
+    "doctor": 9,
     "testing": 8,
     "__init__": 12,
     "cli": 13,

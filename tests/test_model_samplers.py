@@ -25,11 +25,11 @@ MODELS = {
 COSTLY = ("thompson", "trust_region")
 
 
-def over(*without):
+def over(*without, costly=()):
     """The models as parameters, some of them for the long run of the tests."""
-    costly = functools.partial(pytest.param, marks=pytest.mark.slow)
+    slow = functools.partial(pytest.param, marks=pytest.mark.slow)
     names = [name for name in MODELS if name not in without]
-    return [costly(name) if name in COSTLY else name for name in names]
+    return [slow(name) if name in (*COSTLY, *costly) else name for name in names]
 
 
 TRACED = over("cma_es", "optuna")
@@ -176,7 +176,7 @@ def test_ask_is_jittable(name):
     np.testing.assert_allclose(traced, ask(name, state), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", TRACED)
+@pytest.mark.parametrize("name", over("cma_es", "optuna", costly=["gaussian_process"]))
 def test_too_few_scores_are_no_model_under_jit_either(name):
     sampler = MODELS[name]
     state = sampler.init(jax.random.key(0), SPACE)

@@ -13,6 +13,7 @@ from rich.table import Table
 from jaxtune import ranking
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.result import Result
+from jaxtune.space import Dimension
 
 
 def show(result: Result, top: int = 10, console: Console | None = None) -> None:
@@ -39,13 +40,48 @@ def show(result: Result, top: int = 10, console: Console | None = None) -> None:
         for number, box in enumerate(result.spaces)
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
-    order = ranking.order(result.standing)
-    scored = [trial for trial in order if np.isfinite(result.standing[trial])][:top]
+    scored = _best(result, top)
     known = ("trial", "round", "status", "epochs", "score", *names)
     columns = [name for name in result.trials.names if name in known]
     rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
     title = f"The best {len(rows)} of {len(result.trials)} trials"
     _print(console, _table(title, columns, rows))
+
+
+def document(result: Result, top: int = 10) -> dict[str, Any]:
+    """The same for programs.
+
+    Args:
+      result: from a search, or from a run directory.
+      top: how many trials to list.
+
+    Returns:
+      Python values; those of choices as they are.
+    """
+    status = result.trials["status"]
+    scored = _best(result, top)
+    names = result.setup.space.searched
+    return {
+        "metric": result.setup.metric,
+        "mode": result.setup.mode,
+        "finished": result.finished,
+        "trials": len(result.trials),
+        "of": result.setup.trials,
+        "status": {word: int((status == word).sum()) for word in _words(status)},
+        "boxes": [{name: _left(box[name]) for name in names} for box in result.spaces],
+        "best": [result.trials.row(trial) for trial in scored],
+    }
+
+
+def _left(dim: Dimension) -> list[Any]:
+    """The values that are left of a list, or the ends of a range."""
+    return list(dim.remaining if dim.choices else dim.bounds)
+
+
+def _best(result: Result, top: int) -> list[int]:
+    """Ids of the best trials that have a score."""
+    order = ranking.order(result.standing).tolist()
+    return [trial for trial in order if np.isfinite(result.standing[trial])][:top]
 
 
 def _words(status: np.ndarray) -> list[str]:
