@@ -277,6 +277,19 @@ def test_edges_that_the_best_crowd_are_named_with_a_range_to_try():
         "width": ("low", None),
     }
     assert found["rate"].bound == 1e-4
+    low = jt.Space(
+        drop=jt.uniform(0.0, 0.5),
+        momentum=jt.reverse_log_uniform(0.3, 0.99),
+        batch=jt.power_of_two(1, 8),
+        units=jt.integer(40, 80),
+    )
+    result = found_by(
+        lambda key, h: 9 * h["drop"] + h["momentum"] + h["batch"] + h["units"] / 10,
+        low,
+        trials=4096,
+    )
+    told = {edge.name: edge.suggestion for edge in jt.analysis.edges(result, top=0.002)}
+    assert told == {"drop": None, "momentum": 0.0, "batch": None, "units": 30}
     assert found["rate"].share > 0.5
     assert jt.analysis.edges(found_by(known, SPACE.keep("big"))) == ()
 

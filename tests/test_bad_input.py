@@ -1,5 +1,7 @@
 """A table of bad inputs: the type of the error, and the words that say the way out."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,6 +89,12 @@ def points(sampler=jt.samplers.sobol, ask=4):
         return made.ask(made.init(KEY, SPACE), ask)
 
     return call
+
+
+@functools.cache
+def found():
+    """A result of eight trials of a plain function."""
+    return search()()
 
 
 def zoomed(scores=(0.0, 1.0, 2.0, 3.0), within=None):
@@ -238,6 +246,32 @@ CASES = {
     "start fixes": (search(start=SPACE.keep("x")), V, "start: it searches x, the"),
     "zoom scores": (zoomed(scores=np.arange(3.0)), V, "do not match"),
     "zoom all nan": (zoomed(scores=np.full(4, NAN)), V, "two finite scores, got 0"),
+    # analysis
+    "edges top": (lambda: jt.analysis.edges(found(), top=0), V, "top must be a whole"),
+    "edges share": (lambda: jt.analysis.edges(found(), top=1.5), V, "top must lie in"),
+    "best_of 0": (lambda: jt.analysis.best_of(found(), [0]), V, "got 0 trials"),
+    "best_of round": (lambda: jt.analysis.best_of(found(), round=3), V, "of round 3"),
+    "noise of one seed": (lambda: jt.analysis.noise(found()), V, "one seed.*seeds=2"),
+    "reevaluate seeds": (
+        lambda: jt.analysis.reevaluate(found(), seeds=1),
+        V,
+        "seeds must be a whole number from 2, got 1",
+    ),
+    "importances of few": (
+        lambda: jt.analysis.importances(found()),
+        V,
+        "8 trials have a score.*needs 20",
+    ),
+    "operations of a function": (
+        lambda: jt.analysis.operations(found()),
+        V,
+        "no task whose training",
+    ),
+    "export tool": (
+        lambda: jt.integrations.export(found(), "excel", "x"),
+        V,
+        "got 'excel'.*csv",
+    ),
     # schedulers
     "eta 1": (lambda: SH(eta=1), V, "eta.*1"),
     "eta text": (lambda: SH(eta="3"), V, "eta"),

@@ -62,20 +62,23 @@ def test_json_is_the_result_for_a_pipe(finished):
 
 
 def test_json_has_no_nan(tmp_path):
-    space = jt.Space(kind=jt.choice(["a", ("b", 1)]), x=jt.uniform(0, 1))
-    with pytest.warns(UserWarning, match="failed|repeat"):
-        jt.search(
-            lambda key, h: jnp.where(h["x"] > 0.1, jnp.nan, h["kind"] + h["x"]),
-            space,
-            key=jax.random.key(0),
-            trials=8,
-            rounds=2,
-            mode="min",
-            directory=tmp_path / "run",
-        )
+    space = jt.Space(
+        kind=jt.choice(["a", ("b", 1)]), x=jt.when(jt.uniform(0, 1), kind="a")
+    )
+    jt.search(
+        lambda key, h: h["kind"] + h["x"],
+        space,
+        key=jax.random.key(0),
+        trials=8,
+        mode="min",
+        directory=tmp_path / "run",
+        verbose=0,
+    )
     words = call("show", tmp_path / "run", "--json").output
     assert "NaN" not in words
-    assert json.loads(words)["boxes"][0]["kind"] == ["a", ["b", 1]]
+    told = json.loads(words)
+    assert told["boxes"][0]["kind"] == ["a", ["b", 1]]
+    assert {row["x"] is None for row in told["best"] if row["kind"] != "a"} == {True}
 
 
 def test_resume_of_a_finished_run_prints_the_result(finished):

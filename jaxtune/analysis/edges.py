@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis.coordinates import coordinates
+from jaxtune.checks import check_share, check_whole
 from jaxtune.refine import crowding
 from jaxtune.result import Result
 from jaxtune.space import Dimension
@@ -23,8 +24,8 @@ class Edge(NamedTuple):
       side: ``"low"`` or ``"high"``.
       bound: where the space ends.
       share: of the best trials, how many lie in the outer quarter.
-      suggestion: a bound to try; ``None`` where there is none on this scale, or the
-        values are a list.
+      suggestion: a bound to try; ``None`` at zero, where there is none on this scale,
+        or where the values are a list.
     """
 
     name: str
@@ -46,8 +47,12 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
       a quarter of the range further, on the dimension's scale.
 
     Raises:
-      ValueError: fewer than four trials with a score.
+      ValueError: fewer than four trials with a score, or ``top`` out of range.
     """
+    if isinstance(top, int):
+        check_whole("edges", "top", top)
+    else:
+        check_share("edges", "top", top, 0, 1)
     space, points, standing = result.setup.space, coordinates(result), result.standing
     count = max(4, top if isinstance(top, int) else round(top * len(standing)))
     if np.isfinite(standing).sum() < 4:
@@ -70,23 +75,21 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
 
 
 def _further(dim: Dimension, high: bool) -> Any:
-    """A bound a quarter of the range further out, in the user's units."""
+    """A bound a quarter of the range further out, in the user's units, or ``None``."""
     if dim.choices:
         return None
+    bound = dim.bounds[high]
+    if not high and bound == 0:  # where nothing is, as without dropout
+        return None
     if dim.kind == "power_of_two":
-        exponent = int(dim.high) + 1 if high else int(dim.low) - 1
-        return 2**exponent if exponent >= 0 else None
+        return 2 * bound if high else bound // 2 or None
     scale = SCALES[dim.scale]
-    ends = [scale.forward(jnp.float32(bound)) for bound in dim.bounds]
+    ends = [scale.forward(jnp.float32(end)) for end in dim.bounds]
     step = (ends[1] - ends[0]) / 4
     value = float(scale.inverse(ends[1] + step if high else ends[0] - step))
     if dim.scale == "reverse_log":
-        return 1 - float(f"{1 - value:.2g}")
-    if dim.kind != "integer":
+        return max(1 - float(f"{1 - value:.2g}"), 0.0)
+    if dim.kind == "continuous":
         return float(f"{value:.2g}")
-    whole = (
-        max(round(value), dim.bounds[1] + 1)
-        if high
-        else min(int(value), dim.bounds[0] - 1)
-    )
+    whole = max(round(value), bound + 1) if high else min(int(value), bound - 1)
     return None if dim.scale == "log" and whole < 1 else whole

@@ -101,7 +101,7 @@ def _edges(result: Result) -> list[str]:
     notes = []
     for edge in analysis.edges(result):
         there = f"{edge.share:.0%} of the best trials are near the {edge.side} end"
-        advice = "It cannot be larger on this scale."
+        advice = "There is no wider range to suggest."
         if edge.suggestion is not None:
             advice = f"Try a range to {cell(edge.suggestion)}."
         text = f"{edge.name}: {there}, {cell(edge.bound)}. {advice}"
