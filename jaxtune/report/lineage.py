@@ -42,11 +42,9 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     figure = Figure(figsize=(7.5, 5.0), layout="constrained")
     axes = figure.add_subplot()
     values = np.asarray(known.hparams[name], np.float64)
-    best = _ancestors(result) if np.isfinite(result.standing).any() else []
     _members(axes, result, values)
-    for end, row in best:
-        span, value = [known.epochs[row], end], values[row]
-        axes.plot(span, [value, value], color="#D55E00", linewidth=2.5, zorder=3)
+    if np.isfinite(result.standing).any():
+        _path(axes, result, name)
     set_scale(axes, "y", space[name], name)
     axes.set_xlabel("epochs")
     moves = int((known.source != known.trial).sum())
@@ -56,6 +54,16 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     )
     axes.grid(alpha=0.25)
     return figure
+
+
+def _path(axes: Any, result: Result, name: str) -> None:
+    """The values that the best trial's state was trained with, from its beginning."""
+    begin = 0
+    for leg in result.legs(result.best.trial):
+        value = float(leg.hparams[name])
+        span = [begin, leg.epochs]
+        axes.plot(span, [value, value], color="#D55E00", linewidth=2.5, zorder=3)
+        begin = leg.epochs
 
 
 def _members(axes: Any, result: Result, values: np.ndarray) -> None:
@@ -84,17 +92,3 @@ def _row_at(result: Result, trial: int, epoch: int) -> int:
     known = result.lineage
     before = np.flatnonzero((known.trial == trial) & (known.epochs < epoch))
     return int(before[-1])
-
-
-def _ancestors(result: Result) -> list[tuple[int, int]]:
-    """The rows that the best trial's state went through, each with its last epoch."""
-    known, trial = result.lineage, result.best.trial
-    path: list[tuple[int, int]] = []
-    end = int(result.trials.epochs[trial])
-    if trial not in known.trial:
-        return path
-    while end > 0:
-        row = _row_at(result, trial, end)
-        path.append((end, row))
-        end, trial = int(known.epochs[row]), int(known.source[row])
-    return path
