@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 import jaxtune as jt
 from jaxtune.report import points, sections
 from jaxtune.report.axes import positions, set_score
+from jaxtune.report.cells import tick
 from jaxtune.report.history import _best_so_far
+from jaxtune.report.parallel import ticks_of
 
 SPACES = {
     "two": jt.Space(a=jt.log_uniform(1e-3, 1), b=jt.reverse_log_uniform(0.5, 0.999)),
@@ -249,6 +251,19 @@ def test_positions_are_where_values_are_plotted(name):
             assert (np.abs(at - values) <= 0.5 + 1e-4).all()
         else:
             assert (np.abs(np.log2(at) - np.log2(values)) <= 0.5 + 1e-4).all()
+
+
+@pytest.mark.parametrize("name", [*SPACES, "nine"])
+def test_ticks_of_parallel_axes_are_where_their_values_are_drawn(name):
+    space = {**SPACES, "nine": NINE}[name]
+    for dim in (space[n] for n in space.searched):
+        ticks = ticks_of(dim)
+        places = jnp.asarray([place for place, _ in ticks], jnp.float32)
+        values = [dim.value(v) for v in np.asarray(dim.decode(places))]
+        assert [tick(value) for value in values] == [words for _, words in ticks]
+        assert len({words for _, words in ticks}) == len(ticks)
+        again = np.asarray(dim.encode(jnp.asarray([dim.decoded(v) for v in values])))
+        np.testing.assert_allclose(again, places, atol=1e-4)
 
 
 def test_a_surface_is_the_score_where_that_depends_on_two_numbers():

@@ -113,7 +113,7 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
     if not fine.size:
         axes.set(**{f"{which}label": f"{label})"})
         return
-    if fine.min() > 0 and fine.max() > 100 * fine.min():
+    if decades(scores):
         getattr(axes, f"set_{which}scale")("log")
         axes.set(**{f"{which}label": f"{label}, log scale)"})
         return
@@ -127,6 +127,12 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
             f"{which}lim": (low - room, high + room),
         }
     )
+
+
+def decades(scores: np.ndarray) -> bool:
+    """Whether scores are positive and so different that they need a log scale."""
+    fine = scores[np.isfinite(scores)]
+    return bool(fine.size and fine.min() > 0 and fine.max() > 100 * fine.min())
 
 
 def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:

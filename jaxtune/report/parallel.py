@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.analysis.coordinates import coordinates
+from jaxtune.report.axes import decades
 from jaxtune.report.cells import tick
 from jaxtune.report.points import by_rank, drawn, scores, title
 from jaxtune.result import Result
 from jaxtune.space import Dimension
-from jaxtune.space.kinds import BELOW_ONE
+from jaxtune.space.kinds import BELOW_ONE, KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 500
+FEW = 8  # values of an axis that are all written
 
 
 def parallel(result: Result) -> Figure:
@@ -65,7 +67,9 @@ def parallel(result: Result) -> Figure:
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """From 0 at the smallest to 1 at the largest."""
+    """From 0 at the smallest to 1 at the largest, on the scale that scores need."""
+    if decades(values):
+        values = np.log(values)
     fine = values[np.isfinite(values)]
     if not fine.size or fine.max() == fine.min():
         return np.where(np.isfinite(values), 0.5, np.nan)
@@ -96,10 +100,20 @@ LABEL: dict[str, Any] = {
 
 
 def ticks_of(dim: Dimension) -> list[tuple[float, str]]:
-    """Coordinates and labels: a list's values, or a range's ends and middle."""
-    if dim.choices:
-        count = len(dim.choices)
-        return [((i + 0.5) / count, tick(v)) for i, v in enumerate(dim.choices)]
-    places = jnp.asarray([0.0, 0.5, BELOW_ONE], jnp.float32)
+    """Coordinates and labels: a few values in full, or the ends and the middle."""
+    if dim.kind == "continuous":
+        places = jnp.asarray([0.0, 0.5, BELOW_ONE], jnp.float32)
+    else:
+        places = dim.encode(jnp.asarray(_some(dim)))
     values = [dim.value(v) for v in np.asarray(dim.decode(places))]
-    return list(zip((0.0, 0.5, 1.0), map(tick, values), strict=True))
+    return list(zip(places.tolist(), map(tick, values), strict=True))
+
+
+def _some(dim: Dimension) -> list[Any]:
+    """All values of a short list or range, or three of them, as a program has them."""
+    count = int(dim.cardinality)
+    shown = range(count) if count <= FEW else (0, count // 2, count - 1)
+    if dim.choices:
+        return [dim.decoded(dim.remaining[k]) for k in shown]
+    edge = KINDS[dim.kind].edge
+    return [int(edge(dim, np.asarray(int(dim.low) + k))) for k in shown]
