@@ -9,7 +9,7 @@ side whose best points crowd an edge moves outwards past it.
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,7 @@ def _outwards(
     )
 
 
-def crowding(u: Array, chosen: Array) -> tuple[Array, Array]:
+def crowding(u: ArrayLike, chosen: ArrayLike) -> tuple[Any, Any]:
     """Whether most of the chosen points lie in the lower or upper quarter of a side.
 
     Of eight points thrown at random this is so with a probability of 5 %.
@@ -162,8 +162,13 @@ def crowding(u: Array, chosen: Array) -> tuple[Array, Array]:
     Returns:
       ``[]`` bool for the lower edge, and for the upper one.
     """
-    most = chosen.sum() / 2
-    return (chosen & (u < 0.25)).sum() > most, (chosen & (u >= 0.75)).sum() > most
+    most, (low, high) = chosen.sum() / 2, outer(u)
+    return (chosen & low).sum() > most, (chosen & high).sum() > most
+
+
+def outer(u: Any) -> tuple[Any, Any]:
+    """``[n]`` which coordinates lie in the lower and in the upper quarter of a side."""
+    return u < 0.25, u >= 0.75
 
 
 def _unwanted(

@@ -31,6 +31,16 @@ class Rungs(NamedTuple):
     epochs: np.ndarray
     scores: np.ndarray
 
+    def by_trial(self) -> dict[int, dict[int, float]]:
+        """Trial to epochs to mean score, failed ones left out."""
+        known: dict[int, dict[int, float]] = {}
+        with np.errstate(invalid="ignore"):
+            means = self.scores.mean(axis=1, dtype=np.float64)
+        for trial, epochs, mean in zip(self.trial, self.epochs, means, strict=True):
+            if np.isfinite(mean):
+                known.setdefault(int(trial), {})[int(epochs)] = float(mean)
+        return known
+
 
 class Training(NamedTuple):
     """What came out of one round.

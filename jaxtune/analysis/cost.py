@@ -8,8 +8,6 @@ from jaxtune.population import groups, work
 from jaxtune.result import Result
 from jaxtune.tasks import Hparams, Task
 
-PASSES = 3  # a gradient takes twice the work of the loss
-
 
 def operations(result: Result) -> float:
     """Floating-point operations of the trainings, padding of models included.
@@ -43,7 +41,7 @@ def operations(result: Result) -> float:
         )
         batching = group.static.batching
         examples = batching.examples if batching else task.examples
-        each = PASSES * examples * work.per_example(task, lane)
+        each = work.PASSES * examples * work.per_example(task, lane)
         done += each * trials.epochs[group.lanes].sum()
     # under population based training, states are trained that no trial ends with
     trained = trials.epochs.sum() or 1

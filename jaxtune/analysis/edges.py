@@ -10,7 +10,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis.coordinates import coordinates
 from jaxtune.checks import check_share, check_whole
-from jaxtune.refine import crowding
+from jaxtune.refine import crowding, outer
 from jaxtune.result import Result
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
@@ -64,13 +64,12 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
         best = chosen & np.isfinite(u)
         if dim.allowed is not None or best.sum() < 4:
             continue
-        outer = {"low": u < 0.25, "high": u >= 0.75}
-        for side, crowded in zip(outer, crowding(jnp.asarray(u), best), strict=True):
+        sides = zip(("low", "high"), outer(u), crowding(u, best), strict=True)
+        for high, (side, near, crowded) in enumerate(sides):
             if crowded:
-                share = (best & outer[side]).sum() / best.sum()
-                bound = dim.bounds[side == "high"]
-                further = _further(dim, side == "high")
-                found.append(Edge(name, side, bound, float(share), further))
+                share = float((best & near).sum() / best.sum())
+                further = _further(dim, bool(high))
+                found.append(Edge(name, side, dim.bounds[high], share, further))
     return tuple(found)
 
 

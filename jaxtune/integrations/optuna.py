@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.integrations.columns import metrics_of
 from jaxtune.result import Result
 from jaxtune.space import Dimension, Space
 
@@ -68,8 +69,7 @@ def frozen(result: Result) -> list[package.trial.FrozenTrial]:
 
     space, trials = result.setup.space, result.trials
     spread = {name: distribution(space[name]) for name in space.searched}
-    on_the_way = _rungs(result)
-    metrics = [n for n in trials.names if n not in (*space.names, *KNOWN)]
+    on_the_way, metrics = result.rungs.by_trial(), metrics_of(result)
     found = []
     for trial in range(len(trials)):
         row = trials.row(trial)
@@ -98,23 +98,8 @@ def frozen(result: Result) -> list[package.trial.FrozenTrial]:
     return found
 
 
-KNOWN = ("trial", "round", "status", "score", "epochs")
-
-
 def _fine(value: Any) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
-
-
-def _rungs(result: Result) -> dict[int, dict[int, float]]:
-    """Trial to epochs to mean score."""
-    rungs = result.rungs
-    found: dict[int, dict[int, float]] = {}
-    with np.errstate(invalid="ignore"):
-        means = rungs.scores.mean(axis=1, dtype=np.float64)
-    for trial, epochs, mean in zip(rungs.trial, rungs.epochs, means, strict=True):
-        if np.isfinite(mean):
-            found.setdefault(int(trial), {})[int(epochs)] = float(mean)
-    return found
 
 
 def distribution(dim: Dimension) -> Any:

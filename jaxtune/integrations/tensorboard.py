@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.integrations.columns import metrics_of
 from jaxtune.result import Result
 
 
@@ -22,7 +23,7 @@ def tensorboard(result: Result, where: str) -> str:
         raise ValueError(f"export: {where} is not empty. Use another folder.")
     space, trials, metric = result.setup.space, result.trials, result.setup.metric
     rungs = result.rungs
-    metrics = [name for name in trials.names if name not in (*space.names, *KNOWN)]
+    metrics = metrics_of(result)
     digits = len(str(len(trials) - 1))
     for trial in range(len(trials)):
         row = trials.row(trial)
@@ -40,9 +41,6 @@ def tensorboard(result: Result, where: str) -> str:
                 global_step=row.get("epochs", 0),
             )
     return where
-
-
-KNOWN = ("trial", "round", "status", "score", "epochs")
 
 
 def _plain(value: Any) -> Any:

@@ -239,8 +239,8 @@ def _cost_of(
         if at not in known:
             padded = {fields[name]: size for name, size in sizes.items()}
             hparams = Hparams({**middle, **padded}, middle.choices)
-            # a gradient takes twice the work of the loss
-            known[at] = 3 * task.examples * work.per_example(task, hparams)
+            each = work.per_example(task, hparams)
+            known[at] = work.PASSES * task.examples * each
         return known[at]
 
     return cost

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtune.tasks import Hparams, Task
 
 EXAMPLES = 16  # counted at once
+PASSES = 3  # a gradient takes twice the work of the loss
 
 
 def per_example(task: Task, hparams: Hparams) -> float:

@@ -64,8 +64,8 @@ def _apart(dim: Dimension, room: float) -> list[float]:
     low, high = map(_reverse_log, dim.bounds)
     kept: list[float] = []
     for tick in (x for x in REVERSE_TICKS if dim.bounds[0] <= x <= dim.bounds[1]):
-        far = not kept or _reverse_log(tick) - _reverse_log(kept[-1])
-        if far is True or far >= room * (high - low):
+        gap = _reverse_log(tick) - _reverse_log(kept[-1]) if kept else np.inf
+        if gap >= room * (high - low):
             kept.append(tick)
     return kept
 

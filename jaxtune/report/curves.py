@@ -37,7 +37,10 @@ def curves(result: Result) -> Figure:
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.add_subplot()
     rows, rank, ends = drawn(result, LINES), by_rank(result), scores(result)
-    known = _curves(result)
+    known = {
+        trial: np.asarray(sorted(points.items()), np.float64)
+        for trial, points in result.rungs.by_trial().items()
+    }
     order = [
         t for t in rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))] if t in known
     ]
@@ -70,15 +73,3 @@ def curves(result: Result) -> Figure:
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
-
-
-def _curves(result: Result) -> dict[int, np.ndarray]:
-    """Trial to ``[k, 2]``: epochs and mean score at each rung that it reached."""
-    rungs = result.rungs
-    with np.errstate(invalid="ignore"):
-        means = rungs.scores.mean(axis=1, dtype=np.float64)
-    known: dict[int, list[tuple[float, float]]] = {}
-    for trial, epoch, mean in zip(rungs.trial, rungs.epochs, means, strict=True):
-        if np.isfinite(mean):
-            known.setdefault(int(trial), []).append((float(epoch), float(mean)))
-    return {trial: np.asarray(sorted(points)) for trial, points in known.items()}

@@ -10,8 +10,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis.coordinates import coordinates
-from jaxtune.report.cells import tick
-from jaxtune.report.parallel import scaled, ticks_of
+from jaxtune.report.parallel import scaled, score_ticks, ticks_of
 from jaxtune.report.points import by_rank, scores
 from jaxtune.result import Result
 
@@ -38,10 +37,9 @@ def document(result: Result) -> str:
         for name, at in zip(space.searched, places, strict=True)
     ]
     values = scores(result)
-    fine = values[np.isfinite(values)]
-    ends = [(0, tick(fine.min())), (1, tick(fine.max()))] if fine.size else []
     at = _heights(scaled(values)[order])
-    axes.append({"name": result.setup.metric, "ticks": ends, "at": at})
+    name, ticks = result.setup.metric, score_ticks(values)
+    axes.append({"name": name, "ticks": ticks, "at": at})
     rank = _heights(by_rank(result)[order])
     text = json.dumps(
         {"columns": columns, "axes": axes, "rank": rank},

@@ -84,10 +84,14 @@ def _axis(axes: Any, place: int, dim: Dimension) -> None:
 
 def _score_axis(axes: Any, place: int, values: np.ndarray) -> None:
     axes.axvline(place, color="0.3", linewidth=0.8, zorder=0)
+    for height, words in score_ticks(values):
+        axes.annotate(words, (place, height), (3, 0), **LABEL)
+
+
+def score_ticks(values: np.ndarray) -> list[tuple[float, str]]:
+    """Heights and labels of the smallest and the largest score, if there is one."""
     fine = values[np.isfinite(values)]
-    if fine.size:
-        for height, value in ((0, fine.min()), (1, fine.max())):
-            axes.annotate(tick(value), (place, height), (3, 0), **LABEL)
+    return [(0, tick(fine.min())), (1, tick(fine.max()))] if fine.size else []
 
 
 LABEL: dict[str, Any] = {
