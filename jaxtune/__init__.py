@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jaxtune import optimizers, presets, samplers, schedulers
+from jaxtune.callbacks import Callback
 from jaxtune.plan import Plan, plan
 from jaxtune.refine import Refiner, zoom
 from jaxtune.replay import Replay, replay
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Best",
+    "Callback",
     "Dimension",
     "Hparams",
     "Plan",

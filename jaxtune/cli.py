@@ -161,13 +161,24 @@ def report(directory: Path, out: Path | None) -> None:
     required=True,
     metavar="TOOL WHERE",
     help="csv FILE, parquet FILE, optuna JOURNAL_FILE or a database URL, "
-    "tensorboard FOLDER.",
+    "tensorboard FOLDER, mlflow URI (such as sqlite:///mlflow.db), wandb FOLDER.",
 )
 def export(directory: Path, to: tuple[str, str]) -> None:
     """Write a run for another tool, such as: export DIR --to optuna study.log"""
     with _plain_errors():
         result = jaxtune.load(directory)
         click.echo(f"wrote {jaxtune.integrations.export(result, *to)}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
+def completion(shell: str) -> None:
+    """Print a shell's completion, for: eval "$(jaxtune completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None, "click knows the shells that it lets one choose"
+    click.echo(made(main, {}, "jaxtune", "_JAXTUNE_COMPLETE").source())
 
 
 class _Failed(click.ClickException):

@@ -23,6 +23,8 @@ EXTRAS = {
     "report": ("matplotlib", "optuna", "pandas"),
     "samplers": ("cmaes", "optuna"),
     "export": ("optuna", "pandas", "pyarrow", "tensorboardX"),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
 }
 LANES, ROWS = 8, 32769
 TOLERANCE = 1e-4  # relative; wrong programs are wrong in the first digits

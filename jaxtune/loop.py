@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.callbacks import Callback
 from jaxtune.journal import Journal, Points
 from jaxtune.population import Measured, Workload
 from jaxtune.progress import Report
@@ -56,11 +57,15 @@ class Search(NamedTuple):
         """What a result tells of it."""
         schedule = self.schedule
         own = (self.workload, schedule.space, self.metric, self.mode)
-        return Setup(*own, schedule.trials)
+        return Setup(*own, schedule.trials, self.seeds)
 
 
 def run(
-    search: Search, plans: list[Plan | None], journal: Journal, say: Report
+    search: Search,
+    plans: list[Plan | None],
+    journal: Journal,
+    say: Report,
+    callback: Callback,
 ) -> Result:
     """Run the rounds of a search, or what the journal does not know of them.
 
@@ -69,10 +74,12 @@ def run(
       plans: of its rounds, from :func:`plan_rounds`.
       journal: told of everything; it may know the beginning.
       say: told of the progress.
+      callback: told of everything that users may want to hear.
 
     Returns:
       All trials.
     """
+    callback.on_start(search.setup)
     space, schedule = search.schedule.space, search.schedule
     history: list[Trials] = []
     rounds: list[Training] = []
@@ -91,8 +98,9 @@ def run(
             draw = _stream(search.workload.key, SCHEDULE, number)
             metric, mode = search.metric, search.mode
             led = Led(search.scheduler, plans[number], draw, metric, mode)
-            watch = _watch(say, search, history, done)
-            own = (ids, start, np.arange(search.seeds), led, watch, journal)
+            watch = _watch(say, search, history, done, callback)
+            hear = functools.partial(callback.on_rung, number)
+            own = (ids, start, np.arange(search.seeds), led, watch, journal, hear)
             training = train(search.workload, space, *own)
             journal.end(number, training)
         else:
@@ -101,8 +109,10 @@ def run(
         boxes.append(start.space)
         rounds.append(training)
         history.append(rows_of(space, number, ids, training, search.metric))
-    record = functools.reduce(Trials.append, history)
-    return Result(record, tuple(boxes), search.setup, tuple(rounds))
+        record = functools.reduce(Trials.append, history)
+        result = Result(record, tuple(boxes), search.setup, tuple(rounds))
+        callback.on_round(result)
+    return result
 
 
 def _begin(
@@ -207,9 +217,13 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
 
 
 def _watch(
-    report: Report, search: Search, history: list[Trials], done: list[float]
+    report: Report,
+    search: Search,
+    history: list[Trials],
+    done: list[float],
+    callback: Callback,
 ) -> Any:
-    """What to tell the progress bar after every block."""
+    """What to tell the progress bar and a callback after every block."""
     sign, number = ranking.direction(search.mode), len(history) + 1
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
     finite = sign * scores[np.isfinite(scores)]
@@ -222,5 +236,6 @@ def _watch(
         done[0] += told.trainings
         failed[0] += told.failed
         report(number, done[0], sign * best[0], failed[0])
+        callback.on_block(number - 1, told)
 
     return after_block

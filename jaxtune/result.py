@@ -46,6 +46,7 @@ class Setup(NamedTuple):
       metric: which metric is the score.
       mode: ``"max"`` or ``"min"``.
       trials: configurations in the whole search.
+      seeds: trainings of every configuration.
     """
 
     workload: Workload
@@ -53,6 +54,7 @@ class Setup(NamedTuple):
     metric: str
     mode: str
     trials: int
+    seeds: int
 
 
 class Cost(NamedTuple):

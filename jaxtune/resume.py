@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune.cache import compiled_once
+from jaxtune.callbacks import Callback, Callbacks
 from jaxtune.loop import Search
 from jaxtune.population import Workload, evaluate, prepare, retrace
 from jaxtune.refine import Refiner
@@ -42,6 +43,7 @@ def resume(
     scheduler: Scheduler | None = None,
     block: int | None = None,
     allow: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
     verbose: int = 1,
 ) -> Result:
     """Go on with a run that was cut off, as if it had not been.
@@ -58,6 +60,7 @@ def resume(
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: what may differ from how the run began, though it changes last bits:
         ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+      callbacks: told of what this run brings, see :class:`Callback`.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -97,7 +100,7 @@ def resume(
         **{name: settings[name] for name in names},
         **made,
     )
-    return run(wanted, given, path, allow, verbose)
+    return run(wanted, given, path, allow, verbose, Callbacks(callbacks))
 
 
 def _own(settings: dict[str, Any]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtune import loop, ranking
 from jaxtune.cache import compiled_once
+from jaxtune.callbacks import Callback, Callbacks
 from jaxtune.checks import whole
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
@@ -46,6 +48,7 @@ def search(
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
+    callbacks: Sequence[Callback] = (),
     verbose: int = 1,
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
@@ -83,6 +86,8 @@ def search(
       programs: at most so many for the shapes of a padded model; chosen from the work
         that they save if not given. ``plan`` says beforehand. Part of a trial's
         identity, as ``block`` is.
+      callbacks: told of blocks, rungs and rounds while it runs, see
+        :class:`Callback`; ``integrations.live`` has some.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -108,12 +113,17 @@ def search(
     workload = prepare(task, space, key, _budget(task, epochs), block, programs)
     own = (sampler or sobol(), refine or zoom(), scheduler)
     wanted = Search(workload, schedule, seeds, metric, mode, *own)
-    return run(wanted, given, directory, (), verbose)
+    return run(wanted, given, directory, (), verbose, Callbacks(callbacks))
 
 
 @compiled_once()
 def run(
-    search: Search, given: Given, directory: Any, allow: Any, verbose: int
+    search: Search,
+    given: Given,
+    directory: Any,
+    allow: Any,
+    verbose: int,
+    callback: Callback,
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
     plans = loop.plan_rounds(search)
@@ -130,7 +140,7 @@ def run(
             )
         begin = time.perf_counter()
         with recorded(directory, search, traced, given, allow) as (journal, search):
-            result = loop.run(search, plans, journal, say)
+            result = loop.run(search, plans, journal, say, callback)
     seconds = time.perf_counter() - begin
     if directory is not None:  # with the sittings before this one
         seconds = seconds_of(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -89,6 +90,7 @@ def train(
     led: Led,
     on_block: OnBlock,
     journal: Journal | None = None,
+    on_rung: Callable[[Rungs], None] = lambda _: None,
 ) -> Training:
     """Train the trials of a round: in full, or as a scheduler decides.
 
@@ -101,6 +103,7 @@ def train(
       led: who decides.
       on_block: told what every finished block measured.
       journal: told of every block; it may know what some of them measured.
+      on_rung: told which trials reached a rung, whenever some did.
 
     Returns:
       Measurements, final configurations, and what happened on the way.
@@ -146,6 +149,9 @@ def train(
             break
         cohort.wave(on_block)
         cohort.halt(record.update(cohort, led.metric, led.mode))
+        reached = record.latest(trials)
+        if reached.trial.size:
+            on_rung(reached)
     outcome = cohort.outcome()
     return Training(
         outcome,
@@ -257,6 +263,11 @@ class Record:
     def rungs(self, trials: np.ndarray) -> Rungs:
         """Everything noted, in order."""
         rows, epochs, scores = map(np.concatenate, zip(*self._log, strict=True))
+        return Rungs(trials[rows], epochs, scores)
+
+    def latest(self, trials: np.ndarray) -> Rungs:
+        """What the last update noted."""
+        rows, epochs, scores = self._log[-1]
         return Rungs(trials[rows], epochs, scores)
 
 

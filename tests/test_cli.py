@@ -86,3 +86,24 @@ def test_the_demo_searches_zooms_and_reports(tmp_path, script):
     assert float(accuracy) > 0.96
     assert (tmp_path / "digits.png").stat().st_size > 10_000
     assert "Best loss" in (tmp_path / "digits.html").read_text()
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_a_shell_completes_commands(shell):
+    script = run("completion", shell).stdout
+    assert "_JAXTUNE_COMPLETE" in script
+    refused = run("completion", "tcsh")
+    assert refused.returncode == 2
+    assert "'bash', 'fish', 'zsh'" in refused.stderr
+
+
+def test_bash_completes_in_earnest(tmp_path):
+    tool = Path(sys.executable).with_name("jaxtune")
+    script = (
+        f'eval "$({tool} completion bash)"\n'
+        f"COMP_WORDS=({tool} re) COMP_CWORD=1\n"
+        f"_jaxtune_completion {tool}\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["report", "rerun", "resume"], done.stderr

@@ -181,7 +181,7 @@ def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
     for number, folder in enumerate(folders):
         seen = EventAccumulator(str(folder)).Reload()
         own = rungs.trial == number
-        points = [(e.step, e.value) for e in seen.Scalars("accuracy/rungs")]
+        points = [(e.step, e.value) for e in seen.Scalars("accuracy")]
         expected = np.stack([rungs.epochs[own], rungs.scores[own, 0]], axis=1)
         np.testing.assert_allclose(points, expected, rtol=1e-6)
         (inner,) = (path for path in folder.iterdir() if path.is_dir())
@@ -192,6 +192,243 @@ def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
         assert "_hparams_/session_start_info" in known
     with pytest.raises(ValueError, match="is not empty"):
         jt.integrations.export(halved, "tensorboard", where)
+
+
+class Heard(jt.Callback):
+    """Notes what it is told, in order."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_start(self, setup):
+        self.told.append(("start", setup))
+
+    def on_block(self, round, block):
+        self.told.append(("block", (round, block)))
+
+    def on_rung(self, round, rungs):
+        self.told.append(("rung", (round, rungs)))
+
+    def on_round(self, result):
+        self.told.append(("round", result))
+
+    def of(self, kind):
+        return [what for name, what in self.told if name == kind]
+
+
+HALVING = jt.schedulers.successive_halving(eta=2, min_epochs=1)
+
+
+def searched(task, space, *callbacks, **changed):
+    own = {"key": jax.random.key(0), "trials": 12, "rounds": 2, "epochs": 4, "seeds": 2}
+    own |= {"metric": "accuracy", "scheduler": HALVING, "verbose": 0} | changed
+    return jt.search(task, space, callbacks=callbacks, **own)
+
+
+def test_a_callback_hears_every_score_in_order(small_task, small_space):
+    heard = Heard()
+    result = searched(small_task, small_space, heard)
+    kinds = [kind for kind, _ in heard.told]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "round"
+    assert kinds.count("round") == 2
+    assert heard.of("start") == [result.setup]
+    parts = [rungs for _, rungs in heard.of("rung")]
+    for mine, all_of_them in zip(zip(*parts, strict=True), result.rungs, strict=True):
+        np.testing.assert_array_equal(np.concatenate(mine), all_of_them)
+    last = {}
+    for _, block in heard.of("block"):
+        for lane in zip(
+            block.trial, block.seed, block.metrics["accuracy"], strict=True
+        ):
+            last[lane[:2]] = lane[2]
+    for (trial, seed), score in last.items():
+        assert result.trials.scores[trial, seed] == score
+    assert len(last) == 24
+    first, second = heard.of("round")
+    assert (len(first.trials), first.finished) == (6, False)
+    assert (len(second.trials), second.finished) == (12, True)
+
+
+def test_a_callback_hears_finished_rounds_of_a_run_that_goes_on(tmp_path):
+    class Cut(jt.Callback):
+        def on_block(self, round, block):
+            if round == 1:
+                raise KeyboardInterrupt
+
+    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "mode": "min"}
+    own |= {"verbose": 0, "directory": tmp_path / "run", "block": 8}
+    space = SPACE.keep("rate", "units")
+    with pytest.raises(KeyboardInterrupt):
+        jt.search(objective, space, **own, callbacks=[Cut()])
+    heard = Heard()
+    result = jt.resume(own["directory"], objective, callbacks=[heard], verbose=0)
+    assert [len(r.trials) for r in heard.of("round")] == [20, 40]
+    told = np.concatenate([block.trial for _, block in heard.of("block")])
+    assert sorted(told.tolist()) == list(range(20, 40))
+    assert {round for round, _ in heard.of("block")} == {1}
+    assert result.finished
+
+
+@pytest.mark.parametrize("wrong", [Heard(), [Heard], [print], {"a": Heard()}])
+def test_what_is_no_callback_is_refused(wrong):
+    own = {"key": jax.random.key(0), "trials": 4, "mode": "min"}
+    with pytest.raises(ValueError, match="callbacks"):
+        jt.search(objective, SPACE, callbacks=wrong, **own)
+
+
+def series(where):
+    """Name of a trial's run to what MLflow knows of it."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=where)
+    known = client.get_experiment_by_name("jaxtune")
+    runs = client.search_runs([known.experiment_id], max_results=1000)
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.info.status == "FINISHED"
+    found = {}
+    for run in runs:
+        if run is parent:
+            continue
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        points = client.get_metric_history(run.info.run_id, "accuracy")
+        steps = sorted((point.step, point.value) for point in points)
+        found[run.data.tags["mlflow.runName"]] = (run, steps)
+    return parent, client, found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+def test_mlflow_has_a_nested_run_for_each_trial(small_task, small_space, tmp_path):
+    during, after = (f"sqlite:///{tmp_path}/{name}.db" for name in ("live", "after"))
+    tool = jt.integrations.live("mlflow", during)
+    result = searched(small_task, small_space, tool)
+    jt.integrations.export(result, "mlflow", after)
+    parent, client, live = series(during)
+    _, _, exported = series(after)
+    assert sorted(live) == [f"trial_{n:02}" for n in range(12)]
+    on_the_way = result.rungs.by_trial()
+    for number, name in enumerate(sorted(live)):
+        run, steps = live[name]
+        row = result.trials.row(number)
+        assert steps == exported[name][1]
+        expected = sorted(on_the_way[number].items())
+        np.testing.assert_allclose(steps, expected, rtol=1e-6)
+        assert run.data.metrics["score"] == row["score"]
+        assert run.data.metrics["loss"] == pytest.approx(row["loss"])
+        rate = float(run.data.params["learning_rate"])
+        assert np.float32(rate) == np.float32(row["learning_rate"])
+        assert run.data.params == exported[name][0].data.params
+        assert run.data.tags["jaxtune.status"] == row["status"]
+        assert run.info.status == "FINISHED"
+    best = client.get_metric_history(parent.info.run_id, "best_accuracy")
+    values = [point.value for point in sorted(best, key=lambda point: point.step)]
+    assert values == sorted(values)
+    assert values[-1] == np.nanmax(result.rungs.scores.mean(1))
+    with pytest.raises(ValueError, match="no address"):
+        jt.integrations.export(result, "mlflow", tmp_path / "x.db")
+
+
+def offline(folder):
+    """Name of a run to its configuration, history and summary, as they are on disk."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    found = {}
+    for path in folder.glob("wandb/offline-run-*/*.wandb"):
+        name, config, history, summary, code = None, {}, [], {}, None
+        for data in logged(path.read_bytes()):
+            record = Record()
+            record.ParseFromString(data)
+            if record.HasField("run"):
+                name = name or record.run.display_name
+                config |= read(record.run.config.update)
+            if record.HasField("config"):
+                config |= read(record.config.update)
+            if record.HasField("history"):
+                history.append(read(record.history.item))
+            if record.HasField("summary"):
+                summary |= read(record.summary.update)
+            if record.HasField("exit"):
+                code = record.exit.exit_code
+        found[name] = (config, history, summary, code)
+    return found
+
+
+def logged(data):
+    """The records of a log in LevelDB's format, after Weights & Biases' own header."""
+    at, parts, block = 7, [], 2**15
+    while at + 7 <= len(data):
+        if block - at % block < 7:  # no room for a header: filled up
+            at += block - at % block
+            continue
+        size = int.from_bytes(data[at + 4 : at + 6], "little")
+        kind = data[at + 6]  # 1 whole, 2 first, 3 middle, 4 last
+        parts.append(data[at + 7 : at + 7 + size])
+        at += 7 + size
+        if kind in (1, 4):
+            yield b"".join(parts)
+            parts = []
+
+
+def read(items):
+    return {
+        item.key or ".".join(item.nested_key): json.loads(item.value_json)
+        for item in items
+    }
+
+
+def test_weights_and_biases_has_a_group_of_runs(small_task, small_space, tmp_path):
+    tool = jt.integrations.live("wandb", tmp_path / "live")
+    result = searched(small_task, small_space, tool, trials=6, rounds=1)
+    jt.integrations.export(result, "wandb", tmp_path / "after")
+    live, after = offline(tmp_path / "live"), offline(tmp_path / "after")
+    names = [f"trial_{n}" for n in range(6)]
+    assert sorted(live) == sorted(after) == ["search", *names]
+    on_the_way = result.rungs.by_trial()
+    for number, name in enumerate(names):
+        row = result.trials.row(number)
+        for config, history, summary, code in (live[name], after[name]):
+            points = {point["epochs"]: point["accuracy"] for point in history}
+            assert points == pytest.approx(on_the_way[number])
+            assert config["learning_rate"] == pytest.approx(row["learning_rate"])
+            assert config["trial"] == number
+            assert summary["status"] == row["status"]
+            assert summary["loss"] == pytest.approx(row["loss"])
+            assert code == 0
+    best = [point["best_accuracy"] for point in live["search"][1]]
+    assert best == sorted(best)
+
+
+def test_failed_trials_fail_in_weights_and_biases(plain, tmp_path):
+    jt.integrations.export(plain, "wandb", tmp_path)
+    found = offline(tmp_path)
+    for number, status in enumerate(plain.trials["status"]):
+        *_, summary, code = found[f"trial_{number:02}"]
+        assert code == (status == "diverged")
+        assert ("score" in summary) == (status == "ok")
+
+
+@pytest.mark.parametrize("to", ["csv", "parquet", "optuna"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tables_and_studies_grow_round_by_round(tmp_path, to):
+    class Counts(jt.Callback):
+        def __init__(self):
+            self.counts = []
+
+        def on_round(self, result):
+            self.counts.append(len(rows(where)))
+
+    rows = {
+        "csv": pd.read_csv,
+        "parquet": pd.read_parquet,
+        "optuna": lambda where: opened(where).trials,
+    }[to]
+    where, counts = tmp_path / "trials", Counts()
+    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "mode": "min"}
+    tool = jt.integrations.live(to, where)
+    space = SPACE.keep("rate", "units")
+    jt.search(objective, space, callbacks=[tool, counts], verbose=0, **own)
+    assert counts.counts == [20, 40]
 
 
 def test_another_tool_is_refused(plain):

@@ -1,9 +1,9 @@
-"""Results for other tools, and their studies for ours; each tool is an extra.
+"""Searches for other tools, and their studies for ours; each tool is an extra.
 
 A tool is one file, imported when it is asked for.
 """
 
-from jaxtune.integrations.export import export
+from jaxtune.integrations.export import export, live
 from jaxtune.integrations.optuna import from_optuna
 
-__all__ = ["export", "from_optuna"]
+__all__ = ["export", "from_optuna", "live"]

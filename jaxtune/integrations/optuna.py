@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.integrations.columns import metrics_of
-from jaxtune.result import Result
+from jaxtune.integrations.tool import KNOWN, Tool
+from jaxtune.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
 if TYPE_CHECKING:
@@ -18,30 +18,38 @@ NAME = "jaxtune"
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL"}
 
 
-def optuna(result: Result, where: str) -> str:
-    """Write a study into a journal file, or into a database if ``where`` is a URL.
+class Optuna(Tool):
+    """A study in a journal file, or in a database if ``where`` is a URL.
 
     A journal of a thousand trials takes a second, Optuna's SQLite half a minute.
     Trials that are not done are left out; the study says how many.
     """
-    import optuna as package
 
-    storage = _storage(where)
-    try:
-        study = package.create_study(
-            storage=storage,
-            study_name=NAME,
-            direction="maximize" if result.setup.mode == "max" else "minimize",
-        )
-    except package.exceptions.DuplicatedStudyError as error:
-        raise ValueError(
-            f"export: {where} holds a study {NAME!r} already. Use another place."
-        ) from error
-    study.set_metric_names([result.setup.metric])
-    trials = frozen(result)
-    study.set_user_attr("trials not done", len(result.trials) - len(trials))
-    study.add_trials(trials)
-    return where
+    def on_start(self, setup: Setup) -> None:
+        """Make the study; ``ValueError`` if there is one."""
+        import optuna as package
+
+        try:
+            self._study = package.create_study(
+                storage=_storage(self.where),
+                study_name=NAME,
+                direction="maximize" if setup.mode == "max" else "minimize",
+            )
+        except package.exceptions.DuplicatedStudyError as error:
+            raise ValueError(
+                f"export: {self.where} holds a study {NAME!r} already. Use another "
+                "place."
+            ) from error
+        self._study.set_metric_names([setup.metric])
+        self._rows = 0
+
+    def on_round(self, result: Result) -> None:
+        """Add the trials of the rounds that are new."""
+        trials = frozen(result, self._rows)
+        left = len(result.trials) - self._rows - len(trials)
+        self._study.set_user_attr("trials not done", left)
+        self._study.add_trials(trials)
+        self._rows = len(result.trials)
 
 
 def _storage(where: str) -> Any:
@@ -54,11 +62,12 @@ def _storage(where: str) -> Any:
     return package.storages.JournalStorage(JournalFileBackend(where))
 
 
-def frozen(result: Result) -> list[package.trial.FrozenTrial]:
+def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
     """A result's trials as Optuna's, those that are not done left out.
 
     Args:
       result: from a search, or from a run directory.
+      first: trials before this one are left out.
 
     Returns:
       Trials with parameters, the root space's distributions, states, scores at rungs as
@@ -69,9 +78,10 @@ def frozen(result: Result) -> list[package.trial.FrozenTrial]:
 
     space, trials = result.setup.space, result.trials
     spread = {name: distribution(space[name]) for name in space.searched}
-    on_the_way, metrics = result.rungs.by_trial(), metrics_of(result)
-    found = []
-    for trial in range(len(trials)):
+    others = (*space.names, *KNOWN)
+    metrics = [name for name in trials.names if name not in others]
+    on_the_way, found = result.rungs.by_trial(), []
+    for trial in range(first, len(trials)):
         row = trials.row(trial)
         if row["status"] not in STATES:
             continue

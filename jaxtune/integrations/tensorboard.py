@@ -1,47 +1,52 @@
-"""Results in TensorBoard: a run for each trial, with hyperparameters and scores."""
+"""Trials in TensorBoard: a run for each, with hyperparameters and scores."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxtune.integrations.columns import metrics_of
-from jaxtune.result import Result
+from jaxtune.integrations.tool import Tracker
 
 
-def tensorboard(result: Result, where: str) -> str:
-    """Write a folder for each trial: scores at rungs and at the end, hyperparameters.
+class TensorBoard(Tracker):
+    """A folder for each trial: scores by epochs, hyperparameters; one for the search.
 
     Open it with ``tensorboard --logdir WHERE``; the HParams page compares the trials.
     """
-    from tensorboardX import SummaryWriter
 
-    folder = Path(where)
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"export: {where} is not empty. Use another folder.")
-    space, trials, metric = result.setup.space, result.trials, result.setup.metric
-    rungs = result.rungs
-    metrics = metrics_of(result)
-    digits = len(str(len(trials) - 1))
-    for trial in range(len(trials)):
-        row = trials.row(trial)
-        with SummaryWriter(str(folder / f"trial_{trial:0{digits}}")) as writer:
-            for at in np.flatnonzero(rungs.trial == trial):
-                score = float(rungs.scores[at].mean())
-                writer.add_scalar(f"{metric}/rungs", score, int(rungs.epochs[at]))
-            values = {"score": row["score"]} | {name: row[name] for name in metrics}
-            known = {name: v for name, v in values.items() if np.isfinite(v)}
-            hparams = space.values(trials.decoded, trial)
-            writer.add_hparams(
-                {name: _plain(value) for name, value in hparams.items()},
-                known,
-                name="hparams",
-                global_step=row.get("epochs", 0),
-            )
-    return where
+    def begin(self) -> None:
+        """Refuse a folder that is not empty; ``ValueError``."""
+        import tensorboardX  # noqa: F401  # missing? then before anything trains
 
+        folder = Path(self.where)
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"export: {folder} is not empty. Use another folder.")
+        self._files = 0
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    def best(self, block: int, score: float) -> None:
+        """One point of the search."""
+        with self._writer("search") as writer:
+            writer.add_scalar(f"best_{self.setup.metric}", score, block)
+
+    def score(self, trial: int, epochs: int, score: float) -> None:
+        """One point of a trial."""
+        with self._writer(self.name(trial)) as writer:
+            writer.add_scalar(self.setup.metric, score, epochs)
+
+    def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
+        """Hyperparameters and metrics."""
+        step = row.get("epochs", 0)
+        with self._writer(self.name(trial)) as writer:
+            own = {"name": "hparams", "global_step": step}
+            writer.add_hparams(hparams, self.metrics(row), **own)
+
+    def _writer(self, run: str) -> Any:
+        """A file for each point: thousands of trials cannot all keep one open.
+
+        Their names sort as they were written, which a time in seconds does not do.
+        """
+        from tensorboardX import SummaryWriter
+
+        self._files += 1
+        suffix = f".{self._files:08}"
+        return SummaryWriter(str(Path(self.where) / run), filename_suffix=suffix)

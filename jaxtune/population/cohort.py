@@ -25,14 +25,20 @@ from jaxtune.types import HparamArrays
 
 
 class Measured(NamedTuple):
-    """What a finished block tells.
+    """What a finished block tells: a row for each lane that was scored, or failed.
 
     Args:
-      metrics: name to ``[m]``, of lanes that arrived.
-      failed: how many diverged.
+      trial: ``[m]`` int.
+      seed: ``[m]`` int.
+      epochs: ``[m]`` int, trained until then; 0 for plain functions.
+      metrics: name to ``[m]`` float32; NaN if failed.
+      failed: how many failed.
       trainings: how many whole trainings the block was worth.
     """
 
+    trial: np.ndarray
+    seed: np.ndarray
+    epochs: np.ndarray
     metrics: dict[str, np.ndarray]
     failed: int
     trainings: float
@@ -265,10 +271,12 @@ class Cohort:
             self.spent.live + segment.epochs * count,
             self.spent.computed + segment.epochs * ran.width,
         )
-        told = lanes[work.arrives]
+        failed = finished.status == DIVERGED
+        told = work.arrives | failed
         return Measured(
-            {name: values[told] for name, values in self.metrics.items()},
-            int((finished.status == DIVERGED).sum()),
+            *(work.trial[told], work.seed[told], work.epochs[told]),
+            {name: values[lanes[told]] for name, values in self.metrics.items()},
+            int(failed.sum()),
             segment.epochs * count / self._workload.epochs,
         )
 

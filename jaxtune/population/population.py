@@ -146,7 +146,8 @@ def _measure(
         new = values[members] = finished.metrics["value"]
         status[members] = finished.status
         failed = int((~np.isfinite(new)).sum())
-        on_block(Measured({"value": new}, failed, len(new)))
+        told = ran.work.trial, ran.work.seed, ran.work.epochs
+        on_block(Measured(*told, {"value": new}, failed, len(new)))
     shape = (len(trials), len(seeds))
     epochs = np.zeros(len(trials), np.int32)
     return Outcome(

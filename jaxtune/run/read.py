@@ -90,7 +90,8 @@ def _result(
         rounds.append(training)
         history.append(rows_of(space, number, ids, training, settings["metric"]))
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
-    setup = Setup(workload, space, settings["metric"], settings["mode"], trials)
+    own = (settings["metric"], settings["mode"], trials, settings["seeds"])
+    setup = Setup(workload, space, *own)
     record = functools.reduce(Trials.append, history)
     return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
 

@@ -1,0 +1,89 @@
+"""Trials in MLflow: a run for the search, and a nested one for each trial."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from jaxtune.integrations.tool import Tracker
+
+EXPERIMENT = "jaxtune"
+STATUS = {"diverged": "FAILED"}
+
+
+class MLflow(Tracker):
+    """Runs in a tracking store, such as ``sqlite:///mlflow.db`` or a server's address.
+
+    Open them with ``mlflow ui --backend-store-uri WHERE``.
+    """
+
+    def begin(self) -> None:
+        """Make the experiment, if it is new, and the run of the search."""
+        from mlflow.tracking import MlflowClient
+
+        if "://" not in self.where:
+            raise ValueError(
+                f"export: {self.where} is no address. Use sqlite:///FILE, or that of a "
+                "server."
+            )
+        setup = self.setup
+        self._client = MlflowClient(tracking_uri=self.where)
+        known = self._client.get_experiment_by_name(EXPERIMENT)
+        self._experiment = (
+            self._client.create_experiment(EXPERIMENT)
+            if known is None
+            else known.experiment_id
+        )
+        self._runs: dict[int, str] = {}
+        self._search = self._made("search", {})
+        about = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
+        about |= {"seeds": setup.seeds, "epochs": setup.workload.epochs}
+        self._log(self._search, params=about)
+
+    def best(self, block: int, score: float) -> None:
+        """One point of the search."""
+        self._log(self._search, {f"best_{self.setup.metric}": score}, block)
+
+    def score(self, trial: int, epochs: int, score: float) -> None:
+        """One point of a trial."""
+        self._log(self._run(trial), {self.setup.metric: score}, epochs)
+
+    def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
+        """Hyperparameters and metrics; a trial that diverged has failed."""
+        run, status = self._run(trial), row["status"]
+        known = self.metrics(row)
+        known.pop(self.setup.metric, None)  # told as a score
+        self._log(run, known, row.get("epochs", 0), hparams)
+        for name in ("round", "status"):
+            self._client.set_tag(run, f"jaxtune.{name}", row[name])
+        self._client.set_terminated(run, STATUS.get(status, "FINISHED"))
+
+    def close(self) -> None:
+        """The search is over."""
+        self._client.set_terminated(self._search, "FINISHED")
+
+    def _run(self, trial: int) -> str:
+        if trial not in self._runs:
+            tags = {"mlflow.parentRunId": self._search, "jaxtune.trial": str(trial)}
+            self._runs[trial] = self._made(self.name(trial), tags)
+        return self._runs[trial]
+
+    def _made(self, name: str, tags: dict[str, str]) -> str:
+        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+        return run.info.run_id
+
+    def _log(
+        self,
+        run: str,
+        metrics: dict[str, float] = {},
+        step: int = 0,
+        params: dict[str, Any] = {},
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run,
+            metrics=[Metric(name, v, now, step) for name, v in metrics.items()],
+            params=[Param(name, str(v)) for name, v in params.items()],
+        )

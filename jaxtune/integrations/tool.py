@@ -1,0 +1,125 @@
+"""What another tool is told: during a search, or of a result afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.callbacks import Callback
+from jaxtune.population import Measured
+from jaxtune.result import Result, Setup
+
+KNOWN = ("trial", "round", "status", "score", "epochs")
+
+
+class Tool(Callback):
+    """A place where another tool finds what a search measured.
+
+    Args:
+      where: a file, a folder or an address.
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class Tracker(Tool):
+    """A tool that has a run for each trial, and one for the search.
+
+    A trial's scores are told as soon as all of its seeds have them, its hyperparameters
+    and final metrics when its round ends, for they may change until then. What is told
+    of a round afterwards is what was not told before.
+    """
+
+    def __init__(self, where: str):
+        super().__init__(where)
+        self._ended, self._blocks, self._best = 0, 0, -np.inf
+        self._seen: dict[tuple[int, int], dict[int, float]] = {}
+        self._told: dict[tuple[int, int], float] = {}
+
+    def begin(self) -> None:
+        """Make the run of the search; ``self.setup`` says what it is."""
+        raise NotImplementedError
+
+    def best(self, block: int, score: float) -> None:
+        """The best score after so many blocks, in the user's direction."""
+        raise NotImplementedError
+
+    def score(self, trial: int, epochs: int, score: float) -> None:
+        """A trial's score after some epochs."""
+        raise NotImplementedError
+
+    def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
+        """A trial is done: what it trained with, and its row of the table."""
+        raise NotImplementedError
+
+    def on_start(self, setup: Setup) -> None:
+        """Begin."""
+        self.setup = setup
+        self.begin()
+
+    def on_block(self, round: int, block: Measured) -> None:
+        """Tell scores whose seeds are complete, and the best one."""
+        self._blocks += 1
+        values = block.metrics.get(self.setup.metric, np.full(len(block.trial), np.nan))
+        for trial, seed, epochs, value in zip(
+            block.trial.tolist(),
+            block.seed.tolist(),
+            block.epochs.tolist(),
+            values.tolist(),
+            strict=True,
+        ):
+            known = self._seen.setdefault((trial, epochs), {})
+            known[seed] = value
+            if len(known) == self.setup.seeds:
+                self._tell(trial, epochs, float(np.mean(list(known.values()))))
+                del self._seen[trial, epochs]
+        if np.isfinite(self._best):
+            sign = ranking.direction(self.setup.mode)
+            self.best(self._blocks, sign * self._best)
+
+    def on_round(self, result: Result) -> None:
+        """Tell what is not known yet of the trials of the round, and end them."""
+        trials, space = result.trials, result.setup.space
+        on_the_way = result.rungs.by_trial()
+        for trial in range(self._ended, len(trials)):
+            row = trials.row(trial)
+            if row["status"] == "waiting":
+                continue
+            scores = on_the_way.get(trial, {}) | {row.get("epochs", 0): row["score"]}
+            for epochs, score in scores.items():
+                self._tell(trial, epochs, score)
+            hparams = space.values(trials.decoded, trial)
+            self.end(trial, {n: plain(v) for n, v in hparams.items()}, row)
+        self._ended = len(trials)
+        if result.finished:
+            self.close()
+
+    def _tell(self, trial: int, epochs: int, score: float) -> None:
+        score = float(np.float32(score))  # as the table has it
+        if not np.isfinite(score) or self._told.get((trial, epochs)) == score:
+            return
+        self._told[trial, epochs] = score
+        self._best = max(self._best, ranking.direction(self.setup.mode) * score)
+        self.score(trial, epochs, score)
+
+    def metrics(self, row: dict[str, Any]) -> dict[str, float]:
+        """The score and the finite metrics in a row of the table."""
+        others = (*self.setup.space.names, *KNOWN)
+        named = {"score": row["score"]}
+        named |= {name: value for name, value in row.items() if name not in others}
+        return {name: float(v) for name, v in named.items() if np.isfinite(v)}
+
+    def name(self, trial: int) -> str:
+        """What the run of a trial is called; names sort as trials do."""
+        return f"trial_{trial:0{len(str(self.setup.trials - 1))}}"
+
+
+def plain(value: Any) -> Any:
+    """A hyperparameter as tools take it: a number, a truth value, or text."""
+    return value if isinstance(value, bool | int | float | str) else str(value)
