@@ -23,6 +23,7 @@ EXTRAS = {
     "report": ("matplotlib", "optuna", "pandas"),
     "samplers": ("cmaes", "optuna"),
     "export": ("optuna", "pandas", "pyarrow", "tensorboardX"),
+    "data": ("datasets", "grain", "pandas"),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "wandb": ("wandb",),
 }

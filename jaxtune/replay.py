@@ -62,6 +62,8 @@ def replay(
     trial = result.best.trial if trial is None else trial
     legs, known = result.legs(trial), result.narrow
     workload = result.setup.workload._replace(split=split)
+    if split == "train" and getattr(workload.subject, "stream", None) is not None:
+        raise ValueError("replay: a stream is no split to judge on. Use 'valid'.")
     if getattr(workload.subject, split, None) is None:
         raise ValueError(f"replay: the task has no split {split!r}.")
     if key is not None:

@@ -34,6 +34,7 @@ FLOORS = {
     "tasks": 3,
     "models": 3,
     "optimizers": 4,
+    "data": 4,
     "population": 4,
     "schedulers": 4,
     "training": 5,
@@ -115,6 +116,7 @@ def public():
             "report",
             "analysis",
             "integrations",
+            "data",
         )
     ]
     for prefix, home in homes:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.population import lane as lanes
-from jaxtune.population.lane import Batching, Lane
+from jaxtune.population.lane import Batching, Lane, Pending
 from jaxtune.tasks import Hparams, Task
-from jaxtune.types import Array, HparamArrays, Key, Objective
+from jaxtune.types import Array, HparamArrays, Key, Objective, PyTree
 
 
 class Static(NamedTuple):
@@ -113,6 +113,34 @@ def advance(
         return jax.vmap(one)(*block, state)
 
     return jax.lax.fori_loop(0, epochs, epoch, state)
+
+
+@partial(jax.jit, static_argnames="static", donate_argnames="state")
+def advance_part(
+    task: Task,
+    root: Key,
+    block: Block,
+    state: tuple[Lane, Pending],
+    rows: PyTree,
+    begin: Array,
+    static: Static,
+) -> tuple[Lane, Pending]:
+    """Train every lane on the same rows of a streamed epoch."""
+    batching = static.batching
+    assert batching is not None, "the static part of a task's programs has batches"
+
+    def one(trial, seed, hparams, lane, pending):
+        own = (lanes.lane_key(root, trial, seed), static.hparams(hparams))
+        return lanes.advance_part(task, *own, lane, pending, rows, begin, batching)
+
+    return jax.vmap(one)(*block, *state)
+
+
+@partial(jax.jit, static_argnames="static")
+def open_batches(state: Lane, static: Static) -> Pending:
+    """No batch is open in any lane."""
+    assert static.batching is not None, "a task has batches"
+    return jax.vmap(partial(lanes.nothing, static.batching))(state.params)
 
 
 @partial(jax.jit, static_argnames=("split", "static"))

@@ -96,6 +96,7 @@ def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
     Returns:
       The smallest width that is about as fast as the fastest.
     """
+    workload = workload.sample
     run: Callable[[Any, Any], Any]
     if isinstance(workload.subject, Task):
         devices, run = Devices((workload.subject, workload.key)), jobs.run

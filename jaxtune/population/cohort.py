@@ -14,13 +14,14 @@ from jaxtune.population.block import Block, Static
 from jaxtune.population.job import Done, Job, run
 from jaxtune.population.lane import DIVERGED, RUNNING, Lane
 from jaxtune.population.narrow import Narrow, narrowed
-from jaxtune.population.packing import Segment, pack
+from jaxtune.population.packing import Segment, abreast, pack
 from jaxtune.population.planner import groups
 from jaxtune.population.pool import Pool
 from jaxtune.population.runner import Ran, Runner
+from jaxtune.population.streamed import Streamed
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
-from jaxtune.tasks import Task
+from jaxtune.tasks import Task, without_stream
 from jaxtune.types import HparamArrays
 
 
@@ -103,11 +104,14 @@ class Cohort:
         journal: Journal | None = None,
     ):
         assert isinstance(workload.subject, Task), "a plain function is not trained"
-        self._workload, self._task = workload, workload.subject
+        # programs of a stream get its rows beside the task
+        self._stream = workload.subject.stream
+        self._workload, self._task = workload, without_stream(workload.subject)
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
         shared = self._task, workload.key
-        self._runner = Runner(shared, workload.width, self._journal, run)
+        devices = None if self._stream is None else Streamed(shared, self._stream)
+        self._runner = Runner(shared, workload.width, self._journal, run, devices)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
@@ -181,12 +185,15 @@ class Cohort:
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        state = (self.epochs, self.target, self._group)
-        workload = self._workload
-        width = self._journal.packed(workload.width)
-        segments = pack(self.waiting, *state, width, workload.epochs)
-        for ran in self._runner.each(segments, self._work, self._job):
+        for ran in self._runner.each(self._segments(), self._work, self._job):
             on_block(self._commit(ran))
+
+    def _segments(self) -> list[Segment]:
+        width = self._journal.packed(self._workload.width)
+        if self._stream is not None:
+            return abreast(self.waiting, self.epochs, self._group, width)
+        state = (self.epochs, self.target, self._group)
+        return pack(self.waiting, *state, width, self._workload.epochs)
 
     def outcome(self) -> Outcome:
         """What is known of all trials."""

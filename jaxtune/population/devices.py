@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
+from copy import copy
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class Devices:
       shared: what all blocks read; every device gets it once.
     """
 
-    def __init__(self, shared: PyTree):
+    def __init__(self, shared: Any):
         chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
         devices = jax.local_devices() if chosen is None else [_device(chosen)]
         self._named = chosen is not None or len(devices) > 1
@@ -51,6 +52,15 @@ class Devices:
             self._shared = {d: jax.device_put(shared, d) for d in devices}
         self.places = _places(devices)
         self.crowd = len(self.places) // len(devices)  # blocks that share a device
+
+    def beside(self, more: PyTree) -> Devices:
+        """The same devices; what they share, a tuple, gets one thing more."""
+        both = copy(self)
+        both._shared = {
+            device: (*shared, jax.device_put(more, device) if self._named else more)
+            for device, shared in self._shared.items()
+        }
+        return both
 
     def each(
         self, run: Callable[[PyTree, Item], Out], items: Iterable[Item]

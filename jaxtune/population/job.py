@@ -54,19 +54,23 @@ class Done(NamedTuple):
 def run(shared: tuple[Task, Key], job: Job) -> Done:
     """Train a block, score it, and bring what is wanted to the host."""
     task, root = shared
-    static, block = job.static, job.block
-    state = _begin(task, root, job)
-    state = blocks.advance(task, root, block, state, job.epochs, static)
+    state = begin(task, root, job)
+    state = blocks.advance(task, root, job.block, state, job.epochs, job.static)
+    return end(task, job, state)
+
+
+def end(task: Task, job: Job, state: Lane) -> Done:
+    """Score a block, and bring what is wanted to the host."""
     metrics, status = {}, state.status
     if job.split is not None:
-        metrics, status = blocks.score(task, block, state, job.split, static)
+        metrics, status = blocks.score(task, job.block, state, job.split, job.static)
     metrics, status = jax.device_get((metrics, status))
     finished = _finished(metrics, status, len(job.going))
     wanted = np.flatnonzero(job.going & (finished.status == RUNNING))
     return Done(finished, to_host(state, wanted) if wanted.size else [])
 
 
-def _begin(task: Task, root: Key, job: Job) -> Lane:
+def begin(task: Task, root: Key, job: Job) -> Lane:
     """States of a block's lanes: started, kept from before, or some of each."""
     if not job.fresh.any():
         return job.state

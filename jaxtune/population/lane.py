@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -74,11 +74,83 @@ def advance(
     A lane whose loss is not finite keeps its last parameters and is marked; its later
     steps change nothing.
     """
+    order = _order(task, key, lane.epoch)
+
+    def take(begin: Array, size: int) -> PyTree:
+        return batches.take(task.train, jax.lax.dynamic_slice(order, (begin,), (size,)))
+
+    own, stretch = (task, key, hparams, batching), Stretch(0, batching.examples)
+    trained, _ = _train(*own, lane, nothing(batching, lane.params), take, stretch)
+    return trained._replace(epoch=lane.epoch + 1)
+
+
+def advance_part(
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    pending: Pending,
+    rows: PyTree,
+    begin: Array,
+    batching: Batching,
+) -> tuple[Lane, Pending]:
+    """Train a part of a streamed epoch, on rows ``[r, ...]`` in their order.
+
+    Args:
+      task: without its training data.
+      key: of the lane.
+      hparams: its own.
+      lane: its state.
+      pending: the batch that the part before left open; :func:`nothing` at first.
+      rows: as many batches as there are, and the rest in an epoch's last part.
+      begin: ``[]`` int32, the first row's place in the epoch.
+      batching: how an epoch is cut up.
+
+    Returns:
+      Its state, an epoch older after the last part, and the batch that is open.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+
+    def take(start: Array, size: int) -> PyTree:
+        return jax.tree.map(
+            lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), rows
+        )
+
+    own, stretch = (task, key, hparams, batching), Stretch(begin, count)
+    trained, pending = _train(*own, lane, pending, take, stretch)
+    over = (begin + count >= batching.examples).astype(jnp.int32)
+    return trained._replace(epoch=lane.epoch + over), pending
+
+
+class Stretch(NamedTuple):
+    """Some rows of an epoch."""
+
+    begin: Array | int  # place of the first one
+    rows: int
+
+
+def _order(task: Task, key: Key, epoch: Array) -> Array:
+    """``[N]``: which example comes when."""
+    if not task.shuffle:
+        return jnp.arange(task.examples)
+    stream = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    return permutation(stream, task.examples)
+
+
+def _train(
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    batching: Batching,
+    lane: Lane,
+    pending: Pending,
+    take: Callable[[Array, int], PyTree],
+    stretch: Stretch,
+) -> tuple[Lane, Pending]:
+    """Train on rows of an epoch; ``take(begin, size)`` gives them."""
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))
-    steps, rest = divmod(batching.examples, batching.micro)
-    total = steps + (rest > 0)
-    order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), lane.epoch)
-    order = permutation(order_key, task.examples)
+    total = -(-batching.examples // batching.micro)
+    first = stretch.begin // batching.micro
     noise = jax.random.fold_in(key, NOISE)
 
     def objective(params, state, batch, key):
@@ -89,8 +161,7 @@ def advance(
         carry: tuple[Lane, Pending], index: Array, size: int
     ) -> tuple[Lane, Pending]:
         lane, pending = carry
-        rows = jax.lax.dynamic_slice(order, (index * batching.micro,), (size,))
-        batch = batches.take(task.train, rows)
+        batch, index = take(index * batching.micro, size), first + index
         done = lane.epoch * total + index
         (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
             lane.params, lane.state, batch, jax.random.fold_in(noise, done)
@@ -102,16 +173,16 @@ def advance(
         full = (pending.examples >= hparams["batch_size"]) | (index == total - 1)
         mean = _mean(pending, gradients)
         lane = _when(full, _update(optimizer, lane, mean), lane)
-        return lane, _when(full, _nothing(pending.gradients), pending)
+        return lane, _when(full, _empty(pending.gradients), pending)
 
     def micro_batch(carry, index):
         return step(carry, index, batching.micro), None
 
-    pending = _nothing(() if batching.whole else lane.params)
-    carry, _ = jax.lax.scan(micro_batch, (lane, pending), jnp.arange(steps))
-    if rest:
-        carry = step(carry, jnp.int32(steps), rest)
-    return carry[0]._replace(epoch=lane.epoch + 1)
+    steps, rest = divmod(stretch.rows, batching.micro)
+    carry = lane, pending
+    if steps:
+        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
+    return step(carry, jnp.int32(steps), rest) if rest else carry
 
 
 def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
@@ -138,7 +209,12 @@ def _update(
     return lane._replace(params=params, moments=moments)
 
 
-def _nothing(like: PyTree) -> Pending:
+def nothing(batching: Batching, params: PyTree) -> Pending:
+    """No batch is open; where micro-batches are batches, none ever is."""
+    return _empty(() if batching.whole else params)
+
+
+def _empty(like: PyTree) -> Pending:
     """An empty sum, in float32 at least: a sum of small numbers loses bits first."""
 
     def zeros(leaf):

@@ -22,7 +22,7 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
     Returns:
       Bytes; 0 where the compiler does not say.
     """
-    subject: Any = workload.subject
+    subject: Any = workload.sample.subject
     call = (subject, workload.key, block)
     if workload.trains:
         started = blocks.shape(*call, static)

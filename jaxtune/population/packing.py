@@ -23,6 +23,29 @@ class Segment(NamedTuple):
     epochs: int
 
 
+def abreast(
+    lanes: np.ndarray, epochs: np.ndarray, group: np.ndarray, width: int
+) -> list[Segment]:
+    """One epoch for all lanes that have trained least: they share a reading of it.
+
+    Args:
+      lanes: ``[m]`` int, those that are to train.
+      epochs: ``[L]`` int, trained so far, by lane.
+      group: ``[L]`` int; only lanes of one group fit into a block.
+      width: lanes in a block.
+
+    Returns:
+      Segments, full or not.
+    """
+    lanes = lanes[epochs[lanes] == epochs[lanes].min()]
+    return [
+        Segment(int(number), mine[i : i + width], 1)
+        for number in np.unique(group[lanes])
+        for mine in [lanes[group[lanes] == number]]
+        for i in range(0, len(mine), width)
+    ]
+
+
 def pack(
     lanes: np.ndarray,
     epochs: np.ndarray,

@@ -77,12 +77,7 @@ class Pool:
         for block in {state.block for state in states if state.row is None}:
             self._load(block)
         rows = np.asarray([state.row for state in states])
-        abstract, tree = jax.tree.flatten(self._shape())
-        leaves = [
-            _wrapped(leaf[rows], like.dtype) if _is_key(like) else leaf[rows]
-            for leaf, like in zip(self._leaves, abstract, strict=True)
-        ]
-        return jax.tree.unflatten(tree, leaves)
+        return from_host([leaf[rows] for leaf in self._leaves], self._shape())
 
     def share(self, lanes: np.ndarray) -> list[State]:
         """States that other lanes are about to take over."""
@@ -147,11 +142,21 @@ class Pool:
             kept[rows] = new
 
 
-def to_host(state: PyTree, places: np.ndarray) -> list[np.ndarray]:
+def to_host(state: PyTree, places: np.ndarray | slice) -> list[np.ndarray]:
     """Leaves ``[k, ...]`` of some of a block's states, in memory; keys as numbers."""
     leaves = jax.tree.leaves(state)
     plain = [jax.random.key_data(x) if _is_key(x) else x for x in leaves]
     return [leaf[places] for leaf in jax.device_get(plain)]
+
+
+def from_host(leaves: list[np.ndarray], like: PyTree) -> PyTree:
+    """The states ``[k, ...]`` again, whose abstract form is ``like``."""
+    abstract, tree = jax.tree.flatten(like)
+    whole = [
+        _wrapped(leaf, form.dtype) if _is_key(form) else leaf
+        for leaf, form in zip(leaves, abstract, strict=True)
+    ]
+    return jax.tree.unflatten(tree, whole)
 
 
 def _grown(leaf: np.ndarray, size: int) -> np.ndarray:

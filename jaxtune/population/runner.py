@@ -51,6 +51,7 @@ class Runner:
       width: lanes in a block, unless the journal says otherwise.
       journal: asked whether it knows a block.
       run: ``(shared, job) -> result``.
+      devices: who runs them; all devices of this process if not given.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Runner:
         width: int,
         journal: Journal,
         run: Callable[[Any, Any], Any],
+        devices: Any = None,
     ):
-        self._devices = Devices(shared)
+        self._devices = devices or Devices(shared)
         self._width, self._journal, self._run = width, journal, run
         self._narrower: list[tuple[Work, int]] = []
 
@@ -106,7 +108,8 @@ class Runner:
             try:
                 for item, result in self._devices.each(self._one, entered()):
                     flying.popleft()
-                    ran = Ran(*item[:4], result)
+                    piece, number, width, told, _ = item
+                    ran = Ran(piece, number, width, told, result)
                     if ran.width != self._width:
                         self._narrower.append((ran.work, ran.width))
                     yield ran

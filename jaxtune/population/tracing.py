@@ -54,8 +54,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
     Raises:
       Exception: whatever a user's function raises, with a note that says when.
     """
-    rows = typical(space)
-    found = []
+    workload, rows, found = workload.sample, typical(space), []
     for group in groups(workload.layout, space, rows, 1):
         fixed, row = dict(group.static.values), group.lanes[0]
         traced = {name: v[row] for name, v in rows.items() if name not in fixed}

@@ -39,7 +39,7 @@ def per_example(task: Task, hparams: Hparams) -> float:
     made = jax.eval_shape(lambda k, v: task.init(k, lane(v)), key, traced)
     rows = min(EXAMPLES, task.examples)
     batch = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.train
+        lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.held
     )
     jaxpr = jax.make_jaxpr(loss)(made, batch, key, traced)
     return operations(jaxpr.jaxpr) / rows

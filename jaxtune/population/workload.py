@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -39,6 +40,31 @@ class Workload(NamedTuple):
     def trains(self) -> bool:
         """Whether trials are trained, or a plain function is evaluated."""
         return isinstance(self.subject, Task)
+
+    @property
+    def sample(self) -> Workload:
+        """The same, on data that are at hand: for a stream, on its first rows.
+
+        Its programs are as large and as fast as those of the search, and compute the
+        same; what is asked of programs beforehand is asked of these.
+
+        Raises:
+          ValueError: a stream that brings less than a batch at once.
+        """
+        task, batching = self.subject, self.layout.batching
+        if not isinstance(task, Task) or task.stream is None or batching is None:
+            return self
+        rows = min(task.stream.rows, task.examples)
+        if rows < batching.micro:
+            raise ValueError(
+                f"stream: rows={rows} are less than a batch of {batching.micro}. Use "
+                "more rows, or smaller batches."
+            )
+        fewer = batching._replace(examples=rows // batching.micro * batching.micro)
+        return self._replace(
+            subject=dataclasses.replace(task, train=task.held, shuffle=False),
+            layout=self.layout._replace(batching=fewer),
+        )
 
 
 def prepare(

@@ -40,13 +40,14 @@ def subject(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
         # a script is __main__ at first and a module later, so its name says nothing
         name = getattr(task, "__qualname__", type(task).__name__)
         return {"function": name, "program": digest(traced)}
-    splits = {"train": task.train, "valid": task.valid, "test": task.test}
+    splits = {"train": task.held, "valid": task.valid, "test": task.test}
     return {
         "data": {name: _leaves(split) for name, split in splits.items()},
         "parameters": [_leaves(program.params) for program in traced],
         "optimizer": code(task.optimizer),
         "program": digest(traced),
         "batch_size": task.batch_size,
+        "examples": task.examples,
     }
 
 

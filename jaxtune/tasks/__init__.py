@@ -1,7 +1,17 @@
 """What a trial trains and how it is scored."""
 
 from jaxtune.tasks.hparams import Hparams
+from jaxtune.tasks.stream import Stream, stream
 from jaxtune.tasks.supervised import classification, regression
-from jaxtune.tasks.task import Task, check_data
+from jaxtune.tasks.task import Task, check_data, without_stream
 
-__all__ = ["Hparams", "Task", "check_data", "classification", "regression"]
+__all__ = [
+    "Hparams",
+    "Stream",
+    "Task",
+    "check_data",
+    "classification",
+    "regression",
+    "stream",
+    "without_stream",
+]

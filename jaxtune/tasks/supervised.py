@@ -15,6 +15,7 @@ import optax
 from jaxtune.recipes import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks.adapters import Model, as_model
+from jaxtune.tasks.stream import Stream
 from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, ArrayLike, PyTree
 
@@ -29,10 +30,11 @@ Measuring = tuple[Callable[[Any, Array, Array], dict[str, Array]], Any]
 def classification(
     model: Any,
     *,
-    train: Split,
+    train: Split | Stream,
     valid: Split,
     test: Split | None = None,
     batch_size: int = 64,
+    shuffle: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
 ) -> Task:
@@ -41,7 +43,8 @@ def classification(
     Args:
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
         its outputs are logits ``[batch, classes]``.
-      train: ``(x [N, ...], y [N])``, labels as integers from 0.
+      train: ``(x [N, ...], y [N])``, labels as integers from 0; or a stream of them,
+        :func:`jaxtune.data.stream`, for data that do not fit.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
@@ -59,22 +62,37 @@ def classification(
     highest = (-1, "")
     for name, split in splits.items():
         if split is not None:
-            highest = max(highest, _check_labels(f"{name} y", split["y"]))
+            known = split.head if isinstance(split, Stream) else split
+            highest = max(highest, _check_labels(f"{name} y", known["y"]))
 
+    def check(name: str, batch: PyTree) -> PyTree:
+        """A class that nobody has seen would have no output."""
+        label, where = _check_labels(f"{name} y", batch["y"])
+        if label > highest[0]:
+            raise ValueError(
+                f"{where}: the label is {label}, but those in valid and in the first "
+                f"rows of the stream end at {highest[0]}. Put every class into valid."
+            )
+        return batch
+
+    if isinstance(splits["train"], Stream):
+        splits["train"] = splits["train"].through(check)
     metrics = (("accuracy", "max"), ("loss", "min"))
     measure = (_classified, highest)
     how = (model, precision)
-    task = _supervised(how, splits, measure, metrics, batch_size, optimizer)
+    own = (batch_size, shuffle, optimizer)
+    task = _supervised(how, splits, measure, metrics, *own)
     return dataclasses.replace(task, recipe=_recipe("classification", how, task))
 
 
 def regression(
     model: Any,
     *,
-    train: Split,
+    train: Split | Stream,
     valid: Split,
     test: Split | None = None,
     batch_size: int = 64,
+    shuffle: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
 ) -> Task:
@@ -84,7 +102,8 @@ def regression(
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
         its outputs have the shape of the targets, or ``[batch, 1]`` for targets
         ``[batch]``.
-      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers.
+      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers; or a stream of
+        them, :func:`jaxtune.data.stream`, for data that do not fit.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
@@ -99,15 +118,21 @@ def regression(
       ValueError: data that no training could use, naming the array and the row.
     """
     splits = _named_splits(train, valid, test)
-    for split in splits.values():
-        if split is not None:
-            split["y"] = np.asarray(split["y"], np.float64)
-
+    for name, split in splits.items():
+        if isinstance(split, Stream):
+            splits[name] = split.through(_real)
+        elif split is not None:
+            splits[name] = _real(name, split)
     metrics = (("mse", "min"), ("mae", "min"))
     measure = (_regressed, None)
     how = (model, precision)
-    task = _supervised(how, splits, measure, metrics, batch_size, optimizer)
+    own = (batch_size, shuffle, optimizer)
+    task = _supervised(how, splits, measure, metrics, *own)
     return dataclasses.replace(task, recipe=_recipe("regression", how, task))
+
+
+def _real(name: str, batch: PyTree) -> PyTree:
+    return batch | {"y": np.asarray(batch["y"], np.float64)}
 
 
 def _classified(
@@ -155,12 +180,14 @@ def _supervised(
     measure: Measuring,
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
+    shuffle: bool,
     optimizer: Callable[..., Any],
 ) -> Task:
     model, precision = how
     _check_precision(precision)
     objective = next(name for name, mode in metrics if mode == "min")
-    inputs = np.asarray(splits["train"]["x"])
+    train = splits["train"]
+    inputs = np.asarray((train.head if isinstance(train, Stream) else train)["x"])
     dtype = jnp.int32 if inputs.dtype.kind in "iu" else jnp.float32
     if _is_ours(model):
         functions = _shared(how, measure, objective, inputs.shape[1:], dtype)
@@ -172,6 +199,7 @@ def _supervised(
             **functions._asdict(),
             optimizer=optimizer,
             batch_size=batch_size,
+            shuffle=shuffle,
             metrics=metrics,
             stateful=True,
             limits=tuple(getattr(model, "limits", {}).items()),
@@ -250,13 +278,14 @@ def _is_ours(model: Any) -> bool:
 def _recipe(name: str, how: tuple[Any, str | None], task: Task) -> Recipe | None:
     """How to make the task from its data, where all of its functions are ours."""
     model, precision = how
-    if not _is_ours(model) or task.optimizer is not optimizers.standard:
+    ours = _is_ours(model) and task.optimizer is optimizers.standard
+    if not ours or task.stream is not None:
         return None
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
     arguments = (("model", Recipe(type(model).__name__, own)),)
-    rest = (("batch_size", task.batch_size), ("precision", precision))
-    return Recipe(name, (*arguments, *rest))
+    rest = (("batch_size", task.batch_size), ("shuffle", task.shuffle))
+    return Recipe(name, (*arguments, *rest, ("precision", precision)))
 
 
 def _evaluate(
@@ -300,12 +329,21 @@ def _named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
         if split is None:
             named[name] = None
             continue
+        if isinstance(split, Stream) and name == "train":
+            named[name] = split.through(_pair)
+            continue
         if not isinstance(split, tuple | list) or len(split) != 2:
             raise ValueError(f"{name}: got {type(split).__name__}. Use a pair (x, y).")
         named[name] = {"x": split[0], "y": split[1]}
     if named["train"] is None:
         raise ValueError("train: a task needs data, got None. Use a pair (x, y).")
     return named
+
+
+def _pair(name: str, batch: Any) -> PyTree:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"{name} is a {type(batch).__name__}. Use pairs (x, y).")
+    return {"x": batch[0], "y": batch[1]}
 
 
 def _check_labels(name: str, labels: Any) -> tuple[int, str]:

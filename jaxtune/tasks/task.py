@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import whole
 from jaxtune.recipes import Recipe
 from jaxtune.tasks import optimizers
+from jaxtune.tasks.arrays import to_device
+from jaxtune.tasks.stream import Stream
 from jaxtune.types import PyTree
 
 
@@ -26,6 +27,7 @@ from jaxtune.types import PyTree
         "evaluate",
         "optimizer",
         "batch_size",
+        "shuffle",
         "metrics",
         "stateful",
         "limits",
@@ -46,11 +48,14 @@ class Task:
       loss: ``(params, batch, key, hparams) -> scalar``, the mean over the batch.
       evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split.
       train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
+        Or a stream of them, :func:`jaxtune.data.stream`.
       valid: the same for the split that trials are judged on.
       test: the same for the split that the chosen trial is judged on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see :func:`jaxtune.optimizers.standard`.
       batch_size: examples per step where the space has no ``batch_size``.
+      shuffle: whether every lane trains on an order of its own in every epoch; all on
+        the rows as they are if not, as a stream does.
       metrics: pairs of a metric's name and ``"max"`` or ``"min"``; the first is the one
         that :func:`jaxtune.search` uses when it is told none.
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
@@ -72,6 +77,7 @@ class Task:
     test: PyTree = None
     optimizer: Callable[..., Any] = optimizers.standard
     batch_size: int = 64
+    shuffle: bool = True
     metrics: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
@@ -81,7 +87,24 @@ class Task:
     @property
     def examples(self) -> int:
         """Number of training examples, ``N``."""
+        if isinstance(self.train, Stream):
+            return self.train.examples
         return jax.tree.leaves(self.train)[0].shape[0]
+
+    @property
+    def stream(self) -> Stream | None:
+        """Where the training examples come from, if not from the device."""
+        return self.train if isinstance(self.train, Stream) else None
+
+    @property
+    def held(self) -> PyTree:
+        """Training examples at hand: all of them, or the first ones of a stream."""
+        return self.train.head if isinstance(self.train, Stream) else self.train
+
+
+def without_stream(task: Task) -> Task:
+    """The task as programs get it: a stream's rows come beside it."""
+    return task if task.stream is None else dataclasses.replace(task, train=None)
 
 
 def check_data(task: Task) -> Task:
@@ -98,8 +121,10 @@ def check_data(task: Task) -> Task:
         not fit 32 bits, or a batch larger than the training split; the message names
         the array and the row.
     """
-    splits = {"train": task.train, "valid": task.valid, "test": task.test}
+    splits = {"train": task.held, "valid": task.valid, "test": task.test}
     checked = {name: _check_split(name, split) for name, split in splits.items()}
+    if task.stream is not None:
+        checked["train"] = task.train  # checked as it is read
     task = dataclasses.replace(task, **checked)
     size = task.batch_size
     if not whole(size, 1):
@@ -134,39 +159,3 @@ def _check_split(split: str, data: PyTree) -> PyTree:
         to_device(name, array) for name, array in zip(names, arrays, strict=True)
     ]
     return jax.tree.unflatten(tree, checked)
-
-
-def to_device(name: str, array: Any) -> jax.Array:
-    """A checked array on the device, in 32 bits.
-
-    Args:
-      name: how a message calls it.
-      array: NumPy or JAX array.
-
-    Returns:
-      A JAX array.
-
-    Raises:
-      ValueError: another dtype than numbers, a value that is not finite, or one that
-        does not fit 32 bits.
-    """
-    if isinstance(array, jax.Array) and not jnp.issubdtype(array.dtype, jnp.inexact):
-        return array
-    host = np.asarray(array)
-    if host.dtype.kind not in "fiub" and host.dtype != jnp.bfloat16:
-        raise ValueError(f"{name} has dtype {host.dtype}. Use numbers.")
-    if host.dtype.kind in "iu" and host.dtype.itemsize > 4:
-        narrow = host.astype(np.int32)
-    elif host.dtype == np.float64:
-        with np.errstate(over="ignore"):
-            narrow = host.astype(np.float32)
-    else:
-        narrow = host
-    bad = ~np.isfinite(narrow) if narrow.dtype.kind == "f" else narrow != host
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{name}: row {place[0]} has {host[place]}, which is not a finite 32-bit "
-            f"number ({int(bad.sum())} such values). Clean or rescale the data."
-        )
-    return jnp.asarray(narrow)
