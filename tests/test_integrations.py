@@ -194,6 +194,66 @@ def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
         jt.integrations.export(halved, "tensorboard", where)
 
 
+def suggesting(trial):
+    """Every kind of suggestion; one is made under one optimiser only."""
+    rate = trial.suggest_float("rate", 1e-3, 1.0, log=True)
+    mix = trial.suggest_float("mix", -1.0, 1.0)
+    step = trial.suggest_float("step", 0.0, 0.3, step=0.1)
+    units = trial.suggest_int("units", 4, 64, log=True)
+    even = trial.suggest_int("even", 2, 8, step=2)
+    layers = trial.suggest_int("layers", 1, 3)
+    value = jnp.log10(rate) ** 2 + mix + step + units + even
+    if trial.suggest_categorical("optimizer", ["sgd", "adam", "rmsprop"]) == "adam":
+        value = value * trial.suggest_float("beta", 0.5, 0.9)
+    for number in range(layers):
+        value = value + number
+        trial.report(value, number)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return value
+
+
+def test_an_objective_of_optunas_is_searched_and_means_the_same():
+    made = jt.integrations.from_optuna_objective(suggesting, static=["layers"])
+    assert made.space.names == tuple(
+        ["rate", "mix", "step", "units", "even", "layers", "optimizer", "beta"]
+    )
+    assert made.space["rate"].scale == made.space["units"].scale == "log"
+    assert made.space["step"].members == pytest.approx((0.0, 0.1, 0.2, 0.3))
+    assert made.space["even"].members == (2, 4, 6, 8)
+    assert made.space["layers"].static
+    assert made.space["optimizer"].choices == ("sgd", "adam", "rmsprop")
+    own = {"key": jax.random.key(0), "trials": 40, "mode": "min", "block": 4}
+    found = jt.search(made.objective, made.space, verbose=0, **own)
+    for trial in range(40):
+        values = made.space.values(found.trials.decoded, trial)
+        fixed = optuna.trial.FixedTrial(values)
+        expected = float(suggesting(fixed))
+        assert found.trials["score"][trial] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_objective_that_cannot_be_searched_says_why():
+    made = jt.integrations.from_optuna_objective
+    with pytest.raises(ValueError, match="suggests nothing"):
+        made(lambda trial: jnp.float32(1))
+
+    def twice(trial):
+        a = trial.suggest_float("x", 0, 1)
+        if trial.suggest_categorical("kind", ["p", "q"]) == "q":
+            return a + trial.suggest_float("x", 0, 2)
+        return a
+
+    def again(trial):
+        return trial.suggest_int("x", 0, 1) + trial.suggest_int("x", 0, 2)
+
+    for wrong in (twice, again):
+        with pytest.raises(ValueError, match=r"'x' is suggested as .* and as"):
+            made(wrong)
+    with pytest.raises(jax.errors.TracerArrayConversionError) as told:
+        made(lambda trial: float(np.sin(trial.suggest_float("x", 0, 1))))
+    assert any("Code that leaves JAX" in note for note in told.value.__notes__)
+
+
 class Heard(jt.Callback):
     """Notes what it is told, in order."""
 

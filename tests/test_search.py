@@ -352,3 +352,28 @@ def test_ten_thousand_networks_are_trained_to_the_end():
     assert set(found.trials["status"]) == {"ok"}
     assert len(np.unique(found.trials["loss"])) > 9_900
     assert found.cost.occupancy > 0.99
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        lambda h: {**h},
+        dict,
+        lambda h: dict(h.items()),
+        lambda h: dict(zip(h, h.values(), strict=True)),
+        lambda h: {"b": 0.0} | h,
+    ],
+)
+def test_hyperparameters_that_are_spread_into_a_dict_are_read(spread):
+    def whole(key, hparams):
+        settings = spread(hparams)
+        return settings["a"] + settings["b"]
+
+    space = jt.Space(a=jt.uniform(0.0, 1.0), b=jt.uniform(0.0, 1.0))
+    own = {"key": jax.random.key(0), "trials": 4, "mode": "max", "verbose": 0}
+    found = jt.search(whole, space, **own)
+    np.testing.assert_allclose(
+        found.trials["score"], found.trials["a"] + found.trials["b"], rtol=1e-6
+    )
+    with pytest.warns(UserWarning, match="nothing reads b"):
+        jt.search(lambda key, h: h["a"], space, **own)

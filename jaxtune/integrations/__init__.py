@@ -5,5 +5,6 @@ A tool is one file, imported when it is asked for.
 
 from jaxtune.integrations.export import export, live
 from jaxtune.integrations.optuna import from_optuna
+from jaxtune.integrations.suggest import from_optuna_objective
 
-__all__ = ["export", "from_optuna", "live"]
+__all__ = ["export", "from_optuna", "from_optuna_objective", "live"]

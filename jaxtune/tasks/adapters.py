@@ -158,11 +158,8 @@ def _wanted(
 
 def _static(named: set[str], hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Fields shape the code, so only values known while compiling may set them."""
-    return {
-        name: hparams[name]
-        for name, value in hparams.items()
-        if name in named and not isinstance(value, jax.Array)
-    }
+    found = {name: hparams[name] for name in hparams if name in named}
+    return {n: value for n, value in found.items() if not isinstance(value, jax.Array)}
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

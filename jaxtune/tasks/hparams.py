@@ -1,6 +1,6 @@
 """The hyperparameters of one lane, as the functions of a task see them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -25,6 +25,20 @@ class Hparams(dict):
                 f"{', '.join(self)}."
             )
         return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names. That this is here makes ``{**hparams}`` ask for each of the values."""
+        return super().__iter__()
+
+    def items(self) -> Any:
+        """Pairs of a name and a value; all are read."""
+        self.read.update(self)
+        return super().items()
+
+    def values(self) -> Any:
+        """Values; all are read."""
+        self.read.update(self)
+        return super().values()
 
     def get(self, name: str, default: Any = None) -> Any:
         """One hyperparameter, or the default where the space has none.
