@@ -121,6 +121,21 @@ def test_coordinates_are_those_of_the_whole_space(bowl):
     )
 
 
+@pytest.mark.parametrize("few", [jt.integer(1, 2), jt.power_of_two(1, 2)])
+@pytest.mark.parametrize("trials", [64, 256])
+def test_a_hyperparameter_of_few_values_is_no_more_important_for_that(few, trials):
+    """All of the best have one of two values, and lie in a tenth of a real range."""
+
+    def narrow(key, h):
+        return jnp.abs(h["big"] - 0.3) + (h["few"] > 1)
+
+    space = jt.Space(big=jt.uniform(0.0, 1.0), few=few)
+    own = {"key": jax.random.key(0), "trials": trials, "mode": "min", "verbose": 0}
+    found = jt.analysis.importances(jt.search(narrow, space, **own))
+    shares = {row.name: row.share for row in found.rows}
+    assert 0.05 < shares["few"] < 0.5
+
+
 def test_importance_finds_what_an_objective_depends_on(bowl):
     found = jt.analysis.importances(bowl)
     rows = {row.name: row for row in found.rows}

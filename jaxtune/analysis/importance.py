@@ -15,8 +15,10 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis.coordinates import coordinates
 from jaxtune.result import Result
+from jaxtune.space import Dimension
 
 FEWEST = 20  # trials; of fewer the best tenth is one or two
+FEW = 16  # values of a hyperparameter that are looked at one by one
 MOST = 500  # trials that are looked at: the time grows with their number
 
 
@@ -91,7 +93,7 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
     rows = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
     points, standing = points[rows], standing[rows]
     random, n = np.random.default_rng(seed), len(rows)
-    own = space.searched, [len(space[name].choices) for name in space.searched]
+    own = space.searched, [_few(space[name]) for name in space.searched]
     drawn = [np.arange(n), *random.integers(0, n, (resamples, n))]
     shares = np.asarray([_shares(points[d], standing[d], *own) for d in drawn])
     low, high = _interval(shares)
@@ -106,6 +108,16 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
     found.sort(key=lambda row: -row.share)
     low, high = _interval(held)
     return Importances(tuple(found), float(held[0]), float(low), float(high), n)
+
+
+def _few(dim: Dimension) -> bool:
+    """Whether its values are looked at one by one.
+
+    A density over two points is no density: its peaks would be all importance.
+    """
+    if dim.choices or dim.kind == "continuous":
+        return bool(dim.choices)
+    return len(dim.members) <= FEW
 
 
 def _closed(result: Result) -> np.ndarray:
@@ -129,14 +141,14 @@ def _held(shares: np.ndarray, tiers: np.ndarray) -> float:
 
 
 def _shares(
-    points: np.ndarray, standing: np.ndarray, names: tuple[str, ...], counts: list[int]
+    points: np.ndarray, standing: np.ndarray, names: tuple[str, ...], few: list[bool]
 ) -> np.ndarray:
     """``[d]`` shares of the sum of divergences."""
     found = dict.fromkeys(names, 0.0)
     for rows, together in _alike(points, names):
         if len(rows) < FEWEST:
             continue
-        found |= _divergences(points[rows], standing[rows], names, counts, together)
+        found |= _divergences(points[rows], standing[rows], names, few, together)
     values = np.asarray([found[name] for name in names])
     return values / (values.sum() or 1.0)
 
@@ -156,7 +168,7 @@ def _divergences(
     points: np.ndarray,
     standing: np.ndarray,
     names: tuple[str, ...],
-    counts: list[int],
+    few: list[bool],
     together: list[str],
 ) -> dict[str, float]:
     import optuna
@@ -164,25 +176,25 @@ def _divergences(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     columns: dict[str, list[Any]] = {}
     space: dict[str, Any] = {}
-    for column, (name, count) in enumerate(zip(names, counts, strict=True)):
+    for column, (name, listed) in enumerate(zip(names, few, strict=True)):
         if name not in together:
             continue
-        if count:
-            space[name] = optuna.distributions.CategoricalDistribution(range(count))
-            cells = np.floor(points[:, column] * count).astype(int)
-            columns[name] = np.clip(cells, 0, count - 1).tolist()
+        if listed:
+            values, cells = np.unique(points[:, column], return_inverse=True)
+            kinds = optuna.distributions.CategoricalDistribution(range(len(values)))
+            space[name], columns[name] = kinds, cells.tolist()
         else:
             space[name] = optuna.distributions.FloatDistribution(0.0, 1.0)
             columns[name] = np.clip(points[:, column], 0.0, 1.0).tolist()
     # ranks without ties, which could make all trials the best tenth
-    values = np.empty(len(standing))
-    values[ranking.order(standing)] = -np.arange(len(standing))
+    ranks = np.empty(len(standing))
+    ranks[ranking.order(standing)] = -np.arange(len(standing))
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.trial.create_trial(
             params={name: values[i] for name, values in columns.items()},
             distributions=space,
-            value=float(values[i]),
+            value=float(ranks[i]),
         )
         for i in range(len(standing))
     )

@@ -1,0 +1,70 @@
+"""The pictures of the documentation, drawn from the tutorial's own searches.
+
+    python experiments/pictures.py
+
+Runs the code of docs/tutorial.md, and one search with population based training for
+the picture of who took over from whom.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import jax
+
+import jaxtune as jt
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def tutorial() -> dict:
+    """What the tutorial's code leaves behind; its run goes to a temporary folder."""
+    names: dict = {}
+    blocks = re.findall(
+        r"```python\n(.*?)```", (DOCS / "tutorial.md").read_text(), re.S
+    )
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for code in blocks:
+            exec(compile(code, "tutorial.md", "exec"), names)
+        os.chdir(here)
+    return names
+
+
+def main() -> None:
+    """Write every picture of `jaxtune.report` to docs/pictures."""
+    names = tutorial()
+    first, zoomed, result = names["first"], names["zoomed"], names["result"]
+    bred = jt.search(
+        names["task"],
+        names["space"].keep("learning_rate", "momentum"),
+        key=jax.random.key(0),
+        trials=16,
+        epochs=20,
+        metric="loss",
+        scheduler=jt.schedulers.pbt(interval=2),
+    )
+    pictures = {
+        "slices": first,
+        "parallel": first,
+        "contour": first,
+        "best_of": first,
+        "zoom": zoomed,
+        "history": zoomed,
+        "importance": first,
+        "ranks": result,
+        "rungs": names["halved"],
+        "curves": names["halved"],
+        "lineage": bred,
+    }
+    folder = DOCS / "pictures"
+    folder.mkdir(exist_ok=True)
+    for name, shown in pictures.items():
+        figure = getattr(jt.report, name)(shown)
+        figure.savefig(folder / f"{name}.png", dpi=90, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
