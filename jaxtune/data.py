@@ -55,7 +55,7 @@ def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arr
     """Columns of a Hugging Face dataset as ``(x [N, ...], y [N])``.
 
     Args:
-      dataset: a ``datasets.Dataset`` in memory or on disk; see :func:`stream` for one
+      dataset: a ``datasets.Dataset`` in memory or on disk; see `stream` for one
         that does not fit.
       inputs: one column of numbers, vectors or images, or several columns of numbers,
         stacked.
@@ -79,7 +79,7 @@ def from_grain(dataset: Iterable[Any], inputs: str = "x", target: str = "y") -> 
 
     Args:
       dataset: a ``grain.MapDataset``, ``IterDataset`` or ``DataLoader`` of single
-        examples, pairs or dicts, that ends; see :func:`stream` for one that does not
+        examples, pairs or dicts, that ends; see `stream` for one that does not
         fit.
       inputs: key of the input, in a dict.
       target: key of the target, in a dict.

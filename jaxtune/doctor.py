@@ -1,7 +1,7 @@
 """Can this machine be trusted with a search? Versions, devices, cache, and a self-test.
 
 The self-test compares compiled and vmapped programs with plain arithmetic: versions of
-jaxlib are known in which these differ, see :mod:`jaxtune.versions`.
+jaxlib are known in which these differ, see `jaxtune.versions`.
 """
 
 from __future__ import annotations

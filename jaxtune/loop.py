@@ -71,7 +71,7 @@ def run(
 
     Args:
       search: all that it is a function of.
-      plans: of its rounds, from :func:`plan_rounds`.
+      plans: of its rounds, from `plan_rounds`.
       journal: told of everything; it may know the beginning.
       say: told of the progress.
       callback: told of everything that users may want to hear.

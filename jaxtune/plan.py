@@ -33,7 +33,7 @@ class PlannedGroup(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What :func:`plan` found; prints as a table.
+    """What `plan` found; prints as a table.
 
     Args:
       groups: one for each set of programs.
@@ -88,7 +88,7 @@ def plan(
     The trials are a typical sample of the whole space; a search that zooms has others.
 
     Args:
-      task: what :func:`search` would be given.
+      task: what `search` would be given.
       space: the space to search.
       trials: how many configurations.
       seeds: trainings of every configuration.

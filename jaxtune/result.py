@@ -84,7 +84,7 @@ class Result:
       spaces: the space of each round, the first one as given.
       setup: what was searched and how.
       rounds: what came out of each round.
-      seconds: see :class:`Cost`.
+      seconds: see `Cost`.
     """
 
     trials: Trials

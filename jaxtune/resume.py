@@ -60,7 +60,7 @@ def resume(
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: what may differ from how the run began, though it changes last bits:
         ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
-      callbacks: told of what this run brings, see :class:`Callback`.
+      callbacks: told of what this run brings, see `Callback`.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:

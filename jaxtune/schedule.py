@@ -22,7 +22,7 @@ class Stage(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A space and its rounds; :func:`search` takes one in place of a space.
+    """A space and its rounds; `search` takes one in place of a space.
 
     Args:
       space: the whole space.
@@ -91,7 +91,7 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
       rounds: zooms within each tier, plus one.
 
     Returns:
-      A schedule for :func:`search`.
+      A schedule for `search`.
 
     Raises:
       ValueError: a budget that cannot fill the rounds, or nothing searched.

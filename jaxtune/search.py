@@ -58,9 +58,9 @@ def search(
     table, bit for bit, on the same machine.
 
     Args:
-      task: what to train, from :func:`classification`, :func:`regression` or
-        :class:`Task`; or any function ``(key, hparams) -> scalar`` that JAX can trace.
-      space: what to search; or a schedule of it, such as :func:`tiered`, which has its
+      task: what to train, from `classification`, `regression` or
+        `Task`; or any function ``(key, hparams) -> scalar`` that JAX can trace.
+      space: what to search; or a schedule of it, such as `tiered`, which has its
         own trials and rounds.
       key: root of all randomness, from ``jax.random.key``.
       trials: configurations in the whole search, spread evenly over the rounds.
@@ -87,7 +87,7 @@ def search(
         that they save if not given. ``plan`` says beforehand. Part of a trial's
         identity, as ``block`` is.
       callbacks: told of blocks, rungs and rounds while it runs, see
-        :class:`Callback`; ``integrations.live`` has some.
+        `Callback`; ``integrations.live`` has some.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:

@@ -59,7 +59,7 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
 
     Args:
       sampler: the sampler.
-      space: where to sample; :func:`mixed_space` if not given.
+      space: where to sample; `mixed_space` if not given.
       n: how many points to ask for, at least 3.
 
     Raises:
@@ -93,7 +93,7 @@ def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> 
 
     Args:
       refiner: the refiner.
-      space: what to refine; :func:`mixed_space` if not given.
+      space: what to refine; `mixed_space` if not given.
       n: how many points to refine from.
 
     Raises:

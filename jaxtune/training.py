@@ -163,7 +163,7 @@ def train(
 
 
 class InTraining(Protocol):
-    """What is known of lanes: a :class:`Cohort`, or a simulation of one."""
+    """What is known of lanes: a `Cohort`, or a simulation of one."""
 
     epochs: np.ndarray
     status: np.ndarray

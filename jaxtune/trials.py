@@ -28,7 +28,7 @@ class Trials:
       scores: ``[n, s]`` float32, one score per seed.
       points: ``[n, d]`` float32, coordinates in the cube of the trial's round; NaN for
         a dimension that was not open in it.
-      decoded: name to ``[n]`` array as :meth:`Space.decode` gives it, choices as
+      decoded: name to ``[n]`` array as `Space.decode` gives it, choices as
         indices.
     """
 

@@ -1,7 +1,7 @@
 """Words and letters used everywhere.
 
 ``n`` trials, ``d`` searched dimensions, ``W`` lanes in a block, ``s`` seeds.
-Points are ``[n, d]`` in ``[0, 1)``. Below :func:`jaxtune.search` a higher score is
+Points are ``[n, d]`` in ``[0, 1)``. Below `jaxtune.search` a higher score is
 better and NaN means failed.
 """
 

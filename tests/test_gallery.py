@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import jaxtune as jt
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
 RESULTS = sorted((ROOT / "docs" / "experiments").glob("*.json"))
@@ -13,7 +15,8 @@ RESULTS = sorted((ROOT / "docs" / "experiments").glob("*.json"))
 
 def test_every_experiment_is_shown():
     scripts = {p.stem for p in (ROOT / "experiments").glob("*.py")}
-    assert {path.stem for path in RESULTS} == scripts - {"common", "digits", "tiers"}
+    others = {"common", "digits", "pictures", "tiers"}
+    assert {path.stem for path in RESULTS} == scripts - others
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
@@ -23,6 +26,15 @@ def test_the_page_has_the_numbers_of_the_run(path):
     picture = path.with_suffix(".png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert f"](experiments/{picture.name})" in PAGE
+
+
+def test_every_picture_of_a_report_is_in_the_gallery():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    for name in jt.report.__all__:
+        assert f"](pictures/{name}.png)" in page
+        assert f"`jt.report.{name}(result)`" in page
+        picture = ROOT / "docs" / "pictures" / f"{name}.png"
+        assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_no_picture_is_missing():

@@ -57,7 +57,7 @@ def noise(result: Result, best: float = 0.25) -> Noise:
 
     The best of many scores is best by luck as well. Each seed in turn is left out of
     the picking and then judges the trial that was picked without it, which takes no
-    model of the noise; :func:`reevaluate` measures the same with fresh seeds.
+    model of the noise; `reevaluate` measures the same with fresh seeds.
 
     Args:
       result: of a search with ``seeds`` of at least 2.

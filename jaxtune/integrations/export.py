@@ -56,8 +56,8 @@ def live(to: str, where: str | os.PathLike[str]) -> Tool:
     tells everything from the beginning: give it a new place.
 
     Args:
-      to: which tool, as in :func:`export`.
-      where: as in :func:`export`.
+      to: which tool, as in `export`.
+      where: as in `export`.
 
     Returns:
       To be passed as ``jaxtune.search(..., callbacks=[...])``.

@@ -29,7 +29,7 @@ WAY_OUT = (
 
 
 class Suggested(NamedTuple):
-    """An objective, ready for :func:`jaxtune.search`.
+    """An objective, ready for `jaxtune.search`.
 
     Args:
       space: what its trial is asked for.

@@ -72,7 +72,7 @@ def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 
 def starting() -> Any:
-    """The program of :func:`start`."""
+    """The program of `start`."""
     return _starting(jax.default_backend() == "cpu")
 
 
@@ -92,7 +92,7 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    """What :func:`start` returns, without values."""
+    """What `start` returns, without values."""
     return starting().eval_shape(task, root, block, static)
 
 
@@ -162,7 +162,7 @@ def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
 
     Args:
       state: stacked lanes, first axis ``[W]``.
-      fresh: stacked lanes of the same width, from :func:`start`.
+      fresh: stacked lanes of the same width, from `start`.
       source: ``[W]`` int32. In JAX an index of -1 would silently read the last lane.
 
     Returns:

@@ -101,7 +101,7 @@ def advance_part(
       key: of the lane.
       hparams: its own.
       lane: its state.
-      pending: the batch that the part before left open; :func:`nothing` at first.
+      pending: the batch that the part before left open; `nothing` at first.
       rows: as many batches as there are, and the rest in an epoch's last part.
       begin: ``[]`` int32, the first row's place in the epoch.
       batching: how an epoch is cut up.

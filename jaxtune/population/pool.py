@@ -62,7 +62,7 @@ class Pool:
         Args:
           lanes: ``[k]`` which; none of them here.
           block: number of the block that they come from.
-          state: leaves ``[k, ...]``, from :func:`to_host`; none if they are on record.
+          state: leaves ``[k, ...]``, from `to_host`; none if they are on record.
         """
         self._kept[block] = len(lanes)
         states = [State(block, place) for place in range(len(lanes))]

@@ -41,7 +41,7 @@ class Carried(NamedTuple):
 
 
 class Streamed:
-    """In the place of :class:`Devices`, for jobs of one and the same epoch.
+    """In the place of `Devices`, for jobs of one and the same epoch.
 
     Args:
       shared: the task without its training data, and the root key.

@@ -75,7 +75,7 @@ def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list
     """Searched dimensions that neither the model nor the optimiser looks at.
 
     Args:
-      traced: from :func:`trace`.
+      traced: from `trace`.
       workload: a task or a plain function.
       space: the space to search.
 

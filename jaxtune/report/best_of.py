@@ -18,7 +18,7 @@ def best_of(result: Result) -> Figure:
     """Draw the expected best score of n trials, for each round.
 
     Args:
-      result: what a search found; see :func:`jaxtune.analysis.best_of`.
+      result: what a search found; see `jaxtune.analysis.best_of`.
 
     Returns:
       A matplotlib figure, not shown.

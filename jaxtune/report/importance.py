@@ -20,7 +20,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
 
     Args:
       result: what a search found.
-      found: its importances; from :func:`jaxtune.analysis.importances` if not given.
+      found: its importances; from `jaxtune.analysis.importances` if not given.
 
     Returns:
       A matplotlib figure, not shown; with too few trials it says so.

@@ -27,7 +27,7 @@ def pack(tree: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """What :func:`pack` was given, to the bit; empty dicts are lost.
+    """What `pack` was given, to the bit; empty dicts are lost.
 
     Raises:
       RunError: bytes that are damaged, or that hold pickles.

@@ -159,7 +159,7 @@ def _exact(dim: Dimension, number: Any) -> Any:
 
 
 def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Name to ``[n]`` values as :meth:`Space.decode` gives them, to the bit."""
+    """Name to ``[n]`` values as `Space.decode` gives them, to the bit."""
     shapes = jax.eval_shape(space.decode, jnp.zeros((1, space.dim)))
     hparams = {}
     for name, shape in shapes.items():

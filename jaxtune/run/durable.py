@@ -20,7 +20,7 @@ from jaxtune.training import Rungs, Training
 
 
 class Durable(Journal):
-    """The journal of one search; see :class:`jaxtune.journal.Journal`.
+    """The journal of one search; see `jaxtune.journal.Journal`.
 
     Mutable: it stands at a block of a round. What is on record is told in the order in
     which it happened, and must be what the search asks for.

@@ -97,7 +97,7 @@ def _result(
 
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
-    """What :func:`load` tells of the time of a run."""
+    """What `load` tells of the time of a run."""
     store = Store(check_directory(directory) / RECORD, write=False)
     try:
         return _seconds(store)

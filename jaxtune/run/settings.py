@@ -99,7 +99,7 @@ def check_same(
       recorded: the settings of the run.
       asked: those of the search that is to go on with it.
       given: what the user chose; what was left to us is as recorded.
-      allow: of :data:`LAST_BITS`, what may differ.
+      allow: of `LAST_BITS`, what may differ.
 
     Raises:
       RunError: naming what differs, both values, and the way out.

@@ -43,7 +43,7 @@ CREATE INDEX lanes_of_trials ON lanes (trial, seed);
 
 
 class Store:
-    """An open SQLite file; mutable only through :meth:`change`.
+    """An open SQLite file; mutable only through `change`.
 
     Args:
       path: the file.

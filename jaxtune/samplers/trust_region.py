@@ -56,12 +56,12 @@ def trust_region(
 
     Args:
       length: side of the first box, a share of the cube.
-      acquisition: as for :func:`gaussian_process`.
-      initial: as for :func:`gaussian_process`.
-      rows: as for :func:`gaussian_process`.
+      acquisition: as for `gaussian_process`.
+      initial: as for `gaussian_process`.
+      rows: as for `gaussian_process`.
 
     Returns:
-      A sampler; ``tell`` as for :func:`gaussian_process`.
+      A sampler; ``tell`` as for `gaussian_process`.
 
     Raises:
       ValueError: an argument out of range.

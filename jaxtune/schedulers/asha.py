@@ -45,11 +45,11 @@ def asha(
 
     Args:
       eta: the best one in so many trials of a rung may go on.
-      min_epochs: as in :func:`successive_halving`.
+      min_epochs: as in `successive_halving`.
       concurrent: trials in training at once; as many as fill four blocks if not given,
         so more than four cores or devices need more. Blocks are full when this, times
         the number of seeds, is a multiple of their width.
-      bound: as in :func:`successive_halving`.
+      bound: as in `successive_halving`.
 
     Returns:
       A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave nothing to

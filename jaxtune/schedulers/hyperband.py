@@ -41,7 +41,7 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
       eta: one in so many trials goes on, and trains so many times as long.
       min_epochs: smallest first rung of the first bracket. One epoch, as in the paper:
         the other brackets guard against its saying nothing.
-      bound: as in :func:`successive_halving`.
+      bound: as in `successive_halving`.
 
     Returns:
       A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave one bracket

@@ -1,7 +1,7 @@
 """Makers of dimensions: every check of a definition is here, none in the type.
 
 An error must name the dimension, and only the space knows its name. So a maker given
-bad arguments returns the error, and :class:`jaxtune.Space` raises it with the name;
+bad arguments returns the error, and `jaxtune.Space` raises it with the name;
 touching the definition in any other way raises it as well.
 """
 
@@ -43,7 +43,7 @@ MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
 class Dimension:
     """One hyperparameter: bounds are array leaves, all else is static.
 
-    Made by :func:`uniform`, :func:`log_uniform` and their siblings, which check their
+    Made by `uniform`, `log_uniform` and their siblings, which check their
     arguments; the type itself checks nothing, since JAX rebuilds it while tracing.
 
     Args:
@@ -59,7 +59,7 @@ class Dimension:
         the program is compiled.
       searched: whether it takes part in the search; if not, ``low == high``.
       condition: pairs of another dimension's name and the values of it for which this
-        one matters, from :func:`when`; empty if always.
+        one matters, from `when`; empty if always.
     """
 
     low: Any
@@ -89,7 +89,7 @@ class Dimension:
         """Turn values into the coordinates at the middle of their cells.
 
         Args:
-          values: ``[n]``, as :meth:`decode` gives them.
+          values: ``[n]``, as `decode` gives them.
 
         Returns:
           ``[n]`` float32; outside ``[0, 1)`` for values outside the bounds.
@@ -266,7 +266,7 @@ def log_uniform(
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) as :func:`uniform`, or ``low <=
+      ValueError: (raised by the space, with the name) as `uniform`, or ``low <=
         0``.
     """
     return _continuous("log_uniform", "log", low, high, default, tier)
@@ -290,7 +290,7 @@ def reverse_log_uniform(
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) as :func:`uniform`, or ``high >=
+      ValueError: (raised by the space, with the name) as `uniform`, or ``high >=
         1``.
     """
     return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)

@@ -12,7 +12,7 @@ from jaxtune.space.space import Space
 
 
 def check_part(whole: Space, box: Any, what: str) -> None:
-    """Refuse a box that :meth:`Space.restrict` or zooming cannot have made of a space.
+    """Refuse a box that `Space.restrict` or zooming cannot have made of a space.
 
     Bounds are not compared inside ``jit``, where they are not known.
 

@@ -45,7 +45,7 @@ class Space:
     (0.001, 0.1)
 
     Args:
-      dimensions: name to :class:`Dimension`, as keywords.
+      dimensions: name to `Dimension`, as keywords.
 
     Raises:
       ValueError: a name that is no identifier or is used by jaxtune itself, a value
@@ -138,10 +138,10 @@ class Space:
         return _decode(self, self._checked(points))
 
     def active(self, hparams: HparamArrays) -> dict[str, Array]:
-        """Where the conditions of dimensions hold, see :func:`when`.
+        """Where the conditions of dimensions hold, see `when`.
 
         Args:
-          hparams: name to ``[n]`` array, from :meth:`decode`.
+          hparams: name to ``[n]`` array, from `decode`.
 
         Returns:
           Name to ``[n]`` bool, for every dimension.
@@ -149,7 +149,7 @@ class Space:
         return _active(self, {name: _array(v) for name, v in hparams.items()})
 
     def encode(self, hparams: HparamArrays) -> Array:
-        """Hyperparameters to points: the inverse of :meth:`decode`.
+        """Hyperparameters to points: the inverse of `decode`.
 
         ``decode(encode(decode(p))) == decode(p)`` exactly. Values outside the bounds
         get coordinates outside ``[0, 1)``, and a dropped choice gets NaN, so that
@@ -179,7 +179,7 @@ class Space:
         Dimensions whose condition does not hold are left out.
 
         Args:
-          hparams: name to ``[n]`` array, from :meth:`decode`.
+          hparams: name to ``[n]`` array, from `decode`.
           trial: which row; negative ones are refused, not counted from the end.
 
         Returns:

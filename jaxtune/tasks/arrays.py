@@ -10,7 +10,7 @@ import numpy as np
 
 
 def to_device(name: str, array: Any) -> jax.Array:
-    """A checked array on the device, in 32 bits; see :func:`narrowed`."""
+    """A checked array on the device, in 32 bits; see `narrowed`."""
     if isinstance(array, jax.Array) and not jnp.issubdtype(array.dtype, jnp.inexact):
         return array
     return jnp.asarray(narrowed(name, array))

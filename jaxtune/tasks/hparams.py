@@ -7,7 +7,7 @@ from typing import Any
 class Hparams(dict):
     """Name to value: traced scalars, and plain Python objects for static dimensions.
 
-    A traced choice is its index; :attr:`choices` has what the index stands for. Which
+    A traced choice is its index; `choices` has what the index stands for. Which
     names were read is remembered, so that a misspelt dimension is noticed.
     """
 

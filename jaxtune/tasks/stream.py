@@ -21,7 +21,7 @@ Prepare = Callable[[str, Any], PyTree]
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
-    """The training split of a task, from :func:`jaxtune.data.stream`.
+    """The training split of a task, from `jaxtune.data.stream`.
 
     Args:
       source: epoch to its batches.
@@ -40,7 +40,14 @@ class Stream:
     sums: dict[int, int] = dataclasses.field(default_factory=dict, repr=False)
 
     def through(self, prepare: Prepare) -> Stream:
-        """The same rows, each batch made into something else."""
+        """The same rows, each batch made into something else.
+
+        Args:
+          prepare: ``(name, batch) -> tree``; the name is for its messages.
+
+        Returns:
+          A stream.
+        """
         inner = self.prepare
 
         def both(name: str, batch: Any) -> PyTree:
@@ -109,7 +116,7 @@ def stream(
 
     Args:
       source: ``epoch -> batches``, an iterable of pairs ``(x, y)`` for classification
-        and regression, of trees for a :class:`Task`; arrays with a common first axis of
+        and regression, of trees for a `Task`; arrays with a common first axis of
         any length. Called again for every round, so it must depend on the epoch alone.
       examples: rows in an epoch.
       rows: how many of them are on a device at once; at least a batch.

@@ -44,10 +44,12 @@ def classification(
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
         its outputs are logits ``[batch, classes]``.
       train: ``(x [N, ...], y [N])``, labels as integers from 0; or a stream of them,
-        :func:`jaxtune.data.stream`, for data that do not fit.
+        `jaxtune.data.stream`, for data that do not fit.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
+      shuffle: whether every lane trains on an order of its own in every epoch; all on
+        the rows as they are if not, as a stream does.
       optimizer: ``hparams -> optax.GradientTransformation``.
       precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
         loss in float32. For accelerators: on a CPU it is slower.
@@ -103,10 +105,12 @@ def regression(
         its outputs have the shape of the targets, or ``[batch, 1]`` for targets
         ``[batch]``.
       train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers; or a stream of
-        them, :func:`jaxtune.data.stream`, for data that do not fit.
+        them, `jaxtune.data.stream`, for data that do not fit.
       valid: the split that trials are judged on.
       test: the split that the chosen trial is judged on once.
       batch_size: examples per step where the space has no ``batch_size``.
+      shuffle: whether every lane trains on an order of its own in every epoch; all on
+        the rows as they are if not, as a stream does.
       optimizer: ``hparams -> optax.GradientTransformation``.
       precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
         loss in float32. For accelerators: on a CPU it is slower.

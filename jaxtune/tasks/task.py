@@ -48,16 +48,16 @@ class Task:
       loss: ``(params, batch, key, hparams) -> scalar``, the mean over the batch.
       evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split.
       train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
-        Or a stream of them, :func:`jaxtune.data.stream`.
+        Or a stream of them, `jaxtune.data.stream`.
       valid: the same for the split that trials are judged on.
       test: the same for the split that the chosen trial is judged on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
-        standard names, see :func:`jaxtune.optimizers.standard`.
+        standard names, see `jaxtune.optimizers.standard`.
       batch_size: examples per step where the space has no ``batch_size``.
       shuffle: whether every lane trains on an order of its own in every epoch; all on
         the rows as they are if not, as a stream does.
       metrics: pairs of a metric's name and ``"max"`` or ``"min"``; the first is the one
-        that :func:`jaxtune.search` uses when it is told none.
+        that `jaxtune.search` uses when it is told none.
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
         ``loss(params, state, batch, key, hparams)`` returns ``(scalar, state)``, and
         ``evaluate(params, state, split, hparams)`` gets the state too.

@@ -139,7 +139,7 @@ def thompson(
       process: after the data.
       x: ``[m, D]`` candidates.
       prediction: of the candidates, means and explained parts.
-      reluctance: as for :func:`greedy`.
+      reluctance: as for `greedy`.
       keys: ``[n]``, one for each draw.
 
     Returns:

@@ -95,7 +95,7 @@ _misfit.defvjp(_misfit_forward, _misfit_backward)
 
 
 def _prior(hypers: Hypers, dim: int) -> Array:
-    """Log-normal priors, misfits as :func:`_misfit` has them.
+    """Log-normal priors, misfits as `_misfit` has them.
 
     Length scales grow with the root of the dimension, so that distances do not
     (Hvarfner et al., 2024, "Vanilla Bayesian optimization performs great in high
