@@ -107,3 +107,11 @@ def test_bash_completes_in_earnest(tmp_path):
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stdout.split() == ["report", "rerun", "resume"], done.stderr
+
+
+def test_importing_the_package_imports_no_extra():
+    extras = ["optuna", "pandas", "matplotlib", "wandb", "mlflow", "tensorboardX"]
+    extras += ["datasets", "grain", "pyarrow", "sklearn", "cmaes", "sqlalchemy"]
+    code = f"import sys, jaxtune; print([m for m in {extras} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
