@@ -48,6 +48,9 @@ class Callback:
           result: of all rounds until now; ``result.finished`` after the last one.
         """
 
+    def on_end(self) -> None:
+        """The search is over, or was cut off: nothing more will come."""
+
 
 class Callbacks(Callback):
     """Several as one, told in order.
@@ -78,6 +81,11 @@ class Callbacks(Callback):
         """Tell all."""
         for member in self._members:
             member.on_round(result)
+
+    def on_end(self) -> None:
+        """Tell all."""
+        for member in self._members:
+            member.on_end()
 
 
 def check_callbacks(members: Sequence[Callback]) -> tuple[Callback, ...]:

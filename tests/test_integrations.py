@@ -272,6 +272,9 @@ class Heard(jt.Callback):
     def on_round(self, result):
         self.told.append(("round", result))
 
+    def on_end(self):
+        self.told.append(("end", None))
+
     def of(self, kind):
         return [what for name, what in self.told if name == kind]
 
@@ -290,7 +293,7 @@ def test_a_callback_hears_every_score_in_order(small_task, small_space):
     result = searched(small_task, small_space, heard)
     kinds = [kind for kind, _ in heard.told]
     assert kinds[0] == "start"
-    assert kinds[-1] == "round"
+    assert kinds[-2:] == ["round", "end"]
     assert kinds.count("round") == 2
     assert heard.of("start") == [result.setup]
     parts = [rungs for _, rungs in heard.of("rung")]
@@ -330,6 +333,32 @@ def test_a_callback_hears_finished_rounds_of_a_run_that_goes_on(tmp_path):
     assert result.finished
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+def test_a_search_that_is_cut_off_leaves_no_run_open(small_task, small_space, tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    class Cut(jt.Callback):
+        def on_rung(self, round, rungs):
+            raise KeyboardInterrupt
+
+    address = f"sqlite:///{tmp_path}/cut.db"
+    tools = [jt.integrations.live("mlflow", address)]
+    tools += [jt.integrations.live("wandb", tmp_path / "cut")]
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt):
+        searched(small_task, small_space, *tools, Cut(), heard)
+    assert [kind for kind, _ in heard.told][-1] == "end"
+    client = MlflowClient(tracking_uri=address)
+    known = client.get_experiment_by_name("jaxtune")
+    runs = client.search_runs([known.experiment_id])
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert len(runs) > 1
+    found = offline(tmp_path / "cut")
+    assert len(found) == len(runs)
+    assert {code for *_, code in found.values()} == {1}
+
+
 @pytest.mark.parametrize("wrong", [Heard(), [Heard], [print], {"a": Heard()}])
 def test_what_is_no_callback_is_refused(wrong):
     own = {"key": jax.random.key(0), "trials": 4, "mode": "min"}
@@ -354,6 +383,7 @@ def series(where):
         points = client.get_metric_history(run.info.run_id, "accuracy")
         steps = sorted((point.step, point.value) for point in points)
         found[run.data.tags["mlflow.runName"]] = (run, steps)
+    assert len(runs) == len(found) + 1
     return parent, client, found
 
 

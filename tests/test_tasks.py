@@ -51,7 +51,23 @@ def keyed_apply(params, x, *, key=None, train=False, temperature=1.0):
     return plain_apply(params, x + noise) / temperature
 
 
+def equinox():
+    """A pytree with methods: its arrays train, the rest does not."""
+    import equinox as eqx
+
+    def network(key):
+        return eqx.nn.MLP(4, 3, width_size=8, depth=1, key=key)
+
+    _, rest = eqx.partition(network(jax.random.key(0)), eqx.is_array)
+
+    def apply(params, x):
+        return jax.vmap(eqx.combine(params, rest))(x)
+
+    return lambda key: eqx.filter(network(key), eqx.is_array), apply
+
+
 MODELS = {
+    "equinox": equinox(),
     "linen": Linen(),
     "nnx": lambda rngs: NNX(rngs),
     "nnx class": NNX,

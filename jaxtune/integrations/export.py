@@ -43,8 +43,7 @@ def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
     tool = live(to, where)
     tool.on_start(result.setup)
     tool.on_round(result)
-    if not result.finished:
-        tool.close()
+    tool.on_end()
     return tool.where
 
 

@@ -57,10 +57,14 @@ class MLflow(Tracker):
         for name in ("round", "status"):
             self._client.set_tag(run, f"jaxtune.{name}", row[name])
         self._client.set_terminated(run, STATUS.get(status, "FINISHED"))
+        del self._runs[trial]
 
-    def close(self) -> None:
-        """The search is over."""
-        self._client.set_terminated(self._search, "FINISHED")
+    def on_end(self) -> None:
+        """The search is over; what it left unfinished was killed."""
+        for run in self._runs.values():
+            self._client.set_terminated(run, "KILLED")
+        status = "FINISHED" if self.finished else "KILLED"
+        self._client.set_terminated(self._search, status)
 
     def _run(self, trial: int) -> str:
         if trial not in self._runs:

@@ -24,9 +24,6 @@ class Tool(Callback):
     def __init__(self, where: str):
         self.where = where
 
-    def close(self) -> None:
-        """Nothing more will come."""
-
 
 class Tracker(Tool):
     """A tool that has a run for each trial, and one for the search.
@@ -38,6 +35,7 @@ class Tracker(Tool):
 
     def __init__(self, where: str):
         super().__init__(where)
+        self.finished = False
         self._ended, self._blocks, self._best = 0, 0, -np.inf
         self._seen: dict[tuple[int, int], dict[int, float]] = {}
         self._told: dict[tuple[int, int], float] = {}
@@ -96,9 +94,7 @@ class Tracker(Tool):
                 self._tell(trial, epochs, score)
             hparams = space.values(trials.decoded, trial)
             self.end(trial, {n: plain(v) for n, v in hparams.items()}, row)
-        self._ended = len(trials)
-        if result.finished:
-            self.close()
+        self._ended, self.finished = len(trials), result.finished
 
     def _tell(self, trial: int, epochs: int, score: float) -> None:
         score = float(np.float32(score))  # as the table has it

@@ -45,11 +45,11 @@ class WandB(Tracker):
         run.finish(exit_code=int(row["status"] == "diverged"))
         del self._runs[trial]
 
-    def close(self) -> None:
-        """The search is over."""
+    def on_end(self) -> None:
+        """The search is over; what it left unfinished has failed."""
         for run in self._runs.values():
             run.finish(exit_code=1)
-        self._search.finish()
+        self._search.finish(exit_code=int(not self.finished))
 
     def _run(self, trial: int) -> Any:
         if trial not in self._runs:
