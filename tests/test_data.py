@@ -105,6 +105,23 @@ def test_a_rest_of_a_batch_trains_the_same_however_the_stream_is_cut():
     np.testing.assert_allclose(found.trials["loss"], whole.trials["loss"], rtol=1e-5)
 
 
+def test_lanes_of_a_stream_train_on_their_own_epoch_whoever_waits_beside_them():
+    """Under ASHA some begin while others go on; alone, each trains as it did there."""
+
+    def shuffled(epoch):
+        order = np.random.default_rng(epoch).permutation(200)
+        yield X[order], Y[order]
+
+    task = streamed(shuffled, rows=64)
+    own = {"key": jax.random.key(2), "trials": 9, "epochs": 9, "block": 2}
+    asha = jt.schedulers.asha(min_epochs=1)
+    found = jt.search(task, space(), scheduler=asha, verbose=0, **own)
+    assert len(set(found.trials["epochs"].tolist())) > 1
+    for trial in range(9):
+        alone = jt.replay(found, trial).metrics["accuracy"]
+        np.testing.assert_array_equal(alone, found.trials.scores[trial])
+
+
 def test_one_reading_of_an_epoch_feeds_all_lanes_of_all_blocks():
     source = Counted(in_pieces)
     task = streamed(source, rows=64)
@@ -290,6 +307,7 @@ def test_pandas_columns_are_named_where_they_cannot_be_used():
     x, y = jt.data.from_pandas(frame, "y")
     np.testing.assert_array_equal(x, np.asarray([[1, 0.5], [2, 1.5]], np.float32))
     np.testing.assert_array_equal(y, [1, 0])
+    assert y.dtype.kind == "i"  # classes
     assert jt.data.from_pandas(frame, "y", ["b"])[0].shape == (2, 1)
     with pytest.raises(KeyError, match=r"no column 'z'\. There are a, b, y"):
         jt.data.from_pandas(frame, "z")

@@ -301,6 +301,9 @@ def test_a_callback_hears_every_score_in_order(small_task, small_space):
         np.testing.assert_array_equal(np.concatenate(mine), all_of_them)
     last = {}
     for _, block in heard.of("block"):
+        # lanes that only paused are not told
+        assert np.isfinite(block.metrics["accuracy"]).all()
+        assert set(block.epochs.tolist()) <= {1, 2, 4}
         for lane in zip(
             block.trial, block.seed, block.metrics["accuracy"], strict=True
         ):
@@ -311,6 +314,31 @@ def test_a_callback_hears_every_score_in_order(small_task, small_space):
     first, second = heard.of("round")
     assert (len(first.trials), first.finished) == (6, False)
     assert (len(second.trials), second.finished) == (12, True)
+
+
+def test_a_callback_hears_of_every_failure_once(linear_task):
+    heard = Heard()
+    found = jt.search(
+        linear_task,
+        jt.Space(learning_rate=jt.log_uniform(1e-2, 1e20)),
+        key=jax.random.key(0),
+        trials=16,
+        epochs=8,
+        scheduler=HALVING,
+        callbacks=[heard],
+        verbose=0,
+    )
+    failed = np.flatnonzero(found.trials["status"] == "diverged")
+    assert 4 < len(failed) < 16
+    told = [
+        trial
+        for _, block in heard.of("block")
+        for trial, value in zip(
+            block.trial, block.metrics[found.setup.metric], strict=True
+        )
+        if not np.isfinite(value)
+    ]
+    assert sorted(told) == failed.tolist()
 
 
 def test_a_callback_hears_finished_rounds_of_a_run_that_goes_on(tmp_path):
