@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from jaxtune.population import Measured
 from jaxtune.result import Result, Setup
@@ -86,6 +87,16 @@ class Callbacks(Callback):
         """Tell all."""
         for member in self._members:
             member.on_end()
+
+
+@contextmanager
+def told(callback: Callback, setup: Setup) -> Iterator[None]:
+    """Tell of a search's beginning, and of its end however it comes."""
+    callback.on_start(setup)
+    try:
+        yield
+    finally:
+        callback.on_end()
 
 
 def check_callbacks(members: Sequence[Callback]) -> tuple[Callback, ...]:

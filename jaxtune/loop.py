@@ -79,20 +79,6 @@ def run(
     Returns:
       All trials.
     """
-    callback.on_start(search.setup)
-    try:
-        return _rounds(search, plans, journal, say, callback)
-    finally:
-        callback.on_end()
-
-
-def _rounds(
-    search: Search,
-    plans: list[Plan | None],
-    journal: Journal,
-    say: Report,
-    callback: Callback,
-) -> Result:
     space, schedule = search.schedule.space, search.schedule
     history: list[Trials] = []
     rounds: list[Training] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxtune import loop, ranking
 from jaxtune.cache import compiled_once
-from jaxtune.callbacks import Callback, Callbacks
+from jaxtune.callbacks import Callback, Callbacks, told
 from jaxtune.checks import whole
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
@@ -139,7 +139,8 @@ def run(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        with recorded(directory, search, traced, given, allow) as (journal, search):
+        run = recorded(directory, search, traced, given, allow)
+        with run as (journal, search), told(callback, search.setup):
             result = loop.run(search, plans, journal, say, callback)
     seconds = time.perf_counter() - begin
     if directory is not None:  # with the sittings before this one
