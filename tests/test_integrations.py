@@ -448,12 +448,17 @@ def test_mlflow_has_a_nested_run_for_each_trial(small_task, small_space, tmp_pat
 
 
 def offline(folder):
-    """Name of a run to its configuration, history and summary, as they are on disk."""
+    """Name of a run to its configuration, history, summary and exit code, on disk."""
+    runs = [kept(path) for path in folder.glob("wandb/offline-run-*/*.wandb")]
+    return {name: rest for name, *rest in runs}
+
+
+def kept(path):
+    """What a file holds; a process beside this one writes it, after a run has ended."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    found = {}
-    for path in folder.glob("wandb/offline-run-*/*.wandb"):
-        name, config, history, summary, code = None, {}, [], {}, None
+    for _ in range(200):
+        name, config, history, summary = None, {}, [], {}
         for data in logged(path.read_bytes()):
             record = Record()
             record.ParseFromString(data)
@@ -467,9 +472,9 @@ def offline(folder):
             if record.HasField("summary"):
                 summary |= read(record.summary.update)
             if record.HasField("exit"):
-                code = record.exit.exit_code
-        found[name] = (config, history, summary, code)
-    return found
+                return name, config, history, summary, record.exit.exit_code
+        time.sleep(0.1)
+    raise TimeoutError(f"{path} has no end")
 
 
 def logged(data):

@@ -64,7 +64,7 @@ class Tracker(Tool):
     def on_block(self, round: int, block: Measured) -> None:
         """Tell scores whose seeds are complete, and the best one."""
         self._blocks += 1
-        values = block.metrics.get(self.setup.metric, np.full(len(block.trial), np.nan))
+        values = block.metrics[self.setup.metric]
         for trial, seed, epochs, value in zip(
             block.trial.tolist(),
             block.seed.tolist(),

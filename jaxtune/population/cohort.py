@@ -198,18 +198,23 @@ class Cohort:
     def outcome(self) -> Outcome:
         """What is known of all trials."""
         shape = (len(self._trials), len(self._seeds))
-        names = self.metrics or self._metric_names()
-        unknown = np.full(shape, np.nan, np.float32)
         return Outcome(
-            {n: self.metrics.get(n, unknown).reshape(shape) for n in names},
+            {name: values.reshape(shape) for name, values in self._known().items()},
             self.status.reshape(shape),
             self.epochs.reshape(shape).min(axis=1),
             self.spent,
             self._runner.narrow,
         )
 
+    def _known(self) -> dict[str, np.ndarray]:
+        """Metrics by lane; all NaN as long as no lane has lived to be scored."""
+        if self.metrics:
+            return self.metrics
+        unknown = np.full(len(self.epochs), np.nan, np.float32)
+        return dict.fromkeys(self._metric_names(), unknown)
+
     def _metric_names(self) -> list[str]:
-        """Found by tracing: no lane has lived to be scored."""
+        """Found by tracing."""
         static = self._statics[self._group[0]]
         block = self._block(np.arange(1), static, 1)
         shape, split = self._shape(static), self._workload.split
@@ -282,7 +287,7 @@ class Cohort:
         told = work.arrives | failed
         return Measured(
             *(work.trial[told], work.seed[told], work.epochs[told]),
-            {name: values[lanes[told]] for name, values in self.metrics.items()},
+            {name: values[lanes[told]] for name, values in self._known().items()},
             int(failed.sum()),
             segment.epochs * count / self._workload.epochs,
         )
