@@ -232,6 +232,18 @@ def test_an_objective_of_optunas_is_searched_and_means_the_same():
         assert found.trials["score"][trial] == pytest.approx(expected, rel=1e-5)
 
 
+def test_suggestions_under_a_choice_under_a_choice_are_found():
+    def nested(trial):
+        if trial.suggest_categorical("outer", ["a", "b"]) == "b":
+            if trial.suggest_categorical("inner", [1, 2]) == 2:
+                return trial.suggest_float("deep", 0.0, 1.0)
+            return jnp.float32(2)
+        return jnp.float32(3)
+
+    made = jt.integrations.from_optuna_objective(nested)
+    assert made.space.names == ("outer", "inner", "deep")
+
+
 def test_an_objective_that_cannot_be_searched_says_why():
     made = jt.integrations.from_optuna_objective
     with pytest.raises(ValueError, match="suggests nothing"):

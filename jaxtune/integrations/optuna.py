@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.integrations.tool import KNOWN, Tool
+from jaxtune.integrations.tool import Tool, measured
 from jaxtune.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
@@ -78,9 +78,8 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
 
     space, trials = result.setup.space, result.trials
     spread = {name: distribution(space[name]) for name in space.searched}
-    others = (*space.names, *KNOWN)
-    metrics = [name for name in trials.names if name not in others]
-    on_the_way, found = result.rungs.by_trial(), []
+    metrics, found = measured(space, trials.names), []
+    on_the_way = result.rungs.by_trial()
     for trial in range(first, len(trials)):
         row = trials.row(trial)
         if row["status"] not in STATES:

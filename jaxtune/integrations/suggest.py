@@ -143,7 +143,8 @@ class _Recorder(_Trial):
         with jax.ensure_compile_time_eval():
             dimension = self._made(name, make())
         if name not in self._known and dimension.kind == "choice":
-            self.untried += [{name: value} for value in dimension.choices[1:]]
+            others = dimension.choices[1:]
+            self.untried += [{**self._chosen, name: value} for value in others]
         known = self._known.setdefault(name, dimension)
         if repr(known) != repr(dimension):
             raise ValueError(

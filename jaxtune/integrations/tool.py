@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtune import ranking
 from jaxtune.callbacks import Callback
 from jaxtune.population import Measured
 from jaxtune.result import Result, Setup
+from jaxtune.space import Space
 
 KNOWN = ("trial", "round", "status", "score", "epochs")
 
@@ -106,14 +108,18 @@ class Tracker(Tool):
 
     def metrics(self, row: dict[str, Any]) -> dict[str, float]:
         """The score and the finite metrics in a row of the table."""
-        others = (*self.setup.space.names, *KNOWN)
-        named = {"score": row["score"]}
-        named |= {name: value for name, value in row.items() if name not in others}
-        return {name: float(v) for name, v in named.items() if np.isfinite(v)}
+        named = ("score", *measured(self.setup.space, row))
+        return {name: float(row[name]) for name in named if np.isfinite(row[name])}
 
     def name(self, trial: int) -> str:
         """What the run of a trial is called; names sort as trials do."""
         return f"trial_{trial:0{len(str(self.setup.trials - 1))}}"
+
+
+def measured(space: Space, columns: Iterable[str]) -> list[str]:
+    """Columns that are neither hyperparameters nor jaxtune's own: the metrics."""
+    others = (*space.names, *KNOWN)
+    return [name for name in columns if name not in others]
 
 
 def plain(value: Any) -> Any:

@@ -57,7 +57,7 @@ class Devices:
         """The same devices; what they share, a tuple, gets one thing more."""
         both = copy(self)
         both._shared = {
-            device: (*shared, jax.device_put(more, device) if self._named else more)
+            device: (*shared, jax.device_put(more, device if self._named else None))
             for device, shared in self._shared.items()
         }
         return both
