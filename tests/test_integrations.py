@@ -116,6 +116,24 @@ def test_optuna_sees_what_was_stopped_and_its_scores_on_the_way(halved, tmp_path
         assert trial.user_attrs["loss"] == pytest.approx(halved.trials["loss"][number])
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("which", ["plain", "halved"])
+def test_optunas_own_pictures_and_importances_work_on_it(which, request, tmp_path):
+    result, where = request.getfixturevalue(which), tmp_path / "study.log"
+    jt.integrations.export(result, "optuna", where)
+    study = opened(where)
+    shares = optuna.importance.get_param_importances(study)
+    assert sum(shares.values()) == pytest.approx(1)
+    done = [t for t in study.trials if t.state.name == "COMPLETE"]
+    history = optuna.visualization.plot_optimization_history(study)
+    np.testing.assert_array_equal(history.data[0].y, [t.value for t in done])
+    for draw in ("slice", "parallel_coordinate", "contour", "edf", "param_importances"):
+        assert getattr(optuna.visualization, f"plot_{draw}")(study).data
+    curves = optuna.visualization.plot_intermediate_values(study)
+    rungs = [trial for trial in study.trials if trial.intermediate_values]
+    assert len(curves.data) == len(rungs) == (12 if which == "halved" else 0)
+
+
 @pytest.mark.parametrize("space", [SPACE, mixed_space(), jt.presets.standard()])
 def test_every_value_lies_in_the_distribution_of_its_dimension(space):
     ends = np.stack([np.zeros(space.dim), np.full(space.dim, 1 - 1e-7)])
