@@ -21,7 +21,7 @@ import jax
 
 from jaxtune.types import PyTree
 
-Item = TypeVar("Item")
+Job = TypeVar("Job")
 Out = TypeVar("Out")
 
 _KEPT = threading.local()  # contexts end with their thread
@@ -63,44 +63,47 @@ class Devices:
         return both
 
     def each(
-        self, run: Callable[[PyTree, Item], Out], items: Iterable[Item]
-    ) -> Iterator[tuple[Item, Out]]:
-        """Run items at the same time, and hand them back with their results, in order.
+        self, run: Callable[[PyTree, Job], Out], jobs: Iterable[Job | None]
+    ) -> Iterator[Any]:
+        """Run jobs at the same time, and hand their results back in order.
 
-        Items are asked for in this thread, one more than can run.
+        Jobs are asked for in this thread, one more than can run.
 
         Args:
-          run: ``(shared, item) -> result``, on one device; it has to wait for it.
-          items: what to run.
+          run: ``(shared, job) -> result``, on one device; it has to wait for it.
+          jobs: what to run; ``None`` is nothing to do.
 
         Yields:
-          Items and results.
+          Results; ``None`` for ``None``.
         """
         free: SimpleQueue[Any] = SimpleQueue()
         for device in self.places:
             free.put(device)
 
-        def on_a_device(item: Item) -> Out:
+        def on_a_device(job: Job) -> Out:
             device = free.get()
             try:
                 with jax.default_device(device) if self._named else nullcontext():
-                    return run(self._shared[device], item)
+                    return run(self._shared[device], job)
             finally:
                 free.put(device)
 
-        pending: deque[tuple[Item, Future[Out]]] = deque()
+        pending: deque[Future[Out] | None] = deque()
         count = len(self.places)
         pool = ThreadPoolExecutor(count, initializer=_adopt, initargs=(settings(),))
         try:
-            for item in items:
-                pending.append((item, pool.submit(on_a_device, item)))
+            for job in jobs:
+                pending.append(None if job is None else pool.submit(on_a_device, job))
                 if len(pending) > count:
-                    item, future = pending.popleft()
-                    yield item, future.result()
-            for item, future in pending:
-                yield item, future.result()
+                    yield _result(pending.popleft())
+            while pending:
+                yield _result(pending.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[Out] | None) -> Out | None:
+    return None if future is None else future.result()
 
 
 def _device(chosen: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxtune.journal import Finished, Journal, Work
+from jaxtune.journal import Journal, Work
 from jaxtune.population.devices import Devices
 from jaxtune.population.narrow import Narrow, narrowed
 from jaxtune.types import PyTree
@@ -90,9 +90,10 @@ class Runner:
         Raises:
           MemoryError: a single lane that does not fit.
         """
-        waiting, flying = deque(pieces), deque[tuple[Any, int, int, Work, Any]]()
+        waiting, flying = deque(pieces), deque[Ran]()
 
-        def entered() -> Iterator[tuple[Any, int, int, Work, Any]]:
+        def entered() -> Iterator[Any]:
+            """The job of each block; nothing for one that the journal knows."""
             while waiting:
                 piece, width = waiting.popleft(), self._journal.width(self._width)
                 if len(piece.lanes) > width:
@@ -100,28 +101,22 @@ class Runner:
                     piece = piece._replace(lanes=piece.lanes[:width])
                 told = work(piece)
                 number, known = self._journal.enter(told)
-                what = job(piece, told, width) if known is None else known
-                flying.append((piece, number, width, told, what))
-                yield flying[-1]
+                flying.append(Ran(piece, number, width, told, known))
+                yield job(piece, told, width) if known is None else None
 
         while waiting:
             try:
-                for item, result in self._devices.each(self._one, entered()):
-                    flying.popleft()
-                    piece, number, width, told, _ = item
-                    ran = Ran(piece, number, width, told, result)
+                for result in self._devices.each(self._run, entered()):
+                    ran = flying.popleft()
+                    ran = ran if result is None else ran._replace(result=result)
                     if ran.width != self._width:
                         self._narrower.append((ran.work, ran.width))
                     yield ran
             except jax.errors.JaxRuntimeError as error:
-                self._halve(flying[0][2], error)
-                waiting.extendleft(piece for piece, *_ in reversed(flying))
-                self._journal.back(flying[0][1])
+                self._halve(flying[0].width, error)
+                waiting.extendleft(ran.piece for ran in reversed(flying))
+                self._journal.back(flying[0].number)
                 flying.clear()
-
-    def _one(self, shared: PyTree, item: tuple[Any, int, int, Work, Any]) -> Any:
-        known = item[-1]
-        return known if isinstance(known, Finished) else self._run(shared, known)
 
     def _halve(self, width: int, error: Exception) -> None:
         if not out_of_memory(error):

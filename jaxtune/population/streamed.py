@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune.journal import Finished
 from jaxtune.population import block as blocks
 from jaxtune.population.devices import Devices
 from jaxtune.population.job import Done, Job, begin, end
@@ -52,24 +51,22 @@ class Streamed:
         self._devices, self._stream = Devices(shared), stream
 
     def each(
-        self, run: Callable[[PyTree, Any], Any], items: Iterable[Any]
-    ) -> Iterator[tuple[Any, Any]]:
-        """Train the jobs of all items for an epoch, and hand them back in order.
+        self, run: Callable[[PyTree, Job], Any], jobs: Iterable[Job | None]
+    ) -> Iterator[Done | None]:
+        """Train all jobs for an epoch, and hand their results back in order.
 
         Args:
           run: not asked: a job is cut into parts here.
-          items: tuples that end in a job, or in what the journal knew instead.
+          jobs: of one and the same epoch; ``None`` is nothing to do.
 
         Yields:
-          Items and results.
+          Results; ``None`` for ``None``.
         """
         del run
-        items = list(items)
-        todo = [item[-1] for item in items if not isinstance(item[-1], Finished)]
-        done = iter(self._epoch(todo))
-        for item in items:
-            known = item[-1]
-            yield item, known if isinstance(known, Finished) else next(done)
+        all_jobs = list(jobs)
+        done = iter(self._epoch([job for job in all_jobs if job is not None]))
+        for job in all_jobs:
+            yield None if job is None else next(done)
 
     def _epoch(self, jobs: list[Job]) -> list[Done]:
         if not jobs:
@@ -83,9 +80,9 @@ class Streamed:
             rows = len(jax.tree.leaves(part)[0])
             if rows:
                 devices = self._devices.beside((part, np.int32(start)))
-                carried = [out for _, out in devices.each(_train, carried)]
+                carried = list(devices.each(_train, carried))
             start += rows
-        return [done for _, done in self._devices.each(_end, carried)]
+        return list(self._devices.each(_end, carried))
 
 
 def _train(shared: Any, carried: Carried) -> Carried:
