@@ -77,8 +77,12 @@ def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch)
 
     found = list(Devices(100).each(run, range(9)))
     assert found == [100 + i for i in range(9)]
-    some = [0, None, 2, None, None, 5]
-    assert list(Devices(100).each(run, some)) == [100, None, 102, None, None, 105]
+
+
+def test_nothing_to_do_keeps_its_place():
+    some = [None, 0, None, 2, None, None, None, None, None, 5]
+    found = list(Devices(100).each(lambda shared, item: shared + item, some))
+    assert found == [None, 100, None, 102, None, None, None, None, None, 105]
 
 
 def test_items_are_asked_for_when_they_can_run(monkeypatch):
