@@ -139,8 +139,8 @@ def run(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        run = recorded(directory, search, traced, given, allow)
-        with run as (journal, search), told(callback, search.setup):
+        record = recorded(directory, search, traced, given, allow)
+        with record as (journal, search), told(callback, search.setup):
             result = loop.run(search, plans, journal, say, callback)
     seconds = time.perf_counter() - begin
     if directory is not None:  # with the sittings before this one

@@ -26,7 +26,6 @@ class MLflow(Tracker):
                 f"export: {self.where} is no address. Use sqlite:///FILE, or that of a "
                 "server."
             )
-        setup = self.setup
         self._client = MlflowClient(tracking_uri=self.where)
         known = self._client.get_experiment_by_name(EXPERIMENT)
         self._experiment = (
@@ -36,9 +35,7 @@ class MLflow(Tracker):
         )
         self._runs: dict[int, str] = {}
         self._search = self._made("search", {})
-        about = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
-        about |= {"seeds": setup.seeds, "epochs": setup.workload.epochs}
-        self._log(self._search, params=about)
+        self._log(self._search, params=self.about)
 
     def best(self, block: int, score: float) -> None:
         """One point of the search."""

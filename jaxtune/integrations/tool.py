@@ -106,6 +106,13 @@ class Tracker(Tool):
         self._best = max(self._best, ranking.direction(self.setup.mode) * score)
         self.score(trial, epochs, score)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the run of the search says of it."""
+        setup = self.setup
+        named = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
+        return named | {"seeds": setup.seeds, "epochs": setup.workload.epochs}
+
     def metrics(self, row: dict[str, Any]) -> dict[str, float]:
         """The score and the finite metrics in a row of the table."""
         named = ("score", *measured(self.setup.space, row))

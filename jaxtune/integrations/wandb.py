@@ -22,10 +22,7 @@ class WandB(Tracker):
         folder.mkdir(parents=True, exist_ok=True)
         self._group = folder.resolve().name
         self._runs: dict[int, Any] = {}
-        setup = self.setup
-        about = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
-        about |= {"seeds": setup.seeds, "epochs": setup.workload.epochs}
-        self._search = self._made("search", "search", about)
+        self._search = self._made("search", "search", self.about)
         self._search.define_metric("*", step_metric="block")
 
     def best(self, block: int, score: float) -> None:

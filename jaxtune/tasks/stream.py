@@ -54,8 +54,7 @@ class Stream:
             return prepare(name, inner(name, batch))
 
         head = _checked("train", prepare("train", self.head))
-        changed = dataclasses.replace(self, prepare=both, head=head)
-        return dataclasses.replace(changed, sums={})
+        return dataclasses.replace(self, prepare=both, head=head, sums={})
 
     def parts(self, epoch: int, size: int) -> Iterator[PyTree]:
         """An epoch's rows in order, ``size`` at a time, the rest at last.
@@ -112,7 +111,8 @@ def stream(
 
     All lanes of all blocks that are in the same epoch train on one reading of it, on
     the rows in the order in which they come; what is shuffled is shuffled by the
-    source. The numbers are those of the same rows on the device with ``shuffle=False``.
+    source. The numbers are those of the same rows on the device with ``shuffle=False``,
+    but for the rounding of two compiled programs.
 
     Args:
       source: ``epoch -> batches``, an iterable of pairs ``(x, y)`` for classification

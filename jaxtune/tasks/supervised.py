@@ -64,8 +64,7 @@ def classification(
     highest = (-1, "")
     for name, split in splits.items():
         if split is not None:
-            known = split.head if isinstance(split, Stream) else split
-            highest = max(highest, _check_labels(f"{name} y", known["y"]))
+            highest = max(highest, _check_labels(f"{name} y", _at_hand(split)["y"]))
 
     def check(name: str, batch: PyTree) -> PyTree:
         """A class that nobody has seen would have no output."""
@@ -190,8 +189,7 @@ def _supervised(
     model, precision = how
     _check_precision(precision)
     objective = next(name for name, mode in metrics if mode == "min")
-    train = splits["train"]
-    inputs = np.asarray((train.head if isinstance(train, Stream) else train)["x"])
+    inputs = np.asarray(_at_hand(splits["train"])["x"])
     dtype = jnp.int32 if inputs.dtype.kind in "iu" else jnp.float32
     if _is_ours(model):
         functions = _shared(how, measure, objective, inputs.shape[1:], dtype)
@@ -325,6 +323,11 @@ def _evaluate(
 class _Zeros(dict):
     def __missing__(self, name):
         return 0.0
+
+
+def _at_hand(split: PyTree | Stream) -> PyTree:
+    """Its arrays; of a stream the first rows."""
+    return split.head if isinstance(split, Stream) else split
 
 
 def _named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
