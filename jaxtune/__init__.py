@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import data, optimizers, presets, samplers, schedulers
+from jaxtune import data, executors, optimizers, presets, samplers, schedulers
 from jaxtune.callbacks import Callback
 from jaxtune.plan import Plan, plan
 from jaxtune.refine import Refiner, zoom
@@ -53,6 +53,7 @@ __all__ = [
     "choice",
     "classification",
     "data",
+    "executors",
     "fixed",
     "integer",
     "integrations",

@@ -59,7 +59,7 @@ def divergence(space: Space, trials: Trials) -> Divergence:
     Returns:
       Counts, and one region for each number, or for each value of a choice.
     """
-    failed = trials["status"] == "diverged"
+    failed = trials.failed
     rounds = trials["round"]
     counts = [int(failed[rounds == n].sum()) for n in range(int(rounds.max()) + 1)]
     known = trials["status"] != "waiting"

@@ -123,6 +123,10 @@ class Journal:
         self._block += 1
         return self._block - 1, None
 
+    def device(self, block: int) -> str:
+        """The kind of device that ran a block; nothing if that is not remembered."""
+        return ""
+
     def back(self, block: int) -> None:
         """Blocks from this one on did not finish; it is the next one again."""
         self._block = block
@@ -133,6 +137,7 @@ class Journal:
         work: Work,
         finished: Finished,
         width: int,
+        device: str,
         state: list[np.ndarray],
         unneeded: list[int],
     ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.callbacks import Callback
 from jaxtune.journal import Journal, Points
-from jaxtune.population import Measured, Workload
+from jaxtune.population import Hire, Measured, Workload, local
 from jaxtune.progress import Report
 from jaxtune.refine import Refiner
 from jaxtune.result import Result, Setup
@@ -66,6 +66,7 @@ def run(
     journal: Journal,
     say: Report,
     callback: Callback,
+    hire: Hire = local,
 ) -> Result:
     """Run the rounds of a search, or what the journal does not know of them.
 
@@ -75,6 +76,7 @@ def run(
       journal: told of everything; it may know the beginning.
       say: told of the progress.
       callback: told of everything that users may want to hear.
+      hire: who runs blocks.
 
     Returns:
       All trials.
@@ -100,7 +102,7 @@ def run(
             watch = _watch(say, search, history, done, callback)
             hear = functools.partial(callback.on_rung, number)
             own = (ids, start, np.arange(search.seeds), led, watch, journal, hear)
-            training = train(search.workload, space, *own)
+            training = train(search.workload, space, *own, hire)
             journal.end(number, training)
         else:
             start, training = known

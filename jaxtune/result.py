@@ -166,6 +166,19 @@ class Result:
         parts = [training.outcome.narrow for training in self.rounds]
         return Narrow(*map(np.concatenate, zip(*parts, strict=True)))
 
+    @property
+    def devices(self) -> dict[str, np.ndarray]:
+        """Kind of device to the trials that trained on it, ascending.
+
+        Last bits depend on the kind: with more than one, `rerun` repeats a trial only
+        on its own.
+        """
+        parts: dict[str, list[np.ndarray]] = {}
+        for training in self.rounds:
+            for kind, trials in training.outcome.devices.items():
+                parts.setdefault(kind, []).append(trials)
+        return {kind: np.concatenate(trials) for kind, trials in parts.items()}
+
     def legs(self, trial: int) -> list[Leg]:
         """How a trial came to be: one leg, or several if it took over states.
 
@@ -229,7 +242,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the best trial, and how the search went."""
-        failed = int((self.trials["status"] == "diverged").sum())
+        failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
         told = (
             f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
@@ -243,7 +256,7 @@ class Result:
         return f"<p>{escape(told)}</p>\n{table(('hyperparameter', 'best'), rows)}"
 
     def __repr__(self) -> str:
-        failed = int((self.trials["status"] == "diverged").sum())
+        failed = int(self.trials.failed.sum())
         lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
         if failed < len(self.trials):
             best = self.best

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune.cache import compiled_once
-from jaxtune.callbacks import Callback, Callbacks
+from jaxtune.callbacks import Callback
+from jaxtune.executors import Executor
 from jaxtune.loop import Search
 from jaxtune.population import Workload, evaluate, prepare, retrace
 from jaxtune.refine import Refiner
@@ -27,7 +28,7 @@ from jaxtune.run.settings import (
 from jaxtune.run.subject import task_of
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
-from jaxtune.search import run
+from jaxtune.search import opened, run
 from jaxtune.space import Space
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Objective
@@ -44,6 +45,7 @@ def resume(
     block: int | None = None,
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
+    executor: Executor | None = None,
     verbose: int = 1,
 ) -> Result:
     """Go on with a run that was cut off, as if it had not been.
@@ -61,6 +63,7 @@ def resume(
       allow: what may differ from how the run began, though it changes last bits:
         ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
       callbacks: told of what this run brings, see `Callback`.
+      executor: who runs blocks, whoever began; ``executors.local()`` if not given.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -94,13 +97,14 @@ def resume(
     given = Given(block, settings["programs"])
     start = (subject, space, key_of(settings), settings["epochs"], block)
     names = ("seeds", "metric", "mode")
-    wanted = Search(
-        prepare(*start, settings["programs"]),
-        schedule,
-        **{name: settings[name] for name in names},
-        **made,
-    )
-    return run(wanted, given, path, allow, verbose, Callbacks(callbacks))
+    with opened(executor) as crew:
+        wanted = Search(
+            prepare(*start, settings["programs"], crew.device["platform"]),
+            schedule,
+            **{name: settings[name] for name in names},
+            **made,
+        )
+        return run(wanted, given, path, allow, verbose, callbacks, crew)
 
 
 def _own(settings: dict[str, Any]) -> str:

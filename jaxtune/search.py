@@ -6,12 +6,15 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from jaxtune import loop, ranking
 from jaxtune.cache import compiled_once
 from jaxtune.callbacks import Callback, Callbacks, told
 from jaxtune.checks import whole
+from jaxtune.executors import Crew, Executor, local
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
 from jaxtune.population import Traced, prepare, trace, unread
@@ -49,6 +52,7 @@ def search(
     block: int | None = None,
     programs: int | None = None,
     callbacks: Sequence[Callback] = (),
+    executor: Executor | None = None,
     verbose: int = 1,
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
@@ -88,6 +92,8 @@ def search(
         identity, as ``block`` is.
       callbacks: told of blocks, rungs and rounds while it runs, see
         `Callback`; ``integrations.live`` has some.
+      executor: who runs blocks, such as ``executors.ray()``; ``executors.local()`` if
+        not given. On one kind of device it changes no bit.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -110,10 +116,23 @@ def search(
     space = schedule.space
     task = check_data(task) if isinstance(task, Task) else task
     metric, mode = _objective(task, space, metric, mode)
-    workload = prepare(task, space, key, _budget(task, epochs), block, programs)
-    own = (sampler or sobol(), refine or zoom(), scheduler)
-    wanted = Search(workload, schedule, seeds, metric, mode, *own)
-    return run(wanted, given, directory, (), verbose, Callbacks(callbacks))
+    own = (task, space, key, _budget(task, epochs), block, programs)
+    with opened(executor) as crew:
+        workload = prepare(*own, crew.device["platform"])
+        parts = (sampler or sobol(), refine or zoom(), scheduler)
+        wanted = Search(workload, schedule, seeds, metric, mode, *parts)
+        return run(wanted, given, directory, (), verbose, callbacks, crew)
+
+
+def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
+    """The crew of a search; ``ValueError`` for what is no executor."""
+    executor = local() if executor is None else executor
+    if not callable(executor):
+        raise ValueError(
+            f"executor: got {executor!r}. Use one of jaxtune.executors, such as "
+            "executors.ray()."
+        )
+    return executor()
 
 
 @compiled_once()
@@ -123,28 +142,32 @@ def run(
     directory: Any,
     allow: Any,
     verbose: int,
-    callback: Callback,
+    callbacks: Sequence[Callback],
+    crew: Crew,
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
+    callback = Callbacks(callbacks if crew.leads else ())
     plans = loop.plan_rounds(search)
     workload, space = search.workload, search.schedule.space
     traced = trace(workload, space)
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
     size = loop.trainings(search, plans)
-    with progress(size, search.seeds, len(plans), verbose) as say:
-        if given.block is None and not begun(directory):
-            width, rates = calibrated(workload, space, traced, size)
+    bar = progress(size, search.seeds, len(plans), verbose if crew.leads else 0)
+    with crew.place(directory) as directory, bar as say:
+        if given.block is None and crew.measures and not begun(directory):
+            measure = partial(calibrated, workload, space, traced, size)
+            width, rates = crew.agree(measure)
             search = search._replace(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        record = recorded(directory, search, traced, given, allow)
+        record = recorded(directory, search, traced, given, crew.device, allow)
         with record as (journal, search), told(callback, search.setup):
-            result = loop.run(search, plans, journal, say, callback)
-    seconds = time.perf_counter() - begin
-    if directory is not None:  # with the sittings before this one
-        seconds = seconds_of(directory)
+            result = loop.run(search, plans, journal, say, callback, crew.hire)
+        seconds = time.perf_counter() - begin
+        if directory is not None:  # with the sittings before this one
+            seconds = seconds_of(directory)
     return dataclasses.replace(result, seconds=seconds)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from jaxtune.population import DIVERGED, RUNNING, STATUS, STOPPED, WAITING
+from jaxtune.population import (
+    CRASHED,
+    DIVERGED,
+    FAILED,
+    RUNNING,
+    STATUS,
+    STOPPED,
+    WAITING,
+)
 from jaxtune.space import Space
 from jaxtune.training import Training
 from jaxtune.trials import Trials
@@ -56,14 +64,15 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _status(training: Training, scores: np.ndarray) -> np.ndarray:
-    """``[n]``: diverged if any seed did, or ended in a score that is not finite."""
+    """``[n]``: failed if any seed did, or ended in a score that is not finite."""
     outcome = training.outcome
     waits = outcome.status == WAITING
-    failed = (outcome.status == DIVERGED) | (~np.isfinite(scores) & ~waits)
+    failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
+    crashed = (outcome.status == CRASHED).any(axis=1)
     short = outcome.epochs < training.budget
     return np.select(
-        [failed.any(axis=1), waits.any(axis=1), short],
-        [DIVERGED, WAITING, STOPPED],
+        [crashed, failed.any(axis=1), waits.any(axis=1), short],
+        [CRASHED, DIVERGED, WAITING, STOPPED],
         RUNNING,
     )
 

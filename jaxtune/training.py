@@ -11,7 +11,17 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.journal import Journal, Lineage, Points
-from jaxtune.population import Cohort, Leg, OnBlock, Outcome, Workload, evaluate
+from jaxtune.population import (
+    FAILED,
+    Cohort,
+    Hire,
+    Leg,
+    OnBlock,
+    Outcome,
+    Workload,
+    evaluate,
+    local,
+)
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
 from jaxtune.types import Key
@@ -91,6 +101,7 @@ def train(
     on_block: OnBlock,
     journal: Journal | None = None,
     on_rung: Callable[[Rungs], None] = lambda _: None,
+    hire: Hire = local,
 ) -> Training:
     """Train the trials of a round: in full, or as a scheduler decides.
 
@@ -104,6 +115,7 @@ def train(
       on_block: told what every finished block measured.
       journal: told of every block; it may know what some of them measured.
       on_rung: told which trials reached a rung, whenever some did.
+      hire: who runs blocks.
 
     Returns:
       Measurements, final configurations, and what happened on the way.
@@ -114,11 +126,11 @@ def train(
     journal = journal or Journal()
     if led.scheduler is None or led.plan is None:
         own = (trials, start.hparams, seeds)
-        outcome = evaluate(workload, root, *own, on_block, journal)
+        outcome = evaluate(workload, root, *own, on_block, journal, hire)
         none = no_rungs(len(seeds))
         return Training(outcome, start, none, no_lineage(start), workload.epochs)
     scheduler, plan, key = led.scheduler, led.plan, led.key
-    cohort = Cohort(workload, root, trials, start.hparams, seeds, journal)
+    cohort = Cohort(workload, root, trials, start.hparams, seeds, journal, hire)
     record = Record(plan, len(trials), len(seeds))
     slots = plan.concurrent
     if slots is not None:
@@ -230,7 +242,7 @@ class Record:
         shape = (len(self._epochs), self._seeds)
         was = (self._epochs < self._target) & ~self._failed
         epochs = cohort.epochs.reshape(shape)
-        failed = (cohort.status.reshape(shape) > 0).any(axis=1)
+        failed = np.isin(cohort.status.reshape(shape), FAILED).any(axis=1)
         values = cohort.metrics.get(metric, np.full(epochs.size, np.nan, np.float32))
         values = values.reshape(shape)
         arrived = (epochs == self._target[:, None]).all(axis=1)

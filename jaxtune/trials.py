@@ -18,7 +18,8 @@ class Trials:
     """One row per trial, in trial order.
 
     ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"``,
-    ``"diverged"``, or ``"stopped"`` by a scheduler before the end), ``score`` (as last
+    ``"diverged"``, ``"stopped"`` by a scheduler before the end, or ``"crashed"`` with
+    every process that trained it), ``score`` (as last
     measured, the mean over seeds, in the user's direction, NaN if failed), for tasks
     ``epochs`` (how long it trained), every hyperparameter by name (under population
     based training its last value), and every metric by name (mean over seeds).
@@ -51,6 +52,11 @@ class Trials:
     def epochs(self) -> np.ndarray:
         """``[n]`` how long each trial trained; zeros for plain functions."""
         return self.columns.get("epochs", np.zeros(len(self), np.int32))
+
+    @property
+    def failed(self) -> np.ndarray:
+        """``[n]`` bool: trials without a score, because they diverged or crashed."""
+        return np.isin(self.columns["status"].astype(str), ("diverged", "crashed"))
 
     @property
     def names(self) -> tuple[str, ...]:

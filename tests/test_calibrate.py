@@ -14,6 +14,7 @@ import jaxtune as jt
 from jaxtune import cache
 from jaxtune.population import calibrate, prepare, trace
 from jaxtune.population.calibrate import Calibration, calibrated, measure
+from jaxtune.population.hands import NoRoom
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))
 KEY = jax.random.key(0)
@@ -39,7 +40,7 @@ def speed(monkeypatch):
             width = len(items(1)[0][0].trial)
             measured.append(width)
             if rates[width] is None:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+                raise NoRoom("cpu:0", "RESOURCE_EXHAUSTED: no memory")
             return rates[width] / width
 
         monkeypatch.setattr(calibrate, "_rate", rate)

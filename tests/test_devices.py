@@ -15,8 +15,8 @@ import jaxtune as jt
 from jaxtune.journal import Work
 from jaxtune.population import Leg, block, devices, narrowed
 from jaxtune.population.devices import Devices
+from jaxtune.population.hands import out_of_memory
 from jaxtune.population.narrow import stretches
-from jaxtune.population.runner import out_of_memory
 from jaxtune.run.directory import RECORD
 from jaxtune.run.durable import Durable
 from jaxtune.run.store import Store
@@ -54,6 +54,10 @@ def output(process):
     return out.splitlines()
 
 
+def results(hands, run, jobs):
+    return [made and made.result for made in hands.each(run, jobs)]
+
+
 def test_devices_and_cores_change_no_bit():
     """One core, two cores, two devices: the same tables under every scheduler."""
     one_core = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
@@ -75,13 +79,13 @@ def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch)
         together.wait(timeout=30)
         return shared + item
 
-    found = list(Devices(100).each(run, range(9)))
+    found = results(Devices(100), run, range(9))
     assert found == [100 + i for i in range(9)]
 
 
 def test_nothing_to_do_keeps_its_place():
     some = [None, 0, None, 2, None, None, None, None, None, 5]
-    found = list(Devices(100).each(lambda shared, item: shared + item, some))
+    found = results(Devices(100), lambda shared, item: shared + item, some)
     assert found == [None, 100, None, 102, None, None, None, None, None, 105]
 
 
@@ -127,14 +131,11 @@ def test_blocks_run_under_the_callers_settings(name):
     def run(_, item):
         return getattr(jax.config, f"jax_{name}")
 
-    def results():
-        return set(Devices(None).each(run, range(4)))
-
     before = getattr(jax.config, f"jax_{name}")
     other = OTHER.get(name, not before)
     with getattr(jax, name)(other):
-        assert results() == {other}
-    assert results() == {before}
+        assert set(results(Devices(None), run, range(4))) == {other}
+    assert set(results(Devices(None), run, range(4))) == {before}
 
 
 def test_double_precision_reaches_the_programs():
@@ -153,7 +154,7 @@ def test_a_chosen_device_is_the_only_one_in_use():
     ask = """
 from jaxtune.population.devices import Devices
 where = lambda shared, item: str(jax.numpy.zeros(()).devices())
-print(set(Devices(0).each(where, range(8))))
+print({made.result for made in Devices(0).each(where, range(8))})
 """
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     assert output(child(second + ask, **two)) == ["{'{CpuDevice(id=1)}'}"]
@@ -281,7 +282,7 @@ def test_a_halved_run_that_was_cut_goes_on_as_if_it_had_not(
         patch.setattr(Durable, "keep", cut)
         with pytest.raises(KeyboardInterrupt):
             seek(tmp_path / "cut", chosen)
-    assert {width for *_, width, _, _ in kept} == {8, 2}
+    assert {width for *_, width, _, _, _ in kept} == {8, 2}
     unfinished = jt.load(tmp_path / "cut", killed.line())
     assert set(unfinished.narrow.width) == {2}
     monkeypatch.undo()  # memory is back, and the same call goes on as it began

@@ -45,8 +45,9 @@ FLOORS = {
     "callbacks": 8,
     "loop": 9,
     "run": 10,
-    "search": 11,
-    "resume": 12,
+    "executors": 11,
+    "search": 12,
+    "resume": 13,
     "replay": 9,
     "plan": 9,
     "analysis": 9,
@@ -54,9 +55,9 @@ FLOORS = {
     "integrations": 10,
     "doctor": 10,
     "testing": 9,
-    "__init__": 13,
-    "cli": 14,
-    "__main__": 15,
+    "__init__": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 
 
@@ -116,6 +117,7 @@ def public():
             "analysis",
             "integrations",
             "data",
+            "executors",
         )
     ]
     for prefix, home in homes:

@@ -663,8 +663,8 @@ def test_states_are_kept_while_a_lane_needs_them(
 ):
     keep, kept, most = Durable.keep, set(), []
 
-    def checked(self, block, work, finished, width, state, unneeded):
-        keep(self, block, work, finished, width, state, unneeded)
+    def checked(self, block, work, finished, width, device, state, unneeded):
+        keep(self, block, work, finished, width, device, state, unneeded)
         kept.update([block] if state else [])
         kept.difference_update(unneeded)
         rows = self._store.ask("SELECT block FROM blocks WHERE state IS NOT NULL")

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtune.integrations.tool import Tracker
 
 EXPERIMENT = "jaxtune"
-STATUS = {"diverged": "FAILED"}
+STATUS = {"diverged": "FAILED", "crashed": "FAILED"}
 
 
 class MLflow(Tracker):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import optuna as package
 
 NAME = "jaxtune"
-STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL"}
+STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
 
 class Optuna(Tool):

@@ -39,7 +39,7 @@ class WandB(Tracker):
         run.config.update(hparams)
         run.summary.update({"round": row["round"], "status": row["status"]})
         run.summary.update(self.metrics(row))
-        run.finish(exit_code=int(row["status"] == "diverged"))
+        run.finish(exit_code=int(row["status"] in ("diverged", "crashed")))
         del self._runs[trial]
 
     def on_end(self) -> None:

@@ -2,8 +2,11 @@
 
 from jaxtune.population.block import Block, Static, gather
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome, Spent
+from jaxtune.population.hands import Hire
 from jaxtune.population.lane import (
+    CRASHED,
     DIVERGED,
+    FAILED,
     RUNNING,
     STATUS,
     STOPPED,
@@ -14,11 +17,14 @@ from jaxtune.population.lane import (
 from jaxtune.population.narrow import Leg, Narrow, narrowed
 from jaxtune.population.planner import Bucket, Group, Layout, groups
 from jaxtune.population.population import evaluate, retrace
+from jaxtune.population.streamed import local
 from jaxtune.population.tracing import Traced, digest, trace, unread
 from jaxtune.population.workload import Workload, default_width, prepare
 
 __all__ = [
+    "CRASHED",
     "DIVERGED",
+    "FAILED",
     "RUNNING",
     "STATUS",
     "STOPPED",
@@ -28,6 +34,7 @@ __all__ = [
     "Bucket",
     "Cohort",
     "Group",
+    "Hire",
     "Lane",
     "Layout",
     "Leg",
@@ -44,6 +51,7 @@ __all__ = [
     "evaluate",
     "gather",
     "groups",
+    "local",
     "narrowed",
     "prepare",
     "retrace",

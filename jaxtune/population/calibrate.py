@@ -26,10 +26,10 @@ from jaxtune.population import job as jobs
 from jaxtune.population import work
 from jaxtune.population.block import Block, Static
 from jaxtune.population.devices import Devices, cores
+from jaxtune.population.hands import NoRoom
 from jaxtune.population.memory import available, footprint
 from jaxtune.population.planner import Group, groups
 from jaxtune.population.population import values
-from jaxtune.population.runner import out_of_memory
 from jaxtune.population.tracing import Traced, digest, typical
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
@@ -112,9 +112,7 @@ def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
             break
         try:
             rate = _rate(devices, run, partial(_items, workload, block, static))
-        except jax.errors.JaxRuntimeError as error:
-            if not out_of_memory(error):
-                raise
+        except NoRoom:
             break
         rates.append((width, rate * width))
         if len(rates) > 1 and rates[-1][1] < max(r for _, r in rates[:-1]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,15 @@ import numpy as np
 from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block, Static
-from jaxtune.population.job import Done, Job, run
-from jaxtune.population.lane import DIVERGED, RUNNING, Lane
+from jaxtune.population.hands import Hire
+from jaxtune.population.job import Job, run
+from jaxtune.population.lane import FAILED, RUNNING, Lane
 from jaxtune.population.narrow import Narrow, narrowed
 from jaxtune.population.packing import Segment, abreast, pack
 from jaxtune.population.planner import groups
 from jaxtune.population.pool import Pool
 from jaxtune.population.runner import Ran, Runner
-from jaxtune.population.streamed import Streamed
+from jaxtune.population.streamed import local
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task, without_stream
@@ -69,6 +71,7 @@ class Outcome(NamedTuple):
       epochs: ``[n]`` int32, how long each trial trained; 0 for plain functions.
       spent: lane-epochs.
       narrow: blocks that were narrower than the workload's.
+      devices: kind of device to the trials that trained on it.
     """
 
     metrics: dict[str, np.ndarray]
@@ -76,6 +79,7 @@ class Outcome(NamedTuple):
     epochs: np.ndarray
     spent: Spent = Spent()
     narrow: Narrow = narrowed()
+    devices: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Cohort:
@@ -92,6 +96,7 @@ class Cohort:
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
       journal: told of every block; it may know what some of them measured.
+      hire: who runs blocks.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class Cohort:
         hparams: HparamArrays,
         seeds: np.ndarray,
         journal: Journal | None = None,
+        hire: Hire = local,
     ):
         assert isinstance(workload.subject, Task), "a plain function is not trained"
         # programs of a stream get its rows beside the task
@@ -109,9 +115,8 @@ class Cohort:
         self._workload, self._task = workload, without_stream(workload.subject)
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
-        shared = self._task, workload.key
-        devices = None if self._stream is None else Streamed(shared, self._stream)
-        self._runner = Runner(shared, workload.width, self._journal, run, devices)
+        hands = hire((self._task, workload.key), self._stream)
+        self._runner = Runner(hands, workload.width, self._journal)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
@@ -185,7 +190,7 @@ class Cohort:
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        for ran in self._runner.each(self._segments(), self._work, self._job):
+        for ran in self._runner.each(run, self._segments(), self._work, self._job):
             on_block(self._commit(ran))
 
     def _segments(self) -> list[Segment]:
@@ -204,6 +209,7 @@ class Cohort:
             self.epochs.reshape(shape).min(axis=1),
             self.spent,
             self._runner.narrow,
+            self._runner.devices,
         )
 
     def _known(self) -> dict[str, np.ndarray]:
@@ -269,13 +275,12 @@ class Cohort:
         segment, work = ran.piece, ran.work
         lanes, count = segment.lanes, len(segment.lanes)
         pool = self._pools[segment.group]
-        new = isinstance(ran.result, Done)
-        finished, kept = ran.result if new else (ran.result, [])
+        finished, kept = ran.done
         on = (finished.status == RUNNING) & (work.epochs < self._workload.epochs)
         pool.drop(lanes)
-        if new:
+        if ran.new:
             unneeded = [block for each in self._pools for block in each.unneeded()]
-            self._journal.keep(ran.number, work, finished, ran.width, kept, unneeded)
+            self._runner.keep(ran, unneeded)
         if on.any():
             pool.put(lanes[on], ran.number, kept)
         self._note(lanes, work, finished)
@@ -283,7 +288,7 @@ class Cohort:
             self.spent.live + segment.epochs * count,
             self.spent.computed + segment.epochs * ran.width,
         )
-        failed = finished.status == DIVERGED
+        failed = np.isin(finished.status, FAILED)
         told = work.arrives | failed
         return Measured(
             *(work.trial[told], work.seed[told], work.epochs[told]),
@@ -300,4 +305,4 @@ class Cohort:
             kept = self.metrics.setdefault(name, empty)
             kept[lanes[work.arrives]] = values[work.arrives]
         for kept in self.metrics.values():
-            kept[lanes[finished.status == DIVERGED]] = np.nan
+            kept[lanes[np.isin(finished.status, FAILED)]] = np.nan

@@ -1,28 +1,27 @@
-"""Who runs blocks: every local device, and every core of a CPU.
+"""The devices of this process as hands: each of them, and every core of a CPU.
 
-A block is a function of its arguments, so where and when it ran changes none of its
-bits. One CPU device computes as many programs at once as threads call it; no number of
+One CPU device computes as many programs at once as threads call it; no number of
 devices has to be set before JAX starts.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 
+from jaxtune.population.hands import Made, Run, Workers, memory_of
 from jaxtune.types import PyTree
-
-Job = TypeVar("Job")
-Out = TypeVar("Out")
 
 _KEPT = threading.local()  # contexts end with their thread
 
@@ -36,12 +35,15 @@ SETTINGS = (
 )
 
 
-class Devices:
+class Devices(Workers):
     """The devices of this process; mutable, for one round.
 
     Args:
       shared: what all blocks read; every device gets it once.
     """
+
+    _free: SimpleQueue[Any]
+    _pool: ThreadPoolExecutor
 
     def __init__(self, shared: Any):
         chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
@@ -53,6 +55,11 @@ class Devices:
         self.places = _places(devices)
         self.crowd = len(self.places) // len(devices)  # blocks that share a device
 
+    @property
+    def room(self) -> int:
+        """One job in every place."""
+        return len(self.places)
+
     def beside(self, more: PyTree) -> Devices:
         """The same devices; what they share, a tuple, gets one thing more."""
         both = copy(self)
@@ -62,48 +69,32 @@ class Devices:
         }
         return both
 
-    def each(
-        self, run: Callable[[PyTree, Job], Out], jobs: Iterable[Job | None]
-    ) -> Iterator[Any]:
-        """Run jobs at the same time, and hand their results back in order.
-
-        Jobs are asked for in this thread, one more than can run.
-
-        Args:
-          run: ``(shared, job) -> result``, on one device; it has to wait for it.
-          jobs: what to run; ``None`` is nothing to do.
-
-        Yields:
-          Results; ``None`` for ``None``.
-        """
-        free: SimpleQueue[Any] = SimpleQueue()
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A thread in every place."""
+        self._free = SimpleQueue()
         for device in self.places:
-            free.put(device)
-
-        def on_a_device(job: Job) -> Out:
-            device = free.get()
-            try:
-                with jax.default_device(device) if self._named else nullcontext():
-                    return run(self._shared[device], job)
-            finally:
-                free.put(device)
-
-        pending: deque[Future[Out] | None] = deque()
-        count = len(self.places)
-        pool = ThreadPoolExecutor(count, initializer=_adopt, initargs=(settings(),))
+            self._free.put(device)
+        self._pool = ThreadPoolExecutor(
+            len(self.places), initializer=_adopt, initargs=(settings(),)
+        )
         try:
-            for job in jobs:
-                pending.append(None if job is None else pool.submit(on_a_device, job))
-                if len(pending) > count:
-                    yield _result(pending.popleft())
-            while pending:
-                yield _result(pending.popleft())
+            yield
         finally:
-            pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
 
+    def submit(self, run: Run, job: Any) -> Future[Made]:
+        """Begin a job as soon as a place is free."""
+        return self._pool.submit(self._on_a_device, run, job)
 
-def _result(future: Future[Out] | None) -> Out | None:
-    return None if future is None else future.result()
+    def _on_a_device(self, run: Run, job: Any) -> Made:
+        device = self._free.get()
+        try:
+            here = jax.default_device(device) if self._named else nullcontext()
+            with here, memory_of(device):
+                return Made(run(self._shared[device], job), kind(device))
+        finally:
+            self._free.put(device)
 
 
 def _device(chosen: Any) -> Any:
@@ -115,6 +106,17 @@ def _places(devices: list[Any]) -> list[Any]:
     if devices[0].platform != "cpu":
         return devices * AHEAD
     return [devices[i % len(devices)] for i in range(max(cores(), len(devices)))]
+
+
+@functools.cache
+def kind(device: Any) -> str:
+    """What programs are compiled for: an accelerator's name, or a processor's model."""
+    if device.platform != "cpu":
+        return device.device_kind
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def cores() -> int:
@@ -129,10 +131,15 @@ def settings() -> dict[str, Any]:
     return {name: getattr(jax.config, f"jax_{name}") for name in SETTINGS}
 
 
-def _adopt(wanted: dict[str, Any]) -> None:
-    """Give this thread the settings of another, for as long as it lives."""
+def under(wanted: dict[str, Any]) -> ExitStack:
+    """Give this thread the settings of another, until what is returned is closed."""
     contexts = ExitStack()
     for name, value in wanted.items():
         if getattr(jax.config, f"jax_{name}") != value:
             contexts.enter_context(getattr(jax, name)(value))
-    _KEPT.contexts = contexts
+    return contexts
+
+
+def _adopt(wanted: dict[str, Any]) -> None:
+    """Settings for as long as this thread lives."""
+    _KEPT.contexts = under(wanted)

@@ -18,8 +18,9 @@ from jaxtune.types import Array, Key, PyTree
 TRAIN = 1  # stream of the root key that training draws from
 INIT, ORDER, NOISE = 0, 1, 2  # streams of a lane's key
 
-RUNNING, DIVERGED, STOPPED, WAITING = 0, 1, 2, 3  # a lane is one of the first two
-STATUS = ("ok", "diverged", "stopped", "waiting")
+RUNNING, DIVERGED, STOPPED, WAITING, CRASHED = range(5)
+STATUS = ("ok", "diverged", "stopped", "waiting", "crashed")
+FAILED = (DIVERGED, CRASHED)  # a lane runs, or is one of these
 
 
 class Lane(NamedTuple):

@@ -27,7 +27,8 @@ from jaxtune.warn import warn
 SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
 USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
-# operations that take as long as compiling another program, by whether on a CPU
+# operations that take as long as compiling another program, by whether on a CPU; what
+# a lane's epoch must save by one: docs/decisions.md
 PROGRAM = {True: 5e11, False: 5e13}
 
 
@@ -54,7 +55,10 @@ class Group(NamedTuple):
 
 
 def layout(
-    subject: Task | Objective, space: Space, programs: int | None = None
+    subject: Task | Objective,
+    space: Space,
+    programs: int | None = None,
+    on_cpu: bool = True,
 ) -> Layout:
     """Lay out a search.
 
@@ -62,6 +66,7 @@ def layout(
       subject: a task, or a plain function, which needs no layout.
       space: the whole space, before any zooming.
       programs: at most so many for padded shapes; chosen if not given.
+      on_cpu: where programs run: what another one is worth.
 
     Returns:
       The layout.
@@ -71,7 +76,9 @@ def layout(
     """
     if not isinstance(subject, Task):
         return Layout()
-    return Layout(_batching(subject, space), _buckets(subject, space, programs))
+    worth = 0.0 if programs else PROGRAM[on_cpu] / USUAL
+    buckets = _buckets(subject, space, programs, worth)
+    return Layout(_batching(subject, space), buckets)
 
 
 def _batching(task: Task, space: Space) -> Batching:
@@ -146,7 +153,9 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
     return values
 
 
-def _buckets(task: Task, space: Space, programs: int | None) -> tuple[Bucket, ...]:
+def _buckets(
+    task: Task, space: Space, programs: int | None, worth: float
+) -> tuple[Bucket, ...]:
     """Sizes of padding: exact where static, split where that saves enough work."""
     fields = {n: f for n, f in task.padding if n in space.names}
     fields = {n: f for n, f in fields.items() if f not in space.names}
@@ -157,7 +166,8 @@ def _buckets(task: Task, space: Space, programs: int | None) -> tuple[Bucket, ..
     }
     open_to = [n for n in fields if not space[n].static and len(members[n]) > 1]
     if open_to and programs != 1:
-        tops |= _split(task, space, fields, {n: tops[n] for n in open_to}, programs)
+        some = {n: tops[n] for n in open_to}
+        tops |= _split(task, space, fields, some, programs or MOST_PROGRAMS, worth)
     return tuple(Bucket(n, fields[n], tuple(tops[n])) for n in fields)
 
 
@@ -166,13 +176,14 @@ def _split(
     space: Space,
     fields: dict[str, str],
     tops: dict[str, list[int]],
-    programs: int | None,
+    limit: int,
+    enough: float,
 ) -> dict[str, list[int]]:
     """Add sizes one by one, each time the one that saves most work per program.
 
-    Without a limit it stops where a program costs more time to compile than it saves in
-    a search of usual size, so that neither the trials nor the epochs of this search
-    change a lane's bits.
+    It stops at the limit, or where a program saves less than is enough: what it costs
+    to compile, in a search of usual size, so that neither the trials nor the epochs of
+    this search change a lane's bits.
     """
     cost = _cost_of(task, space, fields)
     shares = {name: _shares(space[name]) for name in tops}
@@ -187,8 +198,6 @@ def _split(
             total += share * cost(dict(zip(tops, sizes, strict=True)))
         return total
 
-    enough = 0.0 if programs else _worth_a_program()
-    limit = programs or MOST_PROGRAMS
     while True:
         have, now = _count(tops), expected(tops)
         if now <= enough:
@@ -244,11 +253,6 @@ def _cost_of(
         return known[at]
 
     return cost
-
-
-def _worth_a_program() -> float:
-    """Operations of a lane and epoch that another program must save: docs/decisions."""
-    return PROGRAM[jax.default_backend() == "cpu"] / USUAL
 
 
 def groups(

@@ -14,10 +14,13 @@ from jaxtune.journal import Finished, Journal, Work
 from jaxtune.population import block as blocks
 from jaxtune.population.block import Block
 from jaxtune.population.cohort import Cohort, Measured, OnBlock, Outcome
+from jaxtune.population.hands import Hire
+from jaxtune.population.job import Done
 from jaxtune.population.lane import DIVERGED, RUNNING
 from jaxtune.population.narrow import Leg, Narrow, stretches
 from jaxtune.population.planner import Group, groups
 from jaxtune.population.runner import Runner
+from jaxtune.population.streamed import local
 from jaxtune.population.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
@@ -32,6 +35,7 @@ def evaluate(
     seeds: np.ndarray,
     on_block: OnBlock = lambda _: None,
     journal: Journal | None = None,
+    hire: Hire = local,
 ) -> Outcome:
     """Train every trial with every seed in full, or evaluate it.
 
@@ -43,15 +47,18 @@ def evaluate(
       seeds: ``[s]`` seed ids.
       on_block: told what every finished block measured.
       journal: told of every block; it may know what some of them measured.
+      hire: who runs blocks.
 
     Returns:
       Metrics, statuses and epochs of all trials.
     """
-    subject = workload.subject
+    subject, journal = workload.subject, journal or Journal()
     if not isinstance(subject, Task):
-        one, known = partial(values, subject), journal or Journal()
-        return _measure(one, workload, space, trials, hparams, seeds, on_block, known)
-    cohort = Cohort(workload, space, trials, hparams, seeds, journal)
+        runner = Runner(hire(workload.key, None), workload.width, journal)
+        run = partial(values, subject)
+        own = (trials, hparams, seeds)
+        return _measure(runner, run, workload, space, *own, on_block)
+    cohort = Cohort(workload, space, trials, hparams, seeds, journal, hire)
     rows = np.arange(len(trials))
     cohort.send(rows, np.full(len(rows), workload.epochs))
     while cohort.waiting.size:
@@ -112,14 +119,14 @@ def _alone(leg: Leg) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _measure(
-    run: Callable[[Key, Any], np.ndarray],
+    runner: Runner,
+    run: Callable[[Key, Any], Done],
     workload: Workload,
     space: Space,
     trials: np.ndarray,
     hparams: HparamArrays,
     seeds: np.ndarray,
     on_block: OnBlock,
-    journal: Journal,
 ) -> Outcome:
     """A plain function's values, block by block."""
     values = np.full(len(trials) * len(seeds), np.nan, np.float32)
@@ -135,16 +142,14 @@ def _measure(
         own = (group.lanes, trials, hparams, seeds, group.static, width)
         return blocks.fill(*own), group
 
-    runner = Runner(workload.key, workload.width, journal, run)
-    for ran in runner.each(
-        groups(workload.layout, space, hparams, len(seeds)), work, job
-    ):
-        finished, members = ran.result, ran.piece.lanes
-        if not isinstance(finished, Finished):
-            finished = _finite_or_not(finished)
-            journal.keep(ran.number, ran.work, finished, ran.width, [], [])
-        new = values[members] = finished.metrics["value"]
+    pieces = groups(workload.layout, space, hparams, len(seeds))
+    for ran in runner.each(run, pieces, work, job):
+        runner.keep(ran, [])
+        members, finished = ran.piece.lanes, ran.done.finished
+        if finished.metrics:
+            values[members] = finished.metrics["value"]
         status[members] = finished.status
+        new = values[members]
         failed = int((~np.isfinite(new)).sum())
         told = ran.work.trial, ran.work.seed, ran.work.epochs
         on_block(Measured(*told, {"value": new}, failed, len(new)))
@@ -155,14 +160,15 @@ def _measure(
         status.reshape(shape),
         epochs,
         narrow=runner.narrow,
+        devices=runner.devices,
     )
 
 
-def values(objective: Objective, root: Key, job: tuple[Block, Group]) -> np.ndarray:
-    """A block of a plain function; ``[m]`` without the padding."""
+def values(objective: Objective, root: Key, job: tuple[Block, Group]) -> Done:
+    """A block of a plain function, without the padding."""
     block, group = job
     values = blocks.measure(objective, root, block, group.static)
-    return jax.device_get(values)[: len(group.lanes)]
+    return Done(_finite_or_not(jax.device_get(values)[: len(group.lanes)]), [])
 
 
 def _finite_or_not(values: np.ndarray) -> Finished:

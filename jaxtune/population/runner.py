@@ -1,4 +1,4 @@
-"""Blocks in order: asked of the journal, run on the devices, halved if need be.
+"""Blocks in order: asked of the journal, run by whoever was hired, halved if need be.
 
 A block that does not fit into memory is cut in two and run again. Blocks that were in
 flight beside it are run again too; nothing that had finished is lost.
@@ -10,19 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
+import numpy as np
 
-from jaxtune.journal import Journal, Work
-from jaxtune.population.devices import Devices
+from jaxtune.journal import Finished, Journal, Work
+from jaxtune.population.hands import Crashed, Hands, Made, NoRoom, Run
+from jaxtune.population.job import Done
+from jaxtune.population.lane import CRASHED
 from jaxtune.population.narrow import Narrow, narrowed
-from jaxtune.types import PyTree
 from jaxtune.warn import warn
 
-# of XLA, CUDA, its libraries, and C++
-OUT_OF_MEMORY = (
-    *("resource_exhausted", "out of memory", "out_of_memory", "alloc_failed"),
-    *("bad_alloc", "failed to allocate"),
-)
+SHOWN = 8  # trials in a warning
 
 
 class Ran(NamedTuple):
@@ -33,46 +30,48 @@ class Ran(NamedTuple):
       number: of the block.
       width: how wide it was.
       work: how far it trained whom.
-      result: what came out of it, or what the journal knew.
+      done: what came out of it, or what the journal knew.
+      device: the kind that ran it; as far as the journal knew.
+      new: whether it ran now.
     """
 
     piece: Any
     number: int
     width: int
     work: Work
-    result: Any
+    done: Done
+    device: str
+    new: bool = False
 
 
 class Runner:
     """Runs pieces of work as blocks; mutable, for one round.
 
     Args:
-      shared: what all blocks read.
+      hands: who runs them.
       width: lanes in a block, unless the journal says otherwise.
       journal: asked whether it knows a block.
-      run: ``(shared, job) -> result``.
-      devices: who runs them; all devices of this process if not given.
     """
 
-    def __init__(
-        self,
-        shared: PyTree,
-        width: int,
-        journal: Journal,
-        run: Callable[[Any, Any], Any],
-        devices: Any = None,
-    ):
-        self._devices = devices or Devices(shared)
-        self._width, self._journal, self._run = width, journal, run
+    def __init__(self, hands: Hands, width: int, journal: Journal):
+        self._hands, self._width, self._journal = hands, width, journal
         self._narrower: list[tuple[Work, int]] = []
+        self._ran_on: dict[str, list[np.ndarray]] = {}
 
     @property
     def narrow(self) -> Narrow:
         """Blocks that had another width than they should have."""
         return narrowed(self._narrower)
 
+    @property
+    def devices(self) -> dict[str, np.ndarray]:
+        """Kind of device to the trials that it ran, ascending."""
+        ran_on = self._ran_on.items()
+        return {kind: np.unique(np.concatenate(trials)) for kind, trials in ran_on}
+
     def each(
         self,
+        run: Run,
         pieces: list[Any],
         work: Callable[[Any], Work],
         job: Callable[[Any, Work, int], Any],
@@ -80,6 +79,7 @@ class Runner:
         """Run pieces, and hand them back in order.
 
         Args:
+          run: ``(shared, job) -> Done``.
           pieces: named tuples with ``lanes`` ``[m]``; those wider than a block are cut.
           work: how far a piece trains whom.
           job: what ``run`` needs for a piece, its work, and the width of its block.
@@ -101,41 +101,65 @@ class Runner:
                     piece = piece._replace(lanes=piece.lanes[:width])
                 told = work(piece)
                 number, known = self._journal.enter(told)
-                flying.append(Ran(piece, number, width, told, known))
+                done = Done(known or Finished({}, np.zeros(0)), [])
+                device = self._journal.device(number)
+                flying.append(Ran(piece, number, width, told, done, device))
                 yield job(piece, told, width) if known is None else None
 
         while waiting:
             try:
-                for result in self._devices.each(self._run, entered()):
-                    ran = flying.popleft()
-                    ran = ran if result is None else ran._replace(result=result)
-                    if ran.width != self._width:
-                        self._narrower.append((ran.work, ran.width))
-                    yield ran
-            except jax.errors.JaxRuntimeError as error:
+                for made in self._hands.each(run, entered()):
+                    yield self._noted(flying.popleft(), made)
+            except NoRoom as error:
                 self._halve(flying[0].width, error)
                 waiting.extendleft(ran.piece for ran in reversed(flying))
                 self._journal.back(flying[0].number)
                 flying.clear()
 
-    def _halve(self, width: int, error: Exception) -> None:
-        if not out_of_memory(error):
-            raise error
-        device = jax.local_devices()[0]
+    def keep(self, ran: Ran, unneeded: list[int]) -> None:
+        """Let the journal remember a block that ran now, and forget older states."""
+        if ran.new:
+            self._journal.keep(
+                *(ran.number, ran.work, ran.done.finished, ran.width),
+                *(ran.device, ran.done.state, unneeded),
+            )
+
+    def _noted(self, ran: Ran, made: Made | None) -> Ran:
+        if made is not None:
+            done = made.result
+            if isinstance(done, Crashed):
+                done = _given_up(ran, done)
+            ran = ran._replace(done=done, device=made.device, new=True)
+        if ran.width != self._width:
+            self._narrower.append((ran.work, ran.width))
+        if ran.device:
+            self._ran_on.setdefault(ran.device, []).append(ran.work.trial)
+        return ran
+
+    def _halve(self, width: int, error: NoRoom) -> None:
         if width == 1:
             raise MemoryError(
-                f"one lane does not fit on {device}. Use a smaller model, smaller "
-                "batches, or less data."
+                f"one lane does not fit on {error.where}. Use a smaller model, smaller "
+                f"batches, or less data. ({error.said})"
             ) from error
         smaller = width // 2
         self._journal.choose(smaller)
         warn(
-            f"a block of {width} lanes does not fit on {device}: it is run again, and "
-            f"the search goes on, with blocks of {smaller}. The last bits of "
-            f"these trials are those of block={smaller}.",
+            f"a block of {width} lanes does not fit on {error.where}: it is run again, "
+            f"and the search goes on, with blocks of {smaller}. The last bits of these "
+            f"trials are those of block={smaller}.",
         )
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error of XLA, or of a library that it calls, says so."""
-    return any(word in str(error).lower() for word in OUT_OF_MEMORY)
+def _given_up(ran: Ran, crashed: Crashed) -> Done:
+    """All lanes of a block have failed."""
+    trials = np.unique(ran.work.trial)
+    some = ", ".join(map(str, trials[:SHOWN].tolist()))
+    more = ", ..." if len(trials) > SHOWN else ""
+    warn(
+        f"block {ran.number} ended {crashed.tries} processes that ran it. It is given "
+        f"up, and its {len(trials)} trials have failed ({some}{more}). The last time: "
+        f"{crashed.said}",
+    )
+    status = np.full(len(ran.work.trial), CRASHED, np.int32)
+    return Done(Finished({}, status), [])

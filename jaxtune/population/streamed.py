@@ -9,7 +9,7 @@ blocks that train, and no more, however many there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,11 +18,12 @@ import numpy as np
 
 from jaxtune.population import block as blocks
 from jaxtune.population.devices import Devices
+from jaxtune.population.hands import Crashed, Hands, Made, Run
 from jaxtune.population.job import Done, Job, begin, end
 from jaxtune.population.lane import Lane
 from jaxtune.population.pool import from_host, to_host
-from jaxtune.tasks import Stream, Task
-from jaxtune.types import Key, PyTree
+from jaxtune.tasks import Stream
+from jaxtune.types import PyTree
 
 
 class Carried(NamedTuple):
@@ -39,39 +40,34 @@ class Carried(NamedTuple):
     like: PyTree = None
 
 
-class Streamed:
-    """In the place of `Devices`, for jobs of one and the same epoch.
+class Streamed(Hands):
+    """Other hands, with a stream read for them: for jobs of one and the same epoch.
 
     Args:
-      shared: the task without its training data, and the root key.
+      hands: those that train; they share the task without its training data, and the
+        root key.
       stream: where the data come from.
     """
 
-    def __init__(self, shared: tuple[Task, Key], stream: Stream):
-        self._devices, self._stream = Devices(shared), stream
+    def __init__(self, hands: Hands, stream: Stream):
+        self._hands, self._stream = hands, stream
 
-    def each(
-        self, run: Callable[[PyTree, Job], Any], jobs: Iterable[Job | None]
-    ) -> Iterator[Done | None]:
-        """Train all jobs for an epoch, and hand their results back in order.
+    def beside(self, more: PyTree) -> Streamed:
+        """The same stream."""
+        return Streamed(self._hands.beside(more), self._stream)
 
-        Args:
-          run: not asked: a job is cut into parts here.
-          jobs: of one and the same epoch; ``None`` is nothing to do.
-
-        Yields:
-          Results; ``None`` for ``None``.
-        """
+    def each(self, run: Run, jobs: Iterable[Job | None]) -> Iterator[Made | None]:
+        """See `Hands`; all jobs train for an epoch, cut into parts here."""
         del run
         all_jobs = list(jobs)
         done = iter(self._epoch([job for job in all_jobs if job is not None]))
         for job in all_jobs:
             yield None if job is None else next(done)
 
-    def _epoch(self, jobs: list[Job]) -> list[Done]:
+    def _epoch(self, jobs: list[Job]) -> list[Made]:
         if not jobs:
             return []
-        carried: list[Any] = [Carried(job) for job in jobs]
+        carried = [Made(Carried(job), "") for job in jobs]
         size, examples = _cut(jobs, self._stream)
         start = 0
         for part in _ahead(self._stream.parts(_epoch_of(jobs[0]), size)):
@@ -79,10 +75,17 @@ class Streamed:
             part = jax.tree.map(lambda a: a[: examples - start], part)  # noqa: B023
             rows = len(jax.tree.leaves(part)[0])
             if rows:
-                devices = self._devices.beside((part, np.int32(start)))
-                carried = list(devices.each(_train, carried))
+                hands = self._hands.beside((part, np.int32(start)))
+                carried = _each(hands, _train, carried)
             start += rows
-        return list(self._devices.each(_end, carried))
+        return _each(self._hands, _end, carried)
+
+
+def _each(hands: Hands, run: Run, carried: list[Made]) -> list[Made]:
+    """A step of all blocks but those that have crashed."""
+    going = [None if isinstance(m.result, Crashed) else m.result for m in carried]
+    done = hands.each(run, going)
+    return [made or before for made, before in zip(done, carried, strict=True)]
 
 
 def _train(shared: Any, carried: Carried) -> Carried:
@@ -126,3 +129,21 @@ def _ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
         while (part := following.result()) is not None:
             following = pool.submit(next, parts, None)
             yield part
+
+
+def local(shared: PyTree, stream: Stream | None = None) -> Hands:
+    """The devices of this process.
+
+    Args:
+      shared: what all blocks read.
+      stream: where training data come from that are not among it.
+
+    Returns:
+      Hands.
+    """
+    return over(Devices(shared), stream)
+
+
+def over(hands: Hands, stream: Stream | None) -> Hands:
+    """Hands with a stream read for them, if there is one."""
+    return hands if stream is None else Streamed(hands, stream)

@@ -74,6 +74,7 @@ def prepare(
     epochs: int = 0,
     width: int | None = None,
     programs: int | None = None,
+    platform: str | None = None,
 ) -> Workload:
     """What every block of a search over this space has in common.
 
@@ -84,6 +85,7 @@ def prepare(
       epochs: how long every lane trains.
       width: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
+      platform: of the devices, such as ``"cpu"``; this process's if not given.
 
     Returns:
       The workload, with the layout of its programs.
@@ -91,12 +93,14 @@ def prepare(
     Raises:
       ValueError: a space that the task cannot take.
     """
-    width = width or default_width(subject)
-    return Workload(subject, key, width, epochs, layout(subject, space, programs))
+    on_cpu = (platform or jax.default_backend()) == "cpu"
+    width = width or default_width(subject, on_cpu)
+    plan = layout(subject, space, programs, on_cpu)
+    return Workload(subject, key, width, epochs, plan)
 
 
-def default_width(subject: Task | Objective) -> int:
+def default_width(subject: Task | Objective, on_cpu: bool) -> int:
     """Lanes in a block. A constant of the device: a lane's rounding depends on it."""
     if not isinstance(subject, Task):
         return OBJECTIVE_WIDTH
-    return CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+    return CPU_WIDTH if on_cpu else ACCELERATOR_WIDTH

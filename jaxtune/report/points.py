@@ -33,7 +33,7 @@ def scores(result: Result) -> np.ndarray:
 
 def failed(result: Result) -> np.ndarray:
     """``[n]`` bool."""
-    return result.trials["status"] == "diverged"
+    return result.trials.failed
 
 
 def drawn(result: Result, most: int = MOST) -> np.ndarray:

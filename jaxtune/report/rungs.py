@@ -14,7 +14,13 @@ from jaxtune.result import Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STATES = {"ok": COLOURS[2], "stopped": COLOURS[1], "diverged": "0.6", "waiting": "0.85"}
+STATES = {
+    "ok": COLOURS[2],
+    "stopped": COLOURS[1],
+    "diverged": "0.6",
+    "crashed": "black",
+    "waiting": "0.85",
+}
 
 
 def rungs(result: Result) -> Figure:

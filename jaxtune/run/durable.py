@@ -144,12 +144,17 @@ class Durable(Journal):
             metrics.setdefault(name, empty)[place] = np.nan if value is None else value
         return metrics
 
+    def device(self, block: int) -> str:
+        """The kind of device that ran a block; runs of version 0.1.0 do not say."""
+        return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
+
     def keep(
         self,
         block: int,
         work: Work,
         finished: Finished,
         width: int,
+        device: str,
         state: list[np.ndarray],
         unneeded: list[int],
     ) -> None:
@@ -169,6 +174,7 @@ class Durable(Journal):
         with self._store.change() as db:
             row = (block, self._round, width, work.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
             db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
             db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
             forget = "UPDATE blocks SET state = NULL WHERE block = ?"

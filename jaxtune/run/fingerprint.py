@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import flax
@@ -17,6 +15,7 @@ import numpy as np
 import optax
 
 from jaxtune.population import Traced, Workload, digest
+from jaxtune.population.devices import kind
 from jaxtune.tasks import Task
 from jaxtune.types import PyTree
 from jaxtune.versions import __version__
@@ -91,16 +90,7 @@ def versions() -> dict[str, str]:
 def device() -> dict[str, str]:
     """What the blocks run on."""
     first = jax.devices()[0]
-    kind = first.device_kind if first.platform != "cpu" else _processor()
-    return {"platform": first.platform, "kind": kind}
-
-
-def _processor() -> str:
-    """The model, since programs are compiled for its own instructions."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return models[0] if models else platform.processor() or platform.machine()
+    return {"platform": first.platform, "kind": kind(first)}
 
 
 def flags() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.population import (
-    DIVERGED,
+    FAILED,
     WAITING,
     Narrow,
     Outcome,
@@ -147,7 +147,10 @@ def _unfinished(
         now, which = known[0], which + 1
         taken.append(known[1])
     outcome = _latest(store, number, first, (len(ids), seeds), budget)
-    outcome = outcome._replace(narrow=_narrow(store, number, settings["block"]))
+    outcome = outcome._replace(
+        narrow=_narrow(store, number, settings["block"]),
+        devices=_devices(store, number),
+    )
     lineage = joined(taken) if which else no_lineage(start)
     return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
 
@@ -160,6 +163,19 @@ def _narrow(store: Store, number: int, usual: int) -> Narrow:
         usual,
     )
     return Narrow(*np.asarray(rows, np.int64).reshape(-1, 5).T)
+
+
+def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
+    """Kind of device to the trials of a round that it ran."""
+    if not store.one("SELECT count(*) FROM sqlite_master WHERE name = 'devices'"):
+        return {}
+    rows = store.ask(
+        "SELECT DISTINCT kind, trial FROM devices JOIN lanes USING (block) "
+        "JOIN blocks USING (block) WHERE round = ? ORDER BY kind, trial",
+        number,
+    )
+    kinds = dict.fromkeys(kind for kind, _ in rows)
+    return {name: np.asarray([t for k, t in rows if k == name]) for name in kinds}
 
 
 def _latest(
@@ -186,15 +202,17 @@ def _latest(
     epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
     for trial, seed, trained, state, arrived, block, place in lanes:
         at = trial - first, seed
-        if not arrived and state != DIVERGED:
+        failed = state in FAILED
+        if not arrived and not failed:
             continue  # it was not scored there
-        done = state == DIVERGED or trained >= budget
+        done = failed or trained >= budget
         epochs[at], status[at] = trained, state if done else WAITING
         for name in names:
             known = measured.get((block, place), {}).get(name)
             metrics[name][at] = np.nan if known is None else known
     # seeds that were scored at different times have no score in common yet
-    uneven = (epochs != epochs[:, :1]).any(axis=1) & (status != DIVERGED).all(axis=1)
+    over = np.isin(status, FAILED).any(axis=1)
+    uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
     epochs[uneven], status[uneven] = 0, WAITING
     for values in metrics.values():
         values[uneven] = np.nan

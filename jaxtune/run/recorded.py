@@ -31,6 +31,7 @@ def recorded(
     search: Search,
     traced: tuple[Traced, ...],
     given: Given,
+    device: dict[str, str],
     allow: Sequence[str] = (),
 ) -> Iterator[tuple[Journal, Search]]:
     """The journal of a search, and the search with what its run began with.
@@ -40,6 +41,7 @@ def recorded(
       search: what is asked for.
       traced: its programs.
       given: what the user chose.
+      device: what its blocks run on.
       allow: what may differ from the run.
 
     Yields:
@@ -54,7 +56,7 @@ def recorded(
         yield Journal(), search
         return
     path = check_directory(directory)
-    asked = document(search, traced, given)
+    asked = document(search, traced, given, device)
     with locked(path):
         if holds_run(path):
             settings = understood(path)

@@ -46,7 +46,12 @@ class Given(NamedTuple):
     programs: int | None = None
 
 
-def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
+def document(
+    search: Search,
+    traced: tuple[Traced, ...],
+    given: Given,
+    device: dict[str, str],
+) -> dict:
     """The settings of a run: all that its numbers depend on."""
     workload, subject = search.workload, search.workload.subject
     start = search.schedule.start
@@ -76,7 +81,7 @@ def document(search: Search, traced: tuple[Traced, ...], given: Given) -> dict:
         "task": fingerprint.subject(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
         "version": fingerprint.versions(),
-        "device": fingerprint.device(),
+        "device": device,
         "flags": fingerprint.flags(),
     }
     return json.loads(json.dumps(settings))

@@ -40,6 +40,11 @@ CREATE TABLE metrics (
 CREATE TABLE events (time TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
 CREATE INDEX lanes_of_trials ON lanes (trial, seed);
 """
+# version 0.1.0 had no such table, and reads a file that has one
+DEVICES = """
+CREATE TABLE IF NOT EXISTS devices (
+  block INTEGER PRIMARY KEY REFERENCES blocks, kind TEXT NOT NULL);
+"""
 
 
 class Store:
@@ -58,6 +63,7 @@ class Store:
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute(DEVICES)
             else:
                 self._db.execute("BEGIN")  # all that is read is of one moment
 

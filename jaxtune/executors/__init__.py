@@ -1,0 +1,8 @@
+"""Who runs blocks: this process, or many."""
+
+from jaxtune.executors.crew import Crew as Crew
+from jaxtune.executors.crew import Executor as Executor
+from jaxtune.executors.local import local
+from jaxtune.executors.ray import ray
+
+__all__ = ["local", "ray"]

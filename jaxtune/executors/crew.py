@@ -1,0 +1,39 @@
+"""What an executor is, and what it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, TypeVar
+
+from jaxtune.population import Hire
+
+T = TypeVar("T")
+
+
+def _make(make: Callable[[], T]) -> T:
+    return make()
+
+
+class Crew(NamedTuple):
+    """Those who run the blocks of a search, while it lasts.
+
+    Args:
+      hire: hands from what all blocks read.
+      device: ``platform`` and ``kind`` of what they compute on.
+      measures: whether widths may be measured in this process.
+      leads: whether this process is the one that writes and tells.
+      agree: ``make -> value``: what the leading process makes.
+      place: ``directory -> context of a directory``: where this process keeps a run.
+    """
+
+    hire: Hire
+    device: dict[str, str]
+    measures: bool = True
+    leads: bool = True
+    agree: Callable[[Callable[[], Any]], Any] = _make
+    place: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+
+
+Executor = Callable[[], AbstractContextManager[Crew]]
+"""Who runs the blocks of searches: called for each of them, for as long as it lasts."""

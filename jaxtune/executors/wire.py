@@ -1,0 +1,56 @@
+"""What goes to another process and back: functions, arrays and random keys as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtune.population.pool import is_key, wrapped
+
+
+class Parcel(NamedTuple):
+    """Bytes, and a name for them.
+
+    Args:
+      name: of these very bytes.
+      data: the bytes.
+    """
+
+    name: str
+    data: bytes
+
+
+def pack(thing: Any) -> Parcel:
+    """Anything as bytes; functions of a script or a notebook go by value.
+
+    Raises:
+      ValueError: what cannot be sent, such as an open file.
+    """
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, jax.Array) and is_key(obj):
+                return wrapped, (np.asarray(jax.random.key_data(obj)), str(obj.dtype))
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    try:
+        Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(thing)
+    except (TypeError, pickle.PicklingError, AttributeError) as error:
+        raise ValueError(
+            f"executor: {error}, so a block cannot be sent to another process. Keep "
+            "open files, locks and the like out of what your functions close over."
+        ) from error
+    data = file.getvalue()
+    return Parcel(hashlib.sha256(data).hexdigest(), data)
+
+
+def unpack(data: bytes) -> Any:
+    """What was packed, by this program in another process."""
+    return pickle.loads(data)
