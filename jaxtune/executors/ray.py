@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -177,7 +178,10 @@ def _start(workers: int | None, asks: Asks, plain: dict[str, Any]) -> None:
     if asks.resources and workers is not None:
         plain["resources"] = {n: workers * v for n, v in asks.resources.items()}
     os.environ.setdefault(STATISTICS, "0")
-    ray.init(include_dashboard=False, _system_config=OURS, **plain)
+    with warnings.catch_warnings():
+        # Python's of JAX: what is forked here becomes another program at once
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        ray.init("local", include_dashboard=False, _system_config=dict(OURS), **plain)
     where = ray.util.get_node_ip_address()
     if where not in LOOPBACK:
         ray.shutdown()
@@ -199,7 +203,7 @@ def _about_worker(asks: Asks) -> dict[str, str]:
             f"{asks.cpus}, gpus={asks.gpus}, {asks.resources}: waiting for a node."
         )
     task = ray.remote(worker.about).options(**asks.options())
-    return _got(task.remote(worker.expected()).future())
+    return _got(task.remote(worker.driver()).future())
 
 
 class Remote(Workers):
@@ -251,7 +255,7 @@ class Remote(Workers):
         """Begin a task."""
         if run not in self._runs:
             self._runs[run] = self._kept(pack(run))
-        own = (self._runs[run], self._shared, settings(), worker.expected())
+        own = (self._runs[run], self._shared, settings(), worker.driver())
         ref = self._task.remote(*own, pack(job).data)
         future = ref.future()
         self._flying[future] = ref

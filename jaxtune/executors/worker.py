@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import sys
 from collections import OrderedDict
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -25,16 +26,32 @@ Packed = tuple[str, list[Any]]
 """A name, and a list with a reference to bytes of that name."""
 
 
+class Driver(NamedTuple):
+    """What a worker knows of the process that sent it a job.
+
+    Args:
+      about: what numbers depend on besides the device, by name.
+      paths: where it looks for modules.
+    """
+
+    about: tuple[tuple[str, str], ...]
+    paths: tuple[str, ...]
+
+
+def driver() -> Driver:
+    """What there is to know of this process."""
+    return Driver(_about(), tuple(os.path.abspath(path) for path in sys.path))
+
+
 @functools.cache
-def expected() -> tuple[tuple[str, str], ...]:
-    """What numbers depend on besides the device, by name."""
+def _about() -> tuple[tuple[str, str], ...]:
     told = {**fingerprint.versions(), **fingerprint.flags()}
     return tuple((name, str(value)) for name, value in sorted(told.items()))
 
 
-def about(wanted: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def about(sender: Driver) -> dict[str, str]:
     """What this process computes on; ``RuntimeError`` if it is not as the driver is."""
-    _check(wanted)
+    _follow(sender)
     return fingerprint.device()
 
 
@@ -42,7 +59,7 @@ def work(
     run: Packed,
     shared: list[Packed],
     settings: dict[str, Any],
-    wanted: tuple[tuple[str, str], ...],
+    sender: Driver,
     job: bytes,
 ) -> Made:
     """Run a job.
@@ -51,7 +68,7 @@ def work(
       run: ``(shared, job) -> result``.
       shared: what all jobs read; of several things, the others come beside the first.
       settings: of JAX, see `jaxtune.population.devices`.
-      wanted: what the driver expects of this process.
+      sender: who wants it.
       job: packed.
 
     Returns:
@@ -59,9 +76,10 @@ def work(
 
     Raises:
       NoRoom: it does not fit into memory.
-      RuntimeError: this process has other versions or flags than the driver.
+      RuntimeError: this process has other versions or flags than the driver, or lacks
+        a module of the user's.
     """
-    _check(wanted)
+    _follow(sender)
     first, *more = [_unpacked(name, at) for name, (at,) in shared]
     everything = (*first, *more) if more else first
     device = jax.local_devices()[0]
@@ -76,18 +94,22 @@ def whereabouts() -> str:
 
 
 @functools.cache
-def _check(wanted: tuple[tuple[str, str], ...]) -> None:
-    """Once in a process, and then its programs are kept for the next one."""
+def _follow(sender: Driver) -> None:
+    """Once in a process: be as the driver is, and keep programs for the next one."""
+    wanted = dict(sender.about)
     differ = [
-        f"{name} {here} (the driver has {there})"
-        for (name, here), (_, there) in zip(expected(), wanted, strict=True)
-        if here != there
+        f"{name} {here} (the driver has {wanted.get(name)})"
+        for name, here in _about()
+        if here != wanted.get(name)
     ]
     if differ:
         raise RuntimeError(
             f"executor: {whereabouts()} has {', '.join(differ)}, and numbers depend on "
             "it. Install the same there, for instance with runtime_env={'pip': [...]}."
         )
+    # the user's own modules, where this machine has them too
+    found = [path for path in sender.paths if os.path.isdir(path)]
+    sys.path.extend(path for path in found if path not in sys.path)
     _always.enter_context(compiled_once())
 
 
@@ -96,7 +118,13 @@ def _unpacked(name: str, at: Any) -> Any:
     import ray
 
     if name not in _known:
-        _known[name] = unpack(ray.get(at))
+        try:
+            _known[name] = unpack(ray.get(at))
+        except ModuleNotFoundError as error:
+            raise RuntimeError(
+                f"executor: {whereabouts()} has no module {error.name!r}. Install it "
+                "there, or send it: runtime_env={'working_dir': '.'}."
+            ) from error
     _known.move_to_end(name)
     while len(_known) > KEPT:
         _known.popitem(last=False)

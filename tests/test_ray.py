@@ -1,0 +1,411 @@
+"""Ray's workers: the same table whatever happens to them. All on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import killed
+import numpy as np
+import psutil
+import pytest
+
+import jaxtune as jt
+from jaxtune.executors import wire, worker
+
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+ray = pytest.importorskip("ray")
+
+# Ray's own, of the processes that it starts
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:os.fork:RuntimeWarning", "ignore::ResourceWarning"
+)
+
+KINDS = "PRETENDED_KIND"
+
+
+def pretending():
+    """For workers; nested, so that it travels by value."""
+
+    def pretend():
+        """Be another kind of device, or another version, if this node says so."""
+        from jaxtune.run import fingerprint
+
+        kind = os.environ.get(KINDS)
+        if kind:
+            worker.kind = fingerprint.kind = lambda device: kind
+        if os.environ.get("PRETENDED_VERSION"):
+            fingerprint.versions = lambda: {"jaxlib": "0.0.1"}
+
+    return pretend
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without cores, to which nodes are added; this process joins it."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    made.add_node(num_cpus=4)
+    ray.init(made.address, runtime_env={"worker_process_setup_hook": pretending()})
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def seek(executor=None, scheduler="none", directory=None, **more):
+    """A search of some fifty blocks, or what is left of it."""
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
+    plain = {"key": jax.random.key(3), "trials": 40, "rounds": 2, "epochs": 9}
+    plain |= {"seeds": 2, "block": 4, "scheduler": killed.SCHEDULERS[scheduler]}
+    plain |= {"executor": executor, "directory": directory, "verbose": 0}
+    return jt.search(killed.line(), space, **(plain | more))
+
+
+@pytest.fixture(scope="module")
+def straight():
+    """The tables of searches in this process."""
+    return {name: killed.digest(seek(scheduler=name)) for name in killed.SCHEDULERS}
+
+
+@pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
+@pytest.mark.parametrize("cpus", [4, 2, 1])
+def test_one_two_or_four_workers_end_in_the_same_table(
+    cpus, scheduler, cluster, straight
+):
+    found = seek(jt.executors.ray(cpus=cpus), scheduler)
+    assert killed.digest(found) == straight[scheduler]
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32"])
+def test_functions_of_a_script_and_random_keys_travel(impl, cluster):
+    """A closure, which goes by value, and a model whose state holds a key."""
+    offset = jnp.float32(0.25)
+
+    def objective(key, hparams):
+        return (hparams["x"] - offset) ** 2 + 0.1 * jax.random.normal(key)
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    plain = {"key": jax.random.key(1, impl=impl), "trials": 64, "rounds": 2}
+    plain |= {"mode": "min", "block": 8, "seeds": 2}
+    here = jt.search(objective, space, **plain)
+    there = jt.search(objective, space, **plain, executor=jt.executors.ray())
+    assert killed.digest(here) == killed.digest(there)
+    keys = jax.random.split(jax.random.key(4, impl=impl), 3)
+    again = wire.unpack(wire.pack({"keys": keys}).data)["keys"]
+    assert again.dtype == keys.dtype
+    assert (jax.random.key_data(again) == jax.random.key_data(keys)).all()
+
+
+def test_settings_of_jax_travel(cluster):
+    def sum_(key, hparams):
+        return hparams["x"] * 0 + (jnp.zeros(()).dtype == jnp.float64)
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    plain = {"key": jax.random.key(0), "trials": 4, "mode": "max"}
+    with jax.enable_x64(True):
+        found = jt.search(sum_, space, **plain, executor=jt.executors.ray())
+    assert found.trials["score"].tolist() == [1.0] * 4
+
+
+def test_a_worker_compiles_once_and_data_are_sent_once(cluster, monkeypatch, tmp_path):
+    """Two rounds and many blocks: a program is traced once in every process."""
+    told = tmp_path / "traced"
+
+    def objective(key, hparams):
+        with told.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return hparams["x"] ** 2
+
+    sent = []
+    put = ray.put
+    monkeypatch.setattr(ray, "put", lambda thing: sent.append(1) or put(thing))
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    plain = {"key": jax.random.key(1), "trials": 64, "rounds": 2, "mode": "min"}
+    jt.search(objective, space, **plain, block=4, executor=jt.executors.ray(cpus=2))
+    processes = [pid for pid in told.read_text().split() if int(pid) != os.getpid()]
+    assert 1 <= len(processes) <= 2
+    assert len(processes) == len(set(processes))
+    assert len(sent) == 2  # the key, and the function
+
+
+def test_a_stream_is_read_here_and_trains_there(cluster):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3)).astype(np.float32)
+    y = x @ np.float32([1.0, -2.0, 0.5])
+
+    def batches(epoch):
+        order = np.random.default_rng(epoch).permutation(64)
+        for rows in order.reshape(4, 16):
+            yield x[rows], y[rows]
+
+    task = jt.regression(
+        jt.models.MLP(classes=1, max_units=4, max_layers=1),
+        train=jt.data.stream(batches, examples=64, rows=32),
+        valid=(x, y),
+        batch_size=16,
+    )
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+    plain = {"key": jax.random.key(0), "trials": 12, "epochs": 2, "block": 4}
+    here = jt.search(task, space, **plain)
+    there = jt.search(task, space, **plain, executor=jt.executors.ray(cpus=2))
+    assert killed.digest(here) == killed.digest(there)
+
+
+# faults
+
+
+def busy_workers():
+    """Processes that run a block just now."""
+    return [p for p in psutil.process_iter(["name"]) if p.info["name"] == "ray::work"]
+
+
+class Killer(threading.Thread):
+    """Kills a worker that is at work, every so many seconds."""
+
+    def __init__(self, every):
+        super().__init__(daemon=True)
+        self.every, self.kills, self.over = every, 0, threading.Event()
+        self.rng = np.random.default_rng(0)
+
+    def run(self):
+        while not self.over.wait(self.every):
+            found = busy_workers()
+            if found:
+                found[self.rng.integers(len(found))].kill()
+                self.kills += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+LONG = {"trials": 60, "rounds": 2, "epochs": 4000}
+
+
+def survive(every, **more):
+    here = killed.digest(seek(**more))
+    begin = time.perf_counter()
+    seek(jt.executors.ray(cpus=2, tries=50), **more)
+    undisturbed = time.perf_counter() - begin
+    begin = time.perf_counter()
+    with Killer(every) as killer:
+        found = seek(jt.executors.ray(cpus=2, tries=50), **more)
+    seconds = time.perf_counter() - begin
+    assert killed.digest(found) == here
+    return killer.kills, seconds, undisturbed
+
+
+def test_workers_that_are_killed_change_no_bit(cluster):
+    kills, *_ = survive(0.8, **LONG)
+    assert kills >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
+def test_many_workers_that_are_killed_change_no_bit(scheduler, cluster):
+    kills, *seconds = survive(3.0, **(LONG | {"trials": 240}), scheduler=scheduler)
+    print(scheduler, kills, *seconds)
+    assert kills >= 4
+
+
+def deadly(key, hparams):
+    """Kills its process at large values."""
+
+    def kill(x):
+        if x > 0.9 and os.environ.get("RAY_JOB_ID"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    jax.debug.callback(kill, hparams["x"])
+    return hparams["x"]
+
+
+PLAIN = {"key": jax.random.key(1), "trials": 32, "mode": "min", "block": 4}
+UNIT = jt.Space(x=jt.uniform(0.0, 1.0))
+
+
+def test_a_block_that_kills_every_worker_is_given_up_and_the_search_goes_on(
+    cluster, tmp_path
+):
+    here = jt.search(deadly, UNIT, **PLAIN)
+    with pytest.warns(UserWarning, match=r"ended 2 processes that ran it.*4 trials"):
+        found = jt.search(
+            deadly,
+            UNIT,
+            **PLAIN,
+            executor=jt.executors.ray(tries=2),
+            directory=tmp_path / "run",
+        )
+    crashed = found.trials["status"] == "crashed"
+    doomed = here.trials["x"] > 0.9
+    assert doomed.any()
+    np.testing.assert_array_equal(crashed, np.repeat(doomed.reshape(-1, 4).any(1), 4))
+    fine = found.trials["score"][~crashed]
+    np.testing.assert_array_equal(fine, here.trials["score"][~crashed])
+    assert np.isnan(found.trials["score"][crashed]).all()
+    assert not crashed[found.best.trial]
+    # it is on record, and not tried again
+    assert killed.digest(jt.load(tmp_path / "run")) == killed.digest(found)
+    assert killed.digest(jt.resume(tmp_path / "run", deadly)) == killed.digest(found)
+
+
+def large(key, hparams):
+    """Takes 32 MB a lane; a worker has 1 GB more than it had when it began."""
+    if os.environ.get("RAY_JOB_ID"):
+        import resource
+
+        statm = Path("/proc/self/statm").read_text()
+        used = int(statm.split()[0]) * resource.getpagesize()
+        if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)
+    rows = jnp.arange(2**23, dtype=jnp.float32)
+    return jax.lax.optimization_barrier(rows * hparams["x"]).max()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory by Linux's means")
+def test_a_worker_without_memory_gets_narrower_blocks(cluster):
+    wide = PLAIN | {"block": 32}
+    with pytest.warns(UserWarning, match=r"does not fit on .* process \d+ on") as told:
+        found = jt.search(large, UNIT, **wide, executor=jt.executors.ray(cpus=4))
+    assert [w.filename for w in told] == [__file__] * len(told)
+    width = int(found.narrow.width[0])
+    assert width < 32
+    here = jt.search(large, UNIT, **(PLAIN | {"block": width}))
+    np.testing.assert_array_equal(found.trials.scores, here.trials.scores)
+
+
+def test_an_error_of_the_users_comes_back_as_it_is(cluster):
+    def wrong(key, hparams):
+        if os.environ.get("RAY_JOB_ID"):
+            raise ZeroDivisionError("of mine")
+        return hparams["x"]
+
+    with pytest.raises(ZeroDivisionError, match="of mine"):
+        jt.search(wrong, UNIT, **PLAIN, executor=jt.executors.ray())
+
+
+def test_a_node_is_lost_and_another_one_joins(cluster, straight):
+    """While blocks are out, the only node with room goes, and then one comes."""
+    node = cluster.add_node(num_cpus=2, resources={"here": 2})
+    with ThreadPoolExecutor(1) as pool:  # Ray adds nodes in the main thread only
+        searching = pool.submit(seek, jt.executors.ray(resources={"here": 1}))
+        while not busy_workers():
+            assert not searching.done()
+            time.sleep(0.01)
+        cluster.remove_node(node, allow_graceful=False)
+        assert not searching.done()
+        cluster.add_node(num_cpus=2, resources={"here": 2})
+        assert killed.digest(searching.result()) == straight["none"]
+
+
+def test_other_kinds_of_device_are_refused_or_marked(cluster, tmp_path):
+    def own(kind):
+        return cluster.add_node(
+            num_cpus=1, resources={"mixed": 1}, env_vars={KINDS: kind}
+        )
+
+    nodes = [own("one kind"), own("another")]
+    try:
+        there = {"resources": {"mixed": 1}}
+        with pytest.raises(RuntimeError, match=r"a block ran on .*mixed=True"):
+            seek(jt.executors.ray(**there), directory=tmp_path / "no", **LONG)
+        both = jt.executors.ray(**there, mixed=True)
+        found = seek(both, directory=tmp_path / "yes", **LONG)
+    finally:
+        for node in nodes:
+            cluster.remove_node(node)
+    assert set(found.devices) == {"one kind", "another"}
+    assert set(np.concatenate(list(found.devices.values()))) == set(range(60))
+    known = jt.load(tmp_path / "yes").devices
+    assert {k: v.tolist() for k, v in known.items()} == {
+        k: v.tolist() for k, v in found.devices.items()
+    }
+    assert killed.digest(found) == killed.digest(seek(**LONG))  # they only pretend
+    with pytest.raises(jt.RunError, match=r"another device"):
+        seek(directory=tmp_path / "no", **LONG)
+
+
+def test_a_worker_with_other_versions_is_refused(cluster):
+    node = cluster.add_node(
+        num_cpus=1, resources={"old": 1}, env_vars={"PRETENDED_VERSION": "1"}
+    )
+    try:
+        with pytest.raises(RuntimeError, match=r"jaxlib 0.0.1 \(the driver has"):
+            seek(jt.executors.ray(resources={"old": 1}))
+    finally:
+        cluster.remove_node(node)
+
+
+DRIVER = """
+import sys
+import killed, jax
+import jaxtune as jt
+space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
+print("search", flush=True)
+found = jt.search(
+    killed.line(), space, key=jax.random.key(3), trials=40, rounds=2, epochs=9,
+    seeds=2, block=4, directory=sys.argv[1], verbose=0,
+    executor=jt.executors.ray(workers=2),
+)
+print(killed.digest(found))
+"""
+
+
+def listening(process):
+    """Where a process and its children listen, but for the loopback interface."""
+    for one in [process, *process.children(recursive=True)]:
+        for connection in one.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                yield connection.laddr.ip
+
+
+def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
+    tmp_path, straight
+):
+    """A cluster of the search's own, from a script, as a user would begin it."""
+    path = {"PYTHONPATH": os.path.dirname(killed.__file__)}
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "run")]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    plain = {"env": environment | path, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **plain) as process:
+        record = tmp_path / "run" / "run.sqlite"
+        where = set()
+        while process.poll() is None and not done_blocks(record):
+            time.sleep(0.02)
+        where.update(listening(psutil.Process(process.pid)))
+        began = psutil.Process(process.pid).children(recursive=True)
+        computing = [one for one in began if one.name() in ("raylet", "ray::work")]
+        process.kill()
+    assert computing
+    assert where
+    assert where <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert 1 <= done_blocks(record) < 20
+    psutil.wait_procs(computing, timeout=30)
+    assert not [process for process in computing if process.is_running()]
+    with subprocess.Popen(command, **plain) as process:
+        said = process.stdout.read().split()
+    assert said[-1] == straight["none"]
+
+
+def done_blocks(record):
+    import sqlite3
+
+    if not record.with_name("run.json").exists():
+        return 0
+    db = sqlite3.connect(record)
+    try:
+        return db.execute("SELECT count(*) FROM blocks").fetchone()[0]
+    finally:
+        db.close()
