@@ -1,0 +1,88 @@
+"""Processes that run the same program, over gloo, on this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import killed
+import podded
+import pytest
+
+import jaxtune as jt
+
+CHILD = Path(__file__).with_name("podded.py")
+
+
+def begun(count, scheduler, directory="", keys=None):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    plain = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    plain["env"] = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, str(CHILD), str(port), str(count), str(index)),
+                *(scheduler, str(directory), *([str(keys[index])] if keys else [])),
+            ],
+            **plain,
+        )
+        for index in range(count)
+    ]
+
+
+def said(processes):
+    both = [process.communicate(timeout=120) for process in processes]
+    failed = [err for p, (_, err) in zip(processes, both, strict=True) if p.returncode]
+    assert not failed, failed[0][-3000:]
+    return [out.splitlines()[-1].split() for out, _ in both]  # gloo talks, too
+
+
+@pytest.mark.parametrize(
+    ("count", "scheduler"),
+    [(2, "none"), (2, "pbt"), (4, "halving"), (4, "asha")],
+)
+def test_two_or_four_processes_end_in_the_same_table(count, scheduler, tmp_path):
+    """In all of them; the first one writes and tells."""
+    expected = killed.digest(podded.search(scheduler))
+    run = tmp_path / "run"
+    told = said(begun(count, scheduler, run))
+    assert [digest for digest, _ in told] == [expected] * count
+    assert [heard for _, heard in told] == ["True"] + ["False"] * (count - 1)
+    assert killed.digest(jt.load(run)) == expected
+
+
+def recorded(run):
+    import test_ray
+
+    return test_ray.done_blocks(run / "run.sqlite")
+
+
+def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
+    run = tmp_path / "run"
+    processes = begun(2, "long", run)
+    while not recorded(run):
+        assert processes[0].poll() is None, processes[0].communicate()[1][-3000:]
+        time.sleep(0.02)
+    processes[1].kill()
+    begin = time.monotonic()
+    processes[0].communicate(timeout=120)
+    print(f"the other one stopped after {time.monotonic() - begin:.1f} s")
+    processes[1].communicate()
+    assert processes[0].returncode != 0
+    before = recorded(run)
+    assert 0 < before < 30
+    told = said(begun(2, "long", run))
+    expected = killed.digest(podded.search("long"))
+    assert [digest for digest, _ in told] == [expected] * 2
+    # whoever asks afterwards is told the same
+    assert killed.digest(jt.resume(run, killed.line())) == expected
+
+
+def test_processes_of_different_searches_are_told_so():
+    processes = begun(2, "none", keys=[3, 4])
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert all("the processes ask for different blocks" in err for err in errors)
