@@ -28,7 +28,7 @@ from jaxtune.run.settings import (
 from jaxtune.run.subject import task_of
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
-from jaxtune.search import opened, run
+from jaxtune.search import opened, run, shared_out
 from jaxtune.space import Space
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Objective
@@ -98,8 +98,9 @@ def resume(
     start = (subject, space, key_of(settings), settings["epochs"], block)
     names = ("seeds", "metric", "mode")
     with opened(executor) as crew:
+        made_for = (settings["programs"], crew.device["platform"])
         wanted = Search(
-            prepare(*start, settings["programs"], crew.device["platform"]),
+            shared_out(prepare(*start, *made_for), block, crew),
             schedule,
             **{name: settings[name] for name in names},
             **made,
@@ -199,7 +200,8 @@ def _again(workload: Workload, result: Result, trial: int) -> dict[str, np.ndarr
     values = []
     for seed in seeds.tolist():
         known = [width for *_, width in result.narrow.of(trial, seed)]
-        same = workload._replace(width=[workload.width, *known][-1])
+        width = [workload.width, *known][-1] // workload.across
+        same = workload._replace(width=width)
         own = (np.asarray([trial]), alone, np.asarray([seed]))
         values.append(evaluate(same, space, *own).metrics["value"][0, 0])
     return {"value": np.asarray(values)}

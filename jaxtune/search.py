@@ -17,7 +17,7 @@ from jaxtune.checks import whole
 from jaxtune.executors import Crew, Executor, local
 from jaxtune.keys import check_key
 from jaxtune.loop import Search
-from jaxtune.population import Traced, prepare, trace, unread
+from jaxtune.population import Traced, Workload, prepare, trace, unread
 from jaxtune.population.calibrate import calibrated
 from jaxtune.progress import progress
 from jaxtune.refine import Refiner, zoom
@@ -118,10 +118,26 @@ def search(
     metric, mode = _objective(task, space, metric, mode)
     own = (task, space, key, _budget(task, epochs), block, programs)
     with opened(executor) as crew:
-        workload = prepare(*own, crew.device["platform"])
+        workload = shared_out(prepare(*own, crew.device["platform"]), block, crew)
         parts = (sampler or sobol(), refine or zoom(), scheduler)
         wanted = Search(workload, schedule, seeds, metric, mode, *parts)
         return run(wanted, given, directory, (), verbose, callbacks, crew)
+
+
+def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
+    """The workload with a width that the devices of a crew can share.
+
+    Raises:
+      ValueError: a width that was given, and that they cannot share.
+    """
+    across = crew.across
+    if block is not None and block % across:
+        raise ValueError(
+            f"block={block}: {across} devices share the lanes of a block. Use a "
+            f"multiple of {across}."
+        )
+    width = -(-workload.width // across) * across
+    return workload._replace(width=width, across=across)
 
 
 def opened(executor: Executor | None) -> AbstractContextManager[Crew]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -366,3 +367,21 @@ def test_legs_are_cut_where_the_width_changed():
     ]
     assert [leg.hparams for leg, _ in cut] == [{"x": 1}] * 3 + [{"x": 2}] * 3
     assert stretches(legs, 1, known, 8) == [(leg, 8) for leg in legs]
+
+
+def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
+    """Four devices and blocks of 8 are as one device and blocks of 2."""
+    command = [sys.executable, Path(__file__).with_name("sharded.py"), tmp_path]
+    four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, **four},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    *tables, again, loaded, refused = output(process)
+    assert len(tables) == len(killed.SCHEDULERS) + 2
+    assert all(line.split(", ")[2] == "True" for line in tables), tables
+    assert (again, loaded) == ("again True", "load True")
+    assert refused.startswith("block=6: 4 devices share the lanes")

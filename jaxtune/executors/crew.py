@@ -24,6 +24,7 @@ class Crew(NamedTuple):
       measures: whether widths may be measured in this process.
       leads: whether this process is the one that writes and tells.
       agree: ``make -> value``: what the leading process makes.
+      across: devices that share the lanes of a block.
       place: ``directory -> context of a directory``: where this process keeps a run.
     """
 
@@ -32,6 +33,7 @@ class Crew(NamedTuple):
     measures: bool = True
     leads: bool = True
     agree: Callable[[Callable[[], Any]], Any] = _make
+    across: int = 1
     place: Callable[[Any], AbstractContextManager[Any]] = nullcontext
 
 

@@ -60,7 +60,7 @@ def pod() -> Executor:
             return Pod(local(shared, stream), turn)
 
         leads = jax.process_index() == 0
-        yield Crew(hire, about, True, leads, _agreed, _own_place)
+        yield Crew(hire, about, True, leads, _agreed, place=_own_place)
 
     return begin
 

@@ -105,7 +105,7 @@ def _retraced(
     for leg, width in cut:
         if leg is not first:
             cohort.become(*_alone(leg))
-        journal.choose(width)
+        journal.choose(max(1, width // workload.across))
         cohort.send(np.zeros(1, np.int32), np.asarray([leg.epochs]))
         while cohort.waiting.size:
             cohort.wave()

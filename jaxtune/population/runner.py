@@ -137,7 +137,7 @@ class Runner:
         return ran
 
     def _halve(self, width: int, error: NoRoom) -> None:
-        if width == 1:
+        if width == self._hands.across:
             raise MemoryError(
                 f"one lane does not fit on {error.where}. Use a smaller model, smaller "
                 f"batches, or less data. ({error.said})"

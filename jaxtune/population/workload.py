@@ -26,6 +26,8 @@ class Workload(NamedTuple):
       layout: how shapes become programs.
       split: what is scored on.
       rates: what was measured to choose the width, see ``calibrate``.
+      across: devices that share the lanes of a block: it is as if it were so much
+        narrower.
     """
 
     subject: Task | Objective
@@ -35,6 +37,7 @@ class Workload(NamedTuple):
     layout: Layout = Layout()
     split: str = "valid"
     rates: tuple[tuple[int, float], ...] = ()
+    across: int = 1
 
     @property
     def trains(self) -> bool:

@@ -77,6 +77,7 @@ def document(
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
+        "across": workload.across,
         "layout": _layout_document(workload.layout),
         "task": fingerprint.subject(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
@@ -109,9 +110,12 @@ def check_same(
     Raises:
       RunError: naming what differs, both values, and the way out.
     """
+    recorded = {"across": 1, **recorded}  # version 0.1.0 does not say
     passed = {"recipe", "layout", "rates", *check_allowed(allow)}
     if given.block is None:
         passed.add("block")
+    if "block" in allow:
+        passed.add("across")  # a share of a block is a narrower one
     if recorded["version"] != asked["version"]:
         passed.add("task.program")  # a program's text is that of one version
     _refuse(recorded, asked, passed)
