@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ("optuna", "pandas", "pyarrow", "tensorboardX"),
     "data": ("datasets", "grain", "pandas"),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "ray": ("cloudpickle", "ray"),
     "wandb": ("wandb",),
 }
 LANES, ROWS = 8, 32769

@@ -1,0 +1,215 @@
+"""What Ray's workers and pods cost: time against workers, a block's overhead, kills.
+
+Digits, network 64-128-10, 20 epochs, blocks of 8; on this machine alone, in processes
+that were started and had compiled before. Blocks of one lane of a function that does
+nothing show what a block costs beside its work.
+
+    python benchmarks/workers.py [--trials 512] [--repeats 3] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import psutil
+
+import jaxtune as jt
+from jaxtune.executors import wire
+from jaxtune.population import block as blocks
+
+TINY = 512  # blocks of the function that does nothing
+KILL_EVERY = 3.0  # seconds
+EXCHANGES = 200
+
+
+def task():
+    """Digits."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype(np.float32)
+    return jt.classification(
+        jt.models.MLP(10, max_units=128),
+        train=(x[:1408], y[:1408]),
+        valid=(x[1408:], y[1408:]),
+    )
+
+
+def nothing(key, hparams):
+    """A block of it is all overhead."""
+    return hparams["x"]
+
+
+def timed(call):
+    """Seconds of a call, and what it returned."""
+    begin = time.perf_counter()
+    result = call()
+    return time.perf_counter() - begin, result
+
+
+def median(call, repeats):
+    """Median seconds, after one call that compiles."""
+    call()
+    return statistics.median(timed(call)[0] for _ in range(repeats))
+
+
+class Killer(threading.Thread):
+    """Kills a worker at work every few seconds, until told to stop."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.kills, self.over = 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(KILL_EVERY):
+            names = ((p, p.info["name"]) for p in psutil.process_iter(["name"]))
+            busy = [p for p, name in names if name == "ray::work"]
+            if busy:
+                busy[0].send_signal(signal.SIGKILL)
+                self.kills += 1
+
+
+def measure_ray(trials: int, repeats: int) -> dict:
+    """Time by workers, what a block costs, and what kills cost."""
+    digits, at = task(), tempfile.mkdtemp()
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3))
+    unit = jt.Space(x=jt.uniform(0.0, 1.0))
+
+    def search(executor=None, **more):
+        own = {"key": jax.random.key(0), "trials": trials, "epochs": 20, "block": 8}
+        own |= {"verbose": 0, "executor": executor, **more}
+        return jt.search(digits, space, **own)
+
+    def tiny(executor=None, **more):
+        own = {"key": jax.random.key(0), "trials": TINY, "mode": "min", "block": 1}
+        own |= {"verbose": 0, "executor": executor, **more}
+        return jt.search(nothing, unit, **own)
+
+    found = {"search_seconds": {}, "overhead_ms_per_block": {}}
+    seconds, local = found["search_seconds"], search()
+    seconds["local"] = median(search, repeats)
+    found["overhead_ms_per_block"]["local"] = 1e3 * median(tiny, repeats) / TINY
+    runs = iter(range(99))
+    run = median(lambda: tiny(directory=f"{at}/{next(runs)}"), repeats)
+    found["overhead_ms_per_block"]["local, in a run directory"] = 1e3 * run / TINY
+    first, _ = timed(lambda: search(jt.executors.ray(workers=2)))
+    found["first_search_seconds_with_a_cluster_of_its_own"] = first
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error")
+    for workers in (1, 2):
+        executor = jt.executors.ray(cpus=2 // workers)
+        seconds[f"Ray, {workers} workers"] = median(
+            lambda e=executor: search(e), repeats
+        )
+        per_block = 1e3 * median(lambda e=executor: tiny(e), repeats) / TINY
+        found["overhead_ms_per_block"][f"Ray, {workers} workers"] = per_block
+    executor = jt.executors.ray(tries=50)
+    long = {"trials": 4 * trials}
+    straight, whole = timed(lambda: search(executor, **long))
+    killer = Killer()
+    killer.start()
+    disturbed, again = timed(lambda: search(executor, **long))
+    killer.over.set()
+    ray.shutdown()
+    same = np.array_equal(whole.trials.scores, again.trials.scores, equal_nan=True)
+    found["kills"] = {
+        "every_seconds": KILL_EVERY,
+        "trials": 4 * trials,
+        "kills": killer.kills,
+        "seconds": disturbed,
+        "undisturbed_seconds": straight,
+        "seconds_per_kill": (disturbed - straight) / max(1, killer.kills),
+        "same_table": bool(same),
+    }
+    found["bytes"] = sizes(digits, local)
+    return found
+
+
+def sizes(digits, result) -> dict:
+    """Bytes that travel: the data once, and with every block."""
+    workload = result.setup.workload
+    block = blocks.Block(
+        np.zeros(8, np.uint32), np.zeros(8, np.uint32), {"learning_rate": np.zeros(8)}
+    )
+    state = blocks.starting().eval_shape(
+        digits, workload.key, block, blocks.Static(batching=workload.layout.batching)
+    )
+    leaves = jax.tree.leaves(state)
+    return {
+        "data_once_per_machine": len(wire.pack((digits, workload.key)).data),
+        "job_without_states": len(wire.pack(block).data),
+        "states_of_a_block": sum(leaf.size * leaf.dtype.itemsize for leaf in leaves),
+    }
+
+
+POD = """
+import sys, time, jax
+from jaxtune.executors.pod import exchanged
+port, count, index, size = map(int, sys.argv[1:5])
+jax.distributed.initialize(f"127.0.0.1:{port}", count, index)
+message = bytes(size)
+exchanged(message)
+begin = time.perf_counter()
+for _ in range(int(sys.argv[5])):
+    exchanged(message)
+print((time.perf_counter() - begin) / int(sys.argv[5]) * 1e3)
+"""
+
+
+def measure_pod(count: int, size: int) -> float:
+    """Milliseconds of an exchange of so many bytes from each process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", POD, *map(str, (port, count, i, size, EXCHANGES))],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(count)
+    ]
+    return max(float(p.communicate()[0].split()[-1]) for p in processes)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--trials", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = measure_ray(options.trials, options.repeats)
+    rows["pod_exchange_ms"] = {
+        f"{count} processes, {size} bytes each": measure_pod(count, size)
+        for count in (2, 4)
+        for size in (1000, 1_000_000)
+    }
+    print(json.dumps(rows, indent=1))
+    if options.json:
+        settings = {
+            "trials": options.trials,
+            "repeats": options.repeats,
+            "jaxtune": jt.__version__,
+            "jax": jax.__version__,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+        }
+        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A search that is started alike everywhere; it goes on where it was cut off.
+
+python train.py DIRECTORY [--on local|ray|pod] [--trials 256] [--epochs 20]
+"""
+
+import argparse
+import os
+
+import jax
+import numpy as np
+from sklearn.datasets import load_digits
+
+import jaxtune as jt
+
+
+def task():
+    """What is trained: here digits, from scikit-learn's wheel."""
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype(np.float32)
+    return jt.classification(
+        jt.models.MLP(classes=10, max_units=128),
+        train=(x[:1408], y[:1408]),
+        valid=(x[1408:], y[1408:]),
+    )
+
+
+def executor(on: str):
+    """Who runs the blocks."""
+    if on == "ray":  # the cluster that RAY_ADDRESS names, or one on this machine
+        return jt.executors.ray(os.environ.get("RAY_ADDRESS"))
+    if on == "pod":  # Slurm and TPU pods say by themselves who is who
+        where = {}
+        if "COORDINATOR" in os.environ:
+            where["coordinator_address"] = os.environ["COORDINATOR"]
+            where["num_processes"] = int(os.environ["PROCESSES"])
+            where["process_id"] = int(os.environ["JOB_COMPLETION_INDEX"])
+        jax.distributed.initialize(**where)
+        return jt.executors.pod()
+    return jt.executors.local()
+
+
+def main() -> None:
+    """Search, and say what is best."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("directory")
+    parser.add_argument("--on", choices=["local", "ray", "pod"], default="local")
+    parser.add_argument("--trials", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=20)
+    options = parser.parse_args()
+    who = executor(options.on)  # before anything is computed: a pod has to meet first
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 1.0, tier=1),
+        momentum=jt.reverse_log_uniform(0.5, 0.99),
+        hidden_units=jt.integer(16, 128, scale="log"),
+    )
+    result = jt.search(
+        task(),
+        space,
+        key=jax.random.key(0),
+        trials=options.trials,
+        rounds=2,
+        epochs=options.epochs,
+        block=8,
+        scheduler=jt.schedulers.successive_halving(),
+        directory=options.directory,
+        executor=who,
+    )
+    if jax.process_index() == 0:
+        print(result.best)
+
+
+if __name__ == "__main__":
+    main()
