@@ -103,6 +103,7 @@ def measure_ray(trials: int, repeats: int) -> dict:
     runs = iter(range(99))
     run = median(lambda: tiny(directory=f"{at}/{next(runs)}"), repeats)
     found["overhead_ms_per_block"]["local, in a run directory"] = 1e3 * run / TINY
+    found["run_directory"] = directory_costs(search, f"{at}/states", f"{at}/0")
     first, _ = timed(lambda: search(jt.executors.ray(workers=2)))
     found["first_search_seconds_with_a_cluster_of_its_own"] = first
     import ray
@@ -115,6 +116,8 @@ def measure_ray(trials: int, repeats: int) -> dict:
         )
         per_block = 1e3 * median(lambda e=executor: tiny(e), repeats) / TINY
         found["overhead_ms_per_block"][f"Ray, {workers} workers"] = per_block
+    found["block_seconds"] = block_seconds(search, jt.executors.ray(cpus=2))
+    found["worker_start_seconds"] = worker_start(search, jt.executors.ray(cpus=2))
     executor = jt.executors.ray(tries=50)
     long = {"trials": 4 * trials}
     straight, whole = timed(lambda: search(executor, **long))
@@ -135,6 +138,42 @@ def measure_ray(trials: int, repeats: int) -> dict:
     }
     found["bytes"] = sizes(digits, local)
     return found
+
+
+def directory_costs(search, at: str, tiny_run: str) -> dict:
+    """What a run directory takes with states, and for a trial without any."""
+    often = {"scheduler": jt.schedulers.pbt(interval=2)}
+    search(**often)
+    without, result = timed(lambda: search(**often))
+    with_run, _ = timed(lambda: search(**often, directory=at))
+    count = result.cost.epochs // (8 * 2)
+    return {
+        "ms_per_block_with_states": 1e3 * (with_run - without) / count,
+        "bytes_per_trial": Path(tiny_run, "run.sqlite").stat().st_size / TINY,
+        "load_ms_per_trial": 1e3 * timed(lambda: jt.load(tiny_run))[0] / TINY,
+    }
+
+
+def worker_start(search, executor) -> float:
+    """Seconds that a block takes longer in a new process, which has to load JAX."""
+    warm, _ = timed(lambda: search(executor, trials=8))
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in ("ray::work", "ray::IDLE"):
+            process.kill()
+    time.sleep(1.0)
+    return timed(lambda: search(executor, trials=8))[0] - warm
+
+
+def block_seconds(search, executor) -> list[float]:
+    """Of every block, one worker running one after the other."""
+    told = []
+
+    class Clock(jt.Callback):
+        def on_block(self, round, measured):
+            told.append(time.perf_counter())
+
+    search(executor, callbacks=[Clock()])
+    return np.diff(told).round(4).tolist()
 
 
 def sizes(digits, result) -> dict:

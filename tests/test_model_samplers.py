@@ -61,7 +61,7 @@ def test_contract(name):
     jt.testing.check_sampler(MODELS[name])
 
 
-@pytest.mark.parametrize("name", over())
+@pytest.mark.parametrize("name", over(costly=["gaussian_process"]))
 def test_asking_in_parts_gives_the_same_points(name):
     """Points that are out already count as the first of a larger batch."""
     state, _ = told(name)

@@ -13,6 +13,7 @@ import pytest
 
 import jaxtune as jt
 
+LONG = [(2, "none"), (2, "halving"), (4, "halving"), (4, "asha"), (4, "pbt")]
 CHILD = Path(__file__).with_name("podded.py")
 
 
@@ -43,7 +44,11 @@ def said(processes):
 
 @pytest.mark.parametrize(
     ("count", "scheduler"),
-    [(2, "none"), (2, "pbt"), (4, "halving"), (4, "asha")],
+    [
+        (2, "pbt"),
+        (4, "none"),
+        *[pytest.param(*case, marks=pytest.mark.slow) for case in LONG],
+    ],
 )
 def test_two_or_four_processes_end_in_the_same_table(count, scheduler, tmp_path):
     """In all of them; the first one writes and tells."""
