@@ -102,12 +102,24 @@ def show(directory: Path, top: int, as_json: bool) -> None:
     type=click.Choice(LAST_BITS),
     help="Go on although this differs, which changes the last bits of numbers.",
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run blocks on the Ray cluster at this address, such as auto.",
+)
 def resume(
-    directory: Path, task: str | None, block: int | None, allow: tuple[str, ...]
+    directory: Path,
+    task: str | None,
+    block: int | None,
+    allow: tuple[str, ...],
+    ray: str | None,
 ) -> None:
     """Go on with a run that was cut off, as if it had not been."""
     with _plain_errors():
-        result = jaxtune.resume(directory, _task(task), block=block, allow=allow)
+        executor = None if ray is None else jaxtune.executors.ray(ray)
+        result = jaxtune.resume(
+            directory, _task(task), block=block, allow=allow, executor=executor
+        )
         click.echo(repr(result))
 
 

@@ -142,13 +142,13 @@ def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
 
 def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
     """The crew of a search; ``ValueError`` for what is no executor."""
-    executor = local() if executor is None else executor
-    if not callable(executor):
+    crew = (executor or local())() if callable(executor or local) else None
+    if not isinstance(crew, AbstractContextManager):
         raise ValueError(
-            f"executor: got {executor!r}. Use one of jaxtune.executors, such as "
-            "executors.ray()."
+            f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
+            "such as executors.ray()."
         )
-    return executor()
+    return crew
 
 
 @compiled_once()

@@ -1,5 +1,7 @@
 """Ray's workers: the same table whatever happens to them. All on this machine."""
 
+import contextlib
+import importlib
 import itertools
 import os
 import signal
@@ -19,9 +21,11 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.executors import wire, worker
+from jaxtune.run.durable import Durable
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")
+jaxtune_ray = importlib.import_module("jaxtune.executors.ray")
 
 # Ray's own, of the processes that it starts
 pytestmark = pytest.mark.filterwarnings(
@@ -85,7 +89,7 @@ def cases():
         yield pytest.param(cpus, scheduler, marks=marks)
 
 
-@pytest.mark.parametrize(("cpus", "scheduler"), cases())
+@pytest.mark.parametrize(("cpus", "scheduler"), list(cases()))
 def test_one_two_or_four_workers_end_in_the_same_table(
     cpus, scheduler, cluster, straight
 ):
@@ -344,6 +348,49 @@ def test_other_kinds_of_device_are_refused_or_marked(cluster, tmp_path):
         seek(directory=tmp_path / "no", **LONG)
 
 
+def test_joining_a_cluster_without_a_token_is_warned_about(monkeypatch):
+    joined = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    asks = jaxtune_ray.Asks(1.0, 0.0, {}, 4)
+    for mode, address, warned in (
+        ("disabled", "10.0.0.1:6379", True),
+        ("disabled", "127.0.0.1:6379", False),
+        ("token", "10.0.0.1:6379", False),
+    ):
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        quiet = contextlib.nullcontext()
+        loud = pytest.warns(UserWarning, match="whoever reaches")
+        joining = jaxtune_ray._cluster(address, None, asks, None)
+        with loud if warned else quiet, joining:
+            assert joined.pop() == address
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    with jaxtune_ray._cluster("10.0.0.1:6379", None, asks, None):
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_the_command_line_goes_on_on_a_cluster(cluster, straight, tmp_path):
+    keep, left = Durable.keep, [5]
+
+    def stopping(self, *args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        keep(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Durable, "keep", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            seek(directory=tmp_path / "run")
+    task = f"{Path(killed.__file__)}:line"
+    command = ["resume", tmp_path / "run", "--task", task, "--ray", cluster.address]
+    command = [sys.executable, "-m", "jaxtune", *command]
+    said = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr[-3000:]
+    assert killed.digest(jt.load(tmp_path / "run")) == straight["none"]
+
+
 def test_a_worker_with_other_versions_is_refused(cluster):
     node = cluster.add_node(
         num_cpus=1, resources={"old": 1}, env_vars={"PRETENDED_VERSION": "1"}
@@ -416,3 +463,46 @@ def done_blocks(record):
         return db.execute("SELECT count(*) FROM blocks").fetchone()[0]
     finally:
         db.close()
+
+
+HUNGRY = """
+import os, sys, time
+from pathlib import Path
+import jax, numpy as np
+import jaxtune as jt
+
+def hungry(key, hparams):
+    flag = Path(FLAG)
+    if os.environ.get("RAY_JOB_ID") and not flag.exists():
+        flag.touch()
+        hold = np.ones(2**29)  # 4 GiB
+        time.sleep(30)
+    return hparams["x"]
+
+found = jt.search(
+    hungry, jt.Space(x=jt.uniform(0.0, 1.0)), key=jax.random.key(0), trials=16,
+    mode="min", block=8, verbose=0, executor=jt.executors.ray(workers=1),
+)
+print(set(found.narrow.width.tolist()), set(found.trials["status"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux")
+def test_a_machine_that_runs_out_of_memory_gets_narrower_blocks(tmp_path):
+    """Ray ends the worker before the machine is full: 2 GiB more than now, here."""
+    memory = psutil.virtual_memory()
+    most = (memory.total - memory.available + 2**31) / memory.total
+    watch = {"RAY_memory_usage_threshold": str(most)}
+    watch |= {"RAY_memory_monitor_refresh_ms": "100"}
+    code = HUNGRY.replace("FLAG", repr(str(tmp_path / "flag")))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment | watch,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert found.stdout.splitlines()[-1] == "{4} {'ok'}"

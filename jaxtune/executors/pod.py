@@ -44,10 +44,19 @@ def pod() -> Executor:
 
     Returns:
       An executor.
+
+    Raises:
+      RuntimeError: when a search begins, if the processes have not met, have devices of
+        different kinds, or run different searches.
     """
 
     @contextmanager
     def begin() -> Iterator[Crew]:
+        if not jax.distributed.is_initialized():
+            raise RuntimeError(
+                "pod: this process has not met the others. Call "
+                "jax.distributed.initialize() at the beginning of the script."
+            )
         about = _agreed(fingerprint.device)
         if about != fingerprint.device():
             raise RuntimeError(

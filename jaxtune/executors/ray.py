@@ -30,6 +30,7 @@ from jaxtune.warn import warn
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Ray's switch for clusters off Linux; without them a node's address is the loopback's
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+MODE = "RAY_AUTH_MODE"
 STATISTICS = "RAY_USAGE_STATS_ENABLED"  # sent home by Ray
 # of a cluster of our own: a block that took all memory is not tried as it is again
 OURS = {"task_oom_retries": 0}
@@ -146,7 +147,14 @@ def _cluster(
     runtime_env: dict[str, Any] | None,
 ) -> Iterator[None]:
     """A connection to Ray; one that is there already stays."""
-    os.environ.setdefault(CLUSTERS, "0" if address is None else "1")
+    alone = address is None or address.rpartition(":")[0] in LOOPBACK
+    if alone:
+        os.environ.setdefault(CLUSTERS, "0")
+    elif os.environ.setdefault(MODE, "token") != "token":
+        warn(
+            f"ray: {MODE}={os.environ[MODE]}, so whoever reaches {address} can run "
+            f"code on it. Start the cluster with {MODE}=token."
+        )
     import ray
 
     if ray.is_initialized():

@@ -34,6 +34,9 @@ def show(result: Result, top: int = 10, console: Console | None = None) -> None:
         markup=False,
         highlight=False,
     )
+    for kind, trials in _devices(result).items():
+        text = f"{trials} trials trained on {kind}"
+        console.print(text, markup=False, highlight=False)
     names = result.setup.space.searched
     boxes = [
         (number + 1, *(bounds_cell(box[name]) for name in names))
@@ -68,9 +71,16 @@ def document(result: Result, top: int = 10) -> dict[str, Any]:
         "trials": len(result.trials),
         "of": result.setup.trials,
         "status": {word: int((status == word).sum()) for word in _words(status)},
+        "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [{name: _left(box[name]) for name in names} for box in result.spaces],
         "best": [result.trials.row(trial) for trial in scored],
     }
+
+
+def _devices(result: Result) -> dict[str, int]:
+    """How many trials each kind of device trained, if there are several."""
+    counts = {kind: len(trials) for kind, trials in result.devices.items()}
+    return counts if len(counts) > 1 else {}
 
 
 def _left(dim: Dimension) -> list[Any]:
