@@ -175,8 +175,14 @@ def test_a_stream_is_read_here_and_trains_there(cluster):
 
 
 def busy_workers():
-    """Processes that run a block just now."""
-    return [p for p in psutil.process_iter(["name"]) if p.info["name"] == "ray::work"]
+    """Processes of this test's that run a block just now."""
+    ours = psutil.Process().children(recursive=True)
+    return [process for process in ours if named(process) == "ray::work"]
+
+
+def named(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name()
 
 
 class Killer(threading.Thread):

@@ -1,0 +1,265 @@
+"""Who runs blocks, with hands made up for what is hard to bring about."""
+
+import importlib
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import jax
+import killed
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune.executors.crew import Crew
+from jaxtune.population import block as blocks
+from jaxtune.population.devices import Devices
+from jaxtune.population.hands import Crashed, Hands, Made, Workers
+from jaxtune.population.sharded import Sharded
+from jaxtune.population.streamed import over
+from jaxtune.run import fingerprint
+from jaxtune.run.durable import Durable
+
+
+class Threads(Workers):
+    """Two workers whose results may wait for one before them."""
+
+    room, ahead = 2, 3
+
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(8)
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+
+    def beside(self, more):
+        return self
+
+    def submit(self, run, job):
+        def counted():
+            with self.lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            result = run(None, job)
+            with self.lock:
+                self.running -= 1
+            return Made(result, "thread")
+
+        return self.pool.submit(counted)
+
+
+def test_a_slow_block_holds_up_no_other_one():
+    """The first ends after the fourth; results come in order all the same."""
+    fourth, asked = threading.Event(), []
+
+    def run(_, job):
+        if job == 0:
+            assert fourth.wait(timeout=30)
+        if job == 4:
+            fourth.set()
+        return job
+
+    def jobs():
+        for job in range(9):
+            asked.append(job)
+            yield job
+
+    hands = Threads()
+    found = [made.result for made in hands.each(run, jobs())]
+    assert found == list(range(9))
+    assert hands.most <= 3
+
+
+def test_it_holds_up_those_that_are_too_far_ahead():
+    asked, gone = [], threading.Event()
+
+    def run(_, job):
+        if job == 0:
+            assert gone.wait(timeout=30)
+        return job
+
+    def jobs():
+        for job in range(30):
+            asked.append(job)
+            if job == Threads.room + Threads.ahead:
+                threading.Timer(0.3, gone.set).start()
+            yield job
+
+    results = Threads().each(run, jobs())
+    assert next(results).result == 0
+    assert len(asked) == Threads.room + Threads.ahead + 1
+    assert [made.result for made in results] == list(range(1, 30))
+
+
+class Deadly(Hands):
+    """Others' hands, with blocks of one trial that end their processes."""
+
+    def __init__(self, hands, trial):
+        self.hands, self.trial = hands, trial
+
+    def beside(self, more):
+        return Deadly(self.hands.beside(more), self.trial)
+
+    def each(self, run, jobs):
+        def checked(shared, job):
+            block = (job.job if hasattr(job, "job") else job)[0]
+            if self.trial in np.asarray(block.trial):
+                return Crashed(4, "killed")
+            return run(shared, job)
+
+        yield from self.hands.each(checked, jobs)
+
+
+def executor(make, **more):
+    """An executor of some hands, made from those of this process."""
+
+    @contextmanager
+    def begin():
+        def hire(shared, stream):
+            return make(Devices(shared), stream)
+
+        yield Crew(hire, fingerprint.device(), **more)
+
+    return begin
+
+
+def deadly(trial):
+    return executor(lambda devices, stream: over(Deadly(devices, trial), stream))
+
+
+def seek(executor=None, **more):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+    plain = {"key": jax.random.key(3), "trials": 24, "rounds": 2, "epochs": 9}
+    plain |= {"seeds": 2, "block": 4, "executor": executor, "verbose": 0}
+    return jt.search(more.pop("task", None) or killed.line(), space, **(plain | more))
+
+
+GIVEN_UP = "ignore:block .* is given up|block .* ended 4 processes:UserWarning"
+
+
+@pytest.mark.filterwarnings(GIVEN_UP)
+@pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
+def test_blocks_that_crash_fail_alone(scheduler):
+    chosen = killed.SCHEDULERS[scheduler]
+    found = seek(deadly(5), scheduler=chosen, rounds=1)
+    status = found.trials["status"]
+    assert status[5] == "crashed"
+    assert (status == "crashed").sum() < 12
+    assert found.trials.failed[5]
+    assert not found.trials.failed[found.best.trial]
+    np.testing.assert_array_equal(
+        found.trials.failed, np.isnan(found.trials["score"].astype(float))
+    )
+    if scheduler == "none":
+        fine = status == "ok"
+        np.testing.assert_array_equal(
+            found.trials["score"][fine], seek(rounds=1).trials["score"][fine]
+        )
+
+
+@pytest.mark.filterwarnings(GIVEN_UP)
+def test_blocks_of_a_stream_crash_alone():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3)).astype(np.float32)
+    y = x @ np.float32([1.0, -2.0, 0.5])
+    task = jt.regression(
+        jt.models.MLP(classes=1, max_units=4, max_layers=1),
+        train=jt.data.stream(lambda epoch: [(x, y)], examples=64, rows=32),
+        valid=(x, y),
+        batch_size=16,
+    )
+    own = {"task": task, "rounds": 1, "epochs": 2, "trials": 8}
+    found, plain = seek(deadly(5), **own), seek(**own)
+    crashed = found.trials["status"] == "crashed"
+    assert np.flatnonzero(crashed).tolist() == [4, 5]  # two seeds each
+    np.testing.assert_array_equal(
+        found.trials.scores[~crashed], plain.trials.scores[~crashed]
+    )
+
+
+def shared_by(count):
+    def make(devices, stream):
+        return Sharded(over(devices, stream), count)
+
+    return executor(make, measures=False, across=count)
+
+
+def test_a_trial_is_trained_again_at_the_width_of_a_share(monkeypatch):
+    found = seek(shared_by(2), block=8)
+    widths, advance = [], blocks.advance
+
+    def noted(task, root, block, *rest):
+        widths.append(len(block.trial))
+        return advance(task, root, block, *rest)
+
+    monkeypatch.setattr(blocks, "advance", noted)
+    again = jt.replay(found, 7).metrics["mse"]
+    np.testing.assert_array_equal(again, found.trials.scores[7])
+    assert set(widths) == {4}
+
+
+def test_a_share_of_one_lane_that_does_not_fit_is_an_error(monkeypatch):
+    def full(*args):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+
+    monkeypatch.setattr(blocks, "advance", full)
+    expected = pytest.raises(MemoryError, match="one lane does not fit")
+    with pytest.warns(UserWarning, match="blocks of 2"), expected:
+        seek(shared_by(2), block=4)
+
+
+def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    pod = importlib.import_module("jaxtune.executors.pod")
+    monkeypatch.setattr(pod, "exchanged", lambda told: [told])
+    ran = []
+    jobs = [(n,) if n % 3 else None for n in range(12)]  # every third is known
+    hands = pod.Pod(Devices(()), turn=6)
+    list(hands.each(lambda _, job: ran.append(job[0]), jobs))
+    assert sorted(ran) == [2, 8]  # 1, 2, 4, 5 and 7, 8, 10, 11: the second of three
+
+
+def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path, monkeypatch):
+    keep, left = Durable.keep, [4]
+
+    def stopping(self, *args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        keep(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Durable, "keep", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            seek(directory=tmp_path)
+    kind = fingerprint.device()["kind"]
+    known = jt.load(tmp_path, killed.line()).devices
+    assert {k: v.tolist() for k, v in known.items()} == {kind: list(range(8))}
+    found = seek(directory=tmp_path)
+    assert {k: v.tolist() for k, v in found.devices.items()} == {kind: list(range(24))}
+
+
+def test_a_run_that_does_not_know_its_devices_is_gone_on_with(tmp_path, monkeypatch):
+    """As version 0.1.0 wrote it."""
+    test_an_unfinished_run_tells_which_devices_trained_what(
+        tmp_path / "whole", monkeypatch
+    )
+    expected = killed.digest(seek())
+    seek(directory=tmp_path / "old")
+    db = sqlite3.connect(tmp_path / "old" / "run.sqlite")
+    db.execute("DELETE FROM blocks WHERE block > 3")
+    db.execute("DELETE FROM lanes WHERE block > 3")
+    db.execute("DELETE FROM metrics WHERE block > 3")
+    db.execute("DELETE FROM trials WHERE round > 0")
+    db.execute("DELETE FROM rounds WHERE round > 0")
+    db.execute("UPDATE rounds SET ended = NULL")
+    db.execute("DROP TABLE devices")
+    db.commit()
+    db.close()
+    assert jt.load(tmp_path / "old", killed.line()).devices == {}
+    found = seek(directory=tmp_path / "old")
+    assert killed.digest(found) == expected
+    assert [trials.tolist() for trials in found.devices.values()] == [
+        list(range(8, 24))
+    ]
