@@ -4,15 +4,19 @@ python killed.py DIRECTORY SCHEDULER CACHE
 """
 
 import hashlib
+import sqlite3
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import jaxtune as jt
+from jaxtune.run.durable import Durable
 
 SCHEDULERS = {
     "none": None,
@@ -48,6 +52,34 @@ def search(directory, scheduler):
     arguments = {"key": jax.random.key(3), "trials": 120, "rounds": 2, "epochs": 9}
     arguments |= {"scheduler": SCHEDULERS[scheduler], "block": 4, "seeds": 2}
     return jt.search(line(), space, **arguments, directory=directory)
+
+
+@contextmanager
+def cut_after(blocks):
+    """Around a search in a directory: it is interrupted when it has kept so many."""
+    keep, left = Durable.keep, [blocks]
+
+    def stopping(self, *args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        keep(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Durable, "keep", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def done_blocks(record):
+    """How many blocks are on record; none if there is no run yet."""
+    if not record.with_name("run.json").exists():
+        return 0
+    db = sqlite3.connect(record)
+    try:
+        return db.execute("SELECT count(*) FROM blocks").fetchone()[0]
+    finally:
+        db.close()
 
 
 def digest(result):

@@ -19,7 +19,6 @@ from jaxtune.population.hands import Crashed, Hands, Made, Workers
 from jaxtune.population.sharded import Sharded
 from jaxtune.population.streamed import over
 from jaxtune.run import fingerprint
-from jaxtune.run.durable import Durable
 
 
 class Threads(Workers):
@@ -184,8 +183,7 @@ def shared_by(count):
     return executor(make, measures=False, across=count)
 
 
-def test_a_trial_is_trained_again_at_the_width_of_a_share(monkeypatch):
-    found = seek(shared_by(2), block=8)
+def test_a_trial_is_trained_at_the_width_of_a_share_and_so_again(monkeypatch):
     widths, advance = [], blocks.advance
 
     def noted(task, root, block, *rest):
@@ -193,6 +191,10 @@ def test_a_trial_is_trained_again_at_the_width_of_a_share(monkeypatch):
         return advance(task, root, block, *rest)
 
     monkeypatch.setattr(blocks, "advance", noted)
+    found = seek(shared_by(2), block=8)
+    assert set(widths) == {4}
+    assert len(widths) == 2 * 24 * 2 // 8
+    widths.clear()
     again = jt.replay(found, 7).metrics["mse"]
     np.testing.assert_array_equal(again, found.trials.scores[7])
     assert set(widths) == {4}
@@ -220,19 +222,9 @@ def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
     assert sorted(ran) == [2, 8]  # 1, 2, 4, 5 and 7, 8, 10, 11: the second of three
 
 
-def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path, monkeypatch):
-    keep, left = Durable.keep, [4]
-
-    def stopping(self, *args):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        keep(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Durable, "keep", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            seek(directory=tmp_path)
+def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path):
+    with killed.cut_after(4):
+        seek(directory=tmp_path)
     kind = fingerprint.device()["kind"]
     known = jt.load(tmp_path, killed.line()).devices
     assert {k: v.tolist() for k, v in known.items()} == {kind: list(range(8))}
@@ -240,26 +232,16 @@ def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path, monkeypatc
     assert {k: v.tolist() for k, v in found.devices.items()} == {kind: list(range(24))}
 
 
-def test_a_run_that_does_not_know_its_devices_is_gone_on_with(tmp_path, monkeypatch):
+def test_a_run_that_does_not_know_its_devices_is_gone_on_with(tmp_path):
     """As version 0.1.0 wrote it."""
-    test_an_unfinished_run_tells_which_devices_trained_what(
-        tmp_path / "whole", monkeypatch
-    )
-    expected = killed.digest(seek())
-    seek(directory=tmp_path / "old")
-    db = sqlite3.connect(tmp_path / "old" / "run.sqlite")
-    db.execute("DELETE FROM blocks WHERE block > 3")
-    db.execute("DELETE FROM lanes WHERE block > 3")
-    db.execute("DELETE FROM metrics WHERE block > 3")
-    db.execute("DELETE FROM trials WHERE round > 0")
-    db.execute("DELETE FROM rounds WHERE round > 0")
-    db.execute("UPDATE rounds SET ended = NULL")
+    with killed.cut_after(4):
+        seek(directory=tmp_path)
+    db = sqlite3.connect(tmp_path / "run.sqlite")
     db.execute("DROP TABLE devices")
-    db.commit()
     db.close()
-    assert jt.load(tmp_path / "old", killed.line()).devices == {}
-    found = seek(directory=tmp_path / "old")
-    assert killed.digest(found) == expected
+    assert jt.load(tmp_path, killed.line()).devices == {}
+    found = seek(directory=tmp_path)
+    assert killed.digest(found) == killed.digest(seek())
     assert [trials.tolist() for trials in found.devices.values()] == [
         list(range(8, 24))
     ]

@@ -60,16 +60,10 @@ def test_two_or_four_processes_end_in_the_same_table(count, scheduler, tmp_path)
     assert killed.digest(jt.load(run)) == expected
 
 
-def recorded(run):
-    import test_ray
-
-    return test_ray.done_blocks(run / "run.sqlite")
-
-
 def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
     run = tmp_path / "run"
     processes = begun(2, "long", run)
-    while not recorded(run):
+    while not killed.done_blocks(run / "run.sqlite"):
         assert processes[0].poll() is None, processes[0].communicate()[1][-3000:]
         time.sleep(0.02)
     processes[1].kill()
@@ -78,7 +72,7 @@ def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
     print(f"the other one stopped after {time.monotonic() - begin:.1f} s")
     processes[1].communicate()
     assert processes[0].returncode != 0
-    before = recorded(run)
+    before = killed.done_blocks(run / "run.sqlite")
     assert 0 < before < 30
     told = said(begun(2, "long", run))
     expected = killed.digest(podded.search("long"))

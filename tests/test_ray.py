@@ -21,7 +21,6 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.executors import wire, worker
-from jaxtune.run.durable import Durable
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")
@@ -359,6 +358,7 @@ def test_joining_a_cluster_without_a_token_is_warned_about(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.0.0.2")
     asks = jaxtune_ray.Asks(1.0, 0.0, {}, 4)
     for mode, address, warned in (
         ("disabled", "10.0.0.1:6379", True),
@@ -374,21 +374,16 @@ def test_joining_a_cluster_without_a_token_is_warned_about(monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE")
     with jaxtune_ray._cluster("10.0.0.1:6379", None, asks, None):
         assert os.environ["RAY_AUTH_MODE"] == "token"
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "127.0.0.1")
+    joining = jaxtune_ray._cluster("10.0.0.1:6379", None, asks, None)
+    with pytest.raises(RuntimeError, match="could not reach it"), joining:
+        pass
+    assert joined == ["10.0.0.1:6379"]
 
 
 def test_the_command_line_goes_on_on_a_cluster(cluster, straight, tmp_path):
-    keep, left = Durable.keep, [5]
-
-    def stopping(self, *args):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        keep(self, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Durable, "keep", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            seek(directory=tmp_path / "run")
+    with killed.cut_after(5):
+        seek(directory=tmp_path / "run")
     task = f"{Path(killed.__file__)}:line"
     command = ["resume", tmp_path / "run", "--task", task, "--ray", cluster.address]
     command = [sys.executable, "-m", "jaxtune", *command]
@@ -442,7 +437,7 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
     with subprocess.Popen(command, **plain) as process:
         record = tmp_path / "run" / "run.sqlite"
         where = set()
-        while process.poll() is None and not done_blocks(record):
+        while process.poll() is None and not killed.done_blocks(record):
             time.sleep(0.02)
         where.update(listening(psutil.Process(process.pid)))
         began = psutil.Process(process.pid).children(recursive=True)
@@ -451,24 +446,12 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
     assert computing
     assert where
     assert where <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    assert 1 <= done_blocks(record) < 20
+    assert 1 <= killed.done_blocks(record) < 20
     psutil.wait_procs(computing, timeout=30)
     assert not [process for process in computing if process.is_running()]
     with subprocess.Popen(command, **plain) as process:
         said = process.stdout.read().split()
     assert said[-1] == straight["none"]
-
-
-def done_blocks(record):
-    import sqlite3
-
-    if not record.with_name("run.json").exists():
-        return 0
-    db = sqlite3.connect(record)
-    try:
-        return db.execute("SELECT count(*) FROM blocks").fetchone()[0]
-    finally:
-        db.close()
 
 
 HUNGRY = """

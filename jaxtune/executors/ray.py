@@ -81,7 +81,7 @@ def ray(
     @contextmanager
     def begin() -> Iterator[Crew]:
         with _cluster(address, workers, asks, runtime_env):
-            about = _about_worker(asks)
+            about = _about_worker(asks, address)
             here = fingerprint.device()
             allowed = None if mixed else about["kind"]
             parcels: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def _cluster(
     runtime_env: dict[str, Any] | None,
 ) -> Iterator[None]:
     """A connection to Ray; one that is there already stays."""
-    alone = address is None or address.rpartition(":")[0] in LOOPBACK
+    alone = address is None or _host(address) in LOOPBACK
     if alone:
         os.environ.setdefault(CLUSTERS, "0")
     elif os.environ.setdefault(MODE, "token") != "token":
@@ -155,7 +155,12 @@ def _cluster(
             f"ray: {MODE}={os.environ[MODE]}, so whoever reaches {address} can run "
             f"code on it. Start the cluster with {MODE}=token."
         )
-    import ray
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "executors.ray() needs Ray: pip install 'jaxtune[ray]'"
+        ) from None
 
     if ray.is_initialized():
         if address is not None or workers is not None:
@@ -170,10 +175,28 @@ def _cluster(
         if address is None:
             _start(workers, asks, plain)
         else:
+            _check_reachable(address)
             ray.init(address, **plain)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse to join others from a process that only ever listens to itself."""
+    import ray
+
+    here = ray.util.get_node_ip_address()
+    if here in LOOPBACK and address != "auto" and _host(address) not in LOOPBACK:
+        raise RuntimeError(
+            f"ray: this process is known to Ray as {here}, so {address} could not "
+            "reach it: it began a cluster of its own before, or this system does so "
+            f"by itself. Use a new process, with {CLUSTERS}=1 in its environment."
+        )
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
 
 
 def _start(workers: int | None, asks: Asks, plain: dict[str, Any]) -> None:
@@ -200,16 +223,19 @@ def _start(workers: int | None, asks: Asks, plain: dict[str, Any]) -> None:
         )
 
 
-def _about_worker(asks: Asks) -> dict[str, str]:
+def _about_worker(asks: Asks, address: str | None) -> dict[str, str]:
     """What the first worker computes on, once it has the driver's versions."""
     import ray
 
     if not asks.fit(ray.cluster_resources()):
         have = {n: v for n, v in ray.cluster_resources().items() if ":" not in n}
-        warn(
+        lacks = (
             f"ray: the cluster has {have}, too little for a block with cpus="
-            f"{asks.cpus}, gpus={asks.gpus}, {asks.resources}: waiting for a node."
+            f"{asks.cpus}, gpus={asks.gpus}, resources={asks.resources}"
         )
+        if address is None and len(ray.nodes()) == 1:
+            raise ValueError(f"{lacks}. Ask for less.")
+        warn(f"{lacks}: waiting for a node.")
     task = ray.remote(worker.about).options(**asks.options())
     return _got(task.remote(worker.driver()).future())
 
