@@ -142,7 +142,8 @@ def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
 
 def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
     """The crew of a search; ``ValueError`` for what is no executor."""
-    crew = (executor or local())() if callable(executor or local) else None
+    executor = local() if executor is None else executor
+    crew = executor() if callable(executor) else None
     if not isinstance(crew, AbstractContextManager):
         raise ValueError(
             f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "

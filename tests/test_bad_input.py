@@ -444,6 +444,7 @@ CASES = {
         "'loss' is a metric",
     ),
     "executor a number": (search(executor=3), V, "executor: got 3.*executors"),
+    "executor nought": (search(executor=0), V, "executor: got 0"),
     "executor not called": (
         search(executor=jt.executors.ray),
         V,

@@ -191,13 +191,38 @@ def test_a_trial_is_trained_at_the_width_of_a_share_and_so_again(monkeypatch):
         return advance(task, root, block, *rest)
 
     monkeypatch.setattr(blocks, "advance", noted)
-    found = seek(shared_by(2), block=8)
+    found = seek(shared_by(2), block=8, trials=18, rounds=1)
     assert set(widths) == {4}
-    assert len(widths) == 2 * 24 * 2 // 8
+    # four blocks and a half are nine shares, in nine turns; none for padding alone
+    assert len(widths) == 9 * 9
     widths.clear()
     again = jt.replay(found, 7).metrics["mse"]
     np.testing.assert_array_equal(again, found.trials.scores[7])
     assert set(widths) == {4}
+
+
+def test_blocks_are_halved_to_what_can_be_shared(monkeypatch):
+    advance = blocks.advance
+
+    def short(task, root, block, *rest):
+        if len(block.trial) > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+        return advance(task, root, block, *rest)
+
+    monkeypatch.setattr(blocks, "advance", short)
+    with pytest.warns(UserWarning, match="blocks of 4"):
+        found = seek(shared_by(4), block=12, rounds=1)
+    assert set(found.narrow.width) == {4}
+    assert not found.trials.failed.all()
+
+
+def test_what_cannot_be_shared_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"block=6: 4 devices"):
+        seek(shared_by(4), block=6)
+    door = importlib.import_module("jaxtune.search")
+    monkeypatch.setattr(door, "shared_out", lambda workload, *_: workload)
+    with pytest.raises(ValueError, match=r"block of 6 lanes .* 4 devices.*block=8"):
+        seek(shared_by(4), block=6)
 
 
 def test_a_share_of_one_lane_that_does_not_fit_is_an_error(monkeypatch):

@@ -137,12 +137,13 @@ class Runner:
         return ran
 
     def _halve(self, width: int, error: NoRoom) -> None:
-        if width == self._hands.across:
+        across = self._hands.across
+        if width <= across:
             raise MemoryError(
                 f"one lane does not fit on {error.where}. Use a smaller model, smaller "
                 f"batches, or less data. ({error.said})"
             ) from error
-        smaller = width // 2
+        smaller = max(across, width // 2 // across * across)
         self._journal.choose(smaller)
         warn(
             f"a block of {width} lanes does not fit on {error.where}: it is run again, "

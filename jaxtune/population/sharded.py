@@ -52,7 +52,12 @@ class Sharded(Hands):
         if job is None:
             return [None] * self.across
         width, live = _size(job)
-        share = width // self.across
+        share, rest = divmod(width, self.across)
+        if rest:
+            raise ValueError(
+                f"a block of {width} lanes cannot be shared by {self.across} devices. "
+                f"Use a multiple: block={width + self.across - rest}."
+            )
         starts = [i * share for i in range(self.across)]
         return [_part(job, at, at + share) if at < live else None for at in starts]
 
