@@ -308,8 +308,31 @@ def test_an_error_of_the_users_comes_back_as_it_is(cluster):
             raise ZeroDivisionError("of mine")
         return hparams["x"]
 
-    with pytest.raises(ZeroDivisionError, match="of mine"):
+    with pytest.raises(ZeroDivisionError, match="of mine") as raised:
         jt.search(wrong, UNIT, **PLAIN, executor=jt.executors.ray())
+    assert raised.type is ZeroDivisionError
+    assert "ray::work" in str(raised.value.__cause__)  # where it was
+
+
+def test_what_cannot_travel_is_named(cluster):
+    held = threading.Lock()
+
+    def locked(key, hparams):
+        with held:
+            return hparams["x"]
+
+    with pytest.raises(ValueError, match=r"cannot pickle .*lock.*close over"):
+        jt.search(locked, UNIT, **PLAIN, executor=jt.executors.ray())
+
+
+def test_a_module_that_a_worker_lacks_is_named(cluster, tmp_path, monkeypatch):
+    """Imported here from a folder that is gone when the worker looks for it."""
+    (tmp_path / "mine_alone.py").write_text("def own(key, h):\n    return h['x']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("mine_alone").own
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match=r"no module 'mine_alone'.*working_dir"):
+        jt.search(own, UNIT, **PLAIN, executor=jt.executors.ray())
 
 
 def test_a_node_is_lost_and_another_one_joins(cluster, straight):

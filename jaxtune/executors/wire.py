@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 from typing import Any, NamedTuple
-
-import jax
-import numpy as np
-
-from jaxtune.population.pool import is_key, wrapped
 
 
 class Parcel(NamedTuple):
@@ -33,21 +27,13 @@ def pack(thing: Any) -> Parcel:
     """
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, jax.Array) and is_key(obj):
-                return wrapped, (np.asarray(jax.random.key_data(obj)), str(obj.dtype))
-            return super().reducer_override(obj)
-
-    file = io.BytesIO()
     try:
-        Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(thing)
+        data = cloudpickle.dumps(thing)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise ValueError(
             f"executor: {error}, so a block cannot be sent to another process. Keep "
             "open files, locks and the like out of what your functions close over."
         ) from error
-    data = file.getvalue()
     return Parcel(hashlib.sha256(data).hexdigest(), data)
 
 

@@ -145,7 +145,7 @@ class Pool:
 def to_host(state: PyTree, places: np.ndarray | slice) -> list[np.ndarray]:
     """Leaves ``[k, ...]`` of some of a block's states, in memory; keys as numbers."""
     leaves = jax.tree.leaves(state)
-    plain = [jax.random.key_data(x) if is_key(x) else x for x in leaves]
+    plain = [jax.random.key_data(x) if _is_key(x) else x for x in leaves]
     return [leaf[places] for leaf in jax.device_get(plain)]
 
 
@@ -153,7 +153,7 @@ def from_host(leaves: list[np.ndarray], like: PyTree) -> PyTree:
     """The states ``[k, ...]`` again, whose abstract form is ``like``."""
     abstract, tree = jax.tree.flatten(like)
     whole = [
-        wrapped(leaf, form.dtype) if is_key(form) else leaf
+        _wrapped(leaf, form.dtype) if _is_key(form) else leaf
         for leaf, form in zip(leaves, abstract, strict=True)
     ]
     return jax.tree.unflatten(tree, whole)
@@ -165,7 +165,7 @@ def _grown(leaf: np.ndarray, size: int) -> np.ndarray:
     return new
 
 
-def is_key(leaf: Any) -> bool:
+def _is_key(leaf: Any) -> bool:
     """A typed random key, which NumPy cannot hold."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
@@ -173,7 +173,6 @@ def is_key(leaf: Any) -> bool:
 IMPLEMENTATIONS = {"fry": "threefry2x32", "rbg": "rbg", "urbg": "unsafe_rbg"}
 
 
-def wrapped(data: np.ndarray, dtype: Any) -> Any:
-    """Typed random keys of some numbers, whose dtype was ``dtype``."""
+def _wrapped(data: np.ndarray, dtype: Any) -> Any:
     name = str(dtype).removeprefix("key<").removesuffix(">")
     return jax.random.wrap_key_data(jnp.asarray(data), impl=IMPLEMENTATIONS[name])
