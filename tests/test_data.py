@@ -71,7 +71,11 @@ def same(first, second):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "rows"), [("traced", 200), *[(sizes, 64) for sizes in SIZES]]
+    ("sizes", "rows"),
+    [
+        pytest.param("traced", 200, marks=pytest.mark.slow),
+        *[(sizes, 64) for sizes in SIZES],
+    ],
 )
 def test_a_stream_trains_as_the_same_rows_on_the_device(sizes, rows):
     own = {"key": jax.random.key(1), "trials": 12, "epochs": 3, "seeds": 2}
@@ -99,6 +103,7 @@ def test_schedulers_stop_the_lanes_of_a_stream(scheduler):
     np.testing.assert_array_equal(replayed, found.trials.scores[trial])
 
 
+@pytest.mark.slow
 def test_a_rest_of_a_batch_trains_the_same_however_the_stream_is_cut():
     """A program of its own: against one for all rows it is equal up to rounding."""
     sizes = {"batch_size": jt.ordinal([24, 32], static=True)}
