@@ -247,6 +247,14 @@ def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
     assert sorted(ran) == [2, 8]  # 1, 2, 4, 5 and 7, 8, 10, 11: the second of three
 
 
+def test_a_message_that_is_too_large_is_refused_by_all(monkeypatch):
+    pod = importlib.import_module("jaxtune.executors.pod")
+    monkeypatch.setattr(pod, "MOST", 2**16)
+    assert pod.exchanged(b"x" * 2**15) == [b"x" * 2**15]
+    with pytest.raises(ValueError, match="to exchange.*narrower blocks"):
+        pod.exchanged(b"x" * 2**17)
+
+
 def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path):
     with killed.cut_after(4):
         seek(directory=tmp_path)

@@ -31,6 +31,7 @@ from jaxtune.types import PyTree
 
 TURNS = 4  # blocks for each place between two exchanges
 LEAST = 2**12  # bytes: messages are padded to powers of two, each of them a program
+MOST = 2**30  # bytes of one process at once
 
 
 def pod() -> Executor:
@@ -146,11 +147,22 @@ def _checksum(jobs: list[Any]) -> int:
 
 
 def exchanged(thing: Any) -> list[Any]:
-    """What every process brings, in the order of the processes, in all of them."""
+    """What every process brings, in the order of the processes, in all of them.
+
+    Raises:
+      ValueError: more than fits into one message, from any of them.
+    """
     from jax.experimental import multihost_utils
 
     data = np.frombuffer(pickle.dumps(thing), np.uint8)
-    sizes = np.ravel(multihost_utils.process_allgather(np.int32(len(data))))
+    size = np.int32(min(len(data), MOST + 1))
+    sizes = np.ravel(multihost_utils.process_allgather(size))
+    if sizes.max() > MOST:
+        raise ValueError(
+            f"pod: a process has more than {MOST >> 20} MiB of states to exchange, "
+            "which is too much at once. Use narrower blocks, such as block=8, or a "
+            "scheduler with fewer rungs."
+        )
     room = max(LEAST, 1 << int(sizes.max() - 1).bit_length())
     whole = np.zeros(room, np.uint8)
     whole[: len(data)] = data
