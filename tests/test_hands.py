@@ -251,7 +251,7 @@ def test_a_message_that_is_too_large_is_refused_by_all(monkeypatch):
     pod = importlib.import_module("jaxtune.executors.pod")
     monkeypatch.setattr(pod, "MOST", 2**16)
     assert pod.exchanged(b"x" * 2**15) == [b"x" * 2**15]
-    with pytest.raises(ValueError, match="to exchange.*narrower blocks"):
+    with pytest.raises(ValueError, match=r"to exchange.*narrower blocks"):
         pod.exchanged(b"x" * 2**17)
 
 
