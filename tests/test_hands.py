@@ -157,6 +157,15 @@ def test_blocks_that_crash_fail_alone(scheduler):
 
 
 @pytest.mark.filterwarnings(GIVEN_UP)
+def test_a_block_that_crashed_ran_on_no_device(tmp_path):
+    with killed.cut_after(4):
+        seek(deadly(5), directory=tmp_path)
+    known = jt.load(tmp_path, killed.line()).devices
+    kind = fingerprint.device()["kind"]
+    assert {k: v.tolist() for k, v in known.items()} == {kind: [0, 1, 2, 3, 6, 7]}
+
+
+@pytest.mark.filterwarnings(GIVEN_UP)
 def test_blocks_of_a_stream_crash_alone():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 3)).astype(np.float32)

@@ -145,7 +145,7 @@ class Durable(Journal):
         return metrics
 
     def device(self, block: int) -> str:
-        """The kind of device that ran a block; runs of version 0.1.0 do not say."""
+        """The kind of device that ran a block; none did if it crashed."""
         return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
 
     def keep(
@@ -174,7 +174,8 @@ class Durable(Journal):
         with self._store.change() as db:
             row = (block, self._round, width, work.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
-            db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
+            if device:
+                db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
             db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
             db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
             forget = "UPDATE blocks SET state = NULL WHERE block = ?"
