@@ -126,10 +126,10 @@ class Runner:
 
     def _noted(self, ran: Ran, made: Made | None) -> Ran:
         if made is not None:
-            done = made.result
+            done, device = made
             if isinstance(done, Crashed):
-                done = _given_up(ran, done)
-            ran = ran._replace(done=done, device=made.device, new=True)
+                done, device = _given_up(ran, done), ""
+            ran = ran._replace(done=done, device=device, new=True)
         if ran.width != self._width:
             self._narrower.append((ran.work, ran.width))
         if ran.device:
