@@ -7,8 +7,6 @@ and to call ``resume`` on it.
 """
 
 import argparse
-import json
-import os
 import shutil
 import statistics
 import tempfile
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from record import write
 from sklearn.datasets import load_digits
 
 import jaxtune as jt
@@ -87,17 +86,7 @@ def main() -> None:
             f"{row['resume_finished_seconds']:8.2f}"
         )
     shutil.rmtree(at.parent)
-    if options.json:
-        settings = {
-            "trials": options.trials,
-            "repeats": options.repeats,
-            "jaxtune": jt.__version__,
-            "jax": jax.__version__,
-            "device": jax.devices()[0].device_kind,
-            "cores": os.cpu_count(),
-        }
-        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n")
+    write(options, rows)
 
 
 if __name__ == "__main__":

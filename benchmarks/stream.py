@@ -7,8 +7,6 @@ is mapped into memory. Streamed searches are cut into parts of several lengths.
 """
 
 import argparse
-import json
-import os
 import statistics
 import tempfile
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from record import write
 
 import jaxtune as jt
 
@@ -48,18 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measured(options, *images(Path(folder), options.rows))
-    if options.json:
-        settings = {
-            "rows": options.rows,
-            "trials": options.trials,
-            "repeats": options.repeats,
-            "jaxtune": jt.__version__,
-            "jax": jax.__version__,
-            "device": jax.devices()[0].device_kind,
-            "cores": os.cpu_count(),
-        }
-        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n")
+    write(options, rows)
 
 
 def measured(options, x: np.ndarray, y: np.ndarray) -> dict:

@@ -9,7 +9,6 @@ nothing show what a block costs beside its work.
 
 import argparse
 import json
-import os
 import signal
 import socket
 import statistics
@@ -23,6 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import psutil
+from record import write
 
 import jaxtune as jt
 from jaxtune.executors import wire
@@ -187,8 +187,8 @@ def sizes(digits, result) -> dict:
     )
     leaves = jax.tree.leaves(state)
     return {
-        "data_once_per_machine": len(wire.pack((digits, workload.key)).data),
-        "job_without_states": len(wire.pack(block).data),
+        "data_once_per_machine": len(wire.pack((digits, workload.key))),
+        "job_without_states": len(wire.pack(block)),
         "states_of_a_block": sum(leaf.size * leaf.dtype.itemsize for leaf in leaves),
     }
 
@@ -237,17 +237,7 @@ def main() -> None:
         for size in (1000, 1_000_000)
     }
     print(json.dumps(rows, indent=1))
-    if options.json:
-        settings = {
-            "trials": options.trials,
-            "repeats": options.repeats,
-            "jaxtune": jt.__version__,
-            "jax": jax.__version__,
-            "device": jax.devices()[0].device_kind,
-            "cores": os.cpu_count(),
-        }
-        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n")
+    write(options, rows)
 
 
 if __name__ == "__main__":

@@ -200,8 +200,8 @@ def _again(workload: Workload, result: Result, trial: int) -> dict[str, np.ndarr
     values = []
     for seed in seeds.tolist():
         known = [width for *_, width in result.narrow.of(trial, seed)]
-        width = [workload.width, *known][-1] // workload.across
-        same = workload._replace(width=width)
+        width = [workload.width, *known][-1]
+        same = workload._replace(width=width).alone(workload.epochs)
         own = (np.asarray([trial]), alone, np.asarray([seed]))
         values.append(evaluate(same, space, *own).metrics["value"][0, 0])
     return {"value": np.asarray(values)}

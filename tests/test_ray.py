@@ -110,7 +110,7 @@ def test_functions_of_a_script_and_random_keys_travel(cluster):
     there = jt.search(objective, space, **plain, executor=jt.executors.ray())
     assert killed.digest(here) == killed.digest(there)
     keys = jax.random.split(jax.random.key(4, impl="rbg"), 3)
-    again = wire.unpack(wire.pack({"keys": keys}).data)["keys"]
+    again = wire.unpack(wire.pack({"keys": keys}))["keys"]
     assert again.dtype == keys.dtype
     assert (jax.random.key_data(again) == jax.random.key_data(keys)).all()
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from jaxtune.checks import whole
 from jaxtune.executors import worker
 from jaxtune.executors.crew import Crew, Executor
-from jaxtune.executors.wire import Parcel, pack
+from jaxtune.executors.wire import Parcel, pack, parcel
 from jaxtune.population.devices import cores, settings
 from jaxtune.population.hands import Crashed, Hands, Made, NoRoom, Run, Workers
 from jaxtune.population.streamed import over
@@ -257,7 +257,8 @@ class Remote(Workers):
 
         self._asks, self._parcels, self._allowed = asks, parcels, allowed
         self._task = ray.remote(worker.work).options(**asks.options())
-        self._shared = [self._kept(pack(shared))]
+        self._shared = [self._kept(parcel(shared))]
+        self._sender = worker.driver()
         self._runs: dict[Run, Any] = {}
         self._flying: dict[Future[Any], Any] = {}
         self._counted, self._count = -FRESH, 1
@@ -281,16 +282,16 @@ class Remote(Workers):
     def beside(self, more: PyTree) -> Remote:
         """The same workers; what they share, a tuple, gets one thing more."""
         both = copy(self)
-        parcel = pack(more)
-        both._shared = [*self._shared, (parcel.name, [_put(parcel)])]
+        own = parcel(more)
+        both._shared = [*self._shared, (own.name, [_put(own)])]
         return both
 
     def submit(self, run: Run, job: Any) -> Future[Made]:
         """Begin a task."""
         if run not in self._runs:
-            self._runs[run] = self._kept(pack(run))
-        own = (self._runs[run], self._shared, settings(), worker.driver())
-        ref = self._task.remote(*own, pack(job).data)
+            self._runs[run] = self._kept(parcel(run))
+        own = (self._runs[run], self._shared, settings(), self._sender)
+        ref = self._task.remote(*own, pack(job))
         future = ref.future()
         self._flying[future] = ref
         return future
@@ -326,17 +327,17 @@ class Remote(Workers):
                 ray.cancel(ref, force=False)
             self._flying.clear()
 
-    def _kept(self, parcel: Parcel) -> tuple[str, list[Any]]:
+    def _kept(self, own: Parcel) -> tuple[str, list[Any]]:
         """A parcel, sent once in a search; in a list, so that Ray passes it by name."""
-        if parcel.name not in self._parcels:
-            self._parcels[parcel.name] = _put(parcel)
-        return parcel.name, [self._parcels[parcel.name]]
+        if own.name not in self._parcels:
+            self._parcels[own.name] = _put(own)
+        return own.name, [self._parcels[own.name]]
 
 
-def _put(parcel: Parcel) -> Any:
+def _put(own: Parcel) -> Any:
     import ray
 
-    return ray.put(parcel.data)
+    return ray.put(own.data)
 
 
 def _got(future: Future[Any]) -> Any:

@@ -19,7 +19,13 @@ class Parcel(NamedTuple):
     data: bytes
 
 
-def pack(thing: Any) -> Parcel:
+def parcel(thing: Any) -> Parcel:
+    """Anything as bytes with a name."""
+    data = pack(thing)
+    return Parcel(hashlib.sha256(data).hexdigest(), data)
+
+
+def pack(thing: Any) -> bytes:
     """Anything as bytes; functions of a script or a notebook go by value.
 
     Raises:
@@ -28,13 +34,12 @@ def pack(thing: Any) -> Parcel:
     import cloudpickle
 
     try:
-        data = cloudpickle.dumps(thing)
+        return cloudpickle.dumps(thing)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise ValueError(
             f"executor: {error}, so a block cannot be sent to another process. Keep "
             "open files, locks and the like out of what your functions close over."
         ) from error
-    return Parcel(hashlib.sha256(data).hexdigest(), data)
 
 
 def unpack(data: bytes) -> Any:

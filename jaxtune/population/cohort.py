@@ -116,7 +116,8 @@ class Cohort:
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
         hands = hire((self._task, workload.key), self._stream)
-        self._runner = Runner(hands, workload.width, self._journal)
+        own = (workload.width, self._journal, workload.across)
+        self._runner = Runner(hands, *own)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)

@@ -85,11 +85,6 @@ class Crashed(NamedTuple):
 class Hands(ABC):
     """Runs jobs that read the same data."""
 
-    @property
-    def across(self) -> int:
-        """Devices that share the lanes of a block: its width is a multiple."""
-        return 1
-
     @abstractmethod
     def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
         """Run jobs, and hand their results back in order.

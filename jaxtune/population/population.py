@@ -54,7 +54,8 @@ def evaluate(
     """
     subject, journal = workload.subject, journal or Journal()
     if not isinstance(subject, Task):
-        runner = Runner(hire(workload.key, None), workload.width, journal)
+        shape = (workload.width, journal, workload.across)
+        runner = Runner(hire(workload.key, None), *shape)
         run = partial(values, subject)
         own = (trials, hparams, seeds)
         return _measure(runner, run, workload, space, *own, on_block)
@@ -86,9 +87,11 @@ def retrace(
     Returns:
       Name to ``[s]``: bit for bit what the search measured, given its workload.
     """
-    whole, usual = workload._replace(epochs=legs[-1].epochs), workload.width
+    whole = workload.alone(legs[-1].epochs)
+    usual = whole.width
     if known is None or not np.isin(known.trial, [leg.trial for leg in legs]).any():
         return _retraced(whole, space, [(leg, usual) for leg in legs], seeds)
+    known = known._replace(width=known.width // workload.across)
     alone = [
         _retraced(whole, space, stretches(legs, seed, known, usual), np.asarray([seed]))
         for seed in seeds.tolist()
@@ -105,7 +108,7 @@ def _retraced(
     for leg, width in cut:
         if leg is not first:
             cohort.become(*_alone(leg))
-        journal.choose(max(1, width // workload.across))
+        journal.choose(width)
         cohort.send(np.zeros(1, np.int32), np.asarray([leg.epochs]))
         while cohort.waiting.size:
             cohort.wave()

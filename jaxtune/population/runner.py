@@ -51,10 +51,12 @@ class Runner:
       hands: who runs them.
       width: lanes in a block, unless the journal says otherwise.
       journal: asked whether it knows a block.
+      across: devices that share the lanes of a block, whose width is a multiple.
     """
 
-    def __init__(self, hands: Hands, width: int, journal: Journal):
+    def __init__(self, hands: Hands, width: int, journal: Journal, across: int = 1):
         self._hands, self._width, self._journal = hands, width, journal
+        self._across = across
         self._narrower: list[tuple[Work, int]] = []
         self._ran_on: dict[str, list[np.ndarray]] = {}
 
@@ -102,7 +104,7 @@ class Runner:
                 told = work(piece)
                 number, known = self._journal.enter(told)
                 done = Done(known or Finished({}, np.zeros(0)), [])
-                device = self._journal.device(number)
+                device = "" if known is None else self._journal.device(number)
                 flying.append(Ran(piece, number, width, told, done, device))
                 yield job(piece, told, width) if known is None else None
 
@@ -137,7 +139,7 @@ class Runner:
         return ran
 
     def _halve(self, width: int, error: NoRoom) -> None:
-        across = self._hands.across
+        across = self._across
         if width <= across:
             raise MemoryError(
                 f"one lane does not fit on {error.where}. Use a smaller model, smaller "

@@ -31,11 +31,6 @@ class Sharded(Hands):
     def __init__(self, hands: Hands, across: int):
         self._hands, self._across = hands, across
 
-    @property
-    def across(self) -> int:
-        """Devices that share the lanes of a block."""
-        return self._across
-
     def beside(self, more: PyTree) -> Sharded:
         """The same devices; what they share, a tuple, gets one thing more."""
         return Sharded(self._hands.beside(more), self._across)
@@ -44,21 +39,21 @@ class Sharded(Hands):
         """See `Hands`."""
         shares = itertools.chain.from_iterable(self._shares(job) for job in jobs)
         made = self._hands.each(run, shares)
-        while block := list(itertools.islice(made, self.across)):
+        while block := list(itertools.islice(made, self._across)):
             yield _joined([share for share in block if share is not None])
 
     def _shares(self, job: Any) -> list[Any]:
         """A job for each device; none for those that would get padding alone."""
         if job is None:
-            return [None] * self.across
+            return [None] * self._across
         width, live = _size(job)
-        share, rest = divmod(width, self.across)
+        share, rest = divmod(width, self._across)
         if rest:
             raise ValueError(
-                f"a block of {width} lanes cannot be shared by {self.across} devices. "
-                f"Use a multiple: block={width + self.across - rest}."
+                f"a block of {width} lanes cannot be shared by {self._across} devices. "
+                f"Use a multiple: block={width + self._across - rest}."
             )
-        starts = [i * share for i in range(self.across)]
+        starts = [i * share for i in range(self._across)]
         return [_part(job, at, at + share) if at < live else None for at in starts]
 
 

@@ -39,6 +39,11 @@ class Workload(NamedTuple):
     rates: tuple[tuple[int, float], ...] = ()
     across: int = 1
 
+    def alone(self, epochs: int) -> Workload:
+        """The same for a lane that is trained again, on one device."""
+        width = self.width // self.across
+        return self._replace(epochs=epochs, width=width, across=1)
+
     @property
     def trains(self) -> bool:
         """Whether trials are trained, or a plain function is evaluated."""
