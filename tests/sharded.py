@@ -62,7 +62,7 @@ def seek(subject, block, scheduler="none", **more):
 def main(directory):
     shard = jt.executors.local(shard=True)
     for name, subject in (("task", task()), ("stream", streamed()), ("wave", wave)):
-        for scheduler in killed.SCHEDULERS if name == "task" else ["none"]:
+        for scheduler in ["none", "pbt"] if name == "task" else ["none"]:
             spread = seek(subject, 8, scheduler, executor=shard)
             narrow = seek(subject, 2, scheduler)
             same = np.array_equal(

@@ -239,7 +239,7 @@ def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
     x, y = rng.normal(size=(48, 5)), rng.integers(0, CLASSES, 48)
     task = jt.classification(Residual(), train=(x, y), valid=(x, y), batch_size=16)
     tables = []
-    for static, programs in ((False, 1), (False, 3), (True, None)):
+    for static, programs in ((False, 1), (True, None)):
         space = jt.Space(
             learning_rate=jt.log_uniform(1e-3, 1e-2),
             # a layer norm over two units magnifies any rounding
@@ -257,7 +257,6 @@ def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
         )
         tables.append(result.trials["score"])
     np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4)
-    np.testing.assert_allclose(tables[2], tables[0], rtol=1e-4)
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():

@@ -13,7 +13,7 @@ import pytest
 
 import jaxtune as jt
 
-LONG = [(2, "none"), (2, "halving"), (4, "halving"), (4, "asha"), (4, "pbt")]
+LONG = [(2, "none"), (2, "pbt"), (4, "none"), (4, "halving"), (4, "asha")]
 CHILD = Path(__file__).with_name("podded.py")
 
 
@@ -45,8 +45,7 @@ def said(processes):
 @pytest.mark.parametrize(
     ("count", "scheduler"),
     [
-        (2, "pbt"),
-        (4, "none"),
+        (4, "pbt"),
         *[pytest.param(*case, marks=pytest.mark.slow) for case in LONG],
     ],
 )

@@ -126,7 +126,7 @@ def _workload(
         *own,
         layout_of(settings["layout"]),
         rates=rates_of(settings),
-        across=settings.get("across", 1),
+        across=settings["across"],
     )
     if given:
         known = fingerprint.subject(workload, trace(workload, space))

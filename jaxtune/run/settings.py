@@ -110,7 +110,6 @@ def check_same(
     Raises:
       RunError: naming what differs, both values, and the way out.
     """
-    recorded = {"across": 1, **recorded}  # version 0.1.0 does not say
     passed = {"recipe", "layout", "rates", *check_allowed(allow)}
     if given.block is None:
         passed.add("block")
@@ -191,7 +190,7 @@ def understood(directory: Path) -> dict[str, Any]:
     Raises:
       RunError: no run there, a damaged one, or one from a newer version.
     """
-    settings = settings_of(directory)
+    settings = {"across": 1, **settings_of(directory)}  # version 0.1.0 does not say
     try:
         schedule_of(settings)
         layout_of(settings["layout"])
