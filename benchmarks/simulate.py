@@ -23,7 +23,7 @@ LIFE = 24 * 3600.0  # seconds until a worker dies, on average
 LANES = 64
 ROUNDS = 4
 BACK = 60.0  # seconds until a machine that died has another one in its place
-ROOM, AHEAD = 2, 4  # blocks out for each worker, as jaxtune.executors.ray
+ROOM, AHEAD = 2, 4  # blocks out for each worker, as jaxtune.executors._ray
 
 
 class Search(NamedTuple):

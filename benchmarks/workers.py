@@ -25,8 +25,8 @@ import psutil
 from record import write
 
 import jaxtune as jt
-from jaxtune.executors import wire
-from jaxtune.population import block as blocks
+from jaxtune.executors import serialization as wire
+from jaxtune.programs import block as blocks
 
 TINY = 512  # blocks of the function that does nothing
 KILL_EVERY = 3.0  # seconds
@@ -195,7 +195,7 @@ def sizes(digits, result) -> dict:
 
 POD = """
 import sys, time, jax
-from jaxtune.executors.pod import exchanged
+from jaxtune.executors._pod import exchanged
 port, count, index, size = map(int, sys.argv[1:5])
 jax.distributed.initialize(f"127.0.0.1:{port}", count, index)
 message = bytes(size)

@@ -3,16 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import data, executors, optimizers, presets, samplers, schedulers
-from jaxtune.callbacks import Callback
-from jaxtune.plan import Plan, plan
-from jaxtune.refine import Refiner, zoom
-from jaxtune.replay import Replay, replay
-from jaxtune.result import Best, Result
-from jaxtune.resume import Rerun, rerun, resume
-from jaxtune.run import RunError, load
-from jaxtune.schedule import Schedule, Stage, tiered
-from jaxtune.search import search
+from jaxtune import data, executors, presets, samplers, schedulers
+from jaxtune._resume import Rerun, rerun, resume
+from jaxtune._search import search
+from jaxtune.checks import RunError
+from jaxtune.planning._plan import Plan, plan
+from jaxtune.results._replay import Replay, replay
+from jaxtune.results.result import Best, Result
+from jaxtune.results.trials import Trials
+from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.refine import Refiner, zoom
+from jaxtune.rounds.schedule import Schedule, Stage, tiered
 from jaxtune.space import (
     Dimension,
     Space,
@@ -26,8 +27,8 @@ from jaxtune.space import (
     uniform,
     when,
 )
-from jaxtune.tasks import Hparams, Task, classification, regression
-from jaxtune.trials import Trials
+from jaxtune.storage.read import load
+from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:

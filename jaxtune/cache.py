@@ -21,7 +21,7 @@ import jaxlib
 import platformdirs
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxtune.warn import warn
+from jaxtune.checks import warn
 
 SWITCH = "JAXTUNE_CACHE"
 MOST = 2**30  # bytes of programs; those that were not used for longest go first

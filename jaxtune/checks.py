@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any, TypeGuard
 
 
@@ -25,3 +27,20 @@ def check_share(name: str, argument: str, value: Any, low: float, high: float) -
         raise ValueError(
             f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
         )
+
+
+def warn(message: str) -> None:
+    """Issue a ``UserWarning`` at the line that called into this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+def _ours(module: str) -> bool:
+    # generators of ours are entered through contextlib
+    return module.split(".")[0] in ("jaxtune", "contextlib")
+
+
+class RunError(RuntimeError):
+    """A run directory that cannot be used as it was asked for; nothing was changed."""

@@ -18,7 +18,7 @@ import click
 
 import jaxtune
 from jaxtune.cache import compiled_once
-from jaxtune.run import LAST_BITS
+from jaxtune.storage.settings import LAST_BITS
 
 ERROR, INTERRUPTED = 2, 130
 

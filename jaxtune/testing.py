@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.population import DIVERGED, RUNNING, evaluate, prepare
-from jaxtune.population import block as blocks
-from jaxtune.refine import Refiner
+from jaxtune.planning.workload import prepare
+from jaxtune.programs import block as blocks
+from jaxtune.programs.lane import DIVERGED, RUNNING
+from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import (
@@ -34,7 +35,8 @@ from jaxtune.space import (
     uniform,
 )
 from jaxtune.tasks import Task, check_data
-from jaxtune.training import Record, check_decision
+from jaxtune.training.evaluate import evaluate
+from jaxtune.training.record import Record, check_decision
 from jaxtune.types import Key
 
 

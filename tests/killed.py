@@ -16,7 +16,7 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.run.durable import Durable
+from jaxtune.storage.durable import Durable
 
 SCHEDULERS = {
     "none": None,

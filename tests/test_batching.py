@@ -7,8 +7,10 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import evaluate, lane, prepare
-from jaxtune.shuffle import permutation
+from jaxtune.planning.workload import prepare
+from jaxtune.programs import lane
+from jaxtune.random import permutation
+from jaxtune.training.evaluate import evaluate
 
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
 RNG = np.random.default_rng(3)

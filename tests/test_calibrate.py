@@ -12,9 +12,11 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import cache
-from jaxtune.population import calibrate, prepare, trace
-from jaxtune.population.calibrate import Calibration, calibrated, measure
-from jaxtune.population.hands import NoRoom
+from jaxtune.executors.workers import NoRoom
+from jaxtune.planning import width as calibrate
+from jaxtune.planning.tracing import trace
+from jaxtune.planning.width import Calibration, calibrated, measure
+from jaxtune.planning.workload import prepare
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))
 KEY = jax.random.key(0)

@@ -17,7 +17,7 @@ from killed import interruptible
 
 import jaxtune as jt
 from jaxtune.cli import main
-from jaxtune.run.arrays import pack, unpack
+from jaxtune.storage.arrays import pack, unpack
 
 SPACE = jt.Space(
     learning_rate=jt.log_uniform(1e-3, 0.5), momentum=jt.reverse_log_uniform(0.5, 0.99)

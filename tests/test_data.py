@@ -220,7 +220,7 @@ def test_a_run_on_a_stream_goes_on(tmp_path):
 
 
 def test_a_block_that_does_not_fit_is_halved_and_the_epoch_read_again(monkeypatch):
-    from jaxtune.population import block as blocks
+    from jaxtune.programs import block as blocks
 
     train, tries = blocks.advance_part, []
 

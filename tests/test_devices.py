@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.journal import Work
-from jaxtune.population import Leg, block, devices, narrowed
-from jaxtune.population.devices import Devices
-from jaxtune.population.hands import out_of_memory
-from jaxtune.population.narrow import stretches
-from jaxtune.run.directory import RECORD
-from jaxtune.run.durable import Durable
-from jaxtune.run.store import Store
+from jaxtune import environment
+from jaxtune.executors import devices
+from jaxtune.executors.devices import Devices
+from jaxtune.executors.workers import out_of_memory
+from jaxtune.programs import block
+from jaxtune.storage.directory import RECORD
+from jaxtune.storage.durable import Durable
+from jaxtune.storage.store import Store
+from jaxtune.training.journal import Work
+from jaxtune.training.lineage import Leg
+from jaxtune.training.widths import narrowed, stretches
 
 CHILD = """
 import sys
@@ -28,7 +31,7 @@ import jax
 import killed
 import jaxtune as jt
 space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-print(len(jax.local_devices()), jt.population.devices.cores())
+print(len(jax.local_devices()), jt.environment.cores())
 for name, scheduler in killed.SCHEDULERS.items():
     found = jt.search(
         killed.line(), space, key=jax.random.key(3), trials=40, rounds=2, epochs=9,
@@ -127,7 +130,7 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("name", devices.SETTINGS)
+@pytest.mark.parametrize("name", environment.SETTINGS)
 def test_blocks_run_under_the_callers_settings(name):
     def run(_, item):
         return getattr(jax.config, f"jax_{name}")
@@ -153,7 +156,7 @@ def test_double_precision_reaches_the_programs():
 def test_a_chosen_device_is_the_only_one_in_use():
     second = "import jax; jax.config.update('jax_default_device', jax.devices()[1])\n"
     ask = """
-from jaxtune.population.devices import Devices
+from jaxtune.executors.devices import Devices
 where = lambda shared, item: str(jax.numpy.zeros(()).devices())
 print({made.result for made in Devices(0).each(where, range(8))})
 """
@@ -271,7 +274,7 @@ def test_a_halved_run_that_was_cut_goes_on_as_if_it_had_not(
     whole = seek(tmp_path / "whole", chosen)
     monkeypatch.undo()
     scarce(2, after=3)
-    keep, kept = jt.run.durable.Durable.keep, []
+    keep, kept = jt.storage.durable.Durable.keep, []
 
     def cut(self, *args):
         if len(kept) == 12:

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import block, lane
+from jaxtune.programs import block, lane
 
 STEPS_PER_EPOCH = 4
 HOW = ("none", "nan", "inf", "overflow", "explode", "gradient", "score")

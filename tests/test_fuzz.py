@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 )
 
 import jaxtune as jt
-from jaxtune.journal import Points
-from jaxtune.run.durable import Durable, started
-from jaxtune.run.store import Store
+from jaxtune.space.points import Points
+from jaxtune.storage.durable import Durable, started
+from jaxtune.storage.store import Store
 
 SPACE = jt.Space(
     rate=jt.log_uniform(1e-4, 1.0),

@@ -15,7 +15,7 @@ from jaxtune.samplers import geometry, history
 from jaxtune.samplers.gp import acquisition, candidates, model, suggest
 from jaxtune.samplers.warp import warped
 
-tpe = importlib.import_module("jaxtune.samplers.tpe")  # the name is the maker's
+tpe = importlib.import_module("jaxtune.samplers._tpe")  # the name is the maker's
 
 LENGTHS, SIGNAL, NOISE = [0.2, 0.5, 1.5], 1.3, 0.01
 HYPERS = model.Hypers(*map(jnp.log, map(jnp.asarray, (LENGTHS, SIGNAL, NOISE))))

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.executors.crew import Crew
-from jaxtune.population import block as blocks
-from jaxtune.population.devices import Devices
-from jaxtune.population.hands import Crashed, Hands, Made, Workers
-from jaxtune.population.sharded import Sharded
-from jaxtune.population.streamed import over
-from jaxtune.run import fingerprint
+from jaxtune import environment
+from jaxtune.executors.base import Crew
+from jaxtune.executors.devices import Devices
+from jaxtune.executors.sharded import Sharded
+from jaxtune.executors.streamed import over
+from jaxtune.executors.workers import Crashed, Hands, Made, Workers
+from jaxtune.programs import block as blocks
 
 
 class Threads(Workers):
@@ -117,7 +117,7 @@ def executor(make, **more):
         def hire(shared, stream):
             return make(Devices(shared), stream)
 
-        yield Crew(hire, fingerprint.device(), **more)
+        yield Crew(hire, environment.device(), **more)
 
     return begin
 
@@ -161,7 +161,7 @@ def test_a_block_that_crashed_ran_on_no_device(tmp_path):
     with killed.cut_after(4):
         seek(deadly(5), directory=tmp_path)
     known = jt.load(tmp_path, killed.line()).devices
-    kind = fingerprint.device()["kind"]
+    kind = environment.device()["kind"]
     assert {k: v.tolist() for k, v in known.items()} == {kind: [0, 1, 2, 3, 6, 7]}
 
 
@@ -228,7 +228,7 @@ def test_blocks_are_halved_to_what_can_be_shared(monkeypatch):
 def test_what_cannot_be_shared_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"block=6: 4 devices"):
         seek(shared_by(4), block=6)
-    door = importlib.import_module("jaxtune.search")
+    door = importlib.import_module("jaxtune._search")
     monkeypatch.setattr(door, "shared_out", lambda workload, *_: workload)
     with pytest.raises(ValueError, match=r"block of 6 lanes .* 4 devices.*block=8"):
         seek(shared_by(4), block=6)
@@ -247,7 +247,7 @@ def test_a_share_of_one_lane_that_does_not_fit_is_an_error(monkeypatch):
 def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    pod = importlib.import_module("jaxtune.executors.pod")
+    pod = importlib.import_module("jaxtune.executors._pod")
     monkeypatch.setattr(pod, "exchanged", lambda told: [told])
     ran = []
     jobs = [(n,) if n % 3 else None for n in range(12)]  # every third is known
@@ -257,7 +257,7 @@ def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
 
 
 def test_a_message_that_is_too_large_is_refused_by_all(monkeypatch):
-    pod = importlib.import_module("jaxtune.executors.pod")
+    pod = importlib.import_module("jaxtune.executors._pod")
     monkeypatch.setattr(pod, "MOST", 2**16)
     assert pod.exchanged(b"x" * 2**15) == [b"x" * 2**15]
     with pytest.raises(ValueError, match=r"to exchange.*narrower blocks"):
@@ -267,7 +267,7 @@ def test_a_message_that_is_too_large_is_refused_by_all(monkeypatch):
 def test_an_unfinished_run_tells_which_devices_trained_what(tmp_path):
     with killed.cut_after(4):
         seek(directory=tmp_path)
-    kind = fingerprint.device()["kind"]
+    kind = environment.device()["kind"]
     known = jt.load(tmp_path, killed.line()).devices
     assert {k: v.tolist() for k, v in known.items()} == {kind: list(range(8))}
     found = seek(directory=tmp_path)

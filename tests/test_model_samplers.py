@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 import jaxtune as jt
-from jaxtune.samplers.trust_region import _side
+from jaxtune.samplers._trust_region import _side
 
 SPACE = jt.testing.mixed_space()
 MODELS = {

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import evaluate, groups, planner, prepare, work
+from jaxtune.planning import flops as work
+from jaxtune.planning import layout as planner
+from jaxtune.planning.layout import groups
+from jaxtune.planning.workload import prepare
+from jaxtune.training.evaluate import evaluate
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(64, 12)).astype(np.float32), RNG.integers(0, 3, 64)

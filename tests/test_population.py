@@ -7,8 +7,11 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.population import block, evaluate, gather, lane, prepare
-from jaxtune.shuffle import permutation
+from jaxtune.planning.workload import prepare
+from jaxtune.programs import block, lane
+from jaxtune.programs.block import gather
+from jaxtune.random import permutation
+from jaxtune.training.evaluate import evaluate
 
 
 def sample(space, n, seed=0):

@@ -20,11 +20,12 @@ import psutil
 import pytest
 
 import jaxtune as jt
-from jaxtune.executors import wire, worker
+from jaxtune.executors import ray_worker as worker
+from jaxtune.executors import serialization as wire
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")
-jaxtune_ray = importlib.import_module("jaxtune.executors.ray")
+jaxtune_ray = importlib.import_module("jaxtune.executors._ray")
 
 # Ray's own, of the processes that it starts
 pytestmark = pytest.mark.filterwarnings(
@@ -39,13 +40,13 @@ def pretending():
 
     def pretend():
         """Be another kind of device, or another version, if this node says so."""
-        from jaxtune.run import fingerprint
+        from jaxtune import environment
 
         kind = os.environ.get(KINDS)
         if kind:
-            worker.kind = fingerprint.kind = lambda device: kind
+            worker.kind = environment.kind = lambda device: kind
         if os.environ.get("PRETENDED_VERSION"):
-            fingerprint.versions = lambda: {"jaxlib": "0.0.1"}
+            environment.versions = lambda: {"jaxlib": "0.0.1"}
 
     return pretend
 

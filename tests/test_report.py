@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 import jaxtune as jt
 from jaxtune.report import points, sections
+from jaxtune.report._history import _best_so_far
+from jaxtune.report._parallel import ticks_of
 from jaxtune.report.axes import positions, set_score
 from jaxtune.report.cells import tick
-from jaxtune.report.history import _best_so_far
-from jaxtune.report.parallel import ticks_of
 
 SPACES = {
     "two": jt.Space(a=jt.log_uniform(1e-3, 1), b=jt.reverse_log_uniform(0.5, 0.999)),

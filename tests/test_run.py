@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from killed import interruptible
 
 import jaxtune as jt
-from jaxtune.run.arrays import pack, unpack
-from jaxtune.run.directory import locked, settings_of
-from jaxtune.run.documents import (
+from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.directory import locked, settings_of
+from jaxtune.storage.documents import (
     box_document,
     box_of,
     hparams_documents,
@@ -30,8 +30,8 @@ from jaxtune.run.documents import (
     space_document,
     space_of,
 )
-from jaxtune.run.durable import Durable
-from jaxtune.run.store import Store
+from jaxtune.storage.durable import Durable
+from jaxtune.storage.store import Store
 from jaxtune.testing import mixed_space
 
 SCHEDULERS = {
@@ -335,8 +335,8 @@ def test_objects_in_a_space_are_named_and_search_goes_on(tmp_path, cut):
 HOLD = """
 import sys, time
 from pathlib import Path
-from jaxtune.run.directory import RECORD, locked, opened
-from jaxtune.run.store import Store
+from jaxtune.storage.directory import RECORD, locked, opened
+from jaxtune.storage.store import Store
 at = Path(sys.argv[1])
 with locked(at):
     store = Store(at / RECORD, write=True)
@@ -628,7 +628,7 @@ INTERRUPTED = """
 import sys
 import jax, jaxtune as jt
 from test_run import make_task, run
-from jaxtune.run.durable import Durable
+from jaxtune.storage.durable import Durable
 keep = Durable.keep
 def told(self, block, *rest):
     keep(self, block, *rest)

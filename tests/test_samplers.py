@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest, qmc
 
 import jaxtune as jt
-from jaxtune.samplers.sobol import _digits, _directions
+from jaxtune.samplers._sobol import _digits, _directions
 
 SAMPLERS = {
     "uniform": jt.samplers.uniform(),

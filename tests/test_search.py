@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.progress import progress
+from jaxtune.rounds.progress import progress
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
 
@@ -182,7 +182,7 @@ def test_test_is_the_recorded_training_judged_once(
     first = result.test()
     assert set(first) == {"accuracy", "loss"}
     with monkeypatch.context() as patched:
-        patched.setattr("jaxtune.result.retrace", None)  # looked at once only
+        patched.setattr("jaxtune.results.result.retrace", None)  # looked at once only
         assert result.test() == first
     with pytest.raises(ValueError, match="plain function"):
         search().test()

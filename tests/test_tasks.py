@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import jaxtune as jt
-from jaxtune.shuffle import permutation
+from jaxtune.random import permutation
 from jaxtune.tasks.optimizers import DIRECTIONS
 
 RNG = np.random.default_rng(0)

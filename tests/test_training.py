@@ -12,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
-from jaxtune.population import Cohort, lane, prepare
-from jaxtune.population.packing import TURNS, pack
-from jaxtune.population.pool import Pool, to_host
+from jaxtune.planning.workload import prepare
+from jaxtune.programs import lane
+from jaxtune.programs.transfer import to_host
+from jaxtune.random import permutation
 from jaxtune.schedulers import Decision
-from jaxtune.shuffle import permutation
-from jaxtune.training import Led, Points, Record, train
+from jaxtune.space.points import Points
+from jaxtune.training.packing import TURNS, pack
+from jaxtune.training.record import Record
+from jaxtune.training.round import Led, train
+from jaxtune.training.round_state import Cohort
+from jaxtune.training.state_store import Pool
 
 EPOCHS = 9
 COUNT = 42  # no multiple of a block, so that lanes wait and segments are cut
@@ -142,12 +147,12 @@ def test_blocks_and_company_change_no_decision(name, task):
     scheduler = SCHEDULERS[name]
     few = run(task, scheduler, trials=20, block=4)
     plain = [row for row in few.trials["score"]]
-    turns = jt.population.packing.TURNS
+    turns = jt.training.packing.TURNS
     try:
-        jt.population.packing.TURNS = 1
+        jt.training.packing.TURNS = 1
         other = run(task, scheduler, trials=20, block=4)
     finally:
-        jt.population.packing.TURNS = turns
+        jt.training.packing.TURNS = turns
     np.testing.assert_array_equal(plain, other.trials["score"])
     np.testing.assert_array_equal(few.trials["epochs"], other.trials["epochs"])
 
@@ -235,7 +240,7 @@ def test_asha_keeps_its_block_full_until_trials_run_out(task):
 
 def test_a_scheduler_compiles_one_program_more_and_later_rounds_none(task):
     def programs():
-        return jt.testing.compilations() + jt.population.block.gather._cache_size()
+        return jt.testing.compilations() + jt.programs.block.gather._cache_size()
 
     space = jt.Space(
         learning_rate=jt.log_uniform(1e-3, 1.0), learning_rate_decay=jt.uniform(0, 2)

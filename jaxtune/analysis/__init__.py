@@ -1,13 +1,13 @@
 """From results to small tables of numbers; pictures are drawn elsewhere."""
 
-from jaxtune.analysis.best_of import BestOf, best_of
-from jaxtune.analysis.coordinates import coordinates
+from jaxtune.analysis._best_of import BestOf, best_of
+from jaxtune.analysis._coordinates import coordinates
+from jaxtune.analysis._edges import Edge, edges
+from jaxtune.analysis._noise import Again, Noise, noise, reevaluate
+from jaxtune.analysis._surface import Surface, surface
 from jaxtune.analysis.cost import operations
-from jaxtune.analysis.edges import Edge, edges
 from jaxtune.analysis.importance import Importance, Importances, importances
-from jaxtune.analysis.noise import Again, Noise, noise, reevaluate
 from jaxtune.analysis.rungs import RungCorrelation, rung_correlations
-from jaxtune.analysis.surface import Surface, surface
 
 __all__ = [
     "Again",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.population import groups, work
-from jaxtune.result import Result
+from jaxtune.planning import flops as work
+from jaxtune.planning.layout import groups
+from jaxtune.results.result import Result
 from jaxtune.tasks import Hparams, Task
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.analysis.coordinates import coordinates
-from jaxtune.result import Result
+from jaxtune.analysis._coordinates import coordinates
+from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
 FEWEST = 20  # trials; of fewer the best tenth is one or two

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 
 FEWEST = 5  # trials; of fewer a correlation says nothing
 

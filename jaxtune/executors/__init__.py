@@ -1,9 +1,9 @@
 """Who runs blocks: this process, or many."""
 
-from jaxtune.executors.crew import Crew as Crew
-from jaxtune.executors.crew import Executor as Executor
-from jaxtune.executors.local import local
-from jaxtune.executors.pod import pod
-from jaxtune.executors.ray import ray
+from jaxtune.executors._local import local
+from jaxtune.executors._pod import pod
+from jaxtune.executors._ray import ray
+from jaxtune.executors.base import Crew as Crew
+from jaxtune.executors.base import Executor as Executor
 
 __all__ = ["local", "pod", "ray"]

@@ -3,7 +3,7 @@
 A tool is one file, imported when it is asked for.
 """
 
-from jaxtune.integrations.export import export, live
+from jaxtune.integrations._export import export, live
 from jaxtune.integrations.optuna import from_optuna
 from jaxtune.integrations.suggest import from_optuna_objective
 

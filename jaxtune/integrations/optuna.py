@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.integrations.tool import Tool, measured
-from jaxtune.result import Result, Setup
+from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.integrations.tool import Tool
-from jaxtune.result import Result, Setup
+from jaxtune.results.result import Result, Setup
 
 
 class Table(Tool):

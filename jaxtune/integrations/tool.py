@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.callbacks import Callback
-from jaxtune.population import Measured
-from jaxtune.result import Result, Setup
+from jaxtune.results.result import Result, Setup
+from jaxtune.rounds.callbacks import Callback
 from jaxtune.space import Space
+from jaxtune.training.round_state import Measured
 
 KNOWN = ("trial", "round", "status", "score", "epochs")
 

@@ -1,16 +1,16 @@
 """From numbers to pictures; needs the extra ``report``."""
 
-from jaxtune.report.best_of import best_of
-from jaxtune.report.contour import contour
-from jaxtune.report.curves import curves
-from jaxtune.report.history import history
-from jaxtune.report.importance import importance
-from jaxtune.report.lineage import lineage
-from jaxtune.report.parallel import parallel
-from jaxtune.report.ranks import ranks
-from jaxtune.report.rungs import rungs
-from jaxtune.report.slices import slices
-from jaxtune.report.zoom import zoom
+from jaxtune.report._best_of import best_of
+from jaxtune.report._contour import contour
+from jaxtune.report._curves import curves
+from jaxtune.report._history import history
+from jaxtune.report._importance import importance
+from jaxtune.report._lineage import lineage
+from jaxtune.report._parallel import parallel
+from jaxtune.report._ranks import ranks
+from jaxtune.report._rungs import rungs
+from jaxtune.report._slices import slices
+from jaxtune.report._zoom import zoom
 
 __all__ = [
     "best_of",

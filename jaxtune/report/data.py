@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.analysis.coordinates import coordinates
-from jaxtune.report.parallel import scaled, score_ticks, ticks_of
+from jaxtune.analysis._coordinates import coordinates
+from jaxtune.report._parallel import scaled, score_ticks, ticks_of
 from jaxtune.report.points import by_rank, scores
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 
 MOST = 10_000  # trials on a page, the best ones
 

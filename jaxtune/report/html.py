@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxtune.report import data, sections
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

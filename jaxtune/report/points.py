@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.report.axes import COLOURS
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 from jaxtune.space import Space
 
 MOST = 2000  # points of a picture; more hide each other

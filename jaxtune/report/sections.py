@@ -14,18 +14,18 @@ import numpy as np
 
 from jaxtune import analysis, markup
 from jaxtune.report import data
-from jaxtune.report.best_of import best_of
+from jaxtune.report._best_of import best_of
+from jaxtune.report._contour import contour
+from jaxtune.report._curves import curves
+from jaxtune.report._history import history
+from jaxtune.report._importance import importance, order_of
+from jaxtune.report._lineage import lineage
+from jaxtune.report._rungs import rungs
+from jaxtune.report._slices import slices
+from jaxtune.report._zoom import zoom
 from jaxtune.report.cells import bounds_cell, cell
-from jaxtune.report.contour import contour
-from jaxtune.report.curves import curves
-from jaxtune.report.history import history
-from jaxtune.report.importance import importance, order_of
-from jaxtune.report.lineage import lineage
 from jaxtune.report.points import failed
-from jaxtune.report.rungs import rungs
-from jaxtune.report.slices import slices
-from jaxtune.report.zoom import zoom
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")

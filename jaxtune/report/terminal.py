@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jaxtune import ranking
 from jaxtune.report.cells import bounds_cell, cell
-from jaxtune.result import Result
+from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
 

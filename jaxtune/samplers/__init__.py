@@ -1,16 +1,16 @@
 """Where to look next: pure functions on the unit cube."""
 
+from jaxtune.samplers._cma_es import cma_es
+from jaxtune.samplers._gaussian_process import gaussian_process, sensitivity
+from jaxtune.samplers._grid import grid
+from jaxtune.samplers._halton import halton
+from jaxtune.samplers._latin_hypercube import latin_hypercube
+from jaxtune.samplers._optuna import optuna
+from jaxtune.samplers._sobol import sobol
+from jaxtune.samplers._tpe import tpe
+from jaxtune.samplers._trust_region import trust_region
+from jaxtune.samplers._uniform import uniform
 from jaxtune.samplers.base import Ask, Init, Sampler, Tell
-from jaxtune.samplers.cma_es import cma_es
-from jaxtune.samplers.gaussian_process import gaussian_process, sensitivity
-from jaxtune.samplers.grid import grid
-from jaxtune.samplers.halton import halton
-from jaxtune.samplers.latin_hypercube import latin_hypercube
-from jaxtune.samplers.optuna import optuna
-from jaxtune.samplers.sobol import sobol
-from jaxtune.samplers.tpe import tpe
-from jaxtune.samplers.trust_region import trust_region
-from jaxtune.samplers.uniform import uniform
 
 __all__ = [
     "Ask",

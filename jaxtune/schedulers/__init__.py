@@ -1,11 +1,11 @@
 """Who trains how long: functions of scores and budgets, never of parameters."""
 
-from jaxtune.schedulers.asha import asha
+from jaxtune.schedulers._asha import asha
+from jaxtune.schedulers._hyperband import hyperband
+from jaxtune.schedulers._pbt import pbt
 from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Scheduler
 from jaxtune.schedulers.halving import successive_halving
-from jaxtune.schedulers.hyperband import hyperband
 from jaxtune.schedulers.median import median_stopping
-from jaxtune.schedulers.pbt import pbt
 
 __all__ = [
     "Bracket",

@@ -275,3 +275,26 @@ def geometric(epochs: int, eta: float, least: int, most: int | None = None):
 def thinned(trials: int, eta: float, rungs: int) -> tuple[int, ...]:
     """How many train to each rung: one in ``eta`` goes on, and at least one."""
     return tuple(max(1, int(trials / eta**k + 1e-9)) for k in range(rungs))
+
+
+def spread(total: int, weights: list[int], least: int) -> list[int]:
+    """Whole numbers in proportion to weights.
+
+    The largest remainders get what is left over, the earlier of two equal ones first.
+
+    Args:
+      total: their sum.
+      weights: positive numbers.
+      least: the smallest number, where that is possible.
+
+    Returns:
+      One number for each weight.
+    """
+    least = min(least, total // len(weights))
+    free = total - least * len(weights)
+    exact = [free * weight / sum(weights) for weight in weights]
+    counts = [int(share) for share in exact]
+    order = sorted(range(len(weights)), key=lambda i: (counts[i] - exact[i], i))
+    for i in order[: free - sum(counts)]:
+        counts[i] += 1
+    return [least + count for count in counts]

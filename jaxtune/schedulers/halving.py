@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxtune.checks import check_share, check_whole
-from jaxtune.recipes import maker
+from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
     Decide,

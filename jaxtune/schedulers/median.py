@@ -10,13 +10,8 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import check_whole
-from jaxtune.recipes import maker
-from jaxtune.schedulers.base import (
-    Bracket,
-    Plan,
-    Scheduler,
-    synchronous,
-)
+from jaxtune.registry import maker
+from jaxtune.schedulers.base import Bracket, Plan, Scheduler, synchronous
 
 
 @maker

@@ -1,7 +1,7 @@
 """Named dimensions and the map between the unit cube and hyperparameters."""
 
-from jaxtune.space.dimension import (
-    Dimension,
+from jaxtune.space.dimension import Dimension
+from jaxtune.space.makers import (
     choice,
     fixed,
     integer,

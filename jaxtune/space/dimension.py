@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial, wraps
-from typing import Any, ParamSpec
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.space.kinds import KINDS
 from jaxtune.space.scales import SCALES
-from jaxtune.types import Array
-
-MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
-MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
+from jaxtune.types import Array, ArrayLike
 
 
 @partial(
@@ -196,30 +192,6 @@ class Dimension:
         return self.kind in ("choice", "named_ordinal")
 
 
-class Invalid:
-    """A definition that cannot be: raises its error wherever it is used."""
-
-    def __init__(self, error: ValueError):
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        raise self._error
-
-
-P = ParamSpec("P")
-
-
-def _named_later(maker: Callable[P, Dimension]) -> Callable[P, Dimension]:
-    @wraps(maker)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Any:
-        try:
-            return maker(*args, **kwargs)
-        except ValueError as error:
-            return Invalid(error)
-
-    return make
-
-
 def plain(number: Any) -> Any:
     """A Python number; float32 gives the shortest decimal that reads back equal."""
     array = np.asarray(number)
@@ -228,457 +200,159 @@ def plain(number: Any) -> Any:
     return array.item()
 
 
-@_named_later
-def uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
-) -> Dimension:
-    """A real number, every value equally likely.
-
-    Args:
-      low: smallest value.
-      high: largest value.
-      default: value when not searched; the middle of the range if not given.
-      tier: importance, 1 (most important) to 4.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) bounds that are not finite or in
-        the wrong order, or a default outside them.
-    """
-    return _continuous("uniform", "linear", low, high, default, tier)
+BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+MAX_CELLS = 20  # log2; a coordinate then has four spare bits in float32
+EPS = float(np.finfo(np.float32).eps)
 
 
-@_named_later
-def log_uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
-) -> Dimension:
-    """A positive number, every order of magnitude equally likely.
+class Kind(NamedTuple):
+    """One row: how a kind decodes, encodes, and is cut to a smaller box."""
 
-    Args:
-      low: smallest value, above 0.
-      high: largest value.
-      default: value when not searched; the geometric mean if not given.
-      tier: importance, 1 (most important) to 4.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) as `uniform`, or ``low <=
-        0``.
-    """
-    return _continuous("log_uniform", "log", low, high, default, tier)
+    decode: Callable[[Dimension, Array], Array]
+    encode: Callable[[Dimension, Array], Array]
+    cut: Callable[[Dimension, Array, Array, Dimension], tuple[Array, Array]]
+    edge: Callable[[Dimension, ArrayLike], Any]  # a leaf bound in the user's units
 
 
-@_named_later
-def reverse_log_uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
-) -> Dimension:
-    """A number below 1 on the scale of ``log(1 - x)``: momentum, Adam's betas.
-
-    0.9, 0.99 and 0.999 are equally far apart: they average over 10, 100 and 1000 steps.
-
-    Args:
-      low: smallest value.
-      high: largest value, below 1.
-      default: value when not searched; the middle on this scale if not given.
-      tier: importance, 1 (most important) to 4.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) as `uniform`, or ``high >=
-        1``.
-    """
-    return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
+def _ends(dim: Dimension) -> tuple[Array, Array]:
+    return jnp.asarray(dim.low, jnp.float32), jnp.asarray(dim.high, jnp.float32)
 
 
-@_named_later
-def integer(
-    low: int,
-    high: int,
-    *,
-    scale: str = "linear",
-    default: int | None = None,
-    tier: int = 2,
-    static: bool = False,
-) -> Dimension:
-    """A whole number from ``low`` to ``high``, both included.
-
-    On the linear scale every integer is equally likely; on the log scale ``k`` has the
-    share ``log((k + 1) / k)``.
-
-    Args:
-      low: smallest value.
-      high: largest value, itself included.
-      scale: ``"linear"`` or ``"log"``.
-      default: value when not searched; the middle on the scale if not given.
-      tier: importance, 1 (most important) to 4.
-      static: compile one program per value instead of passing the value as data.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) bounds that are not whole or in
-        the wrong order, ``low < 1`` on the log scale, a range too wide for float32
-        coordinates, or a default outside.
-    """
-    where = "integer"
-    low, high = _whole(where, "low", low), _whole(where, "high", high)
-    if scale not in ("linear", "log"):
-        raise ValueError(f"{where}: got scale={scale!r}. Use 'linear' or 'log'.")
-    _ordered(where, low, high)
-    if scale == "log" and low < 1:
-        raise ValueError(
-            f"{where} on the log scale needs low >= 1, got low={low}. "
-            "Use scale='linear', or low=1."
+def _cells(dim: Dimension) -> Array:
+    """How many steps this range has that float32 tells apart, a power of two."""
+    scale, (low, high) = SCALES[dim.scale], _ends(dim)
+    bottom, top = scale.forward(low), scale.forward(high)
+    resolution = EPS * (
+        jnp.maximum(jnp.abs(bottom), jnp.abs(top))
+        + jnp.maximum(
+            jnp.abs(low) * scale.slope(low), jnp.abs(high) * scale.slope(high)
         )
-    if scale == "log" and high > MAX_LOG_VALUE:
-        raise ValueError(
-            f"{where} on the log scale needs high <= {MAX_LOG_VALUE}, got high={high}: "
-            "float32 coordinates cannot tell larger neighbours apart. Use "
-            "power_of_two, or log_uniform and round."
-        )
-    if high - low >= MAX_VALUES or max(abs(low), abs(high)) > 4 * MAX_VALUES:
-        raise ValueError(
-            f"{where} needs at most {MAX_VALUES} values within +-{4 * MAX_VALUES}, got "
-            f"low={low}, high={high}. Use power_of_two, or uniform and round."
-        )
-    if default is not None:
-        default = _whole(where, "default", default)
-        _inside(where, default, low, high)
-    return _indexed("integer", scale, low, high, (), default, tier, static)
+    )
+    steps = (top - bottom) / jnp.maximum(4 * resolution, 1e-37)
+    bits = jnp.clip(jnp.floor(jnp.log2(steps)), 0, MAX_CELLS).astype(jnp.int32)
+    # a shift, since exp2 need not give a power of two exactly
+    return jnp.left_shift(jnp.int32(1), bits).astype(jnp.float32)
 
 
-@_named_later
-def power_of_two(
-    low: int,
-    high: int,
-    *,
-    default: int | None = None,
-    tier: int = 2,
-    static: bool = False,
-) -> Dimension:
-    """One of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
-
-    Args:
-      low: smallest value, a power of two.
-      high: largest value, a power of two.
-      default: value when not searched; the middle power if not given.
-      tier: importance, 1 (most important) to 4.
-      static: compile one program per value instead of passing the value as data.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) a bound or default that is not a
-        power of two between 1 and 2**30, bounds in the wrong order, or a default
-        outside them.
-    """
-    where = "power_of_two"
-    first, last = _exponent(where, "low", low), _exponent(where, "high", high)
-    _ordered(where, low, high)
-    if default is not None:
-        _exponent(where, "default", default)
-        _inside(where, default, low, high)
-    return _indexed("power_of_two", "linear", first, last, (), default, tier, static)
+def _continuous_decode(dim: Dimension, u: Array) -> Array:
+    scale, (low, high), cells = SCALES[dim.scale], _ends(dim), _cells(dim)
+    step = jnp.round(u * cells)
+    bottom, top = scale.forward(low), scale.forward(high)
+    value = scale.inverse(bottom + step / cells * (top - bottom))
+    # exp(log(x)) can miss a bound by an ulp, so the ends are set
+    return jnp.where(step <= 0, low, jnp.where(step >= cells, high, value))
 
 
-@_named_later
-def ordinal(
-    values: Iterable[Any],
-    *,
-    default: Any = None,
-    tier: int = 2,
-    static: bool = False,
-) -> Dimension:
-    """One of some values with an order, each equally likely; zooming keeps neighbours.
-
-    Numbers are decoded to themselves, anything else to its index.
-
-    Args:
-      values: the values, in order, no two alike.
-      default: value when not searched; the middle one if not given.
-      tier: importance, 1 (most important) to 4.
-      static: compile one program per value instead of passing the value as data.
-
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) no values, two alike, one that
-        cannot be hashed, or a default that is not among them.
-    """
-    choices = _listed("ordinal", values, default)
-    numeric = all(_is_number(value) and math.isfinite(value) for value in choices)
-    if numeric and len({np.float32(value) for value in choices}) < len(choices):
-        raise ValueError(f"ordinal: two of {choices} are the same number in float32.")
-    kind = "ordinal" if numeric else "named_ordinal"
-    return _indexed(kind, "linear", 0, len(choices) - 1, choices, default, tier, static)
+def _continuous_encode(dim: Dimension, value: Array) -> Array:
+    scale, (low, high), cells = SCALES[dim.scale], _ends(dim), _cells(dim)
+    bottom, top = scale.forward(low), scale.forward(high)
+    width = jnp.where(top > bottom, top - bottom, 1.0)
+    u = (scale.forward(jnp.asarray(value, jnp.float32)) - bottom) / width
+    step = jnp.round(u * cells)
+    return jnp.where(step == cells, BELOW_ONE, step / cells)
 
 
-@_named_later
-def choice(
-    values: Iterable[Any],
-    *,
-    default: Any = None,
-    tier: int = 2,
-    static: bool = False,
-) -> Dimension:
-    """One of some values without an order, each equally likely; decoded to its index.
+def _continuous_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
+    scale, (low, high) = SCALES[dim.scale], _ends(dim)
+    bottom, top = scale.forward(low), scale.forward(high)
 
-    Args:
-      values: the values, no two alike.
-      default: value when not searched; the first if not given.
-      tier: importance, 1 (most important) to 4.
-      static: the value itself reaches the model, as a Python object, and one program is
-        compiled per value; otherwise its index is data inside one program.
+    def edge(u):
+        return jnp.clip(scale.inverse(bottom + u * (top - bottom)), *_ends(within))
 
-    Returns:
-      A dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) no values, two alike, one that
-        cannot be hashed, or a default that is not among them.
-    """
-    choices = _listed("choice", values, default)
-    if default is None:
-        default = choices[0]
-    return _indexed(
-        "choice", "linear", 0, len(choices) - 1, choices, default, tier, static
+    return (
+        jnp.where(left == 0, low, edge(left)),
+        jnp.where(right == 1, high, edge(right)),
     )
 
 
-@_named_later
-def fixed(value: Any) -> Dimension:
-    """A hyperparameter that is not searched: it takes no coordinate.
-
-    A number reaches the model as data, anything else as a static Python object.
-
-    Args:
-      value: what it is.
-
-    Returns:
-      A dimension that does not count in ``space.dim``.
-
-    Raises:
-      ValueError: (raised by the space, with the name) a number that is not finite, or a
-        value that cannot be hashed.
-    """
-    if not _is_number(value):
-        return _checked(choice([value], static=True), searched=False)
-    if isinstance(value, int | np.integer):
-        dimension = integer(int(value), int(value))
-    else:
-        dimension = uniform(value, value)
-    return _checked(dimension, searched=False)
+def _index_span(dim: Dimension) -> tuple[Array, Array]:
+    scale = SCALES[dim.scale]
+    low = scale.forward(jnp.asarray(dim.low, jnp.float32))
+    return low, scale.forward(jnp.asarray(dim.high, jnp.float32) + 1) - low
 
 
-@_named_later
-def when(dimension: Dimension, **conditions: Any) -> Dimension:
-    """A dimension that matters only for some values of others.
-
-    Where it does not, a trial has the default, its table no value, and zoom ignores it.
-
-    >>> import jaxtune as jt
-    >>> space = jt.Space(
-    ...     optimizer=jt.choice(["momentum", "adam"]),
-    ...     beta1=jt.when(jt.reverse_log_uniform(0.8, 0.99), optimizer="adam"),
-    ... )
-    >>> space.values(space.decode([[0.0, 0.5]]), 0)
-    {'optimizer': 'momentum'}
-
-    Args:
-      dimension: the dimension.
-      conditions: name of a choice or an ordinal to one of its values, or to a list of
-        them; all conditions must hold.
-
-    Returns:
-      The conditional dimension.
-
-    Raises:
-      ValueError: (raised by the space, with the name) no condition, a name that is
-        not in the space or is no choice, or a value that is not one of its own.
-    """
-    if isinstance(dimension, Invalid):
-        raise dimension._error
-    if not isinstance(dimension, Dimension) or not dimension.searched:
-        raise ValueError(f"when needs a searched dimension, got {dimension!r}.")
-    if not conditions:
-        raise ValueError("when needs a condition, such as optimizer='adam'.")
-    pairs = tuple(
-        (name, tuple(values) if isinstance(values, list | tuple | set) else (values,))
-        for name, values in conditions.items()
-    )
-    return dataclasses.replace(dimension, condition=dimension.condition + pairs)
+def _index_decode(dim: Dimension, u: Array) -> Array:
+    # a coordinate just below 1 may round up to high + 1
+    return _index_at(dim, u, dim)
 
 
-def _checked(dimension: Dimension, **changes: Any) -> Dimension:
-    if isinstance(dimension, Invalid):
-        raise dimension._error
-    return dataclasses.replace(dimension, **changes)
+def _index_at(dim: Dimension, u: Array, within: Dimension) -> Array:
+    low, width = _index_span(dim)
+    index = jnp.floor(SCALES[dim.scale].inverse(low + u * width))
+    # before the cast, which a coordinate far outside would overflow
+    return jnp.clip(index, *_ends(within)).astype(jnp.int32)
 
 
-def _continuous(
-    where: str,
-    scale: str,
-    low: float,
-    high: float,
-    default: float | None,
-    tier: int,
-) -> Dimension:
-    low, high = _real(where, "low", low), _real(where, "high", high)
-    _ordered(where, low, high)
-    if scale == "log" and low <= 0:
-        raise ValueError(
-            f"{where} needs low > 0, got low={low}. "
-            f"Use uniform({low}, {high}), or a small positive low."
-        )
-    if scale == "reverse_log" and high >= 1:
-        raise ValueError(
-            f"{where} needs high < 1, got high={high}. Use a high such as 0.999."
-        )
-    if high > low and np.float32(low) == np.float32(high):
-        raise ValueError(
-            f"{where}: low={low} and high={high} are the same number in float32. "
-            "Use a wider range, or fixed."
-        )
-    if scale == "reverse_log" and np.float32(high) == 1:
-        raise ValueError(f"{where}: high={high} is 1 in float32. Use 0.999999 at most.")
-    if default is None:
-        form = SCALES[scale]
-        middle = (form.forward(jnp.float32(low)) + form.forward(jnp.float32(high))) / 2
-        default = min(max(plain(form.inverse(middle)), low), high)
-    else:
-        default = _real(where, "default", default)
-        _inside(where, default, low, high)
-    return Dimension(
-        low=np.asarray(low, np.float64),
-        high=np.asarray(high, np.float64),
-        allowed=None,
-        kind="continuous",
-        scale=scale,
-        choices=(),
-        default=default,
-        tier=_tier(where, tier),
-        static=False,
-        searched=True,
-    )
+def _index_encode(dim: Dimension, index: Array) -> Array:
+    low, width = _index_span(dim)
+    middle = SCALES[dim.scale].forward(jnp.asarray(index, jnp.float32) + 0.5)
+    return (middle - low) / width
 
 
-def _indexed(
-    kind: str,
-    scale: str,
-    low: int,
-    high: int,
-    choices: tuple,
-    default: Any,
-    tier: int,
-    static: bool,
-) -> Dimension:
-    dimension = Dimension(
-        low=np.asarray(low, np.int32),
-        high=np.asarray(high, np.int32),
-        allowed=np.ones(len(choices), bool) if kind == "choice" else None,
-        kind=kind,
-        scale=scale,
-        choices=choices,
-        default=default,
-        tier=_tier(kind, tier),
-        static=bool(static),
-        searched=True,
-    )
-    if default is not None:
-        return dimension
-    middle = dimension.value(dimension.decode(jnp.float32(0.5)))
-    return dataclasses.replace(dimension, default=middle)
+def _index_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
+    first, last = _index_at(dim, jnp.stack([left, right - 1e-6]), within)
+    return first, jnp.maximum(first, last)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(
-        value, bool | np.bool_
-    )
+def _power_decode(dim: Dimension, u: Array) -> Array:
+    return jnp.left_shift(jnp.int32(1), _index_decode(dim, u))
 
 
-def _real(where: str, name: str, value: Any) -> float:
-    if not _is_number(value):
-        raise ValueError(f"{where} needs a number for {name}, got {value!r}.")
-    with np.errstate(over="ignore"):
-        finite = math.isfinite(value) and math.isfinite(np.float32(value))
-    if not finite:
-        raise ValueError(
-            f"{where} needs a finite {name}, got {name}={value}. "
-            "Use a bound that float32 holds."
-        )
-    return float(value)
+def _power_encode(dim: Dimension, value: Array) -> Array:
+    return _index_encode(dim, jnp.round(jnp.log2(jnp.asarray(value, jnp.float32))))
 
 
-def _whole(where: str, name: str, value: Any) -> int:
-    if not _is_number(value) or not math.isfinite(value) or int(value) != value:
-        raise ValueError(
-            f"{where} needs a whole number for {name}, got {value!r}. "
-            "Use uniform for real numbers."
-        )
-    return int(value)
+def _table(dim: Dimension) -> Array:
+    whole = all(isinstance(value, int) for value in dim.choices)
+    return jnp.asarray(dim.choices, jnp.int32 if whole else jnp.float32)
 
 
-def _exponent(where: str, name: str, value: Any) -> int:
-    value = _whole(where, name, value)
-    if not 1 <= value <= 2**30 or value & (value - 1):
-        raise ValueError(
-            f"{where} needs a power of two from 1 to 2**30 for {name}, got {value}. "
-            "Use 16, 32, 64, ..., or integer(..., scale='log')."
-        )
-    return value.bit_length() - 1
+def _ordinal_decode(dim: Dimension, u: Array) -> Array:
+    return _table(dim)[_index_decode(dim, u)]
 
 
-def _ordered(where: str, low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(
-            f"{where} needs low <= high, got low={low}, high={high}. Swap them."
-        )
+def _ordinal_encode(dim: Dimension, value: Array) -> Array:
+    value, table = jnp.asarray(value)[..., None], _table(dim)
+    distance = jnp.abs(value - jnp.expand_dims(table, range(value.ndim - 1)))
+    return _index_encode(dim, jnp.argmin(distance, axis=-1))
 
 
-def _inside(where: str, default: float, low: float, high: float) -> None:
-    if not low <= default <= high:
-        raise ValueError(
-            f"{where}: default={default} lies outside [{low}, {high}]. "
-            "Widen the range, or choose a default inside it."
-        )
+def _choice_decode(dim: Dimension, u: Array) -> Array:
+    rank = jnp.cumsum(jnp.asarray(dim.allowed))
+    wanted = jnp.floor(u * rank[-1]).astype(jnp.int32) + 1
+    return jnp.searchsorted(rank, jnp.minimum(wanted, rank[-1])).astype(jnp.int32)
 
 
-def _tier(where: str, tier: Any) -> int:
-    if isinstance(tier, bool) or tier not in (1, 2, 3, 4):
-        raise ValueError(
-            f"{where} needs a tier of 1 (most important), 2, 3 or 4, got {tier!r}."
-        )
-    return int(tier)
+def _choice_encode(dim: Dimension, index: Array) -> Array:
+    allowed = jnp.asarray(dim.allowed)
+    rank, index = jnp.cumsum(allowed), jnp.asarray(index, jnp.int32)
+    # a choice that was dropped has no place in this cube: NaN, never a neighbour's cell
+    return jnp.where(allowed[index], (rank[index] - 0.5) / rank[-1], jnp.nan)
 
 
-def _listed(where: str, values: Iterable[Any], default: Any) -> tuple:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{where} needs a list of values, got {values!r}.")
-    choices: Sequence[Any] = tuple(
-        value.item() if isinstance(value, np.generic) else value for value in values
-    )
-    if not choices:
-        raise ValueError(f"{where} needs at least one value, got none.")
-    try:
-        distinct = len(set(choices))
-    except TypeError as error:
-        raise ValueError(
-            f"{where}: {error}, in {list(choices)!r}. Use tuples, strings or numbers."
-        ) from None
-    if distinct < len(choices):
-        twice = next(c for i, c in enumerate(choices) if c in choices[:i])
-        raise ValueError(f"{where} has {twice!r} twice. List every value once.")
-    if default is not None and default not in choices:
-        raise ValueError(
-            f"{where}: default={default!r} is not one of {list(choices)!r}."
-        )
-    return tuple(choices)
+def _choice_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
+    raise TypeError("choices have no order; drop them with Dimension.drop")
+
+
+KINDS = {
+    "continuous": Kind(
+        _continuous_decode, _continuous_encode, _continuous_cut, lambda dim, x: x
+    ),
+    "integer": Kind(_index_decode, _index_encode, _index_cut, lambda dim, k: k),
+    "power_of_two": Kind(
+        _power_decode, _power_encode, _index_cut, lambda dim, k: 2 ** int(k)
+    ),
+    "ordinal": Kind(
+        _ordinal_decode, _ordinal_encode, _index_cut, lambda dim, k: dim.choices[int(k)]
+    ),
+    "choice": Kind(
+        _choice_decode, _choice_encode, _choice_cut, lambda dim, k: dim.choices[int(k)]
+    ),
+}
+KINDS["named_ordinal"] = KINDS["integer"]._replace(edge=KINDS["ordinal"].edge)

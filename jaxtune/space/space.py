@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxtune.markup import table
 from jaxtune.space import conditions
-from jaxtune.space.dimension import Dimension, Invalid, fixed, plain
-from jaxtune.space.kinds import BELOW_ONE
+from jaxtune.space.dimension import BELOW_ONE, Dimension, plain
+from jaxtune.space.makers import Invalid, fixed
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
 RESERVED = (

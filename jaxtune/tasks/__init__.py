@@ -1,7 +1,7 @@
 """What a trial trains and how it is scored."""
 
+from jaxtune.tasks._stream import Stream, stream
 from jaxtune.tasks.hparams import Hparams
-from jaxtune.tasks.stream import Stream, stream
 from jaxtune.tasks.supervised import classification, regression
 from jaxtune.tasks.task import Task, check_data, without_stream
 

@@ -14,6 +14,8 @@ from jaxtune.types import Array
 
 MOMENTUM, BETA1, BETA2, RMS_DECAY, EPSILON = 0.9, 0.9, 0.999, 0.9, 1e-8
 
+__all__ = ["inverse_epoch_decay", "selected", "standard"]
+
 
 def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
     """The default: reads the standard names, whichever are in the space.

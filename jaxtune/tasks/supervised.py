@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxtune.recipes import Recipe
+from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
+from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.adapters import Model, as_model
-from jaxtune.tasks.stream import Stream
 from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, ArrayLike, PyTree
 

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from jaxtune.checks import whole
-from jaxtune.recipes import Recipe
+from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
+from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
-from jaxtune.tasks.stream import Stream
 from jaxtune.types import PyTree
 
 

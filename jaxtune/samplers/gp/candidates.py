@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxtune.samplers.geometry import cell_widths, snapped, unordered
 from jaxtune.space import Space
-from jaxtune.space.kinds import BELOW_ONE
+from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
 
 

@@ -8,18 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtune.samplers._modelled import ModelState
+from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates
-from jaxtune.samplers.gp.acquisition import (
-    TAKEN,
-    greedy,
-    log_improvement,
-    thompson,
-)
+from jaxtune.samplers.gp.acquisition import TAKEN, greedy, log_improvement, thompson
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Data, Posterior, fitted, predicted
-from jaxtune.samplers.modelled import ModelState
-from jaxtune.samplers.sobol import mixed
 from jaxtune.samplers.warp import warped
 from jaxtune.types import Array
 

@@ -1,0 +1,310 @@
+"""The door: what a user asks for, checked, and run with or without a directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from jaxtune import ranking
+from jaxtune.cache import compiled_once
+from jaxtune.checks import warn, whole
+from jaxtune.executors import Crew, Executor, local
+from jaxtune.planning.tracing import Traced, trace, unread
+from jaxtune.planning.width import calibrated
+from jaxtune.planning.workload import Workload, prepare
+from jaxtune.random import check_key
+from jaxtune.results.result import Result
+from jaxtune.rounds import loop
+from jaxtune.rounds.callbacks import Callback, Callbacks, told
+from jaxtune.rounds.loop import Search
+from jaxtune.rounds.progress import progress
+from jaxtune.rounds.refine import Refiner, zoom
+from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.samplers import Sampler, sobol
+from jaxtune.schedulers import Scheduler
+from jaxtune.space import Space, check_part
+from jaxtune.storage.directory import begun
+from jaxtune.storage.mirror import own_directory
+from jaxtune.storage.read import seconds_of
+from jaxtune.storage.recording import recorded
+from jaxtune.storage.settings import Given
+from jaxtune.tasks import Task, check_data
+from jaxtune.types import Key, Objective
+from jaxtune.versions import check_versions
+
+
+def search(
+    task: Task | Objective,
+    space: Space | Schedule,
+    *,
+    key: Key,
+    trials: int | None = None,
+    rounds: int = 1,
+    start: Space | None = None,
+    epochs: int | None = None,
+    seeds: int = 1,
+    metric: str | None = None,
+    mode: str | None = None,
+    sampler: Sampler | None = None,
+    refine: Refiner | None = None,
+    scheduler: Scheduler | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    block: int | None = None,
+    programs: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    executor: Executor | None = None,
+    verbose: int = 1,
+) -> Result:
+    """Search a space, coarse to fine, with many trials in one program.
+
+    Every round asks the sampler for points in the present box, trains and scores them
+    in blocks of lanes, and shrinks the box around the best. The same key gives the same
+    table, bit for bit, on the same machine.
+
+    Args:
+      task: what to train, from `classification`, `regression` or
+        `Task`; or any function ``(key, hparams) -> scalar`` that JAX can trace.
+      space: what to search; or a schedule of it, such as `tiered`, which has its
+        own trials and rounds.
+      key: root of all randomness, from ``jax.random.key``.
+      trials: configurations in the whole search, spread evenly over the rounds.
+      rounds: how often to zoom in, plus one.
+      start: the box to begin in, from ``space.restrict(...)``; the whole space if not
+        given. ``refine=zoom(within=space)`` lets it grow from there.
+      epochs: how long every trial trains; not for plain functions.
+      seeds: independent trainings of every configuration; its score is their mean, and
+        it has failed if any of them has.
+      metric: which of the task's metrics is the score; its first if not given.
+      mode: ``"max"`` or ``"min"``; taken from the task's metric if not given.
+      sampler: where to look inside a box; ``samplers.sobol()`` if not given.
+      refine: how to shrink the box; ``zoom()`` if not given.
+      scheduler: who trains how long, such as ``schedulers.hyperband()``, within each
+        round; all trials train in full if not given. Not for plain functions.
+      directory: where to keep the run, so that it can be gone on with after it was cut
+        off, looked at, and any trial trained again. If it holds an unfinished run of
+        this very search, that goes on; if a finished one, its result is returned.
+      block: lanes in a block. It is part of a trial's identity: other widths differ in
+        the last bits. If not given it is a constant of the device, or for a search of
+        more than about a minute the fastest by measurement, which is remembered for
+        the task and the machine; ``result.setup.workload`` tells it.
+      programs: at most so many for the shapes of a padded model; chosen from the work
+        that they save if not given. ``plan`` says beforehand. Part of a trial's
+        identity, as ``block`` is.
+      callbacks: told of blocks, rungs and rounds while it runs, see
+        `Callback`; ``integrations.live`` has some.
+      executor: who runs blocks, such as ``executors.ray()``; ``executors.local()`` if
+        not given. On one kind of device it changes no bit.
+      verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
+
+    Returns:
+      All trials, the best one, and the space of every round.
+
+    Raises:
+      ValueError: an argument that makes no sense, saying what would.
+      RunError: a directory that cannot be used, or that holds another run.
+      RuntimeError: a version of jaxlib that is known to compute wrong numbers.
+      MemoryError: a single lane that does not fit on the device.
+    """
+    check_versions()
+    check_key(key)
+    given = Given(block, programs)
+    _check_counts(seeds=seeds, **_chosen(given))
+    schedule = _schedule(space, trials, rounds)
+    if start is not None:
+        schedule = schedule._replace(start=start)
+    _check_start(schedule)
+    space = schedule.space
+    task = check_data(task) if isinstance(task, Task) else task
+    metric, mode = _objective(task, space, metric, mode)
+    own = (task, space, key, _budget(task, epochs), block, programs)
+    with opened(executor) as crew:
+        workload = shared_out(prepare(*own, crew.device["platform"]), block, crew)
+        parts = (sampler or sobol(), refine or zoom(), scheduler)
+        wanted = Search(workload, schedule, seeds, metric, mode, *parts)
+        return run(wanted, given, directory, (), verbose, callbacks, crew)
+
+
+def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
+    """The workload with a width that the devices of a crew can share.
+
+    Raises:
+      ValueError: a width that was given, and that they cannot share.
+    """
+    across = crew.across
+    if block is not None and block % across:
+        raise ValueError(
+            f"block={block}: {across} devices share the lanes of a block. Use a "
+            f"multiple of {across}."
+        )
+    width = -(-workload.width // across) * across
+    return workload._replace(width=width, across=across)
+
+
+def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
+    """The crew of a search; ``ValueError`` for what is no executor."""
+    executor = local() if executor is None else executor
+    crew = executor() if callable(executor) else None
+    if not isinstance(crew, AbstractContextManager):
+        raise ValueError(
+            f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
+            "such as executors.ray()."
+        )
+    return crew
+
+
+@compiled_once()
+def run(
+    search: Search,
+    given: Given,
+    directory: Any,
+    allow: Any,
+    verbose: int,
+    callbacks: Sequence[Callback],
+    crew: Crew,
+) -> Result:
+    """Run a search that has been checked, in a directory or without one."""
+    callback = Callbacks(callbacks if crew.leads else ())
+    plans = loop.plan_rounds(search)
+    workload, space = search.workload, search.schedule.space
+    traced = trace(workload, space)
+    _check_metric(traced, search.metric)
+    _warn_about(unread(traced, workload, space), space, search.schedule.trials)
+    size = loop.trainings(search, plans)
+    bar = progress(size, search.seeds, len(plans), verbose if crew.leads else 0)
+    with own_directory(directory, crew) as directory, bar as say:
+        if given.block is None and crew.measures and not begun(directory):
+            measure = partial(calibrated, workload, space, traced, size)
+            width, rates = crew.agree(measure)
+            search = search._replace(
+                workload=workload._replace(width=width, rates=rates)
+            )
+        begin = time.perf_counter()
+        record = recorded(directory, search, traced, given, crew.device, allow)
+        with record as (journal, search), told(callback, search.setup):
+            result = loop.run(search, plans, journal, say, callback, crew.hire)
+        seconds = time.perf_counter() - begin
+        if directory is not None:  # with the sittings before this one
+            seconds = seconds_of(directory)
+    return dataclasses.replace(result, seconds=seconds)
+
+
+def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:
+    if isinstance(space, Schedule):
+        if (trials or space.trials) != space.trials or rounds != 1:
+            raise ValueError(
+                f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
+                f"trials in {len(space.stages)} rounds of its own. Leave both out."
+            )
+        return space
+    if trials is None:
+        raise ValueError("trials: say how many configurations to try.")
+    _check_counts(trials=trials, rounds=rounds)
+    if space.dim == 0:
+        raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
+    if trials < rounds:
+        raise ValueError(
+            f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
+            "trials, over all rounds."
+        )
+    return flat(space, trials, rounds)
+
+
+def _check_start(schedule: Schedule) -> None:
+    space, start = schedule.space, schedule.start
+    if start is None:
+        return
+    check_part(space, start, "start")
+    if start.searched != space.searched:
+        raise ValueError(
+            f"start: it searches {', '.join(start.searched)}, the space "
+            f"{', '.join(space.searched)}. Use space.restrict(...), and fix nothing."
+        )
+
+
+def _chosen(given: Given) -> dict[str, Any]:
+    return {n: size for n, size in given._asdict().items() if size is not None}
+
+
+def _check_counts(**sizes: Any) -> None:
+    for name, size in sizes.items():
+        if not whole(size, 1):
+            raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
+
+
+def _budget(task: Task | Objective, epochs: int | None) -> int:
+    if not isinstance(task, Task):
+        if epochs is not None:
+            raise ValueError(f"epochs={epochs}: a plain function is not trained.")
+        return 0
+    if not whole(epochs, 1):
+        raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
+    return epochs
+
+
+def _objective(
+    task: Task | Objective, space: Space, metric: str | None, mode: str | None
+) -> tuple[str, str]:
+    if not isinstance(task, Task):
+        if not callable(task):
+            raise ValueError(
+                f"task: got {task!r}. Use a task such as classification(...), or a "
+                "function (key, hparams) -> scalar."
+            )
+        if metric is not None:
+            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
+        metric, known = "value", {}
+    else:
+        known = dict(task.metrics)
+        metric = metric or next(iter(known), None)
+    if metric is None or (known and metric not in known):
+        names = ", ".join(known) or "whatever evaluate returns"
+        raise ValueError(f"metric: got {metric!r}. Use one of: {names}.")
+    mode = mode or known.get(metric)
+    if mode is None:
+        raise ValueError("mode: say whether scores are better when 'max' or 'min'.")
+    ranking.direction(mode)
+    if isinstance(task, Task):
+        _check_limits(task, space)
+    taken = [name for name in known if name in space.names]
+    if taken:
+        raise ValueError(f"space: {taken[0]!r} is a metric of the task. Rename it.")
+    return metric, mode
+
+
+def _check_limits(task: Task, space: Space) -> None:
+    for name, (low, high) in task.limits:
+        if name not in space.names:
+            continue
+        bounds = space[name].bounds
+        if not low <= bounds[0] <= bounds[1] <= high:
+            raise ValueError(
+                f"dimension {name!r}: the space has {bounds}, but the model takes "
+                f"{low} to {high}. Change the space, or make the model larger."
+            )
+
+
+def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
+    for program in traced:
+        if metric not in program.metrics:
+            raise ValueError(
+                f"metric: got {metric!r}, but evaluate returns "
+                f"{', '.join(program.metrics) or 'nothing'}. Use one of these."
+            )
+
+
+def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
+    if ignored:
+        warn(
+            f"nothing reads {', '.join(ignored)}: searching them changes no score. "
+            "Check the spelling, or fix them with space.keep(...).",
+        )
+    if space.size < trials:
+        warn(
+            f"this space has {space.size} configurations, so that {trials} trials "
+            "repeat some. samplers.grid(...) gives each of them once.",
+        )

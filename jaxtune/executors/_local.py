@@ -1,0 +1,45 @@
+"""The devices of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+from jaxtune import environment
+from jaxtune.executors import streamed
+from jaxtune.executors.base import Crew, Executor
+from jaxtune.executors.sharded import Sharded
+from jaxtune.executors.workers import Hands
+from jaxtune.tasks import Stream
+from jaxtune.types import PyTree
+
+
+def local(*, shard: bool = False) -> Executor:
+    """All devices of this process, and on a CPU all its cores: the default.
+
+    Args:
+      shard: whether all devices share the lanes of every block, rather than train a
+        block each: for models of which one device holds few lanes. A block's width is
+        a multiple of the devices then, and a lane's bits are those of a block that is
+        as wide as a device's share.
+
+    Returns:
+      An executor.
+    """
+
+    @contextmanager
+    def together() -> Iterator[Crew]:
+        across = jax.local_device_count()
+
+        def hire(shared: PyTree, stream: Stream | None) -> Hands:
+            return Sharded(streamed.local(shared, stream), across)
+
+        yield Crew(hire, environment.device(), measures=False, across=across)
+
+    @contextmanager
+    def apart() -> Iterator[Crew]:
+        yield Crew(streamed.local, environment.device())
+
+    return together if shard else apart

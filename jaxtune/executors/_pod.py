@@ -1,0 +1,184 @@
+"""Processes that run the same program, as on a TPU pod: each takes some blocks.
+
+Every process runs the whole search, with a journal of its own; only the blocks are
+shared out, and what came out of them is exchanged. So no process leads another, and all
+of them end in the same table. The first one's directory is the run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune import environment
+from jaxtune.executors.base import Crew, Executor
+from jaxtune.executors.devices import Devices
+from jaxtune.executors.streamed import local
+from jaxtune.executors.workers import Hands, Made, NoRoom, Run
+from jaxtune.programs.block import Block
+from jaxtune.tasks import Stream
+from jaxtune.types import PyTree
+
+TURNS = 4  # blocks for each place between two exchanges
+LEAST = 2**12  # bytes: messages are padded to powers of two, each of them a program
+MOST = 2**30  # bytes of one process at once
+
+
+def pod() -> Executor:
+    """The processes of ``jax.distributed``, for pods and clusters without Ray.
+
+    Start the same script on every host, and call ``jax.distributed.initialize()`` first
+    in it. Blocks are shared out by process index, and their results exchanged. The
+    first process writes the directory, shows the progress and tells the callbacks; all
+    of them return the same result. When one of them dies, all stop; start them again
+    with the same directory, and the search goes on.
+
+    Returns:
+      An executor.
+
+    Raises:
+      RuntimeError: when a search begins, if the processes have not met, have devices of
+        different kinds, or run different searches.
+    """
+
+    @contextmanager
+    def begin() -> Iterator[Crew]:
+        if not jax.distributed.is_initialized():
+            raise RuntimeError(
+                "pod: this process has not met the others. Call "
+                "jax.distributed.initialize() at the beginning of the script."
+            )
+        about = _agreed(environment.device)
+        if about != environment.device():
+            raise RuntimeError(
+                f"pod: process {jax.process_index()} has {environment.device()}, the "
+                f"first one {about}. Last bits depend on the kind of device: use one."
+            )
+
+        def hire(shared: PyTree, stream: Stream | None) -> Hands:
+            turn = None if stream is not None else TURNS * _places()
+            return Pod(local(shared, stream), turn)
+
+        leads = jax.process_index() == 0
+        yield Crew(hire, about, True, leads, _agreed, processes=jax.process_count())
+
+    return begin
+
+
+def _places() -> int:
+    """Blocks that run at once in all processes, by the first one's count."""
+    return _agreed(lambda: Devices(()).room) * jax.process_count()
+
+
+class Pod(Hands):
+    """Hands of many processes, each of which asks for the same jobs.
+
+    Args:
+      hands: of this process.
+      turn: jobs between two exchanges; all at once if ``None``.
+    """
+
+    def __init__(self, hands: Hands, turn: int | None):
+        self._hands, self._turn = hands, turn
+
+    def beside(self, more: PyTree) -> Pod:
+        """The same processes; what they share gets one thing more."""
+        return Pod(self._hands.beside(more), self._turn)
+
+    def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
+        """See `Hands`; results come in turns."""
+        ahead = iter(jobs)
+        while turn := list(itertools.islice(ahead, self._turn)):
+            yield from self._all(run, turn)
+
+    def _all(self, run: Run, jobs: list[Any]) -> Iterator[Made | None]:
+        count, own = jax.process_count(), jax.process_index()
+        new = [i for i, job in enumerate(jobs) if job is not None]
+        whose = {at: number % count for number, at in enumerate(new)}
+        mine = [job if whose.get(i) == own else None for i, job in enumerate(jobs)]
+        done: Any
+        try:
+            done = {
+                i: made for i, made in enumerate(self._hands.each(run, mine)) if made
+            }
+        except Exception as error:
+            done = _portable(error)
+        told = exchanged((_checksum(jobs), done))
+        if len({known for known, _ in told}) > 1:
+            raise RuntimeError(
+                "pod: the processes ask for different blocks, so they do not run the "
+                "same search. Give all of them the same script, data, key and versions."
+            )
+        failed = [result for _, result in told if isinstance(result, Exception)]
+        if failed:
+            raise failed[0]
+        made = {i: one for _, results in told for i, one in results.items()}
+        yield from (made.get(i) for i in range(len(jobs)))
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that can be sent to the other processes."""
+    if isinstance(error, NoRoom):
+        return NoRoom(f"{error.where} of process {jax.process_index()}", error.said)
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"process {jax.process_index()}: {error!r}")
+
+
+def _checksum(jobs: list[Any]) -> int:
+    """Of the lanes that are to train, in order, and what with."""
+    known = 0
+    for job in jobs:
+        block: Block | None = None if job is None else job[0]
+        for leaf in jax.tree.leaves(block):
+            known = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), known)
+    return known
+
+
+def exchanged(thing: Any) -> list[Any]:
+    """What every process brings, in the order of the processes, in all of them.
+
+    Raises:
+      ValueError: more than fits into one message, from any of them.
+    """
+    from jax.experimental import multihost_utils
+
+    data = np.frombuffer(pickle.dumps(thing), np.uint8)
+    size = np.int32(min(len(data), MOST + 1))
+    sizes = np.ravel(multihost_utils.process_allgather(size))
+    if sizes.max() > MOST:
+        raise ValueError(
+            f"pod: a process has more than {MOST >> 20} MiB of states to exchange, "
+            "which is too much at once. Use narrower blocks, such as block=8, or a "
+            "scheduler with fewer rungs."
+        )
+    room = max(LEAST, 1 << int(sizes.max() - 1).bit_length())
+    whole = np.zeros(room, np.uint8)
+    whole[: len(data)] = data
+    told = np.reshape(multihost_utils.process_allgather(whole), (len(sizes), room))
+    return [
+        pickle.loads(row[:size].tobytes())
+        for row, size in zip(told, sizes, strict=True)
+    ]
+
+
+def _agreed(make: Callable[[], Any]) -> Any:
+    """What the first process makes, in all of them; or its error."""
+    made: Any = None
+    if jax.process_index() == 0:
+        try:
+            made = make()
+        except Exception as error:
+            made = _portable(error)
+    first = exchanged(made)[0]
+    if isinstance(first, Exception):
+        raise first
+    return first

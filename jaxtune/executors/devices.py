@@ -1,0 +1,103 @@
+"""The devices of this process as hands: each of them, and every core of a CPU.
+
+One CPU device computes as many programs at once as threads call it; no number of
+devices has to be set before JAX starts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from queue import SimpleQueue
+from typing import Any
+
+import jax
+
+from jaxtune.environment import cores, kind, settings, under
+from jaxtune.executors.workers import Made, Run, Workers, memory_of
+from jaxtune.types import PyTree
+
+_KEPT = threading.local()  # contexts end with their thread
+
+AHEAD = 2  # blocks of an accelerator: one computes while the next one is prepared
+
+
+class Devices(Workers):
+    """The devices of this process; mutable, for one round.
+
+    Args:
+      shared: what all blocks read; every device gets it once.
+    """
+
+    _free: SimpleQueue[Any]
+    _pool: ThreadPoolExecutor
+
+    def __init__(self, shared: Any):
+        chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+        devices = jax.local_devices() if chosen is None else [_device(chosen)]
+        self._named = chosen is not None or len(devices) > 1
+        self._shared = dict.fromkeys(devices, shared)
+        if self._named:
+            self._shared = {d: jax.device_put(shared, d) for d in devices}
+        self.places = _places(devices)
+        self.crowd = len(self.places) // len(devices)  # blocks that share a device
+
+    @property
+    def room(self) -> int:
+        """One job in every place."""
+        return len(self.places)
+
+    def beside(self, more: PyTree) -> Devices:
+        """The same devices; what they share, a tuple, gets one thing more."""
+        both = copy(self)
+        both._shared = {
+            device: (*shared, jax.device_put(more, device if self._named else None))
+            for device, shared in self._shared.items()
+        }
+        return both
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A thread in every place."""
+        self._free = SimpleQueue()
+        for device in self.places:
+            self._free.put(device)
+        self._pool = ThreadPoolExecutor(
+            len(self.places), initializer=_adopt, initargs=(settings(),)
+        )
+        try:
+            yield
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, run: Run, job: Any) -> Future[Made]:
+        """Begin a job as soon as a place is free."""
+        return self._pool.submit(self._on_a_device, run, job)
+
+    def _on_a_device(self, run: Run, job: Any) -> Made:
+        device = self._free.get()
+        try:
+            here = jax.default_device(device) if self._named else nullcontext()
+            with here, memory_of(device):
+                return Made(run(self._shared[device], job), kind(device))
+        finally:
+            self._free.put(device)
+
+
+def _device(chosen: Any) -> Any:
+    return jax.local_devices(backend=chosen)[0] if isinstance(chosen, str) else chosen
+
+
+def _places(devices: list[Any]) -> list[Any]:
+    """A device for each block that may be in flight."""
+    if devices[0].platform != "cpu":
+        return devices * AHEAD
+    return [devices[i % len(devices)] for i in range(max(cores(), len(devices)))]
+
+
+def _adopt(wanted: dict[str, Any]) -> None:
+    """Settings for as long as this thread lives."""
+    _KEPT.contexts = under(wanted)

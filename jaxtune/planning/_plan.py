@@ -1,0 +1,166 @@
+"""What a search will compile, hold in memory and waste, told beforehand."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtune.planning import flops as work
+from jaxtune.planning.layout import groups
+from jaxtune.planning.memory import footprint
+from jaxtune.planning.workload import Workload, prepare
+from jaxtune.programs import block as blocks
+from jaxtune.programs.block import Group
+from jaxtune.samplers._sobol import sobol
+from jaxtune.space import Space
+from jaxtune.tasks import Hparams, Task, check_data
+from jaxtune.types import Objective
+
+
+class PlannedGroup(NamedTuple):
+    """Trials that share their static values, hence their programs.
+
+    Args:
+      static: name to value, sizes of padding included.
+      trials: how many, of a typical sample.
+      blocks: how many blocks they fill.
+      padding: share of their arithmetic that is spent on padding inside the model.
+    """
+
+    static: dict[str, Any]
+    trials: int
+    blocks: int
+    padding: float
+
+
+class Plan(NamedTuple):
+    """What `plan` found; prints as a table.
+
+    Args:
+      groups: one for each set of programs.
+      programs: compiled programs: start, advance and score of each group.
+      width: lanes in a block.
+      micro_batch: examples whose gradient is computed at once; 0 for plain functions.
+      padding: share of the arithmetic of all trials that is spent on padding.
+      empty: share of lanes that only fill up the last block of a group.
+      memory: bytes on the device while the largest group trains, as the compiler
+        states them; 0 if not asked for.
+    """
+
+    groups: tuple[PlannedGroup, ...]
+    programs: int
+    width: int
+    micro_batch: int
+    padding: float
+    empty: float
+    memory: int
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Plan({len(self.groups)} groups, {self.programs} programs, blocks of "
+            f"{self.width} lanes, {self.padding:.0%} of the work is padding, "
+            f"{self.empty:.0%} of the lanes are empty"
+        ]
+        if self.micro_batch:
+            lines[0] += f", micro-batches of {self.micro_batch}"
+        if self.memory:
+            lines[0] += f", {self.memory / 2**20:.0f} MiB"
+        for group in self.groups:
+            shown = ", ".join(f"{k}={v!r}" for k, v in group.static.items())
+            lines.append(
+                f"  {shown or 'all'}: {group.trials} trials in {group.blocks} blocks, "
+                f"{group.padding:.0%} padding"
+            )
+        return "\n".join(lines) + ")"
+
+
+def plan(
+    task: Task | Objective,
+    space: Space,
+    *,
+    trials: int,
+    seeds: int = 1,
+    block: int | None = None,
+    programs: int | None = None,
+    memory: bool = True,
+) -> Plan:
+    """Say beforehand how a search is cut into programs and blocks.
+
+    The trials are a typical sample of the whole space; a search that zooms has others.
+
+    Args:
+      task: what `search` would be given.
+      space: the space to search.
+      trials: how many configurations.
+      seeds: trainings of every configuration.
+      block: lanes in a block; chosen for the device if not given.
+      programs: at most so many for padded shapes; chosen if not given.
+      memory: whether to ask the compiler, which takes seconds.
+
+    Returns:
+      Groups, programs, block width, padding, empty lanes, memory.
+
+    Raises:
+      ValueError: a space that the task cannot take.
+    """
+    task = check_data(task) if isinstance(task, Task) else task
+    workload = prepare(task, space, jax.random.key(0), 1, block, programs)
+    sampler = sobol()
+    points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
+    hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
+    found = groups(workload.layout, space, hparams, seeds)
+    counted = [_counted(workload, hparams, group, seeds) for group in found]
+    done = sum(part[1] for part in counted)
+    lanes = sum(part[0].blocks for part in counted) * workload.width
+    batching = workload.layout.batching
+    largest = found[int(np.argmax([part[1] / part[0].blocks for part in counted]))]
+    return Plan(
+        tuple(part[0] for part in counted),
+        len(found) * (3 if workload.trains else 1),
+        workload.width,
+        batching.micro if batching else 0,
+        1 - sum(part[2] for part in counted) / done if workload.trains else 0.0,
+        1 - trials * seeds / lanes,
+        _memory(workload, hparams, largest, seeds) if memory and workload.trains else 0,
+    )
+
+
+def _counted(
+    workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
+) -> tuple[PlannedGroup, float, float]:
+    """A group, the arithmetic that it does, and the part that is not padding."""
+    rows, task = np.unique(group.lanes // seeds), workload.subject
+    count = -(-len(group.lanes) // workload.width)
+    if not isinstance(task, Task):
+        return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
+    buckets = workload.layout.buckets
+    fixed = dict(group.static.values)
+    exact: dict[tuple, float] = {}
+
+    def cost(sizes: dict[str, int]) -> float:
+        at = tuple(sizes.values())
+        if at not in exact:
+            first = {name: v[rows[0]] for name, v in hparams.items()}
+            lane = Hparams({**first, **fixed, **sizes}, dict(group.static.choices))
+            exact[at] = work.per_example(task, lane)
+        return exact[at]
+
+    used = sum(
+        cost({b.field: int(hparams[b.name][row]) for b in buckets}) for row in rows
+    )
+    done = cost({b.field: fixed[b.field] for b in buckets}) * len(rows)
+    planned = PlannedGroup(fixed, len(rows), count, 1 - used / done)
+    return planned, done, used
+
+
+def _memory(
+    workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
+) -> int:
+    lanes, ids = (
+        group.lanes[: workload.width],
+        np.arange(len(next(iter(hparams.values())))),
+    )
+    own = (ids, hparams, np.arange(seeds), group.static, workload.width)
+    return footprint(workload, blocks.fill(lanes, *own), group.static)

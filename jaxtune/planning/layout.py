@@ -1,0 +1,290 @@
+"""Which programs a search needs: batches, static values, and buckets of padded shapes.
+
+Planned on the host, from the task and the whole space. The number of trials and the
+present box have no say, so a trial's bits do not depend on them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.checks import warn, whole
+from jaxtune.planning import flops as work
+from jaxtune.programs.block import Group, Static
+from jaxtune.programs.lane import Batching
+from jaxtune.space import Dimension, Space
+from jaxtune.tasks import Hparams, Task
+from jaxtune.types import HparamArrays, Objective
+
+SMALL = 4  # micro-batches below this size are slow
+MOST_PROGRAMS = 16  # for padded shapes, static values not counted
+USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
+# operations that take as long as compiling another program, by whether on a CPU; what
+# a lane's epoch must save by one: docs/decisions.md
+PROGRAM = {True: 5e11, False: 5e13}
+
+
+class Bucket(NamedTuple):
+    """A hyperparameter that is data in a padded model, and the sizes of its padding."""
+
+    name: str  # of the hyperparameter
+    field: str  # of the model, which it bounds
+    tops: tuple[int, ...]  # ascending; a lane is padded to the first that holds it
+
+
+class Layout(NamedTuple):
+    """How the shapes of a space become programs; the same for all rounds."""
+
+    batching: Batching | None = None
+    buckets: tuple[Bucket, ...] = ()
+
+
+def layout(
+    subject: Task | Objective,
+    space: Space,
+    programs: int | None = None,
+    on_cpu: bool = True,
+) -> Layout:
+    """Lay out a search.
+
+    Args:
+      subject: a task, or a plain function, which needs no layout.
+      space: the whole space, before any zooming.
+      programs: at most so many for padded shapes; chosen if not given.
+      on_cpu: where programs run: what another one is worth.
+
+    Returns:
+      The layout.
+
+    Raises:
+      ValueError: batch sizes that are no whole numbers or larger than the data.
+    """
+    if not isinstance(subject, Task):
+        return Layout()
+    worth = 0.0 if programs else PROGRAM[on_cpu] / USUAL
+    buckets = _buckets(subject, space, programs, worth)
+    return Layout(_batching(subject, space), buckets)
+
+
+def _batching(task: Task, space: Space) -> Batching:
+    if "batch_size" not in space.names:
+        size = task.batch_size
+        return Batching(size, task.examples // size * size, whole=True)
+    dimension, sizes = space["batch_size"], _whole_numbers(space, "batch_size")
+    if max(sizes) > task.examples:
+        raise ValueError(
+            f"dimension 'batch_size': the space goes up to {max(sizes)}, but train has "
+            f"{task.examples} examples. Use a smaller range, such as "
+            "space.restrict(batch_size=...)."
+        )
+    micro, whole = math.gcd(*sizes), len(sizes) == 1
+    if not (whole or dimension.static):
+        _warn_about(task, space, micro)
+    return Batching(micro, task.examples // micro * micro, whole)
+
+
+def _warn_about(task: Task, space: Space, micro: int) -> None:
+    """What accumulating micro-batches costs, or changes."""
+    said = "dimension 'batch_size': "
+    if micro < SMALL:
+        warn(
+            f"{said}its values share no divisor above {micro}, so gradients are "
+            f"computed for {micro} example(s) at a time, which is slow. Use "
+            "power_of_two(16, 256), or an ordinal of multiples of 16.",
+        )
+    if task.stateful and _has_statistics(task, space):
+        warn(
+            f"{said}the model keeps running statistics, and takes them over "
+            f"micro-batches of {micro}. Use static=True for those of whole batches.",
+        )
+
+
+def _has_statistics(task: Task, space: Space) -> bool:
+    """Whether training changes real numbers without gradients."""
+    key, lane = jax.eval_shape(lambda: jax.random.key(0)), _middle(space)
+    made = jax.eval_shape(lambda k: task.init(k, lane), key)
+    return any(
+        jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(made[1])
+    )
+
+
+def _middle(space: Space) -> Hparams:
+    """The hyperparameters of a lane in the middle of the space."""
+    point = np.full((1, space.dim), 0.5, np.float32)
+    middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
+    values: dict[str, Any] = {
+        name: space[name].value(v) if space[name].static else v
+        for name, v in middle.items()
+    }
+    listed = [name for name in space.names if space[name].kind == "choice"]
+    return Hparams(values, {name: space[name].choices for name in listed})
+
+
+def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
+    """All values of a dimension that sets a shape."""
+    dimension = space[name]
+    if dimension.by_index and not dimension.static:
+        raise ValueError(
+            f"dimension {name!r}: only its index would reach the program. Use ordinal "
+            "or power_of_two, or static=True."
+        )
+    values = ("a real number",) if dimension.kind == "continuous" else dimension.members
+    for value in values:
+        if not whole(value, 1):
+            raise ValueError(
+                f"dimension {name!r}: got {value!r}, needs whole numbers from 1. Use "
+                "integer, power_of_two or ordinal."
+            )
+    return values
+
+
+def _buckets(
+    task: Task, space: Space, programs: int | None, worth: float
+) -> tuple[Bucket, ...]:
+    """Sizes of padding: exact where static, split where that saves enough work."""
+    fields = {n: f for n, f in task.padding if n in space.names}
+    fields = {n: f for n, f in fields.items() if f not in space.names}
+    members = {name: _whole_numbers(space, name) for name in fields}
+    tops = {
+        name: sorted(values) if space[name].static else [max(values)]
+        for name, values in members.items()
+    }
+    open_to = [n for n in fields if not space[n].static and len(members[n]) > 1]
+    if open_to and programs != 1:
+        some = {n: tops[n] for n in open_to}
+        tops |= _split(task, space, fields, some, programs or MOST_PROGRAMS, worth)
+    return tuple(Bucket(n, fields[n], tuple(tops[n])) for n in fields)
+
+
+def _split(
+    task: Task,
+    space: Space,
+    fields: dict[str, str],
+    tops: dict[str, list[int]],
+    limit: int,
+    enough: float,
+) -> dict[str, list[int]]:
+    """Add sizes one by one, each time the one that saves most work per program.
+
+    It stops at the limit, or where a program saves less than is enough: what it costs
+    to compile, in a search of usual size, so that neither the trials nor the epochs of
+    this search change a lane's bits.
+    """
+    cost = _cost_of(task, space, fields)
+    shares = {name: _shares(space[name]) for name in tops}
+
+    def expected(tops: dict[str, list[int]]) -> float:
+        total = 0.0
+        for sizes in itertools.product(*tops.values()):
+            share = 1.0
+            for (name, every), size in zip(tops.items(), sizes, strict=True):
+                below = max([top for top in every if top < size], default=-1)
+                share *= sum(p for v, p in shares[name].items() if below < v <= size)
+            total += share * cost(dict(zip(tops, sizes, strict=True)))
+        return total
+
+    while True:
+        have, now = _count(tops), expected(tops)
+        if now <= enough:
+            return tops
+        options = [
+            {**tops, name: sorted([*tops[name], size])}
+            for name in tops
+            for size in _candidates(space[name])
+            if size not in tops[name]
+        ]
+        options = [option for option in options if _count(option) <= limit]
+        gains = [(now - expected(o)) / (_count(o) - have) for o in options]
+        if not gains or max(gains) <= enough:
+            return tops
+        tops = options[int(np.argmax(gains))]
+
+
+def _count(tops: dict[str, list[int]]) -> int:
+    return math.prod(map(len, tops.values()))
+
+
+def _candidates(dimension: Dimension) -> list[int]:
+    """Every value of a short range, the powers of two in a long one."""
+    members = dimension.members
+    if len(members) <= 4:
+        return list(members)
+    return [value for value in members if value & (value - 1) == 0]
+
+
+def _shares(dimension: Dimension) -> dict[int, float]:
+    """Value to its share of the dimension's range."""
+    middles = (jnp.arange(4096) + 0.5) / 4096
+    values, counts = np.unique(
+        np.asarray(dimension.decode(middles)), return_counts=True
+    )
+    return dict(zip(values.tolist(), (counts / 4096).tolist(), strict=True))
+
+
+def _cost_of(
+    task: Task, space: Space, fields: dict[str, str]
+) -> Callable[[dict[str, int]], float]:
+    """Operations of one lane and epoch, by the sizes that its model is padded to."""
+    middle = _middle(space)
+    known: dict[tuple, float] = {}
+
+    def cost(sizes: dict[str, int]) -> float:
+        at = tuple(sizes.items())
+        if at not in known:
+            padded = {fields[name]: size for name, size in sizes.items()}
+            hparams = Hparams({**middle, **padded}, middle.choices)
+            each = work.per_example(task, hparams)
+            known[at] = work.PASSES * task.examples * each
+        return known[at]
+
+    return cost
+
+
+def groups(
+    plan: Layout, space: Space, hparams: HparamArrays, seeds: int
+) -> list[Group]:
+    """Partition lanes by static values and buckets.
+
+    Args:
+      plan: how shapes become programs.
+      space: says which dimensions are static.
+      hparams: name to ``[n]`` decoded values.
+      seeds: lanes of each trial.
+
+    Returns:
+      One group per program, in order of first appearance.
+    """
+    static = [name for name in space.names if space[name].static]
+    listed = [name for name in space.names if space[name].kind == "choice"]
+    choices = tuple((n, space[n].choices) for n in listed if n not in static)
+    columns = {n: [space[n].value(v) for v in np.asarray(hparams[n])] for n in static}
+    for bucket in plan.buckets:
+        columns[bucket.field] = _padded(bucket, hparams[bucket.name])
+    members: dict[tuple, list[int]] = {}
+    for trial in range(len(next(iter(hparams.values())))):
+        values = tuple((name, column[trial]) for name, column in columns.items())
+        lanes = range(trial * seeds, (trial + 1) * seeds)
+        members.setdefault(values, []).extend(lanes)
+    return [
+        Group(Static(values, choices, _batches(plan, dict(values))), np.asarray(lanes))
+        for values, lanes in members.items()
+    ]
+
+
+def _padded(bucket: Bucket, values: Any) -> list[int]:
+    tops = np.asarray(bucket.tops)
+    return tops[np.searchsorted(tops, np.asarray(values))].tolist()
+
+
+def _batches(plan: Layout, static: dict[str, Any]) -> Batching | None:
+    """A static batch size is the micro-batch itself."""
+    if plan.batching is None or "batch_size" not in static:
+        return plan.batching
+    return plan.batching._replace(micro=static["batch_size"], whole=True)

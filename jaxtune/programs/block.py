@@ -1,0 +1,200 @@
+"""Many lanes in one program: vmap, pad, gather. No loss in sight.
+
+These are the places where ``jit`` stands. A program is compiled once for a task's
+shapes and functions, the static hyperparameters, and the width; never for a
+population's size.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.programs import lane as lanes
+from jaxtune.programs.lane import Batching, Lane, Pending
+from jaxtune.tasks import Hparams, Task
+from jaxtune.types import Array, HparamArrays, Key, Objective, PyTree
+
+
+class Static(NamedTuple):
+    """What is compiled into a program besides the task; hashable."""
+
+    values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
+    choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
+    batching: Batching | None = None  # of a task; a plain function has none
+
+    def hparams(self, traced: dict[str, Array]) -> Hparams:
+        """The hyperparameters of one lane."""
+        return Hparams({**traced, **dict(self.values)}, dict(self.choices))
+
+
+class Block(NamedTuple):
+    """The identity of ``W`` lanes: everything that their training depends on."""
+
+    trial: Array  # [W] uint32
+    seed: Array  # [W] uint32
+    hparams: dict[str, Array]  # traced ones, name to [W]
+
+
+def pad(block: Block, width: int) -> Block:
+    """Fill up to ``width`` lanes by repeating the last one."""
+    have = len(block.trial)
+    rows = np.minimum(np.arange(width), have - 1)
+    return jax.tree.map(lambda a: np.asarray(a)[rows], block)
+
+
+def fill(
+    lanes: np.ndarray,
+    trials: np.ndarray,
+    hparams: HparamArrays,
+    seeds: np.ndarray,
+    static: Static,
+    width: int,
+) -> Block:
+    """The block of some lanes, padded; lane ``row * s + seed`` of ``n`` trials."""
+    rows, fixed = lanes // len(seeds), dict(static.values)
+    traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
+    ids, own = trials[rows], seeds[lanes % len(seeds)]
+    return pad(Block(ids.astype(np.uint32), own.astype(np.uint32), traced), width)
+
+
+# a program that runs once for a lane: random numbers compile in a third of the time so
+SELDOM = {"xla_backend_optimization_level": 1}
+
+
+def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
+    """Fresh lanes, stacked: every leaf has a first axis ``[W]``."""
+    return starting()(task, root, block, static)
+
+
+def starting() -> Any:
+    """The program of `start`."""
+    return _starting(jax.default_backend() == "cpu")
+
+
+@cache
+def _starting(on_cpu: bool) -> Any:
+    """Options of the compiler belong to its backend."""
+    options = SELDOM if on_cpu else None
+    return jax.jit(_start, static_argnames="static", compiler_options=options)
+
+
+def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
+    def one(trial, seed, hparams):
+        key = lanes.lane_key(root, trial, seed)
+        return lanes.start(task, key, static.hparams(hparams))
+
+    return jax.vmap(one)(*block)
+
+
+def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
+    """What `start` returns, without values."""
+    return starting().eval_shape(task, root, block, static)
+
+
+@partial(jax.jit, static_argnames="static", donate_argnames="state")
+def advance(
+    task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
+) -> Lane:
+    """Train every lane for some epochs more; their number is data, not code."""
+
+    batching = static.batching
+    assert batching is not None, "the static part of a task's programs has batches"
+
+    def one(trial, seed, hparams, lane):
+        key = lanes.lane_key(root, trial, seed)
+        return lanes.advance(task, key, static.hparams(hparams), lane, batching)
+
+    def epoch(_, state):
+        return jax.vmap(one)(*block, state)
+
+    return jax.lax.fori_loop(0, epochs, epoch, state)
+
+
+@partial(jax.jit, static_argnames="static", donate_argnames="state")
+def advance_part(
+    task: Task,
+    root: Key,
+    block: Block,
+    state: tuple[Lane, Pending],
+    rows: PyTree,
+    begin: Array,
+    static: Static,
+) -> tuple[Lane, Pending]:
+    """Train every lane on the same rows of a streamed epoch."""
+    batching = static.batching
+    assert batching is not None, "the static part of a task's programs has batches"
+
+    def one(trial, seed, hparams, lane, pending):
+        own = (lanes.lane_key(root, trial, seed), static.hparams(hparams))
+        return lanes.advance_part(task, *own, lane, pending, rows, begin, batching)
+
+    return jax.vmap(one)(*block, *state)
+
+
+@partial(jax.jit, static_argnames="static")
+def open_batches(state: Lane, static: Static) -> Pending:
+    """No batch is open in any lane."""
+    assert static.batching is not None, "a task has batches"
+    return jax.vmap(partial(lanes.nothing, static.batching))(state.params)
+
+
+@partial(jax.jit, static_argnames=("split", "static"))
+def score(
+    task: Task, block: Block, state: Lane, split: str, static: Static
+) -> tuple[dict[str, Array], Array]:
+    """Metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
+    data = getattr(task, split)
+
+    def one(hparams, lane):
+        return lanes.score(task, static.hparams(hparams), lane, data)
+
+    return jax.vmap(one)(block.hparams, state), state.status
+
+
+@jax.jit
+def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
+    """Lane ``i`` goes on from lane ``source[i]``; -1 takes lane ``i`` of ``fresh``.
+
+    Args:
+      state: stacked lanes, first axis ``[W]``.
+      fresh: stacked lanes of the same width, from `start`.
+      source: ``[W]`` int32. In JAX an index of -1 would silently read the last lane.
+
+    Returns:
+      Stacked lanes.
+    """
+    new = source < 0
+
+    def pick(old, started):
+        moved = old[jnp.maximum(source, 0)]
+        return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), started, moved)
+
+    return jax.tree.map(pick, state, fresh)
+
+
+@partial(jax.jit, static_argnames=("objective", "static"))
+def measure(objective: Objective, root: Key, block: Block, static: Static) -> Array:
+    """A plain function's values ``[W]``."""
+
+    def one(trial, seed, hparams):
+        key = lanes.lane_key(root, trial, seed)
+        return scalar(objective(key, static.hparams(hparams)))
+
+    return jax.vmap(one)(*block)
+
+
+def scalar(value: Any) -> Array:
+    """What a plain function returned, in float32; ``ValueError`` if no real scalar."""
+    return lanes.real(value, "objective", "Return one scalar, such as jnp.mean(...).")
+
+
+class Group(NamedTuple):
+    """Lanes that share their static hyperparameters, hence a program."""
+
+    static: Static
+    lanes: np.ndarray  # [m] int, indices of trial * seeds + seed

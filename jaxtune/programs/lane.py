@@ -1,0 +1,302 @@
+"""One trial in training: start, one epoch, score. No batching in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxtune.random import permutation
+from jaxtune.tasks import batches
+from jaxtune.tasks.task import Task
+from jaxtune.types import Array, Key, PyTree
+
+TRAIN = 1  # stream of the root key that training draws from
+INIT, ORDER, NOISE = 0, 1, 2  # streams of a lane's key
+
+RUNNING, DIVERGED, STOPPED, WAITING, CRASHED = range(5)
+STATUS = ("ok", "diverged", "stopped", "waiting", "crashed")
+FAILED = (DIVERGED, CRASHED)  # a lane runs, or is one of these
+
+
+class Lane(NamedTuple):
+    """All that one trial needs to go on training."""
+
+    params: PyTree
+    state: PyTree  # batch statistics and the like
+    moments: PyTree  # of the optimiser
+    epoch: Array  # [] int32, epochs finished
+    status: Array  # [] int32, an index of STATUS
+    stopped: Array  # [] int32, the micro-batch whose loss was not finite, or -1
+
+
+def lane_key(root: Key, trial: Array, seed: Array) -> Key:
+    """The key of one trial and seed: it depends on nothing else."""
+    stream = jax.random.fold_in(root, TRAIN)
+    return jax.random.fold_in(jax.random.fold_in(stream, trial), seed)
+
+
+def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
+    """Fresh parameters and a fresh optimiser."""
+    params, state = _stateful_init(task, jax.random.fold_in(key, INIT), hparams)
+    moments = task.optimizer(hparams).init(params)
+    zero = jnp.int32(0)
+    return Lane(params, state, moments, zero, jnp.int32(RUNNING), jnp.int32(-1))
+
+
+class Batching(NamedTuple):
+    """How an epoch is cut up; static, so that it is known when a program is compiled.
+
+    An epoch has the same number of examples for every lane of a search, whatever its
+    batch size, and a lane's last batch of an epoch holds what is left.
+    """
+
+    micro: int  # examples whose gradient is computed at once
+    examples: int  # in one epoch
+    whole: bool  # whether every micro-batch is a batch, or a lane's own number of them
+
+
+class Pending(NamedTuple):
+    """A batch that is not full yet."""
+
+    gradients: PyTree  # sum over its examples
+    examples: Array  # [] int32
+
+
+def advance(
+    task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane, batching: Batching
+) -> Lane:
+    """Train one epoch: every example of a fresh order of the data, batch by batch.
+
+    A lane whose loss is not finite keeps its last parameters and is marked; its later
+    steps change nothing.
+    """
+    order = _order(task, key, lane.epoch)
+
+    def take(begin: Array, size: int) -> PyTree:
+        return batches.take(task.train, jax.lax.dynamic_slice(order, (begin,), (size,)))
+
+    own, stretch = (task, key, hparams, batching), Stretch(0, batching.examples)
+    trained, _ = _train(*own, lane, nothing(batching, lane.params), take, stretch)
+    return trained._replace(epoch=lane.epoch + 1)
+
+
+def advance_part(
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    pending: Pending,
+    rows: PyTree,
+    begin: Array,
+    batching: Batching,
+) -> tuple[Lane, Pending]:
+    """Train a part of a streamed epoch, on rows ``[r, ...]`` in their order.
+
+    Args:
+      task: without its training data.
+      key: of the lane.
+      hparams: its own.
+      lane: its state.
+      pending: the batch that the part before left open; `nothing` at first.
+      rows: as many batches as there are, and the rest in an epoch's last part.
+      begin: ``[]`` int32, the first row's place in the epoch.
+      batching: how an epoch is cut up.
+
+    Returns:
+      Its state, an epoch older after the last part, and the batch that is open.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+
+    def take(start: Array, size: int) -> PyTree:
+        return jax.tree.map(
+            lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), rows
+        )
+
+    own, stretch = (task, key, hparams, batching), Stretch(begin, count)
+    trained, pending = _train(*own, lane, pending, take, stretch)
+    over = (begin + count >= batching.examples).astype(jnp.int32)
+    return trained._replace(epoch=lane.epoch + over), pending
+
+
+class Stretch(NamedTuple):
+    """Some rows of an epoch."""
+
+    begin: Array | int  # place of the first one
+    rows: int
+
+
+def _order(task: Task, key: Key, epoch: Array) -> Array:
+    """``[N]``: which example comes when."""
+    if not task.shuffle:
+        return jnp.arange(task.examples)
+    stream = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    return permutation(stream, task.examples)
+
+
+def _train(
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    batching: Batching,
+    lane: Lane,
+    pending: Pending,
+    take: Callable[[Array, int], PyTree],
+    stretch: Stretch,
+) -> tuple[Lane, Pending]:
+    """Train on rows of an epoch; ``take(begin, size)`` gives them."""
+    optimizer = optax.with_extra_args_support(task.optimizer(hparams))
+    total = -(-batching.examples // batching.micro)
+    first = stretch.begin // batching.micro
+    noise = jax.random.fold_in(key, NOISE)
+
+    def objective(params, state, batch, key):
+        loss, state = _stateful_loss(task, params, state, batch, key, hparams)
+        return loss, state
+
+    def step(
+        carry: tuple[Lane, Pending], index: Array, size: int
+    ) -> tuple[Lane, Pending]:
+        lane, pending = carry
+        batch, index = take(index * batching.micro, size), first + index
+        done = lane.epoch * total + index
+        (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
+            lane.params, lane.state, batch, jax.random.fold_in(noise, done)
+        )
+        lane = _mark(lane._replace(state=state), loss, done)
+        if batching.whole:
+            return _update(optimizer, lane, gradients), pending
+        pending = _add(pending, gradients, size)
+        full = (pending.examples >= hparams["batch_size"]) | (index == total - 1)
+        mean = _mean(pending, gradients)
+        lane = _when(full, _update(optimizer, lane, mean), lane)
+        return lane, _when(full, _empty(pending.gradients), pending)
+
+    def micro_batch(carry, index):
+        return step(carry, index, batching.micro), None
+
+    steps, rest = divmod(stretch.rows, batching.micro)
+    carry = lane, pending
+    if steps:
+        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
+    return step(carry, jnp.int32(steps), rest) if rest else carry
+
+
+def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
+    """Note a loss that is not finite, and the step of the first one."""
+    fine = (lane.status == RUNNING) & jnp.isfinite(loss)
+    failed = (lane.status == RUNNING) & ~fine
+    return lane._replace(
+        status=jnp.where(fine, lane.status, DIVERGED),
+        stopped=jnp.where(failed, step, lane.stopped),
+    )
+
+
+def _update(
+    optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
+) -> Lane:
+    """One step of the optimiser; a lane that diverged does not move."""
+    updates, moments = optimizer.update(
+        gradients, lane.moments, lane.params, epoch=lane.epoch
+    )
+    running = lane.status == RUNNING
+    # where, not a product: 0 * nan is nan
+    updates = jax.tree.map(lambda u: jnp.where(running, u, jnp.zeros_like(u)), updates)
+    params = optax.apply_updates(lane.params, updates)
+    return lane._replace(params=params, moments=moments)
+
+
+def nothing(batching: Batching, params: PyTree) -> Pending:
+    """No batch is open; where micro-batches are batches, none ever is."""
+    return _empty(() if batching.whole else params)
+
+
+def _empty(like: PyTree) -> Pending:
+    """An empty sum, in float32 at least: a sum of small numbers loses bits first."""
+
+    def zeros(leaf):
+        return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
+
+    return Pending(jax.tree.map(zeros, like), jnp.int32(0))
+
+
+def _add(pending: Pending, gradients: PyTree, examples: int) -> Pending:
+    """The mean gradient of some more examples."""
+    added = jax.tree.map(lambda s, g: s + g * examples, pending.gradients, gradients)
+    return Pending(added, pending.examples + examples)
+
+
+def _mean(pending: Pending, like: PyTree) -> PyTree:
+    return jax.tree.map(
+        lambda total, leaf: (total / pending.examples).astype(leaf.dtype),
+        pending.gradients,
+        like,
+    )
+
+
+def _when(condition: Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def score(
+    task: Task, hparams: Mapping[str, Any], lane: Lane, split: PyTree
+) -> dict[str, Array]:
+    """Metrics on a split; NaN for a lane that diverged."""
+    if task.stateful:
+        metrics = task.evaluate(lane.params, lane.state, split, hparams)
+    else:
+        metrics = task.evaluate(lane.params, split, hparams)
+    if not isinstance(metrics, Mapping):
+        raise ValueError(
+            f"evaluate: got {type(metrics).__name__}. Return a dict of scalars."
+        )
+    way_out = "Return scalars, such as the mean over the split."
+    numbers = {
+        name: real(value, f"evaluate: metric {name!r}", way_out)
+        for name, value in metrics.items()
+    }
+    running = lane.status == RUNNING
+    return {n: jnp.where(running, value, jnp.nan) for n, value in numbers.items()}
+
+
+def real(value: Any, what: str, way_out: str) -> Array:
+    """A user's number in float32; ``ValueError`` for anything but one real scalar."""
+    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
+        raise ValueError(f"{what} is a {type(value).__name__}. {way_out}")
+    array = jnp.asarray(value)
+    if array.shape != ():
+        raise ValueError(f"{what} has shape {array.shape}. {way_out}")
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"{what} has dtype {array.dtype}. {way_out}")
+    return array.astype(jnp.float32)
+
+
+def _stateful_init(task: Task, key: Key, hparams: Mapping[str, Any]) -> Any:
+    made = task.init(key, hparams)
+    return made if task.stateful else (made, {})
+
+
+def _stateful_loss(
+    task: Task,
+    params: PyTree,
+    state: PyTree,
+    batch: PyTree,
+    key: Key,
+    hparams: Mapping[str, Any],
+) -> tuple[Array, PyTree]:
+    if task.stateful:
+        loss, state = task.loss(params, state, batch, key, hparams)
+    else:
+        loss = task.loss(params, batch, key, hparams)
+    real(loss, "loss", "Return a scalar, the mean over the batch.")
+    dtype = jnp.asarray(loss).dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"loss has dtype {dtype}, which has no gradient. Return a real number, "
+            "such as the mean over the batch."
+        )
+    return loss, state

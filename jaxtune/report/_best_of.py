@@ -1,0 +1,50 @@
+"""What the best of fewer trials would have been."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxtune import analysis
+from jaxtune.report.points import empty, round_colour
+from jaxtune.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def best_of(result: Result) -> Figure:
+    """Draw the expected best score of n trials, for each round.
+
+    Args:
+      result: what a search found; see `jaxtune.analysis.best_of`.
+
+    Returns:
+      A matplotlib figure, not shown.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes, drawn = figure.add_subplot(), 0
+    for number in range(len(result.spaces)):
+        try:
+            rows = analysis.best_of(result, round=number)
+        except ValueError:  # a round without a score
+            continue
+        counts, middle, low, high = np.asarray(rows).T
+        colour, drawn = round_colour(number), drawn + 1
+        axes.fill_between(counts, low, high, color=colour, alpha=0.15, linewidth=0)
+        label = f"trials of round {number + 1}"
+        axes.plot(counts, middle, "o-", color=colour, markersize=3, label=label)
+    if not drawn:
+        return empty("No trial has a score.")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    better = "higher" if result.setup.mode == "max" else "lower"
+    axes.set_xlabel("trials")
+    axes.set_ylabel(f"best {result.setup.metric} ({better} is better)")
+    axes.set_title("Expected best of n trials, 95 % interval", loc="left")
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure

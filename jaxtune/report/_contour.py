@@ -1,0 +1,68 @@
+"""The score over two hyperparameters, as a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxtune.analysis._surface import surface
+from jaxtune.report.axes import positions, set_scale
+from jaxtune.report.points import drawn, empty, failed, numbers, pair, title
+from jaxtune.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVELS = 12
+
+
+def contour(result: Result, x: str | None = None, y: str | None = None) -> Figure:
+    """Draw a smooth map of the score over two hyperparameters, and the trials on it.
+
+    Args:
+      result: what a search found.
+      x: on the horizontal axis; the most important one if not given.
+      y: on the vertical axis; the next one if not given.
+
+    Returns:
+      A matplotlib figure, not shown; with one searched hyperparameter it says so.
+
+    Raises:
+      ValueError: a name that is not searched.
+    """
+    from matplotlib.figure import Figure
+
+    space = result.setup.space
+    if space.dim < 2:
+        return empty("A map needs two searched hyperparameters; there is one.")
+    x, y = pair(space, x, y)
+    assert y is not None
+    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
+    axes, found = figure.add_subplot(), surface(result, x, y)
+    rows, wrong = drawn(result), failed(result)
+    known = found.score[np.isfinite(found.score)]
+    if known.size and known.max() > known.min():
+        levels = np.unique(np.quantile(known, np.linspace(0, 1, LEVELS)))
+        cells = positions(space[x], found.x), positions(space[y], found.y)
+        colours = {"min": "viridis", "max": "viridis_r"}[result.setup.mode]
+        filled = axes.contourf(*cells, found.score, levels=levels, cmap=colours)
+        bar = figure.colorbar(filled, ax=axes, pad=0.01)
+        bar.set_label(f"{result.setup.metric}, smoothed")
+    across, up = numbers(result, x), numbers(result, y)
+    own, bad = rows[~wrong[rows]], rows[wrong[rows]]
+    style: dict[str, Any] = {
+        "s": 10,
+        "color": "white",
+        "edgecolor": "black",
+        "linewidth": 0.6,
+    }
+    axes.scatter(across[own], up[own], **style, label="trials")
+    if bad.size:
+        style = {"s": 16, "marker": "x", "color": "#D55E00", "label": "failed"}
+        axes.scatter(across[bad], up[bad], **style)
+    set_scale(axes, "x", space[x], x)
+    set_scale(axes, "y", space[y], y)
+    title(axes, result, "Score over two hyperparameters", rows)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure

@@ -1,0 +1,75 @@
+"""Scores on the way: how trials learned, and where they were stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxtune.report.axes import COLOURS, set_score
+from jaxtune.report.points import by_rank, drawn, empty, scores, title
+from jaxtune.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = 500
+
+
+def curves(result: Result) -> Figure:
+    """Draw learning curves over the rungs at which a scheduler looked.
+
+    Trials that were stopped end with a cross. Without a scheduler scores are known at
+    the end of training only, and that is what is drawn.
+
+    Args:
+      result: what a search found.
+
+    Returns:
+      A matplotlib figure, not shown; for a plain function, which has no epochs, it says
+      so.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    if not result.trials.epochs.any():
+        return empty("Nothing was trained for epochs, so there are no curves.")
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    rows, rank, ends = drawn(result, LINES), by_rank(result), scores(result)
+    known = {
+        trial: np.asarray(sorted(points.items()), np.float64)
+        for trial, points in result.rungs.by_trial().items()
+    }
+    order = [
+        t for t in rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))] if t in known
+    ]
+    lines = LineCollection(
+        [known[trial] for trial in order],
+        array=np.nan_to_num(rank[order], nan=0.0),
+        cmap="viridis_r",
+        linewidths=1.0,
+    )
+    lines.set_clim(0, 1)
+    axes.add_collection(lines)
+    epochs, status = result.trials.epochs, result.trials["status"]
+    marks = (("stopped", "x", COLOURS[3]), ("ok", "o", COLOURS[2]))
+    for word, marker, colour in marks:
+        own = rows[(status[rows] == word) & np.isfinite(ends[rows])]
+        style: dict[str, Any] = {
+            "s": 16,
+            "marker": marker,
+            "color": colour,
+            "zorder": 3,
+        }
+        axes.scatter(epochs[own], ends[own], label=word, **style)
+    told = np.concatenate([ends, *[known[trial][:, 1] for trial in order]])
+    set_score(axes, "y", told, result.setup.metric, result.setup.mode)
+    axes.set(xlabel="epochs", xlim=(0, 1.03 * epochs.max()))
+    bar = figure.colorbar(lines, ax=axes, ticks=[0, 1], pad=0.01)
+    bar.ax.set_yticklabels(["worst", "best"])
+    text = "Learning curves" if known else "Scores at the end of training"
+    title(axes, result, text, rows)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure

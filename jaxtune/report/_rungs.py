@@ -1,0 +1,63 @@
+"""Who trained how long: what a scheduler stopped, and what that saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.report.axes import COLOURS
+from jaxtune.report.points import empty
+from jaxtune.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STATES = {
+    "ok": COLOURS[2],
+    "stopped": COLOURS[1],
+    "diverged": "0.6",
+    "crashed": "black",
+    "waiting": "0.85",
+}
+
+
+def rungs(result: Result) -> Figure:
+    """Draw the epochs of every trial, the longest first: the area is what was trained.
+
+    Args:
+      result: what a search found.
+
+    Returns:
+      A matplotlib figure, not shown; for a plain function, which has no epochs, it says
+      so.
+    """
+    from matplotlib.figure import Figure
+
+    epochs, status = result.trials.epochs, result.trials["status"]
+    if not epochs.any():
+        return empty("Nothing was trained for epochs, so there are no rungs.")
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    better = np.empty(len(epochs), int)
+    better[ranking.order(result.standing)] = np.arange(len(epochs))
+    order = np.lexsort((better, -epochs))
+    heights, states = epochs[order], status[order]
+    for word, colour in STATES.items():
+        own = np.where(states == word, heights, 0)
+        if (states == word).any():
+            label = f"{word}: {(states == word).sum()}"
+            axes.stairs(
+                own, np.arange(len(own) + 1), fill=True, color=colour, label=label
+            )
+    for epoch in np.unique(result.rungs.epochs):
+        axes.axhline(epoch, color="black", linewidth=0.6, linestyle=":")
+    cost = result.cost
+    whole = cost.epochs + cost.saved
+    axes.set(xlim=(0, len(epochs)), ylim=(0, None))
+    axes.set(xlabel="trials, those that trained longest first", ylabel="epochs trained")
+    saved = f"{cost.saved / whole:.0%} of the epochs saved" if whole else ""
+    axes.set_title(f"{cost.epochs:,} epochs trained, {saved}", loc="left")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return figure

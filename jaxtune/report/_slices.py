@@ -1,0 +1,65 @@
+"""Each hyperparameter against the score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.points import MOST, drawn, numbers, round_colour, scores, thinned
+from jaxtune.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ACROSS = 3  # panels in a row
+FEW = 500  # points of a panel at least
+
+
+def slices(result: Result) -> Figure:
+    """Draw the score over each searched hyperparameter, coloured by round.
+
+    Args:
+      result: what a search found.
+
+    Returns:
+      A matplotlib figure, not shown.
+    """
+    from matplotlib.figure import Figure
+
+    names = result.setup.space.searched
+    rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(names))))
+    across = min(ACROSS, len(names))
+    down = -(-len(names) // across)
+    figure = Figure(
+        figsize=(1.2 + 3.6 * across, 0.9 + 2.9 * down), layout="constrained"
+    )
+    panels = figure.subplots(down, across, squeeze=False, sharey=True)
+    for name, axes in zip(names, panels.flat, strict=False):
+        _panel(axes, result, name, rows)
+    for axes in panels.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes in panels[:, 1:].flat:
+        axes.set_ylabel("")
+    figure.suptitle(f"Each hyperparameter against the score {thinned(result, rows)}")
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def _panel(axes: Any, result: Result, name: str, rows: np.ndarray) -> None:
+    x, values, dim = numbers(result, name), scores(result), result.setup.space[name]
+    for number in range(len(result.spaces)):
+        own = rows[result.trials["round"][rows] == number]
+        spread = _spread(len(own)) if dim.by_index else 0.0
+        colour, label = round_colour(number), f"round {number + 1}"
+        axes.scatter(x[own] + spread, values[own], s=10, color=colour, label=label)
+    set_scale(axes, "x", dim, name)
+    set_score(axes, "y", values, result.setup.metric, result.setup.mode)
+    axes.grid(alpha=0.25)
+
+
+def _spread(count: int) -> np.ndarray:
+    """Offsets that keep the points of one choice apart, the same on every call."""
+    return 0.3 * ((np.arange(count) * 0.618034) % 1 - 0.5)

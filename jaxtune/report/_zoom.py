@@ -1,0 +1,114 @@
+"""The picture of a search from coarse to fine: points and box of every round."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.points import drawn, numbers, pair, round_colour, scores, title
+from jaxtune.results.result import Result
+from jaxtune.space import Space
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
+    """Draw each round's points and box over two hyperparameters.
+
+    Args:
+      result: what a search found.
+      x: dimension on the horizontal axis; the most important one if not given.
+      y: dimension on the vertical axis; the next one if not given. With a single
+        searched dimension, the score is drawn instead.
+
+    Returns:
+      A matplotlib figure, not shown.
+
+    Raises:
+      ValueError: a name that is not searched.
+    """
+    from matplotlib.figure import Figure
+
+    x, y = pair(result.setup.space, x, y)
+    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    rounds, failed = result.trials["round"], ~np.isfinite(result.trials["score"])
+    rows = drawn(result)
+    shown = np.isin(np.arange(len(failed)), rows)
+    for number, space in enumerate(result.spaces):
+        colour = round_colour(number)
+        row = (rounds == number) & ~failed
+        label = f"round {number + 1}: {row.sum()} trials"
+        columns = _columns(result, row & shown, x, y)
+        axes.scatter(*columns, s=22, color=colour, label=label)
+        _draw_box(axes, space, x, y, colour)
+    if failed.any():
+        label = f"failed: {failed.sum()} trials"
+        columns = _columns(result, failed & shown, x, y)
+        if y is not None:
+            axes.scatter(*columns, s=22, marker="x", color="0.5", label=label)
+    _mark_best(axes, result, x, y)
+    set_scale(axes, "x", result.setup.space[x], x)
+    if y is None:
+        set_score(axes, "y", scores(result), result.setup.metric, result.setup.mode)
+    else:
+        set_scale(axes, "y", result.setup.space[y], y)
+    title(axes, result, f"{len(result.trials)} trials, coarse to fine", rows)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _columns(
+    result: Result, rows: np.ndarray, x: str, y: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    vertical = numbers(result, y) if y else scores(result)
+    return numbers(result, x)[rows], vertical[rows]
+
+
+def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, right = _edges(space, x)
+    if y is None:
+        axes.axvspan(left, right, color=colour, alpha=0.08)
+        return
+    low, high = _edges(space, y)
+    size = (right - left, high - low)
+    # a box wholly on the frame would be half hidden by it
+    style: dict[str, Any] = {
+        "fill": False,
+        "edgecolor": colour,
+        "linewidth": 2.0,
+        "clip_on": False,
+    }
+    axes.add_patch(Rectangle((left, low), *size, **style))
+
+
+def _edges(space: Space, name: str) -> tuple[float, float]:
+    """Bounds on the plotted numbers; a list's cells are drawn half a step wider."""
+    dim = space[name]
+    if dim.kind not in ("choice", "named_ordinal"):
+        return dim.bounds
+    kept = [dim.choices.index(value) for value in dim.remaining]
+    return min(kept) - 0.4, max(kept) + 0.4
+
+
+def _mark_best(axes: Axes, result: Result, x: str, y: str | None) -> None:
+    if not np.isfinite(result.standing).any():
+        return
+    best = result.best
+    row = np.arange(len(result.trials)) == best.trial
+    axes.scatter(
+        *_columns(result, row, x, y),
+        s=260,
+        marker="*",
+        color="#D55E00",
+        edgecolor="black",
+        zorder=3,
+        label=f"best: {result.setup.metric} {best.score:.4g}",
+    )

@@ -1,0 +1,1 @@
+"""What a search found: the table of trials, and what can be asked of it."""

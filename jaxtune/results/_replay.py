@@ -1,0 +1,82 @@
+"""Train a model along the hyperparameters that a search found, one or a schedule."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxtune.random import check_key
+from jaxtune.results.result import Result
+from jaxtune.training.evaluate import retrace
+from jaxtune.training.lineage import Leg
+from jaxtune.training.widths import narrowed
+from jaxtune.types import Key
+
+
+class Replay(NamedTuple):
+    """A training along the schedule of one trial.
+
+    Args:
+      schedule: pairs of the epoch at which a setting ends and the setting, a plain
+        dict; one pair unless the trial took over states of others.
+      metrics: name to one value per seed.
+    """
+
+    schedule: tuple[tuple[int, dict[str, Any]], ...]
+    metrics: dict[str, np.ndarray]
+
+
+def replay(
+    result: Result,
+    trial: int | None = None,
+    *,
+    key: Key | None = None,
+    seeds: int | None = None,
+    split: str = "valid",
+) -> Replay:
+    """Train a trial's schedule of hyperparameters again.
+
+    Without a key it is the recorded training, through all the trials whose states it
+    took over, bit for bit. With one it is a fresh model: other initial weights, order
+    of the data and noise, trained from the start along the same schedule. Population
+    based training finds schedules; any other trial's has a single setting.
+
+    Args:
+      result: what a search of a task found.
+      trial: whose schedule; the best one's if not given.
+      key: root of the fresh model's randomness.
+      seeds: how many fresh models; those of the search if not given.
+      split: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Returns:
+      The schedule, and the metrics at its end.
+
+    Raises:
+      IndexError: no such trial.
+      ValueError: a plain function, a split that the task lacks, or seeds without a key.
+    """
+    if seeds is not None and key is None:
+        raise ValueError(
+            f"replay: seeds={seeds} needs a key; without one it repeats the recorded "
+            "training. Use key=jax.random.key(1)."
+        )
+    trial = result.best.trial if trial is None else trial
+    legs, known = result.legs(trial), result.narrow
+    workload = result.setup.workload._replace(split=split)
+    if split == "train" and getattr(workload.subject, "stream", None) is not None:
+        raise ValueError("replay: a stream is no split to judge on. Use 'valid'.")
+    if getattr(workload.subject, split, None) is None:
+        raise ValueError(f"replay: the task has no split {split!r}.")
+    if key is not None:
+        workload = workload._replace(key=check_key(key))
+        legs = [leg._replace(trial=trial) for leg in legs]
+        known = narrowed()
+    count = seeds or result.trials.scores.shape[1]
+    metrics = retrace(workload, result.setup.space, legs, np.arange(count), known)
+    return Replay(tuple((leg.epochs, _plain(result, leg)) for leg in legs), metrics)
+
+
+def _plain(result: Result, leg: Leg) -> dict[str, Any]:
+    rows = {name: np.asarray([value]) for name, value in leg.hparams.items()}
+    return result.setup.space.values(rows, 0)

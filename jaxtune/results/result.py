@@ -1,0 +1,278 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.markup import table
+from jaxtune.planning.workload import Workload
+from jaxtune.results.divergence import Divergence, divergence
+from jaxtune.results.trials import Trials
+from jaxtune.space import Space
+from jaxtune.tasks import Task
+from jaxtune.training.evaluate import retrace
+from jaxtune.training.lineage import Leg, Lineage, joined, legs_of
+from jaxtune.training.record import Rungs
+from jaxtune.training.round import Training
+from jaxtune.training.widths import Narrow
+
+
+class Best(NamedTuple):
+    """The trial with the best score.
+
+    Args:
+      trial: its id.
+      hparams: its hyperparameters as a plain dict.
+      score: mean over its seeds.
+      scores: one score per seed.
+    """
+
+    trial: int
+    hparams: dict[str, Any]
+    score: float
+    scores: tuple[float, ...]
+
+
+class Setup(NamedTuple):
+    """What was searched and how: enough to train any trial again.
+
+    Args:
+      workload: task, key, block width and budget.
+      space: the space that the user gave.
+      metric: which metric is the score.
+      mode: ``"max"`` or ``"min"``.
+      trials: configurations in the whole search.
+      seeds: trainings of every configuration.
+    """
+
+    workload: Workload
+    space: Space
+    metric: str
+    mode: str
+    trials: int
+    seeds: int
+
+
+class Cost(NamedTuple):
+    """What a search trained; an epoch of one lane is the unit.
+
+    Args:
+      epochs: trained by all trials and seeds.
+      saved: not trained, because their trials were stopped or diverged.
+      occupancy: share of the computed lane-epochs that trials made use of; the rest
+        filled up blocks.
+      seconds: that the search took, compiling included; of a run, in all its sittings
+        that were not killed.
+    """
+
+    epochs: int
+    saved: int
+    occupancy: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """All trials of a search.
+
+    Args:
+      trials: the record, one row per trial.
+      spaces: the space of each round, the first one as given.
+      setup: what was searched and how.
+      rounds: what came out of each round.
+      seconds: see `Cost`.
+    """
+
+    trials: Trials
+    spaces: tuple[Space, ...]
+    setup: Setup
+    rounds: tuple[Training, ...] = dataclasses.field(repr=False)
+    seconds: float = dataclasses.field(default=math.nan, repr=False)
+    _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has come to its end; not so in a run that was cut off."""
+        over = all(training.over for training in self.rounds)
+        return over and len(self.trials) == self.setup.trials
+
+    @property
+    def standing(self) -> np.ndarray:
+        """``[n]`` by which trials are ranked: higher is better, NaN has failed.
+
+        Scores in one direction; ranks, where trials trained for different times.
+        """
+        oriented = ranking.orient(self.trials["score"], self.setup.mode)
+        return ranking.standing(oriented, self.trials.epochs)
+
+    @property
+    def best(self) -> Best:
+        """The trial with the best mean score; ties go to the smaller id.
+
+        Under a scheduler it is one of those that trained longest: scores of trials that
+        were stopped early do not compare.
+
+        Raises:
+          ValueError: every trial failed.
+        """
+        standing = self.standing
+        if not np.isfinite(standing).any():
+            raise ValueError(
+                f"all {len(self.trials)} trials failed, so none is best. See "
+                "result.trials; search lower learning rates."
+            )
+        trial = int(ranking.order(standing)[0])
+        return Best(
+            trial,
+            self.setup.space.values(self.trials.decoded, trial),
+            float(self.trials["score"][trial]),
+            tuple(map(float, self.trials.scores[trial])),
+        )
+
+    @property
+    def rungs(self) -> Rungs:
+        """Scores on the way, as a scheduler saw them; without one there are none."""
+        parts = zip(*[training.rungs for training in self.rounds], strict=True)
+        return Rungs(*map(np.concatenate, parts))
+
+    @property
+    def lineage(self) -> Lineage:
+        """Who took over whose state, under population based training."""
+        parts = [training.lineage for training in self.rounds]
+        return joined(parts)
+
+    @property
+    def cost(self) -> Cost:
+        """What the search trained and what stopping saved; zeros for functions."""
+        spent = [training.outcome.spent for training in self.rounds]
+        live = sum(part.live for part in spent)
+        computed = sum(part.computed for part in spent)
+        whole = self.trials.scores.size * self.setup.workload.epochs
+        occupancy = live / computed if computed else 1.0
+        return Cost(live, whole - live, occupancy, self.seconds)
+
+    @property
+    def divergence(self) -> Divergence:
+        """How many trials failed, and in which part of the space."""
+        return divergence(self.setup.space, self.trials)
+
+    @property
+    def narrow(self) -> Narrow:
+        """Blocks that were narrower than planned, since those did not fit."""
+        parts = [training.outcome.narrow for training in self.rounds]
+        return Narrow(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @property
+    def devices(self) -> dict[str, np.ndarray]:
+        """Kind of device to the trials that trained on it, ascending.
+
+        Last bits depend on the kind: with more than one, `rerun` repeats a trial only
+        on its own.
+        """
+        parts: dict[str, list[np.ndarray]] = {}
+        for training in self.rounds:
+            for kind, trials in training.outcome.devices.items():
+                parts.setdefault(kind, []).append(trials)
+        return {kind: np.concatenate(trials) for kind, trials in parts.items()}
+
+    def legs(self, trial: int) -> list[Leg]:
+        """How a trial came to be: one leg, or several if it took over states.
+
+        Args:
+          trial: its id.
+
+        Returns:
+          Legs in order: as which trial, until which epoch, with which hyperparameters.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a plain function.
+        """
+        if not self.setup.workload.trains:
+            raise ValueError("legs: a plain function is not trained.")
+        row = self.trials.row(trial)
+        hparams = {name: v[trial] for name, v in self.trials.decoded.items()}
+        lineage = self.rounds[row["round"]].lineage
+        return legs_of(lineage, Leg(trial, row["epochs"], hparams))
+
+    def test(self) -> dict[str, float]:
+        """Train the best trial again and judge it on the test split, once.
+
+        The training is the recorded one, bit for bit: it depends on the key and the
+        trial. The test split is looked at on the first call only.
+
+        Returns:
+          Metric name to its mean over the trial's seeds.
+
+        Raises:
+          ValueError: a plain function, or a task without a test split.
+        """
+        if not self._tested:
+            self._tested.update(self._evaluate_best("test"))
+        return dict(self._tested)
+
+    def _evaluate_best(self, split: str) -> dict[str, float]:
+        task = self.setup.workload.subject
+        if not isinstance(task, Task):
+            raise ValueError("test: a plain function has no test split.")
+        if getattr(task, split) is None:
+            raise ValueError("test: the task has no test split. Give it test=(x, y).")
+        seeds = np.arange(self.trials.scores.shape[1])
+        workload = self.setup.workload._replace(split=split)
+        legs = self.legs(self.best.trial)
+        metrics = retrace(workload, self.setup.space, legs, seeds, self.narrow)
+        return {name: float(values.mean()) for name, values in metrics.items()}
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained page: answer, picture, boxes, trials.
+
+        Args:
+          path: where; its folder must exist.
+
+        Returns:
+          The path.
+        """
+        from jaxtune.report import html
+
+        return html.write(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best trial, and how the search went."""
+        failed = int(self.trials.failed.sum())
+        state = "" if self.finished else ", not finished"
+        told = (
+            f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
+            f"{failed} failed."
+        )
+        if not np.isfinite(self.standing).any():
+            return f"<p>{told}</p>"
+        best = self.best
+        told += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        rows = list(best.hparams.items())
+        return f"<p>{escape(told)}</p>\n{table(('hyperparameter', 'best'), rows)}"
+
+    def __repr__(self) -> str:
+        failed = int(self.trials.failed.sum())
+        lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
+        if failed < len(self.trials):
+            best = self.best
+            shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
+            lines += [
+                f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
+            ]
+            lines += [f"  {shown}"]
+        stopped = int((self.trials["status"] == "stopped").sum())
+        if stopped or self.cost.saved:
+            cost = self.cost
+            lines += [
+                f"  {stopped} stopped early: {cost.epochs} epochs trained, "
+                f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
+            ]
+        return "\n".join(lines) + f"\n  {failed} failed)"

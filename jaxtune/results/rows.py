@@ -1,0 +1,101 @@
+"""From what a round measured to rows of the record."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from jaxtune.programs.lane import (
+    CRASHED,
+    DIVERGED,
+    FAILED,
+    RUNNING,
+    STATUS,
+    STOPPED,
+    WAITING,
+)
+from jaxtune.results.trials import Trials
+from jaxtune.space import Space
+from jaxtune.training.round import Training
+
+
+def rows_of(
+    space: Space, number: int, ids: np.ndarray, training: Training, metric: str
+) -> Trials:
+    """The rows of one round.
+
+    Args:
+      space: the space that the user gave.
+      number: the round, from 0.
+      ids: ``[n]`` trial ids.
+      training: what came out of it.
+      metric: which metric is the score.
+
+    Returns:
+      ``n`` rows.
+    """
+    outcome, final = training.outcome, training.final
+    unknown = np.full(outcome.status.shape, np.nan, np.float32)
+    scores = outcome.metrics.get(metric, unknown)
+    means = {metric: _mean(scores)}
+    means |= {name: _mean(values) for name, values in outcome.metrics.items()}
+    columns = {
+        "trial": ids,
+        "round": np.full(len(ids), number),
+        "status": np.asarray(STATUS, object)[_status(training, scores)],
+        "score": means[metric],
+    }
+    if training.budget:
+        columns["epochs"] = outcome.epochs
+    holds = jax.device_get(space.active(final.hparams))
+    for name in space.names:
+        columns[name] = _column(space, name, final.hparams[name], holds[name])
+    columns |= {name: mean for name, mean in means.items() if name != "value"}
+    points = _coordinates(space, final.space, final.points)
+    return Trials(columns, scores, points, final.hparams)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over seeds ``[n]``; NaN if any seed failed."""
+    failed = ~np.isfinite(values).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        mean = values.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return np.where(failed, np.float32(np.nan), mean)
+
+
+def _status(training: Training, scores: np.ndarray) -> np.ndarray:
+    """``[n]``: failed if any seed did, or ended in a score that is not finite."""
+    outcome = training.outcome
+    waits = outcome.status == WAITING
+    failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
+    crashed = (outcome.status == CRASHED).any(axis=1)
+    short = outcome.epochs < training.budget
+    return np.select(
+        [crashed, failed.any(axis=1), waits.any(axis=1), short],
+        [CRASHED, DIVERGED, WAITING, STOPPED],
+        RUNNING,
+    )
+
+
+def _column(
+    space: Space, name: str, values: np.ndarray, holds: np.ndarray
+) -> np.ndarray:
+    """What the user knows; ``None`` or NaN where the dimension does not matter."""
+    dimension = space[name]
+    if dimension.by_index:
+        column = np.empty(len(values), object)
+        column[:] = [
+            dimension.value(v) if h else None
+            for v, h in zip(values, holds, strict=True)
+        ]
+        return column
+    if not dimension.condition:
+        return values
+    return np.where(holds, values, np.float32(np.nan))
+
+
+def _coordinates(space: Space, box: Space, points: np.ndarray) -> np.ndarray:
+    """``[n, d]`` over all of the space, NaN where this round's box has no dimension."""
+    columns = dict(zip(box.searched, points.T, strict=True))
+    closed = np.full(len(points), np.nan, np.float32)
+    return np.stack([columns.get(name, closed) for name in space.searched], axis=1)

@@ -1,0 +1,1 @@
+"""The rounds of a search: ask, train, score, tell, refine."""

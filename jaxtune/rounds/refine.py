@@ -1,0 +1,231 @@
+"""Coarse to fine: shrink a space to the box around its best points.
+
+The naive box, the smallest and largest coordinate of the best points, loses the optimum
+more often than not. Two numbers make it safe: a margin of some mean spacings of the
+best points, and a floor below which no side shrinks in one step. Where it may grow, a
+side whose best points crowd an edge moves outwards past it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.registry import maker
+from jaxtune.space import Dimension, Space, check_part
+from jaxtune.types import Array, ArrayLike
+
+
+class Refiner(Protocol):
+    """From a space, points ``[n, d]`` and scores ``[n]`` to a smaller space.
+
+    Scores are oriented (higher is better, NaN failed); the tree stays the same.
+    """
+
+    def __call__(
+        self, space: Space, points: ArrayLike, scores: ArrayLike, /
+    ) -> Space: ...
+
+
+@maker
+def zoom(
+    top: int | float = 0.1,
+    margin: float = 1.0,
+    floor: float = 0.5,
+    evidence: float = 0.05,
+    within: Space | None = None,
+) -> Refiner:
+    """Shrink a space to the box around its best points.
+
+    Works on each dimension's own scale and never leaves the space it was given, unless
+    ``within`` allows it to grow.
+    A conditional dimension is judged by those of the best points for which it matters,
+    and kept as it is where they are fewer than half of the best.
+    Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max
+    box.
+
+    Args:
+      top: how many of the best points span the box; a float is a share of all points.
+        At least two are taken.
+      margin: room added on each side, in mean spacings of the top points.
+      floor: no side becomes shorter than this share of its present length.
+      evidence: a choice is dropped when none of the top points has it and that many
+        points without it would come about by chance with less than this probability.
+      within: a larger space of the same dimensions, into which the box may grow. Where
+        most of the best points lie in the outer quarter of a side, the box then reaches
+        its present length past their mean, but not past the larger space. A ``search``
+        that gets the larger space begins in a smaller box with ``start=``.
+
+    Returns:
+      ``refine(space, points [n, d], scores [n]) -> Space``, jittable, same tree as
+      ``space``. Points are in the unit cube of ``space``; scores that are NaN or
+      infinite are never selected; ties go to the smaller row. It raises ``ValueError``
+      for shapes that do not match and for fewer than two finite scores (under ``jit``,
+      where it cannot raise, it then keeps the space as it is).
+
+    Raises:
+      ValueError: ``top`` below 2 or outside (0, 1], ``margin``, ``floor`` or
+        ``evidence`` out of range, or a ``within`` that is no space or (raised by
+        ``refine``) one of which the box is no part.
+    """
+    _check_arguments(top, margin, floor, evidence, within)
+
+    def refine(space, points, scores):
+        points, scores = _check_points(space, points, scores)
+        if within is not None:
+            check_part(within, space, "zoom: the box in within")
+        n = scores.shape[0]
+        count = min(top if isinstance(top, int) else max(2, round(top * n)), n)
+        limits = within or space
+        return _box_of(space, limits, points, scores, count, margin, floor, evidence)
+
+    return refine
+
+
+@partial(jax.jit, static_argnums=4)
+def _box_of(
+    space: Space,
+    limits: Space,
+    points: Array,
+    scores: Array,
+    count: int,
+    margin: Array,
+    floor: Array,
+    evidence: Array,
+) -> Space:
+    chosen = ranking.top(scores, count)
+    active = space.active(space.decode(points))
+    smaller = {}
+    for column, name in enumerate(space.searched):
+        dim, u, here = space[name], points[:, column], active[name]
+        best = chosen & here
+        # a dimension that most of the best do without has too few to be judged by
+        enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
+        if dim.allowed is None:
+            left, right = _box(u, best, margin, floor)
+            left, right = _outwards(u, best, left, right, dim, limits[name])
+            smaller[name] = dim.cut(
+                jnp.where(enough, left, 0.0),
+                jnp.where(enough, right, 1.0),
+                limits[name],
+            )
+        else:
+            index = dim.decode(u)
+            unwanted = _unwanted(index, here, best, len(dim.choices), evidence)
+            smaller[name] = dim.drop(unwanted & enough)
+    return space.replace(**smaller)
+
+
+def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, Array]:
+    low = jnp.min(jnp.where(chosen, u, jnp.inf))
+    high = jnp.max(jnp.where(chosen, u, -jnp.inf))
+    room = margin * (high - low) / jnp.maximum(chosen.sum() - 1, 1)
+    low, high = jnp.maximum(low - room, 0.0), jnp.minimum(high + room, 1.0)
+    width = jnp.maximum(high - low, floor)
+    # a box that was widened past an edge moves inwards instead of being cut there
+    low = jnp.clip((low + high - width) / 2, 0.0, 1.0 - width)
+    return low, jnp.minimum(low + width, 1.0)
+
+
+def _outwards(
+    u: Array,
+    chosen: Array,
+    left: Array,
+    right: Array,
+    dim: Dimension,
+    limit: Dimension,
+) -> tuple[Array, Array]:
+    """Moved past an edge that most of the chosen points crowd, where there is room."""
+    middle = jnp.where(chosen, u, 0).sum() / jnp.maximum(chosen.sum(), 1)
+    at_left, at_right = crowding(u, chosen)
+    below, above = dim.low > limit.low, dim.high < limit.high
+    return (
+        jnp.where(at_left & below, jnp.minimum(left, middle - 1.0), left),
+        jnp.where(at_right & above, jnp.maximum(right, middle + 1.0), right),
+    )
+
+
+def crowding(u: ArrayLike, chosen: ArrayLike) -> tuple[Any, Any]:
+    """Whether most of the chosen points lie in the lower or upper quarter of a side.
+
+    Of eight points thrown at random this is so with a probability of 5 %.
+
+    Args:
+      u: ``[n]`` coordinates.
+      chosen: ``[n]`` bool, the best points.
+
+    Returns:
+      ``[]`` bool for the lower edge, and for the upper one.
+    """
+    most, (low, high) = chosen.sum() / 2, outer(u)
+    return (chosen & low).sum() > most, (chosen & high).sum() > most
+
+
+def outer(u: Any) -> tuple[Any, Any]:
+    """``[n]`` which coordinates lie in the lower and in the upper quarter of a side."""
+    return u < 0.25, u >= 0.75
+
+
+def _unwanted(
+    index: Array, active: Array, chosen: Array, choices: int, evidence: Array
+) -> Array:
+    """``[choices]`` bool: absent from the top, though tried too often for bad luck.
+
+    The probability that none of ``k`` points drawn from ``n`` without replacement is
+    one of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
+    """
+    has = (index[:, None] == jnp.arange(choices)[None]) & active[:, None]
+    n, k = active.sum(), chosen.sum()
+    tried, best = has.sum(0), (has & chosen[:, None]).sum(0)
+    j = jnp.arange(index.size)[:, None]
+    ratio = jnp.maximum(n - tried[None] - j, 0) / jnp.maximum(n - j, 1)
+    luck = jnp.prod(jnp.where(j < k, ratio, 1.0), axis=0)
+    return (best == 0) & (luck < evidence)
+
+
+def _check_arguments(
+    top: int | float,
+    margin: float,
+    floor: float,
+    evidence: float,
+    within: Space | None,
+) -> None:
+    if isinstance(top, bool) or not isinstance(top, int | float):
+        raise ValueError(f"zoom: top must be a count or a share, got {top!r}.")
+    if (isinstance(top, int) and top < 2) or (
+        isinstance(top, float) and not 0 < top <= 1
+    ):
+        raise ValueError(
+            f"zoom: top must be an int of at least 2 or a share in (0, 1], got {top}."
+        )
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"zoom: margin must be at least 0 and finite, got {margin}.")
+    for name, share in (("floor", floor), ("evidence", evidence)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"zoom: {name} must lie in [0, 1], got {share}.")
+    if within is not None and not isinstance(within, Space):
+        raise ValueError(f"zoom: within must be a Space, got {within!r}.")
+
+
+def _check_points(
+    space: Space, points: ArrayLike, scores: ArrayLike
+) -> tuple[Array, Array]:
+    points, scores = jnp.asarray(points), jnp.asarray(scores)
+    if scores.ndim != 1 or points.shape != (scores.shape[0], space.dim):
+        raise ValueError(
+            f"zoom: points {points.shape} and scores {scores.shape} do not match; this "
+            f"space needs (n, {space.dim}) and (n,)."
+        )
+    if not isinstance(scores, jax.core.Tracer):
+        finite = int(np.isfinite(scores).sum())
+        if finite < 2:
+            raise ValueError(
+                f"zoom needs at least two finite scores, got {finite} among "
+                f"{scores.size}. Sample more points, or search lower learning rates."
+            )
+    return points, scores

@@ -1,0 +1,125 @@
+"""Which dimensions are open in which round: all of them, or tier by tier."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtune.checks import whole
+from jaxtune.schedulers.base import spread
+from jaxtune.space import Space
+from jaxtune.space.conditions import ancestors
+
+
+class Stage(NamedTuple):
+    """One round of a search.
+
+    Args:
+      searched: names of the dimensions that are open; the others keep their defaults.
+      trials: how many configurations.
+    """
+
+    searched: tuple[str, ...]
+    trials: int
+
+
+class Schedule(NamedTuple):
+    """A space and its rounds; `search` takes one in place of a space.
+
+    Args:
+      space: the whole space.
+      stages: the rounds, in order.
+      start: the box in which the dimensions begin; the whole space if ``None``.
+    """
+
+    space: Space
+    stages: tuple[Stage, ...]
+    start: Space | None = None
+
+    @property
+    def trials(self) -> int:
+        """Configurations in all rounds."""
+        return sum(stage.trials for stage in self.stages)
+
+    def opened(self, box: Space | None, number: int) -> Space:
+        """The space of one round.
+
+        Args:
+          box: what refinement left of the last round's space; ``None`` at first.
+          number: the round, from 0.
+
+        Returns:
+          Dimensions that were open keep the refined bounds, newly opened ones have
+          those of ``start``, the others are fixed at their defaults.
+        """
+        names, first = self.stages[number].searched, self.start or self.space
+        everything = names == self.space.searched
+        box = box or (first if everything else first.keep(*names))
+        newly = [name for name in names if not box[name].searched]
+        return box.replace(**{name: first[name] for name in newly})
+
+
+def flat(space: Space, trials: int, rounds: int) -> Schedule:
+    """Every dimension open in every round, the trials spread evenly.
+
+    Args:
+      space: the space.
+      trials: configurations in all rounds.
+      rounds: how many.
+
+    Returns:
+      A schedule.
+    """
+    counts = spread(trials, [1] * rounds, 2)
+    return Schedule(space, tuple(Stage(space.searched, count) for count in counts))
+
+
+def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
+    """Open a space tier by tier: the most important hyperparameters first.
+
+    First tier 1 is searched, all else at its defaults. Then each next tier is opened at
+    its full range, while the tiers before it stay open in the box that refinement left
+    around the best trials. A stage gets trials in proportion to the number of its open
+    dimensions. A conditional dimension opens no earlier than what it depends on.
+
+    >>> import jaxtune as jt
+    >>> schedule = jt.tiered(jt.presets.standard(), 270)
+    >>> [(len(stage.searched), stage.trials) for stage in schedule.stages]
+    [(2, 24), (5, 57), (7, 78), (10, 111)]
+
+    Args:
+      space: the whole space; tiers without a searched dimension are passed over.
+      budget: configurations in the whole search.
+      rounds: zooms within each tier, plus one.
+
+    Returns:
+      A schedule for `search`.
+
+    Raises:
+      ValueError: a budget that cannot fill the rounds, or nothing searched.
+    """
+    if not space.searched:
+        raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
+    for name, value in (("budget", budget), ("rounds", rounds)):
+        if not whole(value, 1):
+            raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
+    dimensions = {name: space[name] for name in space.names}
+    opens = {
+        name: max(
+            space[other].tier
+            for other in [name, *ancestors(dimensions, name)]
+            if space[other].searched
+        )
+        for name in space.searched
+    }
+    open_at = [
+        tuple(name for name in space.searched if opens[name] <= tier)
+        for tier in sorted(set(opens.values()))
+        for _ in range(rounds)
+    ]
+    if budget < 2 * len(open_at):
+        raise ValueError(
+            f"budget={budget} cannot fill {len(open_at)} rounds with two trials each. "
+            "Use a larger budget, or fewer rounds."
+        )
+    counts = spread(budget, [len(names) for names in open_at], 2)
+    return Schedule(space, tuple(map(Stage, open_at, counts)))

@@ -1,0 +1,96 @@
+"""Bayesian optimisation with a Gaussian process, in batches.
+
+Matérn 5/2 with a length scale for every dimension, scores warped by half-ranks, cells
+and choices as the space has them, and batches by expected improvement over fantasies of
+what the batch so far will measure.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.checks import check_whole
+from jaxtune.registry import maker
+from jaxtune.samplers._modelled import ModelState, modelled
+from jaxtune.samplers.base import Sampler
+from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, suggested
+from jaxtune.types import Array
+
+ROWS = 1024  # trials in a model; its cost grows with their cube
+
+
+@maker
+def gaussian_process(
+    acquisition: str = "log_ei", initial: int | None = None, rows: int = ROWS
+) -> Sampler:
+    """Gaussian process: the sampler to take when a trial costs more than a second.
+
+    A configuration that was tried, or that is pending, is asked for again only when
+    there is no other. A program is compiled for each size of batch and each doubling of
+    the number of trials.
+
+    Args:
+      acquisition: ``"log_ei"``, expected improvement of the batch as a whole, or
+        ``"thompson"``, each point the best of one function drawn from the process.
+      initial: trials with a score before the model is used; Sobol points until then.
+        Twice the dimensions and two more if not given.
+      rows: trials that the model is fitted to at most. Of a longer history it sees the
+        better ones, half of ``rows``, and the latest others.
+
+    Returns:
+      A sampler; its ``tell`` takes trials of any earlier search as well, encoded in
+      this space, and scores ``[n]`` or, with a column for each seed, ``[n, s]``.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_model("gaussian_process", acquisition, initial, rows)
+
+    def suggest(state, n):
+        return _suggest(state, n, acquisition, rows)
+
+    return modelled(suggest, initial)
+
+
+_suggest = jax.jit(suggested, static_argnums=(1, 2, 3))
+
+
+def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> None:
+    """Refuse an acquisition that there is not, and models that know too little.
+
+    Raises:
+      ValueError: naming the sampler, the argument and what would be right.
+    """
+    check_whole(name, "initial", initial, 2)
+    check_whole(name, "rows", rows, 32)
+    if acquisition not in ACQUISITIONS:
+        raise ValueError(
+            f"{name}: acquisition must be one of {', '.join(ACQUISITIONS)}, got "
+            f"{acquisition!r}."
+        )
+
+
+def sensitivity(state: ModelState) -> Array:
+    """How much each dimension matters, by the Gaussian process of what was told.
+
+    Args:
+      state: of ``gaussian_process`` or ``trust_region``, told some trials.
+
+    Returns:
+      ``[d]`` inverse length scales in the unit cube: how many times the score can turn
+      from one end of a dimension to the other.
+
+    Raises:
+      ValueError: fewer than two trials with a score.
+    """
+    if int(state.history.succeeded.sum()) < 2:
+        raise ValueError("sensitivity: tell the sampler at least two scores first.")
+    return _sensitivity(state, ROWS)
+
+
+@partial(jax.jit, static_argnums=1)
+def _sensitivity(state: ModelState, rows: int) -> Array:
+    return jnp.exp(-model_of(state, rows)[0].hypers.lengths)

@@ -1,0 +1,69 @@
+"""A full grid: rarely wise, but every point of a small space, once."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxtune.registry import maker
+from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.types import Array
+
+
+class GridState(NamedTuple):
+    """Where the sequence stands."""
+
+    counts: Array  # [d] int32, points along each dimension
+    size: Array  # [] int32, points in all
+    asked: Array  # [] int32, points handed out so far
+
+
+@maker
+def grid(points_per_dim: int | Sequence[int]) -> Sampler:
+    """Every combination of equally spaced coordinates, the last dimension fastest.
+
+    Coordinates are the middles of equal cells. A dimension with fewer values than
+    asked for gives each value once.
+
+    Args:
+      points_per_dim: points along every dimension, or one number for each.
+
+    Returns:
+      A sampler of that many points in all; asking for more raises ``ValueError``.
+
+    Raises:
+      ValueError: a count below 1; in ``init``, a wrong number of counts or more than
+        2**31 - 1 points.
+    """
+    wanted = [points_per_dim] if isinstance(points_per_dim, int) else [*points_per_dim]
+    for count in wanted:
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"grid: points per dimension must be >= 1, got {count!r}.")
+
+    def init(key, space):
+        del key
+        each = wanted * space.dim if isinstance(points_per_dim, int) else wanted
+        if len(each) != space.dim:
+            raise ValueError(
+                f"grid: {len(each)} counts for {space.dim} dimensions "
+                f"({', '.join(space.searched)}). Give one number, or one for each."
+            )
+        counts = [
+            int(min(count, space[name].cardinality))
+            for count, name in zip(each, space.searched, strict=True)
+        ]
+        size = math.prod(counts)
+        if size >= 2**31:
+            raise ValueError(f"grid: {counts} make {size} points. Use fewer.")
+        return GridState(jnp.asarray(counts, jnp.int32), jnp.int32(size), jnp.int32(0))
+
+    def ask(state, n):
+        ids = bounded(state.asked, n, state.size, "grid", "raise points_per_dim")
+        strides = state.size // jnp.cumprod(state.counts)
+        counts = state.counts[None]
+        points = ((ids[:, None] // strides[None]) % counts + 0.5) / counts
+        return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
+
+    return Sampler(init, ask, ignore)

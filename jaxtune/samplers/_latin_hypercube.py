@@ -1,0 +1,69 @@
+"""Latin hypercube: every row of every dimension is hit once (McKay et al., 1979)."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.random import permutation
+from jaxtune.registry import maker
+from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.space.dimension import BELOW_ONE
+from jaxtune.types import Array, Key
+
+
+class LatinHypercubeState(NamedTuple):
+    """Where the sequence stands."""
+
+    key: Key  # root key; folded, never split or advanced
+    cells: Array  # [size, d] int32, each column a permutation
+    asked: Array  # [] int32, points handed out so far
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _cells(key: Key, dim: int, size: int) -> Array:
+    def column(j):
+        return permutation(jax.random.fold_in(key, j), size).astype(jnp.int32)
+
+    return jax.vmap(column)(jnp.arange(dim)).T
+
+
+@maker
+def latin_hypercube(size: int) -> Sampler:
+    """``size`` points, one in each of ``size`` equal slices of every dimension.
+
+    Args:
+      size: how many points the hypercube has.
+
+    Returns:
+      A sampler of ``size`` points; asking for more raises ``ValueError``.
+
+    Raises:
+      ValueError: ``size`` is not a positive whole number.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"latin_hypercube: size must be an int >= 1, got {size!r}.")
+
+    def init(key, space):
+        cells = _cells(key, space.dim, size)
+        # a stream of its own: the columns above use the ids 0 ... d - 1
+        inside = jax.random.fold_in(key, 2**31)
+        return LatinHypercubeState(inside, cells, jnp.int32(0))
+
+    def ask(state, n):
+        more = f"use latin_hypercube({size + n})"
+        ids = bounded(state.asked, n, size, f"latin_hypercube({size})", more)
+
+        def place(i):
+            jitter = jax.random.uniform(
+                jax.random.fold_in(state.key, i), state.cells.shape[1:]
+            )
+            point = (state.cells[i] + jitter) / size
+            return jnp.minimum(point, BELOW_ONE)
+
+        points = jax.vmap(place)(jnp.maximum(ids, 0))
+        return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
+
+    return Sampler(init, ask, ignore)

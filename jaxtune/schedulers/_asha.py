@@ -1,0 +1,90 @@
+"""Asynchronous successive halving (Li et al., 2020, MLSys): no lane ever waits.
+
+Whenever a lane is free it goes to a trial that is already among the best one in ``eta``
+of its rung, else to a new one. Nothing waits for the slowest, at the price of some
+promotions that a full rung would not have made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxtune.checks import check_whole
+from jaxtune.registry import maker
+from jaxtune.schedulers.base import (
+    Bracket,
+    Decision,
+    Plan,
+    Progress,
+    Scheduler,
+    best,
+    decision,
+    together,
+)
+from jaxtune.schedulers.halving import check_halving, rungs_of
+from jaxtune.types import Key
+
+
+@maker
+def asha(
+    eta: float = 3,
+    min_epochs: int | None = None,
+    concurrent: int | None = None,
+    bound: float = 0.0,
+) -> Scheduler:
+    """Promote as soon as a trial is among the best one in ``eta`` of its rung.
+
+    Decisions fall at the ends of segments, in the order of trial ids, and depend on
+    scores and on ``concurrent`` alone, never on timing: the same key gives the same
+    table.
+
+    >>> import jaxtune as jt
+    >>> jt.schedulers.asha().plan(64, 20)
+    Plan(64 trials, at most 1280 epochs, four blocks at once
+      bracket 1: 64 to epoch 2, 64 to epoch 7, 64 to epoch 20)
+
+    Args:
+      eta: the best one in so many trials of a rung may go on.
+      min_epochs: as in `successive_halving`.
+      concurrent: trials in training at once; as many as fill four blocks if not given,
+        so more than four cores or devices need more. Blocks are full when this, times
+        the number of seeds, is a multiple of their width.
+      bound: as in `successive_halving`.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave nothing to
+      halve.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_halving("asha", eta, min_epochs, bound)
+    check_whole("asha", "concurrent", concurrent)
+
+    def plan(trials: int, epochs: int) -> Plan:
+        rungs = rungs_of("asha", epochs, eta, min_epochs)
+        bracket = Bracket(0, rungs, (trials,) * len(rungs))
+        return Plan((bracket,), concurrent or 0)
+
+    def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
+        del key
+        (bracket,) = plan.brackets
+        parts, free = [], progress.slots
+        for rung in reversed(range(len(bracket.epochs) - 1)):
+            rows = _promotable(bracket, rung, progress)[:free]
+            parts.append(decision(rows, bracket.epochs[rung + 1]))
+            free -= len(rows)
+        idle = np.flatnonzero(progress.target == 0)[:free]
+        parts.append(decision(idle, bracket.epochs[0], fresh=True))
+        return together(parts)
+
+    def _promotable(bracket: Bracket, rung: int, progress: Progress) -> np.ndarray:
+        """Trials that wait at a rung and are among the best one in eta, best first."""
+        at = bracket.epochs[rung]
+        here = np.flatnonzero(progress.epochs >= at)
+        failed = np.flatnonzero(progress.failed & (progress.target == at))
+        count = len(np.union1d(here, failed))
+        chosen = best(progress, rung, here, int(count / eta), bound)
+        return chosen[progress.target[chosen] == at]
+
+    return Scheduler(plan, decide)

@@ -1,0 +1,65 @@
+"""Hyperband (Li et al., 2018, JMLR 18): halving with several first rungs at once.
+
+Nobody knows beforehand how early scores begin to say something. Hyperband hedges: one
+bracket starts many trials with few epochs, the next fewer with more, the last trains
+its few in full.
+"""
+
+from __future__ import annotations
+
+from jaxtune.registry import maker
+from jaxtune.schedulers.base import Bracket, Plan, Scheduler, geometric, spread, thinned
+from jaxtune.schedulers.halving import check_halving, promote_the_best
+
+
+@maker
+def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Scheduler:
+    """Run brackets of successive halving that differ in their first rung.
+
+    Bracket sizes are those of the paper's table 1, ``floor((s_max + 1) / (s + 1)) *
+    eta ** s`` (its algorithm rounds up instead, 34, 15 and 8 for 27, 9 and 6):
+
+    >>> import jaxtune as jt
+    >>> for bracket in jt.schedulers.hyperband(eta=3).plan(128, 81).brackets:
+    ...     print(dict(zip(bracket.epochs, bracket.counts)))
+    {1: 81, 3: 27, 9: 9, 27: 3, 81: 1}
+    {3: 27, 9: 9, 27: 3, 81: 1}
+    {9: 9, 27: 3, 81: 1}
+    {27: 6, 81: 2}
+    {81: 5}
+
+    Another number of trials is shared out in these proportions.
+
+    Args:
+      eta: one in so many trials goes on, and trains so many times as long.
+      min_epochs: smallest first rung of the first bracket. One epoch, as in the paper:
+        the other brackets guard against its saying nothing.
+      bound: as in `successive_halving`.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave one bracket
+      only.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_halving("hyperband", eta, min_epochs, bound)
+
+    def plan(trials: int, epochs: int) -> Plan:
+        rungs = geometric(epochs, eta, min_epochs)
+        if len(rungs) == 1:
+            raise ValueError(
+                f"hyperband: epochs={epochs} leaves one bracket only with eta={eta:g} "
+                f"and min_epochs={min_epochs}. Train longer, or lower min_epochs."
+            )
+        most = len(rungs)  # s_max + 1
+        sizes = [most // (s + 1) * round(eta**s) for s in reversed(range(most))]
+        brackets, first = [], 0
+        for skipped, count in enumerate(spread(trials, sizes, 0)):
+            if count:
+                counts = thinned(count, eta, most - skipped)
+                brackets.append(Bracket(first, rungs[skipped:], counts))
+            first += count
+        return Plan(tuple(brackets))
+
+    return Scheduler(plan, promote_the_best(bound))

@@ -1,0 +1,143 @@
+"""Population based training (Jaderberg et al., 2017, arXiv 1711.09846).
+
+All members train at once. Every few epochs the worst of them take over the parameters
+and the hyperparameters of some of the best (exploit), and change the hyperparameters a
+little (explore). What comes out is a schedule of hyperparameters, not a single setting.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.checks import check_share, check_whole
+from jaxtune.registry import maker
+from jaxtune.schedulers.base import (
+    Bracket,
+    Decision,
+    Plan,
+    Progress,
+    Scheduler,
+    begin,
+    best,
+)
+from jaxtune.space import Space
+from jaxtune.types import Array, Key
+
+EXPLOIT, MOVE, REDRAW, DRAWN = 0, 1, 2, 3  # streams of the round's key
+
+
+@maker
+def pbt(
+    interval: int | None = None,
+    share: float = 0.2,
+    step: float = 0.1,
+    resample: float = 0.05,
+) -> Scheduler:
+    """Let the worst members take over from the best, and vary what they took over.
+
+    Numbers move by up to ``step`` of the unit cube, on their own scale, and are
+    reflected at the bounds. Choices, static dimensions and those that set shapes stay
+    as they were taken over. A member that diverged takes over as well. Every member and
+    dimension has a key of its own.
+
+    >>> import jaxtune as jt
+    >>> jt.schedulers.pbt(interval=5).plan(32, 20)
+    Plan(32 trials, at most 640 epochs
+      bracket 1: 32 to epoch 5, 32 to epoch 10, 32 to epoch 15, 32 to epoch 20)
+
+    Args:
+      interval: epochs between exploitations; a tenth of the budget if not given.
+      share: the worst share of the members takes over from the best share, each from
+        one of them at random (truncation selection).
+      step: the largest move of a hyperparameter, as a share of its range.
+      resample: probability that a hyperparameter is drawn afresh from its range.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` for fewer than two members, or
+      where nothing is exploited before the end.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    check_whole("pbt", "interval", interval)
+    check_share("pbt", "share", share, 0.0, 0.5)
+    check_share("pbt", "step", step, 0.0, 1.0)
+    check_share("pbt", "resample", resample, 0.0, 1.0)
+
+    def plan(trials: int, epochs: int) -> Plan:
+        every = interval or max(1, round(epochs / 10))
+        rungs = (*range(every, epochs, every), epochs)
+        if trials < 2 or len(rungs) < 2:
+            raise ValueError(
+                f"pbt: trials={trials} and epochs={epochs} leave nothing to exploit "
+                f"every {every} epochs. Use at least two trials and a longer training."
+            )
+        return Plan((Bracket(0, rungs, (trials,) * len(rungs)),))
+
+    def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
+        (bracket,) = plan.brackets
+        if (progress.target == 0).any():
+            return begin(plan, progress)
+        now = int(progress.target.max())
+        done = progress.running.any() or now == bracket.epochs[-1]
+        if done or progress.failed.all():
+            return Decision(*[np.empty(0, np.int32)] * 3)
+        rung = bracket.epochs.index(now)
+        rows = np.arange(len(progress.epochs))
+        source = _sources(key, rung, progress, rows)
+        until = np.full_like(source, bracket.epochs[rung + 1])
+        return Decision(rows.astype(np.int32), source, until)
+
+    def _sources(key, rung, progress, rows):
+        """Each member's own row, or one of the best for the worst and the failed."""
+        count = int(share * len(rows))
+        ranked = best(progress, rung, rows, len(rows), 0.0)
+        failed = np.setdiff1d(rows, ranked)
+        elite = ranked[: max(1, count)]
+        worst = ranked[len(ranked) - max(0, count - len(failed)) :]
+        takers = np.setdiff1d(np.concatenate([failed, worst]), elite)
+        source = rows.astype(np.int32)
+        draws = _draw(jax.random.fold_in(key, EXPLOIT), rung, len(rows))
+        source[takers] = elite[(np.asarray(draws)[takers] * len(elite)).astype(int)]
+        return source
+
+    def explore(key: Key, space: Space, points: Array, epoch: int) -> Array:
+        return _explore(key, space, points, epoch, step, resample)
+
+    return Scheduler(plan, decide, explore)
+
+
+@partial(jax.jit, static_argnums=2)
+def _draw(key: Key, rung: Array, members: int) -> Array:
+    """A number in [0, 1) for every member ``[members]``."""
+    own = jax.random.fold_in(key, rung)
+    ids = jnp.arange(members)
+    return jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(own, i)))(ids)
+
+
+@jax.jit
+def _explore(
+    key: Key, space: Space, points: Array, epoch: Array, step: Array, resample: Array
+) -> Array:
+    key = jax.random.fold_in(key, epoch)
+
+    def one(member, column, u):
+        def uniform(stream):
+            own = jax.random.fold_in(jax.random.fold_in(key, stream), member)
+            return jax.random.uniform(jax.random.fold_in(own, column))
+
+        moved = u + step * (2 * uniform(MOVE) - 1)
+        moved = jnp.where(moved < 0, -moved, moved)
+        moved = jnp.where(moved >= 1, 2 - moved, moved)
+        return jnp.where(uniform(REDRAW) < resample, uniform(DRAWN), moved)
+
+    members, columns = jnp.arange(points.shape[0]), jnp.arange(points.shape[1])
+    every_column = jax.vmap(one, in_axes=(None, 0, 0))
+    moved = jax.vmap(every_column, in_axes=(0, None, 0))(members, columns, points)
+    listed = jnp.asarray([space[name].allowed is not None for name in space.searched])
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    return jnp.where(listed[None], points, jnp.clip(moved, 0.0, below_one))

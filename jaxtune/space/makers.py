@@ -1,0 +1,505 @@
+"""Makers of dimensions: every check of a definition is here, none in the type.
+
+An error must name the dimension, and only the space knows its name. So a maker given
+bad arguments returns the error, and `jaxtune.Space` raises it with the name;
+touching the definition in any other way raises it as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.space.dimension import Dimension, plain
+from jaxtune.space.scales import SCALES
+
+MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
+
+
+MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
+
+
+class Invalid:
+    """A definition that cannot be: raises its error wherever it is used."""
+
+    def __init__(self, error: ValueError):
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+P = ParamSpec("P")
+
+
+def _named_later(maker: Callable[P, Dimension]) -> Callable[P, Dimension]:
+    @wraps(maker)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return maker(*args, **kwargs)
+        except ValueError as error:
+            return Invalid(error)
+
+    return make
+
+
+@_named_later
+def uniform(
+    low: float, high: float, *, default: float | None = None, tier: int = 2
+) -> Dimension:
+    """A real number, every value equally likely.
+
+    Args:
+      low: smallest value.
+      high: largest value.
+      default: value when not searched; the middle of the range if not given.
+      tier: importance, 1 (most important) to 4.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) bounds that are not finite or in
+        the wrong order, or a default outside them.
+    """
+    return _continuous("uniform", "linear", low, high, default, tier)
+
+
+@_named_later
+def log_uniform(
+    low: float, high: float, *, default: float | None = None, tier: int = 2
+) -> Dimension:
+    """A positive number, every order of magnitude equally likely.
+
+    Args:
+      low: smallest value, above 0.
+      high: largest value.
+      default: value when not searched; the geometric mean if not given.
+      tier: importance, 1 (most important) to 4.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) as `uniform`, or ``low <=
+        0``.
+    """
+    return _continuous("log_uniform", "log", low, high, default, tier)
+
+
+@_named_later
+def reverse_log_uniform(
+    low: float, high: float, *, default: float | None = None, tier: int = 2
+) -> Dimension:
+    """A number below 1 on the scale of ``log(1 - x)``: momentum, Adam's betas.
+
+    0.9, 0.99 and 0.999 are equally far apart: they average over 10, 100 and 1000 steps.
+
+    Args:
+      low: smallest value.
+      high: largest value, below 1.
+      default: value when not searched; the middle on this scale if not given.
+      tier: importance, 1 (most important) to 4.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) as `uniform`, or ``high >=
+        1``.
+    """
+    return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
+
+
+@_named_later
+def integer(
+    low: int,
+    high: int,
+    *,
+    scale: str = "linear",
+    default: int | None = None,
+    tier: int = 2,
+    static: bool = False,
+) -> Dimension:
+    """A whole number from ``low`` to ``high``, both included.
+
+    On the linear scale every integer is equally likely; on the log scale ``k`` has the
+    share ``log((k + 1) / k)``.
+
+    Args:
+      low: smallest value.
+      high: largest value, itself included.
+      scale: ``"linear"`` or ``"log"``.
+      default: value when not searched; the middle on the scale if not given.
+      tier: importance, 1 (most important) to 4.
+      static: compile one program per value instead of passing the value as data.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) bounds that are not whole or in
+        the wrong order, ``low < 1`` on the log scale, a range too wide for float32
+        coordinates, or a default outside.
+    """
+    where = "integer"
+    low, high = _whole(where, "low", low), _whole(where, "high", high)
+    if scale not in ("linear", "log"):
+        raise ValueError(f"{where}: got scale={scale!r}. Use 'linear' or 'log'.")
+    _ordered(where, low, high)
+    if scale == "log" and low < 1:
+        raise ValueError(
+            f"{where} on the log scale needs low >= 1, got low={low}. "
+            "Use scale='linear', or low=1."
+        )
+    if scale == "log" and high > MAX_LOG_VALUE:
+        raise ValueError(
+            f"{where} on the log scale needs high <= {MAX_LOG_VALUE}, got high={high}: "
+            "float32 coordinates cannot tell larger neighbours apart. Use "
+            "power_of_two, or log_uniform and round."
+        )
+    if high - low >= MAX_VALUES or max(abs(low), abs(high)) > 4 * MAX_VALUES:
+        raise ValueError(
+            f"{where} needs at most {MAX_VALUES} values within +-{4 * MAX_VALUES}, got "
+            f"low={low}, high={high}. Use power_of_two, or uniform and round."
+        )
+    if default is not None:
+        default = _whole(where, "default", default)
+        _inside(where, default, low, high)
+    return _indexed("integer", scale, low, high, (), default, tier, static)
+
+
+@_named_later
+def power_of_two(
+    low: int,
+    high: int,
+    *,
+    default: int | None = None,
+    tier: int = 2,
+    static: bool = False,
+) -> Dimension:
+    """One of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
+
+    Args:
+      low: smallest value, a power of two.
+      high: largest value, a power of two.
+      default: value when not searched; the middle power if not given.
+      tier: importance, 1 (most important) to 4.
+      static: compile one program per value instead of passing the value as data.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) a bound or default that is not a
+        power of two between 1 and 2**30, bounds in the wrong order, or a default
+        outside them.
+    """
+    where = "power_of_two"
+    first, last = _exponent(where, "low", low), _exponent(where, "high", high)
+    _ordered(where, low, high)
+    if default is not None:
+        _exponent(where, "default", default)
+        _inside(where, default, low, high)
+    return _indexed("power_of_two", "linear", first, last, (), default, tier, static)
+
+
+@_named_later
+def ordinal(
+    values: Iterable[Any],
+    *,
+    default: Any = None,
+    tier: int = 2,
+    static: bool = False,
+) -> Dimension:
+    """One of some values with an order, each equally likely; zooming keeps neighbours.
+
+    Numbers are decoded to themselves, anything else to its index.
+
+    Args:
+      values: the values, in order, no two alike.
+      default: value when not searched; the middle one if not given.
+      tier: importance, 1 (most important) to 4.
+      static: compile one program per value instead of passing the value as data.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) no values, two alike, one that
+        cannot be hashed, or a default that is not among them.
+    """
+    choices = _listed("ordinal", values, default)
+    numeric = all(_is_number(value) and math.isfinite(value) for value in choices)
+    if numeric and len({np.float32(value) for value in choices}) < len(choices):
+        raise ValueError(f"ordinal: two of {choices} are the same number in float32.")
+    kind = "ordinal" if numeric else "named_ordinal"
+    return _indexed(kind, "linear", 0, len(choices) - 1, choices, default, tier, static)
+
+
+@_named_later
+def choice(
+    values: Iterable[Any],
+    *,
+    default: Any = None,
+    tier: int = 2,
+    static: bool = False,
+) -> Dimension:
+    """One of some values without an order, each equally likely; decoded to its index.
+
+    Args:
+      values: the values, no two alike.
+      default: value when not searched; the first if not given.
+      tier: importance, 1 (most important) to 4.
+      static: the value itself reaches the model, as a Python object, and one program is
+        compiled per value; otherwise its index is data inside one program.
+
+    Returns:
+      A dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) no values, two alike, one that
+        cannot be hashed, or a default that is not among them.
+    """
+    choices = _listed("choice", values, default)
+    if default is None:
+        default = choices[0]
+    return _indexed(
+        "choice", "linear", 0, len(choices) - 1, choices, default, tier, static
+    )
+
+
+@_named_later
+def fixed(value: Any) -> Dimension:
+    """A hyperparameter that is not searched: it takes no coordinate.
+
+    A number reaches the model as data, anything else as a static Python object.
+
+    Args:
+      value: what it is.
+
+    Returns:
+      A dimension that does not count in ``space.dim``.
+
+    Raises:
+      ValueError: (raised by the space, with the name) a number that is not finite, or a
+        value that cannot be hashed.
+    """
+    if not _is_number(value):
+        return _checked(choice([value], static=True), searched=False)
+    if isinstance(value, int | np.integer):
+        dimension = integer(int(value), int(value))
+    else:
+        dimension = uniform(value, value)
+    return _checked(dimension, searched=False)
+
+
+@_named_later
+def when(dimension: Dimension, **conditions: Any) -> Dimension:
+    """A dimension that matters only for some values of others.
+
+    Where it does not, a trial has the default, its table no value, and zoom ignores it.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(
+    ...     optimizer=jt.choice(["momentum", "adam"]),
+    ...     beta1=jt.when(jt.reverse_log_uniform(0.8, 0.99), optimizer="adam"),
+    ... )
+    >>> space.values(space.decode([[0.0, 0.5]]), 0)
+    {'optimizer': 'momentum'}
+
+    Args:
+      dimension: the dimension.
+      conditions: name of a choice or an ordinal to one of its values, or to a list of
+        them; all conditions must hold.
+
+    Returns:
+      The conditional dimension.
+
+    Raises:
+      ValueError: (raised by the space, with the name) no condition, a name that is
+        not in the space or is no choice, or a value that is not one of its own.
+    """
+    if isinstance(dimension, Invalid):
+        raise dimension._error
+    if not isinstance(dimension, Dimension) or not dimension.searched:
+        raise ValueError(f"when needs a searched dimension, got {dimension!r}.")
+    if not conditions:
+        raise ValueError("when needs a condition, such as optimizer='adam'.")
+    pairs = tuple(
+        (name, tuple(values) if isinstance(values, list | tuple | set) else (values,))
+        for name, values in conditions.items()
+    )
+    return dataclasses.replace(dimension, condition=dimension.condition + pairs)
+
+
+def _checked(dimension: Dimension, **changes: Any) -> Dimension:
+    if isinstance(dimension, Invalid):
+        raise dimension._error
+    return dataclasses.replace(dimension, **changes)
+
+
+def _continuous(
+    where: str,
+    scale: str,
+    low: float,
+    high: float,
+    default: float | None,
+    tier: int,
+) -> Dimension:
+    low, high = _real(where, "low", low), _real(where, "high", high)
+    _ordered(where, low, high)
+    if scale == "log" and low <= 0:
+        raise ValueError(
+            f"{where} needs low > 0, got low={low}. "
+            f"Use uniform({low}, {high}), or a small positive low."
+        )
+    if scale == "reverse_log" and high >= 1:
+        raise ValueError(
+            f"{where} needs high < 1, got high={high}. Use a high such as 0.999."
+        )
+    if high > low and np.float32(low) == np.float32(high):
+        raise ValueError(
+            f"{where}: low={low} and high={high} are the same number in float32. "
+            "Use a wider range, or fixed."
+        )
+    if scale == "reverse_log" and np.float32(high) == 1:
+        raise ValueError(f"{where}: high={high} is 1 in float32. Use 0.999999 at most.")
+    if default is None:
+        form = SCALES[scale]
+        middle = (form.forward(jnp.float32(low)) + form.forward(jnp.float32(high))) / 2
+        default = min(max(plain(form.inverse(middle)), low), high)
+    else:
+        default = _real(where, "default", default)
+        _inside(where, default, low, high)
+    return Dimension(
+        low=np.asarray(low, np.float64),
+        high=np.asarray(high, np.float64),
+        allowed=None,
+        kind="continuous",
+        scale=scale,
+        choices=(),
+        default=default,
+        tier=_tier(where, tier),
+        static=False,
+        searched=True,
+    )
+
+
+def _indexed(
+    kind: str,
+    scale: str,
+    low: int,
+    high: int,
+    choices: tuple,
+    default: Any,
+    tier: int,
+    static: bool,
+) -> Dimension:
+    dimension = Dimension(
+        low=np.asarray(low, np.int32),
+        high=np.asarray(high, np.int32),
+        allowed=np.ones(len(choices), bool) if kind == "choice" else None,
+        kind=kind,
+        scale=scale,
+        choices=choices,
+        default=default,
+        tier=_tier(kind, tier),
+        static=bool(static),
+        searched=True,
+    )
+    if default is not None:
+        return dimension
+    middle = dimension.value(dimension.decode(jnp.float32(0.5)))
+    return dataclasses.replace(dimension, default=middle)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(
+        value, bool | np.bool_
+    )
+
+
+def _real(where: str, name: str, value: Any) -> float:
+    if not _is_number(value):
+        raise ValueError(f"{where} needs a number for {name}, got {value!r}.")
+    with np.errstate(over="ignore"):
+        finite = math.isfinite(value) and math.isfinite(np.float32(value))
+    if not finite:
+        raise ValueError(
+            f"{where} needs a finite {name}, got {name}={value}. "
+            "Use a bound that float32 holds."
+        )
+    return float(value)
+
+
+def _whole(where: str, name: str, value: Any) -> int:
+    if not _is_number(value) or not math.isfinite(value) or int(value) != value:
+        raise ValueError(
+            f"{where} needs a whole number for {name}, got {value!r}. "
+            "Use uniform for real numbers."
+        )
+    return int(value)
+
+
+def _exponent(where: str, name: str, value: Any) -> int:
+    value = _whole(where, name, value)
+    if not 1 <= value <= 2**30 or value & (value - 1):
+        raise ValueError(
+            f"{where} needs a power of two from 1 to 2**30 for {name}, got {value}. "
+            "Use 16, 32, 64, ..., or integer(..., scale='log')."
+        )
+    return value.bit_length() - 1
+
+
+def _ordered(where: str, low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(
+            f"{where} needs low <= high, got low={low}, high={high}. Swap them."
+        )
+
+
+def _inside(where: str, default: float, low: float, high: float) -> None:
+    if not low <= default <= high:
+        raise ValueError(
+            f"{where}: default={default} lies outside [{low}, {high}]. "
+            "Widen the range, or choose a default inside it."
+        )
+
+
+def _tier(where: str, tier: Any) -> int:
+    if isinstance(tier, bool) or tier not in (1, 2, 3, 4):
+        raise ValueError(
+            f"{where} needs a tier of 1 (most important), 2, 3 or 4, got {tier!r}."
+        )
+    return int(tier)
+
+
+def _listed(where: str, values: Iterable[Any], default: Any) -> tuple:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{where} needs a list of values, got {values!r}.")
+    choices: Sequence[Any] = tuple(
+        value.item() if isinstance(value, np.generic) else value for value in values
+    )
+    if not choices:
+        raise ValueError(f"{where} needs at least one value, got none.")
+    try:
+        distinct = len(set(choices))
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: {error}, in {list(choices)!r}. Use tuples, strings or numbers."
+        ) from None
+    if distinct < len(choices):
+        twice = next(c for i, c in enumerate(choices) if c in choices[:i])
+        raise ValueError(f"{where} has {twice!r} twice. List every value once.")
+    if default is not None and default not in choices:
+        raise ValueError(
+            f"{where}: default={default!r} is not one of {list(choices)!r}."
+        )
+    return tuple(choices)

@@ -1,0 +1,1 @@
+"""Run directories, from which an interrupted search can be resumed."""

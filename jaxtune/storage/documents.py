@@ -1,0 +1,181 @@
+"""Spaces, configurations and recipes as JSON, and back.
+
+JSON holds numbers, strings and lists. Infinite numbers and tuples are wrapped; any
+other object, such as a function among the values of a choice, is only named: it can be
+shown and compared, but not brought back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.registry import Recipe
+from jaxtune.rounds.schedule import Schedule, Stage
+from jaxtune.space import Dimension, Space
+
+
+class Opaque(NamedTuple):
+    """Stands for an object that JSON could not hold.
+
+    Args:
+      name: what it was called.
+    """
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def value_document(value: Any) -> Any:
+    """A value as JSON."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, Recipe):
+        named = {name: value_document(v) for name, v in value.arguments}
+        return {"recipe": value.name, "arguments": named}
+    if isinstance(value, Opaque):
+        return {"object": value.name}
+    if isinstance(value, Space):
+        return {"space": space_document(value)}
+    if isinstance(value, tuple | list):
+        return {"tuple": [value_document(part) for part in value]}
+    module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
+    shown = f"{module}.{name}" if name else repr(value)
+    return {"object": re.sub(r" at 0x[0-9a-f]+", "", shown)}
+
+
+def value_of(document: Any) -> Any:
+    """The value of a document."""
+    if not isinstance(document, dict):
+        return document
+    if "float" in document:
+        return float(document["float"])
+    if "tuple" in document:
+        return tuple(map(value_of, document["tuple"]))
+    if "space" in document:
+        return space_of(document["space"])
+    if "recipe" in document:
+        named = document["arguments"].items()
+        pairs = tuple((name, value_of(v)) for name, v in named)
+        return Recipe(document["recipe"], pairs)
+    return Opaque(document["object"])
+
+
+STATIC = ("kind", "scale", "default", "tier", "static")
+
+
+def space_document(space: Space) -> dict[str, Any]:
+    """A whole space: name to what its dimension is, in order."""
+    return {name: _dimension_document(space[name]) for name in space.names}
+
+
+def _dimension_document(dim: Dimension) -> dict[str, Any]:
+    fixed = {field: value_document(getattr(dim, field)) for field in STATIC}
+    fixed["choices"] = list(map(value_document, dim.choices))
+    fixed["condition"] = [
+        [parent, list(map(value_document, values))] for parent, values in dim.condition
+    ]
+    return fixed | _bounds_document(dim)
+
+
+def space_of(document: dict[str, Any]) -> Space:
+    """The space of a document."""
+    return Space(**{name: _dimension_of(part) for name, part in document.items()})
+
+
+def _dimension_of(document: dict[str, Any]) -> Dimension:
+    fixed = {field: value_of(document[field]) for field in STATIC}
+    condition = tuple(
+        (parent, tuple(map(value_of, values)))
+        for parent, values in document["condition"]
+    )
+    choices = tuple(map(value_of, document["choices"]))
+    bounds = _bounds_of(document)
+    return Dimension(**fixed, **bounds, choices=choices, condition=condition)
+
+
+def box_document(box: Space) -> dict[str, Any]:
+    """What rounds change of a space: bounds, choices left, and what is open."""
+    return {name: _bounds_document(box[name]) for name in box.names}
+
+
+def box_of(space: Space, document: dict[str, Any]) -> Space:
+    """The box of a document, within the space that it was cut from."""
+    parts = {
+        name: dataclasses.replace(space[name], **_bounds_of(document[name]))
+        for name in space.names
+    }
+    return space.replace(**parts)
+
+
+def _bounds_document(dim: Dimension) -> dict[str, Any]:
+    low, high = np.asarray(dim.low), np.asarray(dim.high)
+    return {
+        "low": low.item(),
+        "high": high.item(),
+        "dtype": low.dtype.name,
+        "allowed": None if dim.allowed is None else np.asarray(dim.allowed).tolist(),
+        "searched": dim.searched,
+    }
+
+
+def _bounds_of(document: dict[str, Any]) -> dict[str, Any]:
+    dtype, allowed = np.dtype(document["dtype"]), document["allowed"]
+    return {
+        "low": np.asarray(document["low"], dtype),
+        "high": np.asarray(document["high"], dtype),
+        "allowed": None if allowed is None else np.asarray(allowed, bool),
+        "searched": document["searched"],
+    }
+
+
+def hparams_documents(
+    space: Space, hparams: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Each of ``n`` configurations: name to a value that people can read."""
+    columns = {
+        name: [value_document(_exact(space[name], v)) for v in values]
+        for name, values in hparams.items()
+    }
+    rows = len(next(iter(columns.values())))
+    return [{name: column[i] for name, column in columns.items()} for i in range(rows)]
+
+
+def _exact(dim: Dimension, number: Any) -> Any:
+    """The shortest decimal, unless it misses a float32 on its way through float64."""
+    value = dim.value(number)
+    known = dim.by_index or number.dtype != np.float32
+    return value if known or np.float32(value) == number else number.item()
+
+
+def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Name to ``[n]`` values as `Space.decode` gives them, to the bit."""
+    shapes = jax.eval_shape(space.decode, jnp.zeros((1, space.dim)))
+    hparams = {}
+    for name, shape in shapes.items():
+        values = [document[name] for document in documents]
+        if space[name].by_index:
+            known = [value_document(value) for value in space[name].choices]
+            values = [known.index(value) for value in values]
+        hparams[name] = np.asarray(values, shape.dtype)
+    return hparams
+
+
+def schedule_document(schedule: Schedule) -> list[dict[str, Any]]:
+    """The rounds of a schedule."""
+    return [{"open": list(s.searched), "trials": s.trials} for s in schedule.stages]
+
+
+def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
+    """The rounds of a document."""
+    return tuple(Stage(tuple(part["open"]), part["trials"]) for part in document)

@@ -1,0 +1,260 @@
+"""A journal in a run directory: every finished block is one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from jaxtune.checks import RunError
+from jaxtune.programs.job import Finished
+from jaxtune.space import Space
+from jaxtune.space.points import Points
+from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.documents import (
+    box_document,
+    box_of,
+    hparams_documents,
+    hparams_of,
+)
+from jaxtune.storage.store import Store
+from jaxtune.training.journal import Journal, Work
+from jaxtune.training.lineage import Lineage
+from jaxtune.training.record import Rungs
+from jaxtune.training.round import Training
+from jaxtune.training.round_state import Outcome, Spent
+from jaxtune.training.widths import Narrow
+
+
+class Durable(Journal):
+    """The journal of one search; see `jaxtune.journal.Journal`.
+
+    Mutable: it stands at a block of a round. What is on record is told in the order in
+    which it happened, and must be what the search asks for.
+
+    Args:
+      store: the open file.
+      space: the space that the user gave.
+      budget: epochs of a whole training; 0 for plain functions.
+    """
+
+    def __init__(self, store: Store, space: Space, budget: int):
+        super().__init__()
+        self._store, self._space, self._budget = store, space, budget
+        self._round = self._variation = 0
+
+    def begin(self, number: int, make: Callable[[], Points]) -> Points:
+        """Begin a round: its points as recorded, or made and recorded now."""
+        ask = self._store.one
+        before = "SELECT count(*) FROM blocks WHERE round < ?"
+        self._round, self._variation = number, 0
+        self._block = ask(before, number)
+        known = started(self._store, self._space, number)
+        return known or self._begun(number, make())
+
+    def _begun(self, number: int, start: Points) -> Points:
+        first = self._store.one("SELECT count(*) FROM trials")
+        told = hparams_documents(self._space, start.hparams)
+        rows = [
+            (first + i, number, point.tobytes(), json.dumps(told[i]))
+            for i, point in enumerate(np.asarray(start.points, np.float32))
+        ]
+        box = json.dumps(box_document(start.space))
+        with self._store.change() as db:
+            db.execute("INSERT INTO rounds VALUES (?, ?, NULL)", (number, box))
+            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+            note(db, "round", f"{number}: {len(rows)} trials")
+        return start
+
+    def ended(self, number: int) -> tuple[Points, Training] | None:
+        """A round that is over."""
+        blob = self._store.one("SELECT ended FROM rounds WHERE round = ?", number)
+        if blob is None:
+            return None
+        start = started(self._store, self._space, number)
+        assert start is not None, "a round that has ended has begun"
+        return start, training_of(unpack(blob), start, self._budget)
+
+    def end(self, number: int, training: Training) -> None:
+        """Record how a round ended; its blocks need no states any more."""
+        blob = pack(_training_tree(training))
+        with self._store.change() as db:
+            db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
+            db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
+            note(db, "round", f"{number}: ended")
+
+    def vary(
+        self, make: Callable[[], tuple[Points, Lineage]]
+    ) -> tuple[Points, Lineage]:
+        """Trials took over states: what they go on with, recorded or made now."""
+        number, self._variation = self._variation, self._variation + 1
+        known = variation(self._store, self._space, self._round, number)
+        if known is not None:
+            return known
+        made = make()
+        varied, lineage = made
+        tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
+        blob = pack(tree)
+        with self._store.change() as db:
+            row = (self._round, number, blob)
+            db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
+        return made
+
+    def width(self, usual: int) -> int:
+        """Lanes in the next block: those it had, if it is recorded."""
+        query = "SELECT width FROM blocks WHERE block = ?"
+        recorded = self._store.one(query, self._block)
+        return recorded or self._chosen or self._last(usual)
+
+    def packed(self, usual: int) -> int:
+        """As many as the last block had, or more: a narrower one did not fit."""
+        return max(self._last(usual), self.width(usual))
+
+    def _last(self, usual: int) -> int:
+        # not of the block before, which may be in flight
+        query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
+        return self._store.one(query, self._block) or usual
+
+    def enter(self, work: Work) -> tuple[int, Finished | None]:
+        """The next block: its number, and what it measured if that is recorded."""
+        number, self._block = self._block, self._block + 1
+        lanes = self._store.ask(
+            "SELECT trial, seed, epochs, arrived, status FROM lanes WHERE block = ? "
+            "ORDER BY place",
+            number,
+        )
+        if not lanes:
+            return number, None
+        trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
+        pairs = (
+            (trial, work.trial),
+            (seed, work.seed),
+            (epochs, work.epochs),
+            (arrives, work.arrives),
+        )
+        same = all(np.array_equal(old, new) for old, new in pairs)
+        if not same:
+            raise RunError(
+                f"block {number} of {self._store.path} trained trials "
+                f"{sorted(set(trial.tolist()))}, but the search now asks for "
+                f"{sorted(set(work.trial.tolist()))}: its scheduler decides otherwise "
+                "than before. Give the one that the run began with."
+            )
+        return number, Finished(self._metrics(number, len(lanes)), status.astype("i4"))
+
+    def _metrics(self, block: int, lanes: int) -> dict[str, np.ndarray]:
+        query = "SELECT name, place, value FROM metrics WHERE block = ?"
+        rows = self._store.ask(query, block)
+        metrics: dict[str, np.ndarray] = {}
+        for name, place, value in rows:
+            empty = np.full(lanes, np.nan, np.float32)
+            metrics.setdefault(name, empty)[place] = np.nan if value is None else value
+        return metrics
+
+    def device(self, block: int) -> str:
+        """The kind of device that ran a block; none did if it crashed."""
+        return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
+
+    def keep(
+        self,
+        block: int,
+        work: Work,
+        finished: Finished,
+        width: int,
+        device: str,
+        state: list[np.ndarray],
+        unneeded: list[int],
+    ) -> None:
+        """Record a block and the states of those that go on; drop older states."""
+        kept = pack({str(i): leaf for i, leaf in enumerate(state)}) if state else None
+        columns = (work.trial, work.seed, work.epochs, finished.status, work.arrives)
+        lanes = [
+            (block, place, *map(int, row))
+            for place, row in enumerate(zip(*columns, strict=True))
+        ]
+        metrics = [
+            (block, place, name, None if np.isnan(value) else float(value))
+            for name, values in finished.metrics.items()
+            for place, value in enumerate(values)
+            if work.arrives[place]
+        ]
+        with self._store.change() as db:
+            row = (block, self._round, width, work.trains, kept)
+            db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
+            if device:
+                db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
+            db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
+            db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
+            forget = "UPDATE blocks SET state = NULL WHERE block = ?"
+            db.executemany(forget, [(number,) for number in unneeded])
+
+    def state(self, block: int) -> list[np.ndarray]:
+        """The states that were kept with a block."""
+        blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
+        if blob is None:
+            raise RunError(f"{self._store.path}: the states of block {block} are gone.")
+        leaves = unpack(blob)
+        return [leaves[str(i)] for i in range(len(leaves))]
+
+
+def note(db: Any, kind: str, detail: str) -> None:
+    """Add to the run's log."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    db.execute("INSERT INTO events VALUES (?, ?, ?)", (now, kind, detail))
+
+
+def started(store: Store, space: Space, number: int) -> Points | None:
+    """The points that a round began with."""
+    box = store.one("SELECT box FROM rounds WHERE round = ?", number)
+    if box is None:
+        return None
+    query = "SELECT point, hparams FROM trials WHERE round = ? ORDER BY trial"
+    rows = store.ask(query, number)
+    points = np.stack([np.frombuffer(point, np.float32) for point, _ in rows])
+    hparams = hparams_of(space, [json.loads(told) for _, told in rows])
+    return Points(box_of(space, json.loads(box)), points, hparams)
+
+
+def variation(
+    store: Store, space: Space, number: int, which: int
+) -> tuple[Points, Lineage] | None:
+    """What trials went on with after they took over states."""
+    query = "SELECT value FROM variations WHERE round = ? AND number = ?"
+    blob = store.one(query, number, which)
+    if blob is None:
+        return None
+    tree = unpack(blob)
+    box = store.one("SELECT box FROM rounds WHERE round = ?", number)
+    points = Points(box_of(space, json.loads(box)), **tree["final"])
+    return points, Lineage(**tree["lineage"])
+
+
+def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
+    """How a round ended."""
+    outcome, spent = tree["outcome"], Spent(*tree["spent"].tolist())
+    return Training(
+        Outcome(**outcome, spent=spent, narrow=Narrow(**tree["narrow"])),
+        Points(start.space, **tree["final"]),
+        Rungs(**tree["rungs"]),
+        Lineage(**tree["lineage"]),
+        budget,
+    )
+
+
+def _training_tree(training: Training) -> dict[str, Any]:
+    outcome = training.outcome._asdict()
+    return {
+        "spent": np.asarray(outcome.pop("spent")),
+        "narrow": outcome.pop("narrow")._asdict(),
+        "outcome": outcome,
+        "final": _points_tree(training.final),
+        "rungs": training.rungs._asdict(),
+        "lineage": training.lineage._asdict(),
+    }
+
+
+def _points_tree(points: Points) -> dict[str, Any]:
+    return {"points": points.points, "hparams": points.hparams}

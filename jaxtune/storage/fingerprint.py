@@ -1,0 +1,69 @@
+"""What a run depends on beside its settings: data, functions, versions, device."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune.planning.tracing import Traced, digest
+from jaxtune.planning.workload import Workload
+from jaxtune.tasks import Task
+from jaxtune.types import PyTree
+
+
+def subject(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
+    """A task or a plain function.
+
+    Args:
+      workload: whose.
+      traced: its programs.
+
+    Returns:
+      Hashes of the data, the parameters' tree, the optimiser's code and the programs;
+      shapes and dtypes in full.
+    """
+    task = workload.subject
+    if not isinstance(task, Task):
+        # a script is __main__ at first and a module later, so its name says nothing
+        name = getattr(task, "__qualname__", type(task).__name__)
+        return {"function": name, "program": digest(traced)}
+    splits = {"train": task.held, "valid": task.valid, "test": task.test}
+    return {
+        "data": {name: _leaves(split) for name, split in splits.items()},
+        "parameters": [_leaves(program.params) for program in traced],
+        "optimizer": code(task.optimizer),
+        "program": digest(traced),
+        "batch_size": task.batch_size,
+        "examples": task.examples,
+    }
+
+
+def _leaves(tree: PyTree) -> dict[str, str]:
+    """Path to shape, dtype, and for arrays a hash of their bytes."""
+    described = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        shown = f"{leaf.dtype}{list(leaf.shape)}"
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            shown += f" sha256:{hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()}"
+        described[jax.tree_util.keystr(path)] = shown
+    return described
+
+
+def code(function: Callable[..., Any]) -> str:
+    """A hash of a function's source, or of its byte code where there is no source."""
+    module = getattr(function, "__module__", "")
+    if module.split(".")[0] == "jaxtune":  # its version says the rest
+        return f"{module}.{function.__qualname__}"
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        compiled = getattr(function, "__code__", None)
+        if compiled is None:
+            return repr(type(function))
+        text = repr((compiled.co_code, compiled.co_names))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,223 @@
+"""A result from a run directory; nothing in the directory is executed."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtune.checks import RunError
+from jaxtune.planning.tracing import trace
+from jaxtune.planning.workload import Workload
+from jaxtune.programs.lane import FAILED, WAITING
+from jaxtune.results.result import Result, Setup
+from jaxtune.results.rows import rows_of
+from jaxtune.results.trials import Trials
+from jaxtune.space import Space
+from jaxtune.storage import fingerprint
+from jaxtune.storage.arrays import unpack
+from jaxtune.storage.directory import RECORD, check_directory
+from jaxtune.storage.documents import space_of, stages_of
+from jaxtune.storage.durable import started, training_of, variation
+from jaxtune.storage.settings import check_task, key_of, layout_of, rates_of, understood
+from jaxtune.storage.store import Store
+from jaxtune.storage.subject import task_of
+from jaxtune.tasks import Task, check_data
+from jaxtune.training.lineage import beginnings, joined, no_lineage
+from jaxtune.training.record import no_rungs
+from jaxtune.training.round import Training
+from jaxtune.training.round_state import Outcome, Spent
+from jaxtune.training.widths import Narrow
+from jaxtune.types import Objective
+
+
+def load(
+    directory: str | os.PathLike[str], task: Task | Objective | None = None
+) -> Result:
+    """Open a run, finished or not, also while it is going on.
+
+    Trials that are not done have the status ``waiting``.
+
+    Args:
+      directory: where the run is.
+      task: what it trained, to test or train again with; not needed where model and
+        optimiser are jaxtune's own.
+
+    Returns:
+      The result, to the bit what the search returned.
+
+    Raises:
+      RunError: no run there, a damaged or newer one, one that has no trials yet, or
+        another task than its own.
+    """
+    path = check_directory(directory)
+    settings = understood(path)
+    store = Store(path / RECORD, write=False)
+    try:
+        return _result(store, path, settings, task)
+    finally:
+        store.close()
+
+
+def _result(
+    store: Store, path: Path, settings: dict[str, Any], task: Task | Objective | None
+) -> Result:
+    space = space_of(settings["space"])
+    workload = _workload(path, settings, space, task)
+    begun = store.one("SELECT count(*) FROM rounds")
+    if not begun:
+        raise RunError(f"{path} has no trials yet. Look again, or resume it.")
+    boxes, rounds = [], []
+    history: list[Trials] = []
+    for number in range(begun):
+        start = started(store, space, number)
+        assert start is not None, "a round that has begun has points"
+        blob = store.one("SELECT ended FROM rounds WHERE round = ?", number)
+        training = (
+            _unfinished(store, space, number, settings)
+            if blob is None
+            else training_of(unpack(blob), start, settings["epochs"])
+        )
+        first = sum(map(len, history))
+        ids = np.arange(first, first + len(start.points))
+        boxes.append(start.space)
+        rounds.append(training)
+        history.append(rows_of(space, number, ids, training, settings["metric"]))
+    trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
+    own = (settings["metric"], settings["mode"], trials, settings["seeds"])
+    setup = Setup(workload, space, *own)
+    record = functools.reduce(Trials.append, history)
+    return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
+
+
+def seconds_of(directory: str | os.PathLike[str]) -> float:
+    """What `load` tells of the time of a run."""
+    store = Store(check_directory(directory) / RECORD, write=False)
+    try:
+        return _seconds(store)
+    finally:
+        store.close()
+
+
+def _seconds(store: Store) -> float:
+    """That all sittings took, as far as they could say so when they ended."""
+    told = store.ask(
+        "SELECT detail FROM events WHERE kind IN ('finished', 'interrupted')"
+    )
+    return sum(float(detail) for (detail,) in told if detail) or math.nan
+
+
+def _workload(
+    path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
+) -> Workload:
+    given = task is not None
+    subject: Any = task if given else task_of(path, settings)
+    if isinstance(subject, Task):
+        subject = check_data(subject)
+    own = (key_of(settings), settings["block"], settings["epochs"])
+    workload = Workload(
+        subject,
+        *own,
+        layout_of(settings["layout"]),
+        rates=rates_of(settings),
+        across=settings["across"],
+    )
+    if given:
+        known = fingerprint.subject(workload, trace(workload, space))
+        check_task(settings, known)
+    return workload
+
+
+def _unfinished(
+    store: Store, space: Space, number: int, settings: dict[str, Any]
+) -> Training:
+    """What is known of a round that has not ended."""
+    start = started(store, space, number)
+    assert start is not None
+    seeds, budget = settings["seeds"], settings["epochs"]
+    first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
+    ids = np.arange(first, first + len(start.points))
+    taken, now, which = [beginnings(ids, start)], start, 0
+    while (known := variation(store, space, number, which)) is not None:
+        now, which = known[0], which + 1
+        taken.append(known[1])
+    outcome = _latest(store, number, first, (len(ids), seeds), budget)
+    outcome = outcome._replace(
+        narrow=_narrow(store, number, settings["block"]),
+        devices=_devices(store, number),
+    )
+    lineage = joined(taken) if which else no_lineage(start)
+    return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
+
+
+def _narrow(store: Store, number: int, usual: int) -> Narrow:
+    rows = store.ask(
+        "SELECT trial, seed, l.epochs, b.epochs, width FROM lanes l "
+        "JOIN blocks b USING (block) WHERE round = ? AND width != ?",
+        number,
+        usual,
+    )
+    return Narrow(*np.asarray(rows, np.int64).reshape(-1, 5).T)
+
+
+def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
+    """Kind of device to the trials of a round that it ran."""
+    if not store.one("SELECT count(*) FROM sqlite_master WHERE name = 'devices'"):
+        return {}
+    rows = store.ask(
+        "SELECT DISTINCT kind, trial FROM devices JOIN lanes USING (block) "
+        "JOIN blocks USING (block) WHERE round = ? ORDER BY kind, trial",
+        number,
+    )
+    kinds = dict.fromkeys(kind for kind, _ in rows)
+    return {name: np.asarray([t for k, t in rows if k == name]) for name in kinds}
+
+
+def _latest(
+    store: Store, number: int, first: int, shape: tuple[int, int], budget: int
+) -> Outcome:
+    """The last that was measured of each lane of a round."""
+    lanes = store.ask(
+        "SELECT trial, seed, l.epochs, status, arrived, block, place FROM lanes l "
+        "JOIN blocks USING (block) WHERE round = ? ORDER BY block, place",
+        number,
+    )
+    told = store.ask(
+        "SELECT block, place, name, value FROM metrics JOIN blocks USING (block) "
+        "WHERE round = ?",
+        number,
+    )
+    measured: dict[tuple[int, int], dict[str, float]] = {}
+    for block, place, name, value in told:
+        measured.setdefault((block, place), {})[name] = value
+    names = [
+        name for (name,) in store.ask("SELECT DISTINCT name FROM metrics ORDER BY name")
+    ]
+    metrics = {name: np.full(shape, np.nan, np.float32) for name in names}
+    epochs, status = np.zeros(shape, np.int32), np.full(shape, WAITING, np.int32)
+    for trial, seed, trained, state, arrived, block, place in lanes:
+        at = trial - first, seed
+        failed = state in FAILED
+        if not arrived and not failed:
+            continue  # it was not scored there
+        done = failed or trained >= budget
+        epochs[at], status[at] = trained, state if done else WAITING
+        for name in names:
+            known = measured.get((block, place), {}).get(name)
+            metrics[name][at] = np.nan if known is None else known
+    # seeds that were scored at different times have no score in common yet
+    over = np.isin(status, FAILED).any(axis=1)
+    uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
+    epochs[uneven], status[uneven] = 0, WAITING
+    for values in metrics.values():
+        values[uneven] = np.nan
+    spent = store.ask(
+        "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
+        "sum(epochs * width) FROM blocks b WHERE round = ?",
+        number,
+    )[0]
+    return Outcome(metrics, status, epochs.min(axis=1), Spent(*[n or 0 for n in spent]))

@@ -1,0 +1,105 @@
+"""A search in a directory: begin or go on, and say how to go on when it is cut off."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from jaxtune.planning.tracing import Traced
+from jaxtune.rounds.loop import Search
+from jaxtune.storage.directory import (
+    RECORD,
+    check_directory,
+    create,
+    holds_run,
+    locked,
+    opened,
+)
+from jaxtune.storage.durable import Durable, note
+from jaxtune.storage.settings import Given, adopt, check_same, document, understood
+from jaxtune.storage.store import Store
+from jaxtune.storage.subject import data_of
+from jaxtune.training.journal import Journal
+
+
+@contextmanager
+def recorded(
+    directory: str | os.PathLike[str] | None,
+    search: Search,
+    traced: tuple[Traced, ...],
+    given: Given,
+    device: dict[str, str],
+    allow: Sequence[str] = (),
+) -> Iterator[tuple[Journal, Search]]:
+    """The journal of a search, and the search with what its run began with.
+
+    Args:
+      directory: where; a journal that forgets if ``None``.
+      search: what is asked for.
+      traced: its programs.
+      given: what the user chose.
+      device: what its blocks run on.
+      allow: what may differ from the run.
+
+    Yields:
+      Journal and search.
+
+    Raises:
+      ValueError: no path.
+      RunError: a directory that cannot be used, or that holds another run.
+      KeyboardInterrupt: saying how to go on.
+    """
+    if directory is None:
+        yield Journal(), search
+        return
+    path = check_directory(directory)
+    asked = document(search, traced, given, device)
+    with locked(path):
+        if holds_run(path):
+            settings = understood(path)
+            check_same(settings, asked, given, allow)
+            search = adopt(search, settings)
+            store = Store(path / RECORD, write=True)
+        else:
+            store = create(path, asked, data_of(search.workload.subject))
+        try:
+            begin = time.perf_counter()
+            with _explained(path, store, begin):
+                opened(store)
+                own = (search.schedule.space, search.workload.epochs)
+                journal = Durable(store, *own)
+                if given.block not in (None, search.workload.width):
+                    journal.choose(given.block)
+                yield journal, search
+                _finish(store, time.perf_counter() - begin)
+        finally:
+            store.close()
+
+
+def _finish(store: Store, seconds: float) -> None:
+    if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
+        return
+    with store.change() as db:
+        note(db, "finished", f"{seconds:.3f}")
+    store.shrink()
+
+
+@contextmanager
+def _explained(path: Path, store: Store, begin: float) -> Iterator[None]:
+    """Say what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # the plain type: with a subclass Python would not exit as interrupted
+        seconds = time.perf_counter() - begin
+        raise KeyboardInterrupt(_interrupted(path, store, seconds)) from None
+
+
+def _interrupted(path: Path, store: Store, seconds: float) -> str:
+    with store.change() as db:
+        note(db, "interrupted", f"{seconds:.3f}")
+    blocks = store.one("SELECT count(*) FROM blocks")
+    return f"{blocks} finished blocks are kept. Go on with: jaxtune resume {path}"

@@ -1,0 +1,65 @@
+"""The task of a run, made again from its directory where all of its code is ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune.checks import RunError
+from jaxtune.registry import Recipe
+from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.directory import DATA
+from jaxtune.storage.documents import value_of
+from jaxtune.tasks import Task, classification, regression
+
+LARGEST = 64 * 2**20  # bytes of data that a run keeps a copy of
+
+MAKERS = {"classification": classification, "regression": regression}
+
+
+def data_of(task: Any) -> bytes | None:
+    """The data that a run keeps, if the task can be made again from them."""
+    if not isinstance(task, Task) or task.recipe is None:
+        return None
+    splits = {"train": task.train, "valid": task.valid, "test": task.test}
+    if sum(leaf.nbytes for leaf in jax.tree.leaves(splits)) > LARGEST:
+        return None
+    return pack(
+        {
+            name: {part: np.asarray(leaf) for part, leaf in split.items()}
+            for name, split in splits.items()
+            if split is not None
+        }
+    )
+
+
+def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
+    """The task of a run, from its recipe and its data; ``None`` if it has none.
+
+    Only models and makers of jaxtune are called, and only by the names of a table.
+
+    Raises:
+      RunError: a recipe or data that are damaged.
+    """
+    if settings["recipe"] is None or not (directory / DATA).is_file():
+        return None
+    from jaxtune import models
+
+    try:
+        recipe = value_of(settings["recipe"])
+        arguments = dict(recipe.arguments)
+        network: Recipe = arguments.pop("model")
+        known = {"MLP": models.MLP, "CNN": models.CNN}
+        model = known[network.name](**dict(network.arguments))
+        data = unpack((directory / DATA).read_bytes())
+        splits = {name: (part["x"], part["y"]) for name, part in data.items()}
+        make: Any = MAKERS[recipe.name]
+        return make(model, **splits, **arguments)
+    except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{directory}: its task cannot be made again ({error!r}). Give it: "
+            "jaxtune.resume(directory, task)."
+        ) from error

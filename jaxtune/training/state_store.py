@@ -1,0 +1,146 @@
+"""States of lanes that wait for their next segment: on the host, or on record.
+
+The device holds the blocks that train, however many lanes wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from jaxtune.programs.transfer import from_host
+from jaxtune.types import PyTree
+
+
+@dataclasses.dataclass
+class State:
+    """One lane's state; lanes that took it over share it until they train on.
+
+    Args:
+      block: number of the block after which it was kept.
+      place: which of the states kept then.
+      row: where it is in memory; ``None`` if it is only on record.
+      users: lanes that would go on from it.
+    """
+
+    block: int
+    place: int
+    row: int | None = None
+    users: int = 0
+
+
+class Pool:
+    """Rows of stacked arrays, one for each state; they are used again when it goes.
+
+    Mutable, and owned by one cohort, whose lanes all have states of one shape.
+
+    Args:
+      shape: gives an abstract state, stacked or not.
+      recall: the leaves ``[k, ...]`` that were kept with a block, by its number.
+    """
+
+    def __init__(
+        self, shape: Callable[[], PyTree], recall: Callable[[int], list[np.ndarray]]
+    ):
+        self._shape, self._recall = cache(shape), recall
+        self._states: dict[int, State] = {}
+        self._free: list[int] = []
+        self._rows = 0
+        self._leaves: list[np.ndarray] = []
+        self._kept: Counter[int] = Counter()  # states in use, by block
+        self._unneeded: list[int] = []
+
+    def put(self, lanes: np.ndarray, block: int, state: list[np.ndarray]) -> None:
+        """Keep the states of some lanes.
+
+        Args:
+          lanes: ``[k]`` which; none of them here.
+          block: number of the block that they come from.
+          state: leaves ``[k, ...]``, from `to_host`; none if they are on record.
+        """
+        self._kept[block] = len(lanes)
+        states = [State(block, place) for place in range(len(lanes))]
+        for lane, kept in zip(lanes.tolist(), states, strict=True):
+            self._give(lane, kept)
+        if state:
+            self._store(states, state)
+
+    def take(self, lanes: np.ndarray) -> PyTree:
+        """Stacked states ``[k, ...]`` of lanes; ``KeyError`` for one not here."""
+        states = [self._states[lane] for lane in lanes.tolist()]
+        for block in {state.block for state in states if state.row is None}:
+            self._load(block)
+        rows = np.asarray([state.row for state in states])
+        return from_host([leaf[rows] for leaf in self._leaves], self._shape())
+
+    def share(self, lanes: np.ndarray) -> list[State]:
+        """States that other lanes are about to take over."""
+        states = [self._states[lane] for lane in lanes.tolist()]
+        for state in states:
+            state.users += 1
+        return states
+
+    def give(self, lanes: np.ndarray, states: list[State]) -> None:
+        """Let lanes go on from shared states."""
+        for lane, state in zip(lanes.tolist(), states, strict=True):
+            self._give(lane, state)
+            state.users -= 1
+
+    def drop(self, lanes: np.ndarray) -> None:
+        """Forget lanes; those not here are ignored."""
+        for lane in lanes.tolist():
+            state = self._states.pop(lane, None)
+            if state is None:
+                continue
+            state.users -= 1
+            if state.users:
+                continue
+            if state.row is not None:
+                self._free.append(state.row)
+            self._kept[state.block] -= 1
+            if not self._kept[state.block]:
+                self._unneeded.append(state.block)
+
+    def unneeded(self) -> list[int]:
+        """Blocks no state of which is needed any more; each is told once."""
+        told, self._unneeded = self._unneeded, []
+        return told
+
+    def _give(self, lane: int, state: State) -> None:
+        state.users += 1
+        self._states[lane] = state
+
+    def _load(self, block: int) -> None:
+        """Bring the states of a block into memory that are needed and not there."""
+        found = {
+            state.place: state
+            for state in self._states.values()
+            if state.block == block and state.row is None
+        }
+        places = np.asarray(list(found))
+        leaves = [leaf[places] for leaf in self._recall(block)]
+        self._store(list(found.values()), leaves)
+
+    def _store(self, states: list[State], leaves: list[np.ndarray]) -> None:
+        missing = len(states) - len(self._free)
+        if missing > 0:
+            size = max(2 * self._rows, self._rows + missing)
+            old = self._leaves or [leaf[:0] for leaf in leaves]
+            self._leaves = [_grown(leaf, size) for leaf in old]
+            self._free.extend(range(self._rows, size))
+            self._rows = size
+        for state in states:
+            state.row = self._free.pop()
+        rows = np.asarray([state.row for state in states])
+        for kept, new in zip(self._leaves, leaves, strict=True):
+            kept[rows] = new
+
+
+def _grown(leaf: np.ndarray, size: int) -> np.ndarray:
+    new = np.empty((size, *leaf.shape[1:]), leaf.dtype)
+    new[: len(leaf)] = leaf
+    return new
