@@ -21,10 +21,10 @@ from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
-from jaxtune.storage.documents import Opaque
+from jaxtune.storage.documents import Unserialisable
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
-    Given,
+    UserChoices,
     check_allowed,
     key_of,
     made_of,
@@ -97,7 +97,7 @@ def resume(
     subject = check_data(subject) if isinstance(subject, Task) else subject
     own = {"sampler": sampler, "refine": refine, "scheduler": scheduler}
     made = {name: made_of(settings, name, given) for name, given in own.items()}
-    given = Given(block, settings["programs"])
+    given = UserChoices(block, settings["programs"])
     start = (subject, space, key_of(settings), settings["epochs"], block)
     names = ("seeds", "metric", "mode")
     with opened(executor) as crew:
@@ -119,7 +119,7 @@ def _own(settings: dict[str, Any]) -> str:
 def _check_values(space: Space) -> None:
     for name in space.names:
         for value in space[name].choices:
-            if isinstance(value, Opaque):
+            if isinstance(value, Unserialisable):
                 raise RunError(
                     f"dimension {name!r} has the value {value}, a Python object, which "
                     "a run does not hold. Call jaxtune.search as before, with the same "

@@ -13,7 +13,7 @@ from typing import Any
 from jaxtune import ranking
 from jaxtune.cache import compiled_once
 from jaxtune.checks import warn, whole
-from jaxtune.executors import Crew, Executor, local
+from jaxtune.executors import Executor, ExecutorSession, local
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import calibrated
 from jaxtune.planning.workload import Workload, prepare
@@ -32,7 +32,7 @@ from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import recorded
-from jaxtune.storage.settings import Given
+from jaxtune.storage.settings import UserChoices
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -112,7 +112,7 @@ def search(
     """
     check_versions()
     check_key(key)
-    given = Given(block, programs)
+    given = UserChoices(block, programs)
     _check_counts(seeds=seeds, **_chosen(given))
     schedule = _schedule(space, trials, rounds)
     if start is not None:
@@ -129,7 +129,9 @@ def search(
         return run(wanted, given, directory, (), verbose, callbacks, crew)
 
 
-def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
+def shared_out(
+    workload: Workload, block: int | None, crew: ExecutorSession
+) -> Workload:
     """The workload with a width that the devices of a crew can share.
 
     Raises:
@@ -145,7 +147,7 @@ def shared_out(workload: Workload, block: int | None, crew: Crew) -> Workload:
     return workload._replace(width=width, across=across)
 
 
-def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
+def opened(executor: Executor | None) -> AbstractContextManager[ExecutorSession]:
     """The crew of a search; ``ValueError`` for what is no executor."""
     executor = local() if executor is None else executor
     crew = executor() if callable(executor) else None
@@ -160,12 +162,12 @@ def opened(executor: Executor | None) -> AbstractContextManager[Crew]:
 @compiled_once()
 def run(
     search: Search,
-    given: Given,
+    given: UserChoices,
     directory: Any,
     allow: Any,
     verbose: int,
     callbacks: Sequence[Callback],
-    crew: Crew,
+    crew: ExecutorSession,
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
     callback = Callbacks(callbacks if crew.leads else ())
@@ -226,7 +228,7 @@ def _check_start(schedule: Schedule) -> None:
         )
 
 
-def _chosen(given: Given) -> dict[str, Any]:
+def _chosen(given: UserChoices) -> dict[str, Any]:
     return {n: size for n, size in given._asdict().items() if size is not None}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import cache
-from jaxtune.executors.workers import NoRoom
+from jaxtune.executors.workers import OutOfMemory
 from jaxtune.planning import width as calibrate
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.width import Calibration, calibrated, measure
@@ -42,7 +42,7 @@ def speed(monkeypatch):
             width = len(items(1)[0][0].trial)
             measured.append(width)
             if rates[width] is None:
-                raise NoRoom("cpu:0", "RESOURCE_EXHAUSTED: no memory")
+                raise OutOfMemory("cpu:0", "RESOURCE_EXHAUSTED: no memory")
             return rates[width] / width
 
         monkeypatch.setattr(calibrate, "_rate", rate)

@@ -21,8 +21,8 @@ from jaxtune.programs import block
 from jaxtune.storage.directory import RECORD
 from jaxtune.storage.durable import Durable
 from jaxtune.storage.store import Store
-from jaxtune.training.journal import Work
-from jaxtune.training.lineage import Leg
+from jaxtune.training.journal import BlockAssignment
+from jaxtune.training.lineage import TrajectorySegment
 from jaxtune.training.widths import narrowed, stretches
 
 CHILD = """
@@ -355,10 +355,12 @@ def test_legs_are_cut_where_the_width_changed():
 
     def block(trial, epochs, trains, width):
         done = np.ones(1, bool)
-        return Work(trial * lane, 0 * lane, epochs * lane, done, trains), width
+        return BlockAssignment(
+            trial * lane, 0 * lane, epochs * lane, done, trains
+        ), width
 
     known = narrowed([block(5, 9, 2, 2), block(2, 3, 2, 4), block(5, 3, 3, 1)])
-    legs = [Leg(2, 4, {"x": 1}), Leg(5, 10, {"x": 2})]
+    legs = [TrajectorySegment(2, 4, {"x": 1}), TrajectorySegment(5, 10, {"x": 2})]
     cut = stretches(legs, 0, known, 8)
     assert [(leg.trial, leg.epochs, width) for leg, width in cut] == [
         (2, 1, 8),

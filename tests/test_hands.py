@@ -13,15 +13,15 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import environment
-from jaxtune.executors.base import Crew
+from jaxtune.executors.base import ExecutorSession
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.sharded import Sharded
 from jaxtune.executors.streamed import over
-from jaxtune.executors.workers import Crashed, Hands, Made, Workers
+from jaxtune.executors.workers import Crashed, FuturePool, Made, WorkerPool
 from jaxtune.programs import block as blocks
 
 
-class Threads(Workers):
+class Threads(FuturePool):
     """Two workers whose results may wait for one before them."""
 
     room, ahead = 2, 3
@@ -90,7 +90,7 @@ def test_it_holds_up_those_that_are_too_far_ahead():
     assert [made.result for made in results] == list(range(1, 30))
 
 
-class Deadly(Hands):
+class Deadly(WorkerPool):
     """Others' hands, with blocks of one trial that end their processes."""
 
     def __init__(self, hands, trial):
@@ -117,7 +117,7 @@ def executor(make, **more):
         def hire(shared, stream):
             return make(Devices(shared), stream)
 
-        yield Crew(hire, environment.device(), **more)
+        yield ExecutorSession(hire, environment.device(), **more)
 
     return begin
 

@@ -381,7 +381,7 @@ def test_joining_a_cluster_without_a_token_is_warned_about(monkeypatch):
     monkeypatch.setattr(ray, "init", lambda address, **_: joined.append(address))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.0.0.2")
-    asks = jaxtune_ray.Asks(1.0, 0.0, {}, 4)
+    asks = jaxtune_ray.ResourceRequest(1.0, 0.0, {}, 4)
     for mode, address, warned in (
         ("disabled", "10.0.0.1:6379", True),
         ("disabled", "127.0.0.1:6379", False),

@@ -20,9 +20,9 @@ from jaxtune.schedulers import Decision
 from jaxtune.space.points import Points
 from jaxtune.training.packing import TURNS, pack
 from jaxtune.training.record import Record
-from jaxtune.training.round import Led, train
-from jaxtune.training.round_state import Cohort
-from jaxtune.training.state_store import Pool
+from jaxtune.training.round import SchedulerRun, train
+from jaxtune.training.round_state import RoundState
+from jaxtune.training.state_store import StateStore
 
 EPOCHS = 9
 COUNT = 42  # no multiple of a block, so that lanes wait and segments are cut
@@ -436,7 +436,9 @@ def test_a_failed_seed_stops_its_trial():
     spent = []
     for failing in (0.0, 1.0):
         hparams = {**start.hparams, "fails": np.float32([failing, 0, 0])}
-        led = Led(scheduler, scheduler.plan(3, 9), jax.random.key(0), "w", "min")
+        led = SchedulerRun(
+            scheduler, scheduler.plan(3, 9), jax.random.key(0), "w", "min"
+        )
         training = train(
             workload,
             space,
@@ -457,7 +459,7 @@ def test_a_lane_that_fails_between_rungs_keeps_no_score(task):
         "learning_rate": np.float32([0.01, 100, 0.01, 0.01, 0.01, 0.01]),
         "learning_rate_decay": np.full(6, 0.1, np.float32),
     }
-    cohort = Cohort(workload, SPACE, np.arange(6), hparams, np.arange(1))
+    cohort = RoundState(workload, SPACE, np.arange(6), hparams, np.arange(1))
     assert np.isnan(cohort.outcome().metrics["mse"]).all()  # named before any score
     for epochs, finite in ((1, 6), (9, 5)):
         cohort.send(np.arange(6), np.full(6, epochs))
@@ -590,7 +592,7 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
         "k": jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
     }
     record = {}
-    pool, known, source = Pool(lambda: shape, record.__getitem__), {}, {}
+    pool, known, source = StateStore(lambda: shape, record.__getitem__), {}, {}
     unneeded = []
     for number, (what, lane_id) in enumerate(steps):
         lanes = np.asarray([lane_id, (lane_id + 5) % 12])

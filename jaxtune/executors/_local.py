@@ -9,9 +9,9 @@ import jax
 
 from jaxtune import environment
 from jaxtune.executors import streamed
-from jaxtune.executors.base import Crew, Executor
+from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.sharded import Sharded
-from jaxtune.executors.workers import Hands
+from jaxtune.executors.workers import WorkerPool
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -30,16 +30,16 @@ def local(*, shard: bool = False) -> Executor:
     """
 
     @contextmanager
-    def together() -> Iterator[Crew]:
+    def together() -> Iterator[ExecutorSession]:
         across = jax.local_device_count()
 
-        def hire(shared: PyTree, stream: Stream | None) -> Hands:
+        def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
             return Sharded(streamed.local(shared, stream), across)
 
-        yield Crew(hire, environment.device(), measures=False, across=across)
+        yield ExecutorSession(hire, environment.device(), measures=False, across=across)
 
     @contextmanager
-    def apart() -> Iterator[Crew]:
-        yield Crew(streamed.local, environment.device())
+    def apart() -> Iterator[ExecutorSession]:
+        yield ExecutorSession(streamed.local, environment.device())
 
     return together if shard else apart

@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from jaxtune import environment
-from jaxtune.executors.base import Crew, Executor
+from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Hands, Made, NoRoom, Run
+from jaxtune.executors.workers import Made, OutOfMemory, Run, WorkerPool
 from jaxtune.programs.block import Block
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
@@ -49,7 +49,7 @@ def pod() -> Executor:
     """
 
     @contextmanager
-    def begin() -> Iterator[Crew]:
+    def begin() -> Iterator[ExecutorSession]:
         if not jax.distributed.is_initialized():
             raise RuntimeError(
                 "pod: this process has not met the others. Call "
@@ -62,12 +62,14 @@ def pod() -> Executor:
                 f"first one {about}. Last bits depend on the kind of device: use one."
             )
 
-        def hire(shared: PyTree, stream: Stream | None) -> Hands:
+        def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
             turn = None if stream is not None else TURNS * _places()
             return Pod(local(shared, stream), turn)
 
         leads = jax.process_index() == 0
-        yield Crew(hire, about, True, leads, _agreed, processes=jax.process_count())
+        yield ExecutorSession(
+            hire, about, True, leads, _agreed, processes=jax.process_count()
+        )
 
     return begin
 
@@ -77,7 +79,7 @@ def _places() -> int:
     return _agreed(lambda: Devices(()).room) * jax.process_count()
 
 
-class Pod(Hands):
+class Pod(WorkerPool):
     """Hands of many processes, each of which asks for the same jobs.
 
     Args:
@@ -85,7 +87,7 @@ class Pod(Hands):
       turn: jobs between two exchanges; all at once if ``None``.
     """
 
-    def __init__(self, hands: Hands, turn: int | None):
+    def __init__(self, hands: WorkerPool, turn: int | None):
         self._hands, self._turn = hands, turn
 
     def beside(self, more: PyTree) -> Pod:
@@ -93,7 +95,7 @@ class Pod(Hands):
         return Pod(self._hands.beside(more), self._turn)
 
     def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `Hands`; results come in turns."""
+        """See `WorkerPool`; results come in turns."""
         ahead = iter(jobs)
         while turn := list(itertools.islice(ahead, self._turn)):
             yield from self._all(run, turn)
@@ -125,8 +127,10 @@ class Pod(Hands):
 
 def _portable(error: Exception) -> Exception:
     """An error that can be sent to the other processes."""
-    if isinstance(error, NoRoom):
-        return NoRoom(f"{error.where} of process {jax.process_index()}", error.said)
+    if isinstance(error, OutOfMemory):
+        return OutOfMemory(
+            f"{error.where} of process {jax.process_index()}", error.said
+        )
     try:
         return pickle.loads(pickle.dumps(error))
     except Exception:

@@ -19,10 +19,17 @@ from jaxtune import environment
 from jaxtune.checks import warn, whole
 from jaxtune.environment import cores, settings
 from jaxtune.executors import ray_worker as worker
-from jaxtune.executors.base import Crew, Executor
-from jaxtune.executors.serialization import Parcel, pack, parcel
+from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.executors.serialization import Blob, pack, parcel
 from jaxtune.executors.streamed import over
-from jaxtune.executors.workers import Crashed, Hands, Made, NoRoom, Run, Workers
+from jaxtune.executors.workers import (
+    Crashed,
+    FuturePool,
+    Made,
+    OutOfMemory,
+    Run,
+    WorkerPool,
+)
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -75,20 +82,20 @@ def ray(
       ValueError: an argument that makes no sense.
     """
     _check(address, workers, tries, cpus, gpus)
-    asks = Asks(cpus, gpus, resources or {}, tries)
+    asks = ResourceRequest(cpus, gpus, resources or {}, tries)
 
     @contextmanager
-    def begin() -> Iterator[Crew]:
+    def begin() -> Iterator[ExecutorSession]:
         with _cluster(address, workers, asks, runtime_env):
             about = _about_worker(asks, address)
             here = environment.device()
             allowed = None if mixed else about["kind"]
             parcels: dict[str, Any] = {}
 
-            def hire(shared: PyTree, stream: Stream | None) -> Hands:
-                return over(Remote(asks, shared, parcels, allowed), stream)
+            def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
+                return over(RayPool(asks, shared, parcels, allowed), stream)
 
-            yield Crew(hire, about, measures=about == here)
+            yield ExecutorSession(hire, about, measures=about == here)
 
     return begin
 
@@ -115,7 +122,7 @@ def _check(address: Any, workers: Any, tries: Any, cpus: float, gpus: float) -> 
         raise ValueError("ray: a block needs a core or a GPU: cpus=1.0, or gpus=1.0.")
 
 
-class Asks(NamedTuple):
+class ResourceRequest(NamedTuple):
     """What a block asks for."""
 
     cpus: float
@@ -142,7 +149,7 @@ class Asks(NamedTuple):
 def _cluster(
     address: str | None,
     workers: int | None,
-    asks: Asks,
+    asks: ResourceRequest,
     runtime_env: dict[str, Any] | None,
 ) -> Iterator[None]:
     """A connection to Ray; one that is there already stays."""
@@ -198,7 +205,7 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _start(workers: int | None, asks: Asks, plain: dict[str, Any]) -> None:
+def _start(workers: int | None, asks: ResourceRequest, plain: dict[str, Any]) -> None:
     """A cluster of this machine alone."""
     import ray
 
@@ -222,7 +229,7 @@ def _start(workers: int | None, asks: Asks, plain: dict[str, Any]) -> None:
         )
 
 
-def _about_worker(asks: Asks, address: str | None) -> dict[str, str]:
+def _about_worker(asks: ResourceRequest, address: str | None) -> dict[str, str]:
     """What the first worker computes on, once it has the driver's versions."""
     import ray
 
@@ -239,7 +246,7 @@ def _about_worker(asks: Asks, address: str | None) -> dict[str, str]:
     return _got(task.remote(worker.driver()).future())
 
 
-class Remote(Workers):
+class RayPool(FuturePool):
     """Hands of Ray's.
 
     Args:
@@ -250,7 +257,11 @@ class Remote(Workers):
     """
 
     def __init__(
-        self, asks: Asks, shared: PyTree, parcels: dict[str, Any], allowed: str | None
+        self,
+        asks: ResourceRequest,
+        shared: PyTree,
+        parcels: dict[str, Any],
+        allowed: str | None,
     ):
         import ray
 
@@ -278,7 +289,7 @@ class Remote(Workers):
         """A block that is tried again holds up no worker."""
         return 4 * self._count
 
-    def beside(self, more: PyTree) -> Remote:
+    def beside(self, more: PyTree) -> RayPool:
         """The same workers; what they share, a tuple, gets one thing more."""
         both = copy(self)
         own = parcel(more)
@@ -326,14 +337,14 @@ class Remote(Workers):
                 ray.cancel(ref, force=False)
             self._flying.clear()
 
-    def _kept(self, own: Parcel) -> tuple[str, list[Any]]:
+    def _kept(self, own: Blob) -> tuple[str, list[Any]]:
         """A parcel, sent once in a search; in a list, so that Ray passes it by name."""
         if own.name not in self._parcels:
             self._parcels[own.name] = _put(own)
         return own.name, [self._parcels[own.name]]
 
 
-def _put(own: Parcel) -> Any:
+def _put(own: Blob) -> Any:
     import ray
 
     return ray.put(own.data)
@@ -347,7 +358,7 @@ def _got(future: Future[Any]) -> Any:
         return future.result()
     except ray.exceptions.OutOfMemoryError as error:
         said = str(error).partition("\n")[0]
-        raise NoRoom("a worker's machine", said) from error
+        raise OutOfMemory("a worker's machine", said) from error
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, Exception):
             raise error.cause from error

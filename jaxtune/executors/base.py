@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
 
-from jaxtune.executors.workers import Hire
+from jaxtune.executors.workers import MakePool
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ def _make(make: Callable[[], T]) -> T:
     return make()
 
 
-class Crew(NamedTuple):
+class ExecutorSession(NamedTuple):
     """Those who run the blocks of a search, while it lasts.
 
     Args:
@@ -28,7 +28,7 @@ class Crew(NamedTuple):
       processes: how many run the same search, each with a journal of its own.
     """
 
-    hire: Hire
+    hire: MakePool
     device: dict[str, str]
     measures: bool = True
     leads: bool = True
@@ -37,5 +37,5 @@ class Crew(NamedTuple):
     processes: int = 1
 
 
-Executor = Callable[[], AbstractContextManager[Crew]]
+Executor = Callable[[], AbstractContextManager[ExecutorSession]]
 """Who runs the blocks of searches: called for each of them, for as long as it lasts."""

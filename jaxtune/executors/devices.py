@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from jaxtune.environment import cores, kind, settings, under
-from jaxtune.executors.workers import Made, Run, Workers, memory_of
+from jaxtune.executors.workers import FuturePool, Made, Run, memory_of
 from jaxtune.types import PyTree
 
 _KEPT = threading.local()  # contexts end with their thread
@@ -25,7 +25,7 @@ _KEPT = threading.local()  # contexts end with their thread
 AHEAD = 2  # blocks of an accelerator: one computes while the next one is prepared
 
 
-class Devices(Workers):
+class Devices(FuturePool):
     """The devices of this process; mutable, for one round.
 
     Args:

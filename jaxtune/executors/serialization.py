@@ -7,7 +7,7 @@ import pickle
 from typing import Any, NamedTuple
 
 
-class Parcel(NamedTuple):
+class Blob(NamedTuple):
     """Bytes, and a name for them.
 
     Args:
@@ -19,10 +19,10 @@ class Parcel(NamedTuple):
     data: bytes
 
 
-def parcel(thing: Any) -> Parcel:
+def parcel(thing: Any) -> Blob:
     """Anything as bytes with a name."""
     data = pack(thing)
-    return Parcel(hashlib.sha256(data).hexdigest(), data)
+    return Blob(hashlib.sha256(data).hexdigest(), data)
 
 
 def pack(thing: Any) -> bytes:

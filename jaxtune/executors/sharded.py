@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.executors.workers import Crashed, Hands, Made, Run
+from jaxtune.executors.workers import Crashed, Made, Run, WorkerPool
 from jaxtune.programs.job import Done, Finished, Job
 from jaxtune.types import PyTree
 
 
-class Sharded(Hands):
+class Sharded(WorkerPool):
     """Hands that get a share of a block's lanes each.
 
     Args:
@@ -27,7 +27,7 @@ class Sharded(Hands):
       across: how many devices; a block's width is a multiple.
     """
 
-    def __init__(self, hands: Hands, across: int):
+    def __init__(self, hands: WorkerPool, across: int):
         self._hands, self._across = hands, across
 
     def beside(self, more: PyTree) -> Sharded:
@@ -35,7 +35,7 @@ class Sharded(Hands):
         return Sharded(self._hands.beside(more), self._across)
 
     def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `Hands`."""
+        """See `WorkerPool`."""
         shares = itertools.chain.from_iterable(self._shares(job) for job in jobs)
         made = self._hands.each(run, shares)
         while block := list(itertools.islice(made, self._across)):

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from jaxtune.executors.devices import Devices
-from jaxtune.executors.workers import Crashed, Hands, Made, Run
+from jaxtune.executors.workers import Crashed, Made, Run, WorkerPool
 from jaxtune.programs import block as blocks
 from jaxtune.programs.job import Done, Job, begin, end
 from jaxtune.programs.lane import Lane
@@ -40,7 +40,7 @@ class Carried(NamedTuple):
     like: PyTree = None
 
 
-class Streamed(Hands):
+class Streamed(WorkerPool):
     """Other hands, with a stream read for them: for jobs of one and the same epoch.
 
     Args:
@@ -49,7 +49,7 @@ class Streamed(Hands):
       stream: where the data come from.
     """
 
-    def __init__(self, hands: Hands, stream: Stream):
+    def __init__(self, hands: WorkerPool, stream: Stream):
         self._hands, self._stream = hands, stream
 
     def beside(self, more: PyTree) -> Streamed:
@@ -57,7 +57,7 @@ class Streamed(Hands):
         return Streamed(self._hands.beside(more), self._stream)
 
     def each(self, run: Run, jobs: Iterable[Job | None]) -> Iterator[Made | None]:
-        """See `Hands`; all jobs train for an epoch, cut into parts here."""
+        """See `WorkerPool`; all jobs train for an epoch, cut into parts here."""
         del run
         all_jobs = list(jobs)
         done = iter(self._epoch([job for job in all_jobs if job is not None]))
@@ -81,7 +81,7 @@ class Streamed(Hands):
         return _each(self._hands, _end, carried)
 
 
-def _each(hands: Hands, run: Run, carried: list[Made]) -> list[Made]:
+def _each(hands: WorkerPool, run: Run, carried: list[Made]) -> list[Made]:
     """A step of all blocks but those that have crashed."""
     going = [None if isinstance(m.result, Crashed) else m.result for m in carried]
     done = hands.each(run, going)
@@ -131,7 +131,7 @@ def _ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
             yield part
 
 
-def local(shared: PyTree, stream: Stream | None = None) -> Hands:
+def local(shared: PyTree, stream: Stream | None = None) -> WorkerPool:
     """The devices of this process.
 
     Args:
@@ -144,6 +144,6 @@ def local(shared: PyTree, stream: Stream | None = None) -> Hands:
     return over(Devices(shared), stream)
 
 
-def over(hands: Hands, stream: Stream | None) -> Hands:
+def over(hands: WorkerPool, stream: Stream | None) -> WorkerPool:
     """Hands with a stream read for them, if there is one."""
     return hands if stream is None else Streamed(hands, stream)

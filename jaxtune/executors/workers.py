@@ -29,7 +29,7 @@ OUT_OF_MEMORY = (
 )
 
 
-class NoRoom(Exception):
+class OutOfMemory(Exception):
     """A job does not fit into the memory of the device that it ran on.
 
     Args:
@@ -44,13 +44,13 @@ class NoRoom(Exception):
 
 @contextmanager
 def memory_of(where: Any) -> Iterator[None]:
-    """Around a job: what XLA says, and the libraries that it calls, as `NoRoom`."""
+    """Around a job: what XLA says, and the libraries that it calls, as `OutOfMemory`."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise NoRoom(str(where), str(error)) from error
+        raise OutOfMemory(str(where), str(error)) from error
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -82,7 +82,7 @@ class Crashed(NamedTuple):
     said: str
 
 
-class Hands(ABC):
+class WorkerPool(ABC):
     """Runs jobs that read the same data."""
 
     @abstractmethod
@@ -98,11 +98,11 @@ class Hands(ABC):
         """
 
     @abstractmethod
-    def beside(self, more: PyTree) -> Hands:
+    def beside(self, more: PyTree) -> WorkerPool:
         """The same hands; what they share, a tuple, gets one thing more."""
 
 
-class Workers(Hands):
+class FuturePool(WorkerPool):
     """Hands that take one job at a time, each of them."""
 
     @property
@@ -128,7 +128,7 @@ class Workers(Hands):
         return nullcontext()
 
     def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `Hands`; jobs are asked for in this thread, one more than can run."""
+        """See `WorkerPool`; jobs are asked for in this thread, one more than can run."""
         pending: deque[Future[Made] | None] = deque()
         with self.at_work():
             for job in jobs:
@@ -154,5 +154,5 @@ class Workers(Hands):
         return False
 
 
-Hire = Callable[[PyTree, Stream | None], Hands]
+MakePool = Callable[[PyTree, Stream | None], WorkerPool]
 """``(shared, stream) -> hands``; with a stream all jobs at once are of one epoch."""

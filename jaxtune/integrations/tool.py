@@ -11,7 +11,7 @@ from jaxtune import ranking
 from jaxtune.results.result import Result, Setup
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.space import Space
-from jaxtune.training.round_state import Measured
+from jaxtune.training.round_state import BlockEvent
 
 KNOWN = ("trial", "round", "status", "score", "epochs")
 
@@ -63,7 +63,7 @@ class Tracker(Tool):
         self.setup = setup
         self.begin()
 
-    def on_block(self, round: int, block: Measured) -> None:
+    def on_block(self, round: int, block: BlockEvent) -> None:
         """Tell scores whose seeds are complete, and the best one."""
         self._blocks += 1
         values = block.metrics[self.setup.metric]

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtune import cache
 from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
-from jaxtune.executors.workers import NoRoom
+from jaxtune.executors.workers import OutOfMemory
 from jaxtune.planning import flops as work
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import available, footprint
@@ -113,7 +113,7 @@ def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
             break
         try:
             rate = _rate(devices, run, partial(_items, workload, block, static))
-        except NoRoom:
+        except OutOfMemory:
             break
         rates.append((width, rate * width))
         if len(rates) > 1 and rates[-1][1] < max(r for _, r in rates[:-1]):

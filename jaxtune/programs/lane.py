@@ -80,7 +80,7 @@ def advance(
     def take(begin: Array, size: int) -> PyTree:
         return batches.take(task.train, jax.lax.dynamic_slice(order, (begin,), (size,)))
 
-    own, stretch = (task, key, hparams, batching), Stretch(0, batching.examples)
+    own, stretch = (task, key, hparams, batching), RowRange(0, batching.examples)
     trained, _ = _train(*own, lane, nothing(batching, lane.params), take, stretch)
     return trained._replace(epoch=lane.epoch + 1)
 
@@ -117,13 +117,13 @@ def advance_part(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), rows
         )
 
-    own, stretch = (task, key, hparams, batching), Stretch(begin, count)
+    own, stretch = (task, key, hparams, batching), RowRange(begin, count)
     trained, pending = _train(*own, lane, pending, take, stretch)
     over = (begin + count >= batching.examples).astype(jnp.int32)
     return trained._replace(epoch=lane.epoch + over), pending
 
 
-class Stretch(NamedTuple):
+class RowRange(NamedTuple):
     """Some rows of an epoch."""
 
     begin: Array | int  # place of the first one
@@ -146,7 +146,7 @@ def _train(
     lane: Lane,
     pending: Pending,
     take: Callable[[Array, int], PyTree],
-    stretch: Stretch,
+    stretch: RowRange,
 ) -> tuple[Lane, Pending]:
     """Train on rows of an epoch; ``take(begin, size)`` gives them."""
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
 from jaxtune.training.evaluate import retrace
-from jaxtune.training.lineage import Leg
+from jaxtune.training.lineage import TrajectorySegment
 from jaxtune.training.widths import narrowed
 from jaxtune.types import Key
 
@@ -77,6 +77,6 @@ def replay(
     return Replay(tuple((leg.epochs, _plain(result, leg)) for leg in legs), metrics)
 
 
-def _plain(result: Result, leg: Leg) -> dict[str, Any]:
+def _plain(result: Result, leg: TrajectorySegment) -> dict[str, Any]:
     rows = {name: np.asarray([value]) for name, value in leg.hparams.items()}
     return result.setup.space.values(rows, 0)

@@ -18,10 +18,10 @@ from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.tasks import Task
 from jaxtune.training.evaluate import retrace
-from jaxtune.training.lineage import Leg, Lineage, joined, legs_of
+from jaxtune.training.lineage import Lineage, TrajectorySegment, joined, trajectory_of
 from jaxtune.training.record import Rungs
 from jaxtune.training.round import Training
-from jaxtune.training.widths import Narrow
+from jaxtune.training.widths import WidthOverrides
 
 
 class Best(NamedTuple):
@@ -164,10 +164,10 @@ class Result:
         return divergence(self.setup.space, self.trials)
 
     @property
-    def narrow(self) -> Narrow:
+    def narrow(self) -> WidthOverrides:
         """Blocks that were narrower than planned, since those did not fit."""
         parts = [training.outcome.narrow for training in self.rounds]
-        return Narrow(*map(np.concatenate, zip(*parts, strict=True)))
+        return WidthOverrides(*map(np.concatenate, zip(*parts, strict=True)))
 
     @property
     def devices(self) -> dict[str, np.ndarray]:
@@ -182,7 +182,7 @@ class Result:
                 parts.setdefault(kind, []).append(trials)
         return {kind: np.concatenate(trials) for kind, trials in parts.items()}
 
-    def legs(self, trial: int) -> list[Leg]:
+    def legs(self, trial: int) -> list[TrajectorySegment]:
         """How a trial came to be: one leg, or several if it took over states.
 
         Args:
@@ -200,7 +200,7 @@ class Result:
         row = self.trials.row(trial)
         hparams = {name: v[trial] for name, v in self.trials.decoded.items()}
         lineage = self.rounds[row["round"]].lineage
-        return legs_of(lineage, Leg(trial, row["epochs"], hparams))
+        return trajectory_of(lineage, TrajectorySegment(trial, row["epochs"], hparams))
 
     def test(self) -> dict[str, float]:
         """Train the best trial again and judge it on the test split, once.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from jaxtune.results.result import Result, Setup
 from jaxtune.training.record import Rungs
-from jaxtune.training.round_state import Measured
+from jaxtune.training.round_state import BlockEvent
 
 
 class Callback:
@@ -26,7 +26,7 @@ class Callback:
           setup: what is searched and how: space, metric, mode, number of trials.
         """
 
-    def on_block(self, round: int, block: Measured) -> None:
+    def on_block(self, round: int, block: BlockEvent) -> None:
         """A block has finished.
 
         Args:
@@ -68,7 +68,7 @@ class Callbacks(Callback):
         for member in self._members:
             member.on_start(setup)
 
-    def on_block(self, round: int, block: Measured) -> None:
+    def on_block(self, round: int, block: BlockEvent) -> None:
         """Tell all."""
         for member in self._members:
             member.on_block(round, block)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import warn
 from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Hire
+from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
@@ -26,8 +26,8 @@ from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
-from jaxtune.training.round import Led, Training, train
-from jaxtune.training.round_state import Measured
+from jaxtune.training.round import SchedulerRun, Training, train
+from jaxtune.training.round_state import BlockEvent
 from jaxtune.types import Key
 
 SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
@@ -70,7 +70,7 @@ def run(
     journal: Journal,
     say: Report,
     callback: Callback,
-    hire: Hire = local,
+    hire: MakePool = local,
 ) -> Result:
     """Run the rounds of a search, or what the journal does not know of them.
 
@@ -102,7 +102,7 @@ def run(
             start = journal.begin(number, make)
             draw = _stream(search.workload.key, SCHEDULE, number)
             metric, mode = search.metric, search.mode
-            led = Led(search.scheduler, plans[number], draw, metric, mode)
+            led = SchedulerRun(search.scheduler, plans[number], draw, metric, mode)
             watch = _watch(say, search, history, done, callback)
             hear = functools.partial(callback.on_rung, number)
             own = (ids, start, np.arange(search.seeds), led, watch, journal, hear)
@@ -234,7 +234,7 @@ def _watch(
     finite = sign * scores[np.isfinite(scores)]
     best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
 
-    def after_block(told: Measured) -> None:
+    def after_block(told: BlockEvent) -> None:
         values = told.metrics.get(search.metric, np.empty(0))
         fine = sign * values[np.isfinite(values)]
         best[0] = max([best[0], *fine.tolist()])

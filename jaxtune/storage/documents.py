@@ -21,7 +21,7 @@ from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.space import Dimension, Space
 
 
-class Opaque(NamedTuple):
+class Unserialisable(NamedTuple):
     """Stands for an object that JSON could not hold.
 
     Args:
@@ -43,7 +43,7 @@ def value_document(value: Any) -> Any:
     if isinstance(value, Recipe):
         named = {name: value_document(v) for name, v in value.arguments}
         return {"recipe": value.name, "arguments": named}
-    if isinstance(value, Opaque):
+    if isinstance(value, Unserialisable):
         return {"object": value.name}
     if isinstance(value, Space):
         return {"space": space_document(value)}
@@ -68,7 +68,7 @@ def value_of(document: Any) -> Any:
         named = document["arguments"].items()
         pairs = tuple((name, value_of(v)) for name, v in named)
         return Recipe(document["recipe"], pairs)
-    return Opaque(document["object"])
+    return Unserialisable(document["object"])
 
 
 STATIC = ("kind", "scale", "default", "tier", "static")

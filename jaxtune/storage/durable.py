@@ -21,12 +21,12 @@ from jaxtune.storage.documents import (
     hparams_of,
 )
 from jaxtune.storage.store import Store
-from jaxtune.training.journal import Journal, Work
+from jaxtune.training.journal import BlockAssignment, Journal
 from jaxtune.training.lineage import Lineage
 from jaxtune.training.record import Rungs
 from jaxtune.training.round import Training
-from jaxtune.training.round_state import Outcome, Spent
-from jaxtune.training.widths import Narrow
+from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.widths import WidthOverrides
 
 
 class Durable(Journal):
@@ -118,7 +118,7 @@ class Durable(Journal):
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
         return self._store.one(query, self._block) or usual
 
-    def enter(self, work: Work) -> tuple[int, Finished | None]:
+    def enter(self, work: BlockAssignment) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is recorded."""
         number, self._block = self._block, self._block + 1
         lanes = self._store.ask(
@@ -161,7 +161,7 @@ class Durable(Journal):
     def keep(
         self,
         block: int,
-        work: Work,
+        work: BlockAssignment,
         finished: Finished,
         width: int,
         device: str,
@@ -234,9 +234,9 @@ def variation(
 
 def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
     """How a round ended."""
-    outcome, spent = tree["outcome"], Spent(*tree["spent"].tolist())
+    outcome, spent = tree["outcome"], LaneEpochs(*tree["spent"].tolist())
     return Training(
-        Outcome(**outcome, spent=spent, narrow=Narrow(**tree["narrow"])),
+        RoundMetrics(**outcome, spent=spent, narrow=WidthOverrides(**tree["narrow"])),
         Points(start.space, **tree["final"]),
         Rungs(**tree["rungs"]),
         Lineage(**tree["lineage"]),

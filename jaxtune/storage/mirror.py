@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxtune.executors.base import Crew
+from jaxtune.executors.base import ExecutorSession
 from jaxtune.storage.directory import LOCK, OWN, SETTINGS, begun
 
 
 @contextmanager
-def own_directory(directory: Any, crew: Crew) -> Iterator[Any]:
+def own_directory(directory: Any, crew: ExecutorSession) -> Iterator[Any]:
     """The directory for the first process; for the others a copy of what it holds."""
     if directory is None or crew.processes == 1:
         yield directory

@@ -30,8 +30,8 @@ from jaxtune.tasks import Task, check_data
 from jaxtune.training.lineage import beginnings, joined, no_lineage
 from jaxtune.training.record import no_rungs
 from jaxtune.training.round import Training
-from jaxtune.training.round_state import Outcome, Spent
-from jaxtune.training.widths import Narrow
+from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
 
 
@@ -154,14 +154,14 @@ def _unfinished(
     return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
 
 
-def _narrow(store: Store, number: int, usual: int) -> Narrow:
+def _narrow(store: Store, number: int, usual: int) -> WidthOverrides:
     rows = store.ask(
         "SELECT trial, seed, l.epochs, b.epochs, width FROM lanes l "
         "JOIN blocks b USING (block) WHERE round = ? AND width != ?",
         number,
         usual,
     )
-    return Narrow(*np.asarray(rows, np.int64).reshape(-1, 5).T)
+    return WidthOverrides(*np.asarray(rows, np.int64).reshape(-1, 5).T)
 
 
 def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
@@ -179,7 +179,7 @@ def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
 
 def _latest(
     store: Store, number: int, first: int, shape: tuple[int, int], budget: int
-) -> Outcome:
+) -> RoundMetrics:
     """The last that was measured of each lane of a round."""
     lanes = store.ask(
         "SELECT trial, seed, l.epochs, status, arrived, block, place FROM lanes l "
@@ -220,4 +220,6 @@ def _latest(
         "sum(epochs * width) FROM blocks b WHERE round = ?",
         number,
     )[0]
-    return Outcome(metrics, status, epochs.min(axis=1), Spent(*[n or 0 for n in spent]))
+    return RoundMetrics(
+        metrics, status, epochs.min(axis=1), LaneEpochs(*[n or 0 for n in spent])
+    )

@@ -19,7 +19,13 @@ from jaxtune.storage.directory import (
     opened,
 )
 from jaxtune.storage.durable import Durable, note
-from jaxtune.storage.settings import Given, adopt, check_same, document, understood
+from jaxtune.storage.settings import (
+    UserChoices,
+    adopt,
+    check_same,
+    document,
+    understood,
+)
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import data_of
 from jaxtune.training.journal import Journal
@@ -30,7 +36,7 @@ def recorded(
     directory: str | os.PathLike[str] | None,
     search: Search,
     traced: tuple[Traced, ...],
-    given: Given,
+    given: UserChoices,
     device: dict[str, str],
     allow: Sequence[str] = (),
 ) -> Iterator[tuple[Journal, Search]]:

@@ -21,7 +21,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.storage import fingerprint
 from jaxtune.storage.directory import SETTINGS, settings_of
 from jaxtune.storage.documents import (
-    Opaque,
+    Unserialisable,
     box_document,
     box_of,
     schedule_document,
@@ -37,7 +37,7 @@ LAST_BITS = ("version", "device", "flags", "block")
 """What may differ if one says so, because it changes no more than the last bits."""
 
 
-class Given(NamedTuple):
+class UserChoices(NamedTuple):
     """What the user chose, or left to us.
 
     Args:
@@ -52,7 +52,7 @@ class Given(NamedTuple):
 def document(
     search: Search,
     traced: tuple[Traced, ...],
-    given: Given,
+    given: UserChoices,
     device: dict[str, str],
 ) -> dict:
     """The settings of a run: all that its numbers depend on."""
@@ -100,7 +100,10 @@ def _how_made(part: Any) -> Any:
 
 
 def check_same(
-    recorded: dict[str, Any], asked: dict[str, Any], given: Given, allow: Sequence[str]
+    recorded: dict[str, Any],
+    asked: dict[str, Any],
+    given: UserChoices,
+    allow: Sequence[str],
 ) -> None:
     """Refuse to go on with a run whose numbers would not be those of one search.
 
@@ -270,7 +273,7 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
             f"given again: jaxtune.resume(directory, task, {name}=...)."
         )
     for argument, value in recipe.arguments:
-        if isinstance(value, Opaque):
+        if isinstance(value, Unserialisable):
             raise RunError(
                 f"the run's {name} was made with {argument}={value}, which a run "
                 "cannot hold, so it must be given again: "

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune.cache import compiled_once
 from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Hire
+from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as blocks
@@ -19,11 +19,11 @@ from jaxtune.programs.job import Done, values
 from jaxtune.programs.lane import RUNNING
 from jaxtune.space import Space
 from jaxtune.tasks import Task
-from jaxtune.training.journal import Journal, Work
-from jaxtune.training.lineage import Leg
-from jaxtune.training.round_state import Cohort, Measured, OnBlock, Outcome
-from jaxtune.training.runner import Runner
-from jaxtune.training.widths import Narrow, stretches
+from jaxtune.training.journal import BlockAssignment, Journal
+from jaxtune.training.lineage import TrajectorySegment
+from jaxtune.training.round_state import BlockEvent, OnBlock, RoundMetrics, RoundState
+from jaxtune.training.runner import BlockRunner
+from jaxtune.training.widths import WidthOverrides, stretches
 from jaxtune.types import HparamArrays, Key
 
 
@@ -35,8 +35,8 @@ def evaluate(
     seeds: np.ndarray,
     on_block: OnBlock = lambda _: None,
     journal: Journal | None = None,
-    hire: Hire = local,
-) -> Outcome:
+    hire: MakePool = local,
+) -> RoundMetrics:
     """Train every trial with every seed in full, or evaluate it.
 
     Args:
@@ -55,11 +55,11 @@ def evaluate(
     subject, journal = workload.subject, journal or Journal()
     if not isinstance(subject, Task):
         shape = (workload.width, journal, workload.across)
-        runner = Runner(hire(workload.key, None), *shape)
+        runner = BlockRunner(hire(workload.key, None), *shape)
         run = partial(values, subject)
         own = (trials, hparams, seeds)
         return _measure(runner, run, workload, space, *own, on_block)
-    cohort = Cohort(workload, space, trials, hparams, seeds, journal, hire)
+    cohort = RoundState(workload, space, trials, hparams, seeds, journal, hire)
     rows = np.arange(len(trials))
     cohort.send(rows, np.full(len(rows), workload.epochs))
     while cohort.waiting.size:
@@ -71,9 +71,9 @@ def evaluate(
 def retrace(
     workload: Workload,
     space: Space,
-    legs: Sequence[Leg],
+    legs: Sequence[TrajectorySegment],
     seeds: np.ndarray,
-    known: Narrow | None = None,
+    known: WidthOverrides | None = None,
 ) -> dict[str, np.ndarray]:
     """Train one trial again, leg by leg, and score it.
 
@@ -100,11 +100,14 @@ def retrace(
 
 
 def _retraced(
-    workload: Workload, space: Space, cut: list[tuple[Leg, int]], seeds: np.ndarray
+    workload: Workload,
+    space: Space,
+    cut: list[tuple[TrajectorySegment, int]],
+    seeds: np.ndarray,
 ) -> dict[str, np.ndarray]:
     first = cut[0][0]
     journal = Journal()
-    cohort = Cohort(workload, space, *_alone(first), seeds, journal)
+    cohort = RoundState(workload, space, *_alone(first), seeds, journal)
     for leg, width in cut:
         if leg is not first:
             cohort.become(*_alone(leg))
@@ -115,14 +118,14 @@ def _retraced(
     return {name: v[0] for name, v in cohort.outcome().metrics.items()}
 
 
-def _alone(leg: Leg) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _alone(leg: TrajectorySegment) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A leg as a population of one."""
     hparams = {name: np.asarray([value]) for name, value in leg.hparams.items()}
     return np.asarray([leg.trial]), hparams
 
 
 def _measure(
-    runner: Runner,
+    runner: BlockRunner,
     run: Callable[[Key, Any], Done],
     workload: Workload,
     space: Space,
@@ -130,18 +133,18 @@ def _measure(
     hparams: HparamArrays,
     seeds: np.ndarray,
     on_block: OnBlock,
-) -> Outcome:
+) -> RoundMetrics:
     """A plain function's values, block by block."""
     values = np.full(len(trials) * len(seeds), np.nan, np.float32)
     status = np.full(len(values), RUNNING, np.int32)
     hparams = {name: np.asarray(column) for name, column in hparams.items()}
 
-    def work(group: Group) -> Work:
+    def work(group: Group) -> BlockAssignment:
         lanes, none = group.lanes, np.zeros(len(group.lanes), np.int32)
         own = trials[lanes // len(seeds)], seeds[lanes % len(seeds)]
-        return Work(*own, none, np.ones(len(lanes), bool), 0)
+        return BlockAssignment(*own, none, np.ones(len(lanes), bool), 0)
 
-    def job(group: Group, work: Work, width: int) -> tuple[Block, Group]:
+    def job(group: Group, work: BlockAssignment, width: int) -> tuple[Block, Group]:
         own = (group.lanes, trials, hparams, seeds, group.static, width)
         return blocks.fill(*own), group
 
@@ -155,10 +158,10 @@ def _measure(
         new = values[members]
         failed = int((~np.isfinite(new)).sum())
         told = ran.work.trial, ran.work.seed, ran.work.epochs
-        on_block(Measured(*told, {"value": new}, failed, len(new)))
+        on_block(BlockEvent(*told, {"value": new}, failed, len(new)))
     shape = (len(trials), len(seeds))
     epochs = np.zeros(len(trials), np.int32)
-    return Outcome(
+    return RoundMetrics(
         {"value": values.reshape(shape)},
         status.reshape(shape),
         epochs,

@@ -18,7 +18,7 @@ from jaxtune.space.points import Points
 from jaxtune.training.lineage import Lineage
 
 
-class Work(NamedTuple):
+class BlockAssignment(NamedTuple):
     """The lanes of a block, and how far it trains them.
 
     Args:
@@ -75,7 +75,7 @@ class Journal:
         """Lanes for which the next blocks are put together, or were."""
         return self.width(usual)
 
-    def enter(self, work: Work) -> tuple[int, Finished | None]:
+    def enter(self, work: BlockAssignment) -> tuple[int, Finished | None]:
         """The next block: its number, and what it measured if that is remembered."""
         self._block += 1
         return self._block - 1, None
@@ -91,7 +91,7 @@ class Journal:
     def keep(
         self,
         block: int,
-        work: Work,
+        work: BlockAssignment,
         finished: Finished,
         width: int,
         device: str,

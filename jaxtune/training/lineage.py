@@ -29,7 +29,7 @@ class Lineage(NamedTuple):
     hparams: dict[str, np.ndarray]
 
 
-class Leg(NamedTuple):
+class TrajectorySegment(NamedTuple):
     """A part of a training: as which trial, until when, with which hyperparameters.
 
     Args:
@@ -61,7 +61,7 @@ def _takings(
     return Lineage(trials[rows], progress.epochs[source], trials[source], hparams)
 
 
-def legs_of(lineage: Lineage, last: Leg) -> list[Leg]:
+def trajectory_of(lineage: Lineage, last: TrajectorySegment) -> list[TrajectorySegment]:
     """The legs that led to a state.
 
     Args:
@@ -71,7 +71,7 @@ def legs_of(lineage: Lineage, last: Leg) -> list[Leg]:
     Returns:
       Legs in order.
     """
-    legs: list[Leg] = []
+    legs: list[TrajectorySegment] = []
     trial, until = last.trial, last.epochs
     while True:
         known = (lineage.trial == trial) & (lineage.epochs < until)
@@ -80,7 +80,7 @@ def legs_of(lineage: Lineage, last: Leg) -> list[Leg]:
             return [*([] if legs else [last]), *reversed(legs)]
         row = np.flatnonzero(known)[-1]
         hparams = {name: values[row] for name, values in lineage.hparams.items()}
-        legs.append(Leg(trial, until, hparams))
+        legs.append(TrajectorySegment(trial, until, hparams))
         trial, until = int(lineage.source[row]), int(lineage.epochs[row])
 
 

@@ -23,7 +23,7 @@ class Segment(NamedTuple):
     epochs: int
 
 
-def abreast(
+def pack_in_lockstep(
     lanes: np.ndarray, epochs: np.ndarray, group: np.ndarray, width: int
 ) -> list[Segment]:
     """One epoch for all lanes that have trained least: they share a reading of it.

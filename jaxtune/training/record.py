@@ -36,7 +36,7 @@ class Rungs(NamedTuple):
 
 
 class InTraining(Protocol):
-    """What is known of lanes: a `Cohort`, or a simulation of one."""
+    """What is known of lanes: a `RoundState`, or a simulation of one."""
 
     epochs: np.ndarray
     status: np.ndarray

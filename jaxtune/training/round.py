@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Hire
+from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
@@ -25,7 +25,7 @@ from jaxtune.training.lineage import (
     no_lineage,
 )
 from jaxtune.training.record import Record, Rungs, check_decision, no_rungs
-from jaxtune.training.round_state import Cohort, OnBlock, Outcome
+from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
 from jaxtune.types import Key
 
 AT_ONCE = 4  # blocks in training where a scheduler leaves it to us: for as many cores
@@ -43,7 +43,7 @@ class Training(NamedTuple):
       over: whether the round has ended.
     """
 
-    outcome: Outcome
+    outcome: RoundMetrics
     final: Points
     rungs: Rungs
     lineage: Lineage
@@ -51,7 +51,7 @@ class Training(NamedTuple):
     over: bool = True
 
 
-class Led(NamedTuple):
+class SchedulerRun(NamedTuple):
     """Who decides, and by what.
 
     Args:
@@ -75,11 +75,11 @@ def train(
     trials: np.ndarray,
     start: Points,
     seeds: np.ndarray,
-    led: Led,
+    led: SchedulerRun,
     on_block: OnBlock,
     journal: Journal | None = None,
     on_rung: Callable[[Rungs], None] = lambda _: None,
-    hire: Hire = local,
+    hire: MakePool = local,
 ) -> Training:
     """Train the trials of a round: in full, or as a scheduler decides.
 
@@ -108,7 +108,7 @@ def train(
         none = no_rungs(len(seeds))
         return Training(outcome, start, none, no_lineage(start), workload.epochs)
     scheduler, plan, key = led.scheduler, led.plan, led.key
-    cohort = Cohort(workload, root, trials, start.hparams, seeds, journal, hire)
+    cohort = RoundState(workload, root, trials, start.hparams, seeds, journal, hire)
     record = Record(plan, len(trials), len(seeds))
     slots = plan.concurrent
     if slots is not None:

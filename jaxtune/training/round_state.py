@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Hire
+from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as blocks
@@ -19,15 +19,15 @@ from jaxtune.programs.job import Finished, Job, run
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
 from jaxtune.space import Space
 from jaxtune.tasks import Task, without_stream
-from jaxtune.training.journal import Journal, Work
-from jaxtune.training.packing import Segment, abreast, pack
-from jaxtune.training.runner import Ran, Runner
-from jaxtune.training.state_store import Pool
-from jaxtune.training.widths import Narrow, narrowed
+from jaxtune.training.journal import BlockAssignment, Journal
+from jaxtune.training.packing import Segment, pack, pack_in_lockstep
+from jaxtune.training.runner import BlockRunner, FinishedBlock
+from jaxtune.training.state_store import StateStore
+from jaxtune.training.widths import WidthOverrides, narrowed
 from jaxtune.types import HparamArrays
 
 
-class Measured(NamedTuple):
+class BlockEvent(NamedTuple):
     """What a finished block tells: a row for each lane that was scored, or failed.
 
     Args:
@@ -47,10 +47,10 @@ class Measured(NamedTuple):
     trainings: float
 
 
-OnBlock = Callable[[Measured], None]
+OnBlock = Callable[[BlockEvent], None]
 
 
-class Spent(NamedTuple):
+class LaneEpochs(NamedTuple):
     """Lane-epochs.
 
     Args:
@@ -62,7 +62,7 @@ class Spent(NamedTuple):
     computed: int = 0
 
 
-class Outcome(NamedTuple):
+class RoundMetrics(NamedTuple):
     """What came back, for ``n`` trials and ``s`` seeds.
 
     Args:
@@ -77,12 +77,12 @@ class Outcome(NamedTuple):
     metrics: dict[str, np.ndarray]
     status: np.ndarray
     epochs: np.ndarray
-    spent: Spent = Spent()
-    narrow: Narrow = narrowed()
+    spent: LaneEpochs = LaneEpochs()
+    narrow: WidthOverrides = narrowed()
     devices: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-class Cohort:
+class RoundState:
     """``n`` trials times ``s`` seeds in training; lane ``row * s + seed``.
 
     Mutable: it lives as long as one round. Which lanes share a block changes none of
@@ -107,7 +107,7 @@ class Cohort:
         hparams: HparamArrays,
         seeds: np.ndarray,
         journal: Journal | None = None,
-        hire: Hire = local,
+        hire: MakePool = local,
     ):
         assert isinstance(workload.subject, Task), "a plain function is not trained"
         # programs of a stream get its rows beside the task
@@ -117,16 +117,16 @@ class Cohort:
         self._journal = journal or Journal()
         hands = hire((self._task, workload.key), self._stream)
         own = (workload.width, self._journal, workload.across)
-        self._runner = Runner(hands, *own)
+        self._runner = BlockRunner(hands, *own)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         lanes = len(trials) * len(seeds)
         self.epochs = np.zeros(lanes, np.int32)
         self.target = np.zeros(lanes, np.int32)
         self.status = np.full(lanes, RUNNING, np.int32)
         self.metrics: dict[str, np.ndarray] = {}
-        self.spent = Spent()
+        self.spent = LaneEpochs()
         self._statics: list[Static] = []
-        self._pools: list[Pool] = []
+        self._pools: list[StateStore] = []
         self._group = np.zeros(lanes, np.int32)
         self._regroup(np.arange(len(trials)))
 
@@ -197,14 +197,14 @@ class Cohort:
     def _segments(self) -> list[Segment]:
         width = self._journal.packed(self._workload.width)
         if self._stream is not None:
-            return abreast(self.waiting, self.epochs, self._group, width)
+            return pack_in_lockstep(self.waiting, self.epochs, self._group, width)
         state = (self.epochs, self.target, self._group)
         return pack(self.waiting, *state, width, self._workload.epochs)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RoundMetrics:
         """What is known of all trials."""
         shape = (len(self._trials), len(self._seeds))
-        return Outcome(
+        return RoundMetrics(
             {name: values.reshape(shape) for name, values in self._known().items()},
             self.status.reshape(shape),
             self.epochs.reshape(shape).min(axis=1),
@@ -244,21 +244,23 @@ class Cohort:
             if group.static not in self._statics:
                 self._statics.append(group.static)
                 shape = partial(self._shape, group.static)
-                self._pools.append(Pool(shape, self._journal.state))
+                self._pools.append(StateStore(shape, self._journal.state))
             number = self._statics.index(group.static)
             self._group[self.lanes(rows).ravel()[group.lanes]] = number
 
-    def _work(self, segment: Segment) -> Work:
+    def _work(self, segment: Segment) -> BlockAssignment:
         lanes, seeds = segment.lanes, len(self._seeds)
         after = self.epochs[lanes] + segment.epochs
         trial, seed = self._trials[lanes // seeds], self._seeds[lanes % seeds]
-        return Work(trial, seed, after, after == self.target[lanes], segment.epochs)
+        return BlockAssignment(
+            trial, seed, after, after == self.target[lanes], segment.epochs
+        )
 
     def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
         own = (self._trials, self.hparams, self._seeds)
         return blocks.fill(lanes, *own, static, width)
 
-    def _job(self, segment: Segment, work: Work, width: int) -> Job:
+    def _job(self, segment: Segment, work: BlockAssignment, width: int) -> Job:
         """A segment as something that any device can run."""
         pool, static = self._pools[segment.group], self._statics[segment.group]
         lanes = segment.lanes
@@ -271,7 +273,7 @@ class Cohort:
         block = self._block(lanes, static, width)
         return Job(block, static, fresh, state, segment.epochs, split, going)
 
-    def _commit(self, ran: Ran) -> Measured:
+    def _commit(self, ran: FinishedBlock) -> BlockEvent:
         """Take in what a segment brought, and let the journal keep it."""
         segment, work = ran.piece, ran.work
         lanes, count = segment.lanes, len(segment.lanes)
@@ -285,20 +287,22 @@ class Cohort:
         if on.any():
             pool.put(lanes[on], ran.number, kept)
         self._note(lanes, work, finished)
-        self.spent = Spent(
+        self.spent = LaneEpochs(
             self.spent.live + segment.epochs * count,
             self.spent.computed + segment.epochs * ran.width,
         )
         failed = np.isin(finished.status, FAILED)
         told = work.arrives | failed
-        return Measured(
+        return BlockEvent(
             *(work.trial[told], work.seed[told], work.epochs[told]),
             {name: values[lanes[told]] for name, values in self._known().items()},
             int(failed.sum()),
             segment.epochs * count / self._workload.epochs,
         )
 
-    def _note(self, lanes: np.ndarray, work: Work, finished: Finished) -> None:
+    def _note(
+        self, lanes: np.ndarray, work: BlockAssignment, finished: Finished
+    ) -> None:
         self.epochs[lanes] = work.epochs
         self.status[lanes] = finished.status
         for name, values in finished.metrics.items():

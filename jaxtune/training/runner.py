@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune.checks import warn
-from jaxtune.executors.workers import Crashed, Hands, Made, NoRoom, Run
+from jaxtune.executors.workers import Crashed, Made, OutOfMemory, Run, WorkerPool
 from jaxtune.programs.job import Done, Finished
 from jaxtune.programs.lane import CRASHED
-from jaxtune.training.journal import Journal, Work
-from jaxtune.training.widths import Narrow, narrowed
+from jaxtune.training.journal import BlockAssignment, Journal
+from jaxtune.training.widths import WidthOverrides, narrowed
 
 SHOWN = 8  # trials in a warning
 
 
-class Ran(NamedTuple):
+class FinishedBlock(NamedTuple):
     """A block that is done.
 
     Args:
@@ -38,13 +38,13 @@ class Ran(NamedTuple):
     piece: Any
     number: int
     width: int
-    work: Work
+    work: BlockAssignment
     done: Done
     device: str
     new: bool = False
 
 
-class Runner:
+class BlockRunner:
     """Runs pieces of work as blocks; mutable, for one round.
 
     Args:
@@ -54,14 +54,16 @@ class Runner:
       across: devices that share the lanes of a block, whose width is a multiple.
     """
 
-    def __init__(self, hands: Hands, width: int, journal: Journal, across: int = 1):
+    def __init__(
+        self, hands: WorkerPool, width: int, journal: Journal, across: int = 1
+    ):
         self._hands, self._width, self._journal = hands, width, journal
         self._across = across
-        self._narrower: list[tuple[Work, int]] = []
+        self._narrower: list[tuple[BlockAssignment, int]] = []
         self._ran_on: dict[str, list[np.ndarray]] = {}
 
     @property
-    def narrow(self) -> Narrow:
+    def narrow(self) -> WidthOverrides:
         """Blocks that had another width than they should have."""
         return narrowed(self._narrower)
 
@@ -75,9 +77,9 @@ class Runner:
         self,
         run: Run,
         pieces: list[Any],
-        work: Callable[[Any], Work],
-        job: Callable[[Any, Work, int], Any],
-    ) -> Iterator[Ran]:
+        work: Callable[[Any], BlockAssignment],
+        job: Callable[[Any, BlockAssignment, int], Any],
+    ) -> Iterator[FinishedBlock]:
         """Run pieces, and hand them back in order.
 
         Args:
@@ -92,7 +94,7 @@ class Runner:
         Raises:
           MemoryError: a single lane that does not fit.
         """
-        waiting, flying = deque(pieces), deque[Ran]()
+        waiting, flying = deque(pieces), deque[FinishedBlock]()
 
         def entered() -> Iterator[Any]:
             """The job of each block; nothing for one that the journal knows."""
@@ -105,20 +107,20 @@ class Runner:
                 number, known = self._journal.enter(told)
                 done = Done(known or Finished({}, np.zeros(0)), [])
                 device = "" if known is None else self._journal.device(number)
-                flying.append(Ran(piece, number, width, told, done, device))
+                flying.append(FinishedBlock(piece, number, width, told, done, device))
                 yield job(piece, told, width) if known is None else None
 
         while waiting:
             try:
                 for made in self._hands.each(run, entered()):
                     yield self._noted(flying.popleft(), made)
-            except NoRoom as error:
+            except OutOfMemory as error:
                 self._halve(flying[0].width, error)
                 waiting.extendleft(ran.piece for ran in reversed(flying))
                 self._journal.back(flying[0].number)
                 flying.clear()
 
-    def keep(self, ran: Ran, unneeded: list[int]) -> None:
+    def keep(self, ran: FinishedBlock, unneeded: list[int]) -> None:
         """Let the journal remember a block that ran now, and forget older states."""
         if ran.new:
             self._journal.keep(
@@ -126,7 +128,7 @@ class Runner:
                 *(ran.device, ran.done.state, unneeded),
             )
 
-    def _noted(self, ran: Ran, made: Made | None) -> Ran:
+    def _noted(self, ran: FinishedBlock, made: Made | None) -> FinishedBlock:
         if made is not None:
             done, device = made
             if isinstance(done, Crashed):
@@ -138,7 +140,7 @@ class Runner:
             self._ran_on.setdefault(ran.device, []).append(ran.work.trial)
         return ran
 
-    def _halve(self, width: int, error: NoRoom) -> None:
+    def _halve(self, width: int, error: OutOfMemory) -> None:
         across = self._across
         if width <= across:
             raise MemoryError(
@@ -154,7 +156,7 @@ class Runner:
         )
 
 
-def _given_up(ran: Ran, crashed: Crashed) -> Done:
+def _given_up(ran: FinishedBlock, crashed: Crashed) -> Done:
     """All lanes of a block have failed."""
     trials = np.unique(ran.work.trial)
     some = ", ".join(map(str, trials[:SHOWN].tolist()))

@@ -33,7 +33,7 @@ class State:
     users: int = 0
 
 
-class Pool:
+class StateStore:
     """Rows of stacked arrays, one for each state; they are used again when it goes.
 
     Mutable, and owned by one cohort, whose lanes all have states of one shape.

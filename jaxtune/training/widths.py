@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.training.journal import Work
-from jaxtune.training.lineage import Leg
+from jaxtune.training.journal import BlockAssignment
+from jaxtune.training.lineage import TrajectorySegment
 
 
-class Narrow(NamedTuple):
+class WidthOverrides(NamedTuple):
     """One row for every lane of such a block.
 
     Args:
@@ -40,14 +40,14 @@ class Narrow(NamedTuple):
         return sorted(zip(begins, ends.tolist(), widths.tolist(), strict=True))
 
 
-def narrowed(works: Sequence[tuple[Work, int]] = ()) -> Narrow:
+def narrowed(works: Sequence[tuple[BlockAssignment, int]] = ()) -> WidthOverrides:
     """The rows of some blocks, given what each did and how wide it was."""
     parts = [
         (w.trial, w.seed, w.epochs, *_all(len(w.trial), w.trains, width))
         for w, width in works
     ]
-    none = [np.zeros(0, np.int64)] * len(Narrow._fields)
-    return Narrow(*map(np.concatenate, zip(none, *parts, strict=True)))
+    none = [np.zeros(0, np.int64)] * len(WidthOverrides._fields)
+    return WidthOverrides(*map(np.concatenate, zip(none, *parts, strict=True)))
 
 
 def _all(count: int, *values: int) -> list[np.ndarray]:
@@ -55,8 +55,8 @@ def _all(count: int, *values: int) -> list[np.ndarray]:
 
 
 def stretches(
-    legs: Sequence[Leg], seed: int, known: Narrow, usual: int
-) -> list[tuple[Leg, int]]:
+    legs: Sequence[TrajectorySegment], seed: int, known: WidthOverrides, usual: int
+) -> list[tuple[TrajectorySegment, int]]:
     """Cut a lane's legs where the width of its blocks changed.
 
     Args:
@@ -68,7 +68,7 @@ def stretches(
     Returns:
       Legs and the width that each is trained at, in order.
     """
-    cut: list[tuple[Leg, int]] = []
+    cut: list[tuple[TrajectorySegment, int]] = []
     now = 0
     for leg in legs:
         for begin, end, width in known.of(leg.trial, seed):
