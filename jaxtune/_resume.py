@@ -1,4 +1,4 @@
-"""Go on with a run, or train one of its trials again."""
+"""Resume a run, or train one of its trials again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune._search import opened, run, shared_out
-from jaxtune.cache import compiled_once
+from jaxtune._search import open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError
-from jaxtune.executors import Executor
-from jaxtune.planning.workload import Workload, prepare
+from jaxtune.executors.base import Executor
+from jaxtune.planning.workload import prepare
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.loop import Search
 from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers import Scheduler, in_full
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
@@ -32,8 +31,9 @@ from jaxtune.storage.settings import (
     understood,
 )
 from jaxtune.storage.subject import task_of
-from jaxtune.tasks import Task, check_data
-from jaxtune.training.evaluate import evaluate, retrace
+from jaxtune.tasks import Task
+from jaxtune.tasks.function import as_task
+from jaxtune.training.retrain import retrain
 from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 
@@ -94,21 +94,37 @@ def resume(
             "jaxtune resume DIR --task FILE.py:NAME."
         )
     _check_values(space)
-    subject = check_data(subject) if isinstance(subject, Task) else subject
-    own = {"sampler": sampler, "refine": refine, "scheduler": scheduler}
-    made = {name: made_of(settings, name, given) for name, given in own.items()}
-    given = UserChoices(block, settings["programs"])
-    start = (subject, space, key_of(settings), settings["epochs"], block)
-    names = ("seeds", "metric", "mode")
-    with opened(executor) as crew:
-        made_for = (settings["programs"], crew.device["platform"])
-        wanted = Search(
-            shared_out(prepare(*start, *made_for), block, crew),
-            schedule,
-            **{name: settings[name] for name in names},
-            **made,
+    made = as_task(subject)
+    choices = UserChoices(block, settings["programs"])
+    with open_executor(executor) as session:
+        workload = prepare(
+            made,
+            space,
+            key_of(settings),
+            epochs=settings["epochs"],
+            width=block,
+            programs=settings["programs"],
+            platform=session.device["platform"],
         )
-        return run(wanted, given, path, allow, verbose, callbacks, crew)
+        wanted = Search(
+            workload=with_shared_width(workload, block, session),
+            schedule=schedule,
+            seeds=settings["seeds"],
+            metric=settings["metric"],
+            mode=settings["mode"],
+            sampler=made_of(settings, "sampler", sampler),
+            refine=made_of(settings, "refine", refine),
+            scheduler=made_of(settings, "scheduler", scheduler) or in_full(),
+        )
+        return run_search(
+            wanted,
+            choices,
+            session,
+            path,
+            allow=allow,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
 
 
 def _own(settings: dict[str, Any]) -> str:
@@ -173,7 +189,7 @@ def rerun(
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space
     status = result.trials.row(trial)["status"]
-    if workload.subject is None:
+    if workload.task is None:
         raise RunError(
             f"{path}: the task has functions of your own, which a run does not hold. "
             "Give it: jaxtune.rerun(directory, trial, task), or jaxtune rerun DIR "
@@ -183,7 +199,11 @@ def rerun(
     recorded = _recorded(result, trial)
     if status == "waiting" and not any(np.isfinite(v).any() for v in recorded.values()):
         raise RunError(f"{path}: trial {trial} has not been scored yet.")
-    return Rerun(trial, recorded, _again(workload, result, trial))
+    seeds = np.arange(result.trials.scores.shape[1])
+    trajectory, overrides = result.trajectory(trial), result.width_overrides
+    return Rerun(
+        trial, recorded, retrain(workload, space, trajectory, seeds, overrides)
+    )
 
 
 def _recorded(result: Result, trial: int) -> dict[str, np.ndarray]:
@@ -191,20 +211,3 @@ def _recorded(result: Result, trial: int) -> dict[str, np.ndarray]:
     first = int(np.flatnonzero(result.trials["round"] == row["round"])[0])
     metrics = result.rounds[row["round"]].outcome.metrics
     return {name: values[trial - first] for name, values in metrics.items()}
-
-
-@compiled_once()
-def _again(workload: Workload, result: Result, trial: int) -> dict[str, np.ndarray]:
-    space = result.setup.space
-    seeds = np.arange(result.trials.scores.shape[1])
-    if workload.trains:
-        return retrace(workload, space, result.legs(trial), seeds, result.narrow)
-    alone = {name: v[trial : trial + 1] for name, v in result.trials.decoded.items()}
-    values = []
-    for seed in seeds.tolist():
-        known = [width for *_, width in result.narrow.of(trial, seed)]
-        width = [workload.width, *known][-1]
-        same = workload._replace(width=width).alone(workload.epochs)
-        own = (np.asarray([trial]), alone, np.asarray([seed]))
-        values.append(evaluate(same, space, *own).metrics["value"][0, 0])
-    return {"value": np.asarray(values)}

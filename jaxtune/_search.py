@@ -1,4 +1,4 @@
-"""The door: what a user asks for, checked, and run with or without a directory."""
+"""The entry point: arguments are checked here, then the search runs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from typing import Any
 from jaxtune import ranking
 from jaxtune.cache import compiled_once
 from jaxtune.checks import warn, whole
-from jaxtune.executors import Executor, ExecutorSession, local
+from jaxtune.executors import local
+from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.tracing import Traced, trace, unread
-from jaxtune.planning.width import calibrated
+from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload, prepare
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.rounds import loop
 from jaxtune.rounds.callbacks import Callback, Callbacks, told
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress
 from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler, sobol
-from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers import Scheduler, in_full
 from jaxtune.space import Space, check_part
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import recorded
 from jaxtune.storage.settings import UserChoices
-from jaxtune.tasks import Task, check_data
+from jaxtune.tasks import Task
+from jaxtune.tasks.function import as_task
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
 
@@ -112,32 +113,43 @@ def search(
     """
     check_versions()
     check_key(key)
-    given = UserChoices(block, programs)
-    _check_counts(seeds=seeds, **_chosen(given))
+    choices = UserChoices(block, programs)
+    _check_counts(seeds=seeds, **_chosen(choices))
     schedule = _schedule(space, trials, rounds)
     if start is not None:
         schedule = schedule._replace(start=start)
     _check_start(schedule)
-    space = schedule.space
-    task = check_data(task) if isinstance(task, Task) else task
-    metric, mode = _objective(task, space, metric, mode)
-    own = (task, space, key, _budget(task, epochs), block, programs)
-    with opened(executor) as crew:
-        workload = shared_out(prepare(*own, crew.device["platform"]), block, crew)
-        parts = (sampler or sobol(), refine or zoom(), scheduler)
-        wanted = Search(workload, schedule, seeds, metric, mode, *parts)
-        return run(wanted, given, directory, (), verbose, callbacks, crew)
+    made = as_task(task)
+    metric, mode = _objective(made, schedule.space, metric, mode)
+    epochs = _budget(made, epochs)
+    scheduler = _scheduler(made, scheduler)
+    with open_executor(executor) as session:
+        platform = session.device["platform"]
+        workload = prepare(made, schedule.space, key, epochs, block, programs, platform)
+        wanted = Search(
+            workload=with_shared_width(workload, block, session),
+            schedule=schedule,
+            seeds=seeds,
+            metric=metric,
+            mode=mode,
+            sampler=sampler or sobol(),
+            refine=refine or zoom(),
+            scheduler=scheduler,
+        )
+        return run_search(
+            wanted, choices, session, directory, verbose=verbose, callbacks=callbacks
+        )
 
 
-def shared_out(
-    workload: Workload, block: int | None, crew: ExecutorSession
+def with_shared_width(
+    workload: Workload, block: int | None, session: ExecutorSession
 ) -> Workload:
-    """The workload with a width that the devices of a crew can share.
+    """Return the workload with a width that the devices of a session can share.
 
     Raises:
       ValueError: a width that was given, and that they cannot share.
     """
-    across = crew.across
+    across = session.across
     if block is not None and block % across:
         raise ValueError(
             f"block={block}: {across} devices share the lanes of a block. Use a "
@@ -147,52 +159,71 @@ def shared_out(
     return workload._replace(width=width, across=across)
 
 
-def opened(executor: Executor | None) -> AbstractContextManager[ExecutorSession]:
-    """The crew of a search; ``ValueError`` for what is no executor."""
+def open_executor(executor: Executor | None) -> AbstractContextManager[ExecutorSession]:
+    """Return the session of a search; ``ValueError`` for what is no executor."""
     executor = local() if executor is None else executor
-    crew = executor() if callable(executor) else None
-    if not isinstance(crew, AbstractContextManager):
+    session = executor() if callable(executor) else None
+    if not isinstance(session, AbstractContextManager):
         raise ValueError(
             f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
             "such as executors.ray()."
         )
-    return crew
+    return session
 
 
 @compiled_once()
-def run(
+def run_search(
     search: Search,
-    given: UserChoices,
+    choices: UserChoices,
+    session: ExecutorSession,
     directory: Any,
-    allow: Any,
+    *,
+    allow: Sequence[str] = (),
     verbose: int,
     callbacks: Sequence[Callback],
-    crew: ExecutorSession,
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
-    callback = Callbacks(callbacks if crew.leads else ())
-    plans = loop.plan_rounds(search)
+    callback = Callbacks(callbacks if session.leads else ())
+    plans = plan_rounds(search)
     workload, space = search.workload, search.schedule.space
     traced = trace(workload, space)
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
-    size = loop.trainings(search, plans)
-    bar = progress(size, search.seeds, len(plans), verbose if crew.leads else 0)
-    with own_directory(directory, crew) as directory, bar as say:
-        if given.block is None and crew.measures and not begun(directory):
-            measure = partial(calibrated, workload, space, traced, size)
-            width, rates = crew.agree(measure)
+    size = trainings(search, plans)
+    bar = progress(size, search.seeds, len(plans), verbose if session.leads else 0)
+    with own_directory(directory, session) as directory, bar as report:
+        if choices.block is None and session.measures and not begun(directory):
+            measure = partial(choose_width, workload, space, traced, size)
+            # one process measures: another might find another width the fastest
+            width, rates = session.agree(measure)
             search = search._replace(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        record = recorded(directory, search, traced, given, crew.device, allow)
+        record = recorded(directory, search, traced, choices, session.device, allow)
         with record as (journal, search), told(callback, search.setup):
-            result = loop.run(search, plans, journal, say, callback, crew.hire)
+            result = run_rounds(
+                search, plans, journal, report, callback, session.make_pool
+            )
         seconds = time.perf_counter() - begin
-        if directory is not None:  # with the sittings before this one
+        if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _scheduler(task: Task, scheduler: Scheduler | None) -> Scheduler:
+    if scheduler is None:
+        return in_full()
+    if not isinstance(scheduler, Scheduler):
+        raise ValueError(
+            f"scheduler: got {scheduler!r}. Use one of jaxtune.schedulers, such as "
+            "schedulers.hyperband()."
+        )
+    if not task.trains:
+        raise ValueError(
+            "scheduler: a plain function has no epochs to stop at. Leave it out."
+        )
+    return scheduler
 
 
 def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:
@@ -228,8 +259,8 @@ def _check_start(schedule: Schedule) -> None:
         )
 
 
-def _chosen(given: UserChoices) -> dict[str, Any]:
-    return {n: size for n, size in given._asdict().items() if size is not None}
+def _chosen(choices: UserChoices) -> dict[str, Any]:
+    return {n: size for n, size in choices._asdict().items() if size is not None}
 
 
 def _check_counts(**sizes: Any) -> None:
@@ -238,8 +269,8 @@ def _check_counts(**sizes: Any) -> None:
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
 
 
-def _budget(task: Task | Objective, epochs: int | None) -> int:
-    if not isinstance(task, Task):
+def _budget(task: Task, epochs: int | None) -> int:
+    if not task.trains:
         if epochs is not None:
             raise ValueError(f"epochs={epochs}: a plain function is not trained.")
         return 0
@@ -249,20 +280,15 @@ def _budget(task: Task | Objective, epochs: int | None) -> int:
 
 
 def _objective(
-    task: Task | Objective, space: Space, metric: str | None, mode: str | None
+    task: Task, space: Space, metric: str | None, mode: str | None
 ) -> tuple[str, str]:
-    if not isinstance(task, Task):
-        if not callable(task):
-            raise ValueError(
-                f"task: got {task!r}. Use a task such as classification(...), or a "
-                "function (key, hparams) -> scalar."
-            )
+    """Return the metric that is the score, and its mode."""
+    known = dict(task.metrics)
+    if not task.trains:
         if metric is not None:
             raise ValueError(f"metric={metric!r}: a plain function has only its value.")
-        metric, known = "value", {}
-    else:
-        known = dict(task.metrics)
-        metric = metric or next(iter(known), None)
+        metric = "value"
+    metric = metric or next(iter(known), None)
     if metric is None or (known and metric not in known):
         names = ", ".join(known) or "whatever evaluate returns"
         raise ValueError(f"metric: got {metric!r}. Use one of: {names}.")
@@ -270,8 +296,7 @@ def _objective(
     if mode is None:
         raise ValueError("mode: say whether scores are better when 'max' or 'min'.")
     ranking.direction(mode)
-    if isinstance(task, Task):
-        _check_limits(task, space)
+    _check_limits(task, space)
     taken = [name for name in known if name in space.names]
     if taken:
         raise ValueError(f"space: {taken[0]!r} is a metric of the task. Rename it.")

@@ -34,9 +34,10 @@ from jaxtune.space import (
     reverse_log_uniform,
     uniform,
 )
-from jaxtune.tasks import Task, check_data
-from jaxtune.training.evaluate import evaluate
-from jaxtune.training.record import Record, check_decision
+from jaxtune.tasks import Task
+from jaxtune.tasks.function import as_task
+from jaxtune.training.ledger import Ledger, RungScores, check_decision
+from jaxtune.training.retrain import train_in_full
 from jaxtune.types import Key
 
 
@@ -179,49 +180,37 @@ def simulate(
     """
     key = jax.random.key(0) if key is None else key
     plan = scheduler.plan(trials, epochs)
-    record, curves = Record(plan, trials, 1), _Curves(trials)
+    ledger, ids = Ledger(trials, 1), np.arange(trials)
+    scores = RungScores(plan, ledger, "score", "max")
     slots = None if plan.concurrent is None else plan.concurrent or concurrent
     steps = []
     while True:
-        progress = record.progress(slots)
+        progress = scores.progress(slots)
         decided = scheduler.decide(key, plan, progress)
         decided = check_decision(decided, progress, epochs)
+        scores.check_rungs(decided)
         steps.append((progress, decided))
-        record.send(decided)
-        curves.send(decided)
-        if not curves.running.any():
-            return Simulation(plan, curves.epochs, progress.failed, steps)
-        curves.advance(score)
-        record.update(curves, "score", "max")
+        taken = decided.source >= 0
+        ledger.copy(decided.trial[taken], decided.source[taken])
+        ledger.send(decided.trial, decided.epochs)
+        if not ledger.waiting.size:
+            return Simulation(plan, ledger.epochs, progress.failed, steps)
+        _advance(ledger, score)
+        scores.update(ids)
 
 
-class _Curves:
-    """Lanes whose scores are known beforehand; mutable."""
-
-    def __init__(self, trials: int):
-        self.epochs = np.zeros(trials, np.int32)
-        self.target = np.zeros(trials, np.int32)
-        self.status = np.full(trials, RUNNING, np.int32)
-        self.metrics = {"score": np.full(trials, np.nan, np.float32)}
-
-    @property
-    def running(self) -> np.ndarray:
-        return (self.epochs < self.target) & (self.status == RUNNING)
-
-    def send(self, decided: Decision) -> None:
-        over = decided.source >= 0
-        into, out = decided.trial[over], decided.source[over]
-        self.epochs[into] = self.epochs[out]
-        self.status[into] = self.status[out]
-        self.target[decided.trial] = decided.epochs
-
-    def advance(self, score: Callable[[int, int], float]) -> None:
-        rows = np.flatnonzero(self.running)
-        self.epochs[rows] += (self.target[rows] - self.epochs[rows]).min()
-        for row in rows[self.epochs[rows] == self.target[rows]]:
-            value = score(int(row), int(self.epochs[row]))
-            self.metrics["score"][row] = value
-            self.status[row] = RUNNING if np.isfinite(value) else DIVERGED
+def _advance(ledger: Ledger, score: Callable[[int, int], float]) -> None:
+    """Let all lanes go as far as the next one arrives."""
+    rows = ledger.waiting
+    step = (ledger.target[rows] - ledger.epochs[rows]).min()
+    epochs = ledger.epochs[rows] + step
+    arrives = epochs == ledger.target[rows]
+    values = np.full(len(rows), np.nan, np.float32)
+    for at in np.flatnonzero(arrives):
+        values[at] = score(int(rows[at]), int(epochs[at]))
+    fine = np.isfinite(values) | ~arrives
+    status = np.where(fine, RUNNING, DIVERGED).astype(np.int32)
+    ledger.note(rows, epochs, arrives, {"score": values}, status)
 
 
 def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) -> None:
@@ -293,18 +282,18 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
         numbers depend on its neighbours, or metrics that are not repeatable.
       ValueError: data that no training could use.
     """
-    task = check_data(task)
+    task = as_task(task)
     workload = prepare(task, space, jax.random.key(5), epochs, 4)
     points = jax.random.uniform(jax.random.key(6), (4, space.dim))
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     ids, seeds = np.arange(4), np.arange(1)
-    first = evaluate(workload, space, ids, hparams, seeds)
+    first = train_in_full(workload, space, ids, hparams, seeds)
     assert first.metrics, "evaluate must return at least one metric"
     chex.assert_trees_all_equal(
-        first, evaluate(workload, space, ids, hparams, seeds), strict=True
+        first, train_in_full(workload, space, ids, hparams, seeds), strict=True
     )
     alone = {name: values[2:3] for name, values in hparams.items()}
-    single = evaluate(workload, space, ids[2:3], alone, seeds)
+    single = train_in_full(workload, space, ids[2:3], alone, seeds)
     for name, values in first.metrics.items():
         message = f"{name} of a lane must not depend on its neighbours"
         np.testing.assert_array_equal(single.metrics[name][0], values[2], message)
@@ -316,8 +305,12 @@ def compilations() -> int:
     Returns:
       The number; compare it before and after a search.
     """
-    programs: list[Any] = [blocks.starting(), blocks.advance, blocks.score]
-    programs += [blocks.measure]
+    programs: list[Any] = [
+        blocks.starting(),
+        blocks.advance,
+        blocks.score,
+        blocks.measure,
+    ]
     return sum(program._cache_size() for program in programs)
 
 

@@ -5,7 +5,10 @@ import os
 import jax
 import jaxlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+# earlier versions whose searches end in the same bits: their runs are resumed as ours
+SAME_BITS = ("0.1.0",)
 
 # Wrong numbers or crashes on CPU in vmapped products followed by a reduction, which is
 # what a population trains with: jax issues 39103, 39257, 40412, 37465.

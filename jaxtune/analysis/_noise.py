@@ -9,8 +9,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import check_share, check_whole
 from jaxtune.results.result import Result
-from jaxtune.tasks import Task
-from jaxtune.training.evaluate import evaluate, retrace
+from jaxtune.training.retrain import retrain
 
 FEWEST = 4  # trials
 
@@ -132,11 +131,6 @@ def reevaluate(result: Result, top: int = 5, seeds: int = 8) -> tuple[Again, ...
 
 
 def _measured(result: Result, trial: int, seeds: np.ndarray) -> np.ndarray:
-    """``[s]`` the score of a trial under other seeds."""
-    workload, space, metric = result.setup[:3]
-    if isinstance(workload.subject, Task):
-        legs = result.legs(trial)
-        return retrace(workload, space, legs, seeds)[metric]
-    hparams = {n: np.asarray([v[trial]]) for n, v in result.trials.decoded.items()}
-    own = (np.asarray([trial]), hparams, seeds)
-    return evaluate(workload, space, *own).metrics[metric][0]
+    """Return the score ``[s]`` of a trial under other seeds."""
+    setup, trajectory = result.setup, result.trajectory(trial)
+    return retrain(setup.workload, setup.space, trajectory, seeds)[setup.metric]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.planning import flops as work
+from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.results.result import Result
-from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks import Hparams
 
 
 def operations(result: Result) -> float:
@@ -27,8 +27,8 @@ def operations(result: Result) -> float:
       ValueError: a plain function, which is not trained, or a task that is not known.
     """
     workload, space, trials = result.setup.workload, result.setup.space, result.trials
-    task = workload.subject
-    if not isinstance(task, Task):
+    task = workload.task
+    if task is None or not task.trains:
         raise ValueError(
             "operations: there is no task whose training could be counted. A plain "
             "function has none; a run of your own task needs load(directory, task)."
@@ -42,7 +42,7 @@ def operations(result: Result) -> float:
         )
         batching = group.static.batching
         examples = batching.examples if batching else task.examples
-        each = work.PASSES * examples * work.per_example(task, lane)
+        each = flops.PASSES * examples * flops.per_example(task, lane)
         done += each * trials.epochs[group.lanes].sum()
     # under population based training, states are trained that no trial ends with
     trained = trials.epochs.sum() or 1

@@ -1,4 +1,4 @@
-"""The devices of this process."""
+"""The default executor: the devices of this process."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from contextlib import contextmanager
 import jax
 
 from jaxtune import environment
-from jaxtune.executors import streamed
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.sharded import Sharded
+from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import WorkerPool
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
 
 def local(*, shard: bool = False) -> Executor:
-    """All devices of this process, and on a CPU all its cores: the default.
+    """Run blocks on all devices of this process, and on all cores of a CPU.
+
+    This is the default.
 
     Args:
       shard: whether all devices share the lanes of every block, rather than train a
@@ -33,13 +35,16 @@ def local(*, shard: bool = False) -> Executor:
     def together() -> Iterator[ExecutorSession]:
         across = jax.local_device_count()
 
-        def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
-            return Sharded(streamed.local(shared, stream), across)
+        def make_pool(shared: PyTree, stream: Stream | None) -> WorkerPool:
+            return Sharded(local_pool(shared, stream), across)
 
-        yield ExecutorSession(hire, environment.device(), measures=False, across=across)
+        # widths are measured on one device, and a share is another width
+        yield ExecutorSession(
+            make_pool, environment.device(), measures=False, across=across
+        )
 
     @contextmanager
     def apart() -> Iterator[ExecutorSession]:
-        yield ExecutorSession(streamed.local, environment.device())
+        yield ExecutorSession(local_pool, environment.device())
 
     return together if shard else apart

@@ -1,8 +1,8 @@
-"""Processes that run the same program, as on a TPU pod: each takes some blocks.
+"""Processes that run the same program, as on a TPU pod: each runs some blocks.
 
 Every process runs the whole search, with a journal of its own; only the blocks are
-shared out, and what came out of them is exchanged. So no process leads another, and all
-of them end in the same table. The first one's directory is the run.
+divided among them, and their results are exchanged. So no process leads another, and
+all of them end in the same table. The directory of the first one is the run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import numpy as np
 from jaxtune import environment
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.devices import Devices
-from jaxtune.executors.streamed import local
-from jaxtune.executors.workers import Made, OutOfMemory, Run, WorkerPool
-from jaxtune.programs.block import Block
+from jaxtune.executors.streamed import local_pool
+from jaxtune.executors.workers import OutOfMemory, Run, WorkerPool
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -62,74 +61,77 @@ def pod() -> Executor:
                 f"first one {about}. Last bits depend on the kind of device: use one."
             )
 
-        def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
+        def make_pool(shared: PyTree, stream: Stream | None) -> WorkerPool:
             turn = None if stream is not None else TURNS * _places()
-            return Pod(local(shared, stream), turn)
+            return Pod(local_pool(shared, stream), turn)
 
         leads = jax.process_index() == 0
         yield ExecutorSession(
-            hire, about, True, leads, _agreed, processes=jax.process_count()
+            make_pool,
+            about,
+            leads=leads,
+            agree=_agreed,
+            processes=jax.process_count(),
         )
 
     return begin
 
 
 def _places() -> int:
-    """Blocks that run at once in all processes, by the first one's count."""
-    return _agreed(lambda: Devices(()).room) * jax.process_count()
+    """Return the blocks that run at once in all processes, as the first one counts."""
+    return _agreed(lambda: Devices(()).capacity) * jax.process_count()
 
 
 class Pod(WorkerPool):
-    """Hands of many processes, each of which asks for the same jobs.
+    """A pool of many processes, each of which is given the same jobs.
 
     Args:
-      hands: of this process.
+      pool: of this process.
       turn: jobs between two exchanges; all at once if ``None``.
     """
 
-    def __init__(self, hands: WorkerPool, turn: int | None):
-        self._hands, self._turn = hands, turn
+    def __init__(self, pool: WorkerPool, turn: int | None):
+        self._pool, self._turn = pool, turn
 
-    def beside(self, more: PyTree) -> Pod:
-        """The same processes; what they share gets one thing more."""
-        return Pod(self._hands.beside(more), self._turn)
+    def with_shared(self, more: PyTree) -> Pod:
+        """Return the same processes with ``more`` appended to what they share."""
+        return Pod(self._pool.with_shared(more), self._turn)
 
-    def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `WorkerPool`; results come in turns."""
+    def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
+        """Run jobs, see `WorkerPool`; results come in turns."""
         ahead = iter(jobs)
         while turn := list(itertools.islice(ahead, self._turn)):
-            yield from self._all(run, turn)
+            yield from self._turn_of(run, turn)
 
-    def _all(self, run: Run, jobs: list[Any]) -> Iterator[Made | None]:
+    def _turn_of(self, run: Run, jobs: list[Any]) -> Iterator[Any]:
         count, own = jax.process_count(), jax.process_index()
         new = [i for i, job in enumerate(jobs) if job is not None]
         whose = {at: number % count for number, at in enumerate(new)}
         mine = [job if whose.get(i) == own else None for i, job in enumerate(jobs)]
         done: Any
         try:
-            done = {
-                i: made for i, made in enumerate(self._hands.each(run, mine)) if made
-            }
+            results = enumerate(self._pool.map_ordered(run, mine))
+            done = {i: result for i, result in results if result is not None}
         except Exception as error:
             done = _portable(error)
-        told = exchanged((_checksum(jobs), done))
-        if len({known for known, _ in told}) > 1:
+        everybody = exchanged((_checksum(jobs), done))
+        if len({checksum for checksum, _ in everybody}) > 1:
             raise RuntimeError(
                 "pod: the processes ask for different blocks, so they do not run the "
                 "same search. Give all of them the same script, data, key and versions."
             )
-        failed = [result for _, result in told if isinstance(result, Exception)]
+        failed = [results for _, results in everybody if isinstance(results, Exception)]
         if failed:
             raise failed[0]
-        made = {i: one for _, results in told for i, one in results.items()}
-        yield from (made.get(i) for i in range(len(jobs)))
+        known = {i: one for _, theirs in everybody for i, one in theirs.items()}
+        yield from (known.get(i) for i in range(len(jobs)))
 
 
 def _portable(error: Exception) -> Exception:
-    """An error that can be sent to the other processes."""
+    """Return an error that can be sent to the other processes."""
     if isinstance(error, OutOfMemory):
         return OutOfMemory(
-            f"{error.where} of process {jax.process_index()}", error.said
+            f"{error.where} of process {jax.process_index()}", error.detail
         )
     try:
         return pickle.loads(pickle.dumps(error))
@@ -138,24 +140,24 @@ def _portable(error: Exception) -> Exception:
 
 
 def _checksum(jobs: list[Any]) -> int:
-    """Of the lanes that are to train, in order, and what with."""
+    """Return a checksum of the lanes to train, in order, and of their settings."""
     known = 0
     for job in jobs:
-        block: Block | None = None if job is None else job[0]
+        block = None if job is None else job.block
         for leaf in jax.tree.leaves(block):
             known = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), known)
     return known
 
 
-def exchanged(thing: Any) -> list[Any]:
-    """What every process brings, in the order of the processes, in all of them.
+def exchanged(own: Any) -> list[Any]:
+    """Return what every process brings, in their order, in all of them.
 
     Raises:
       ValueError: more than fits into one message, from any of them.
     """
     from jax.experimental import multihost_utils
 
-    data = np.frombuffer(pickle.dumps(thing), np.uint8)
+    data = np.frombuffer(pickle.dumps(own), np.uint8)
     size = np.int32(min(len(data), MOST + 1))
     sizes = np.ravel(multihost_utils.process_allgather(size))
     if sizes.max() > MOST:
@@ -164,18 +166,18 @@ def exchanged(thing: Any) -> list[Any]:
             "which is too much at once. Use narrower blocks, such as block=8, or a "
             "scheduler with fewer rungs."
         )
-    room = max(LEAST, 1 << int(sizes.max() - 1).bit_length())
-    whole = np.zeros(room, np.uint8)
+    padded = max(LEAST, 1 << int(sizes.max() - 1).bit_length())
+    whole = np.zeros(padded, np.uint8)
     whole[: len(data)] = data
-    told = np.reshape(multihost_utils.process_allgather(whole), (len(sizes), room))
+    rows = np.reshape(multihost_utils.process_allgather(whole), (len(sizes), padded))
     return [
         pickle.loads(row[:size].tobytes())
-        for row, size in zip(told, sizes, strict=True)
+        for row, size in zip(rows, sizes, strict=True)
     ]
 
 
 def _agreed(make: Callable[[], Any]) -> Any:
-    """What the first process makes, in all of them; or its error."""
+    """Return in all processes what the first one makes, or raise its error."""
     made: Any = None
     if jax.process_index() == 0:
         try:

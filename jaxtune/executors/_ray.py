@@ -1,4 +1,4 @@
-"""Ray's workers as hands: processes on this machine, or on those of a cluster.
+"""Ray's workers as a pool: processes on this machine, or on those of a cluster.
 
 Ray decides where a block runs, runs it again if its process or its machine is lost, and
 keeps what all blocks read once on every machine.
@@ -18,18 +18,17 @@ from typing import Any, NamedTuple
 from jaxtune import environment
 from jaxtune.checks import warn, whole
 from jaxtune.environment import cores, settings
-from jaxtune.executors import ray_worker as worker
+from jaxtune.executors import ray_worker
 from jaxtune.executors.base import Executor, ExecutorSession
-from jaxtune.executors.serialization import Blob, pack, parcel
-from jaxtune.executors.streamed import over
+from jaxtune.executors.serialization import Blob, dumps, to_blob
+from jaxtune.executors.streamed import with_stream
 from jaxtune.executors.workers import (
-    Crashed,
     FuturePool,
-    Made,
     OutOfMemory,
     Run,
     WorkerPool,
 )
+from jaxtune.programs.job import failed_block
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -82,20 +81,21 @@ def ray(
       ValueError: an argument that makes no sense.
     """
     _check(address, workers, tries, cpus, gpus)
-    asks = ResourceRequest(cpus, gpus, resources or {}, tries)
+    request = ResourceRequest(cpus, gpus, resources or {}, tries)
 
     @contextmanager
     def begin() -> Iterator[ExecutorSession]:
-        with _cluster(address, workers, asks, runtime_env):
-            about = _about_worker(asks, address)
+        with _cluster(address, workers, request, runtime_env):
+            device = _device_of_workers(request, address)
             here = environment.device()
-            allowed = None if mixed else about["kind"]
-            parcels: dict[str, Any] = {}
+            allowed = None if mixed else device["kind"]
+            blobs: dict[str, Any] = {}
 
-            def hire(shared: PyTree, stream: Stream | None) -> WorkerPool:
-                return over(RayPool(asks, shared, parcels, allowed), stream)
+            def make_pool(shared: PyTree, stream: Stream | None) -> WorkerPool:
+                return with_stream(RayPool(request, shared, blobs, allowed), stream)
 
-            yield ExecutorSession(hire, about, measures=about == here)
+            # a width measured here is right for workers on the same kind of device
+            yield ExecutorSession(make_pool, device, measures=device == here)
 
     return begin
 
@@ -123,7 +123,7 @@ def _check(address: Any, workers: Any, tries: Any, cpus: float, gpus: float) -> 
 
 
 class ResourceRequest(NamedTuple):
-    """What a block asks for."""
+    """The resources that Ray gives to a block, see `ray`."""
 
     cpus: float
     gpus: float
@@ -131,7 +131,7 @@ class ResourceRequest(NamedTuple):
     tries: int
 
     def options(self) -> dict[str, Any]:
-        """As Ray calls them."""
+        """Return the request under the names of Ray."""
         named = {"num_cpus": self.cpus, "num_gpus": self.gpus}
         options = {**named, "resources": self.resources, "max_retries": self.tries - 1}
         if 0 < self.gpus < 1:  # JAX would take three quarters of it
@@ -140,7 +140,7 @@ class ResourceRequest(NamedTuple):
         return options
 
     def fit(self, have: dict[str, float]) -> int:
-        """How many blocks run at once with such resources."""
+        """Return how many blocks run at once with such resources."""
         wanted = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
         return min(int(have.get(k, 0) / share) for k, share in wanted.items() if share)
 
@@ -149,10 +149,10 @@ class ResourceRequest(NamedTuple):
 def _cluster(
     address: str | None,
     workers: int | None,
-    asks: ResourceRequest,
+    request: ResourceRequest,
     runtime_env: dict[str, Any] | None,
 ) -> Iterator[None]:
-    """A connection to Ray; one that is there already stays."""
+    """Connect to Ray; a connection that is there already stays."""
     alone = address is None or _host(address) in LOOPBACK
     if alone:
         os.environ.setdefault(CLUSTERS, "0")
@@ -179,7 +179,7 @@ def _cluster(
     plain: dict[str, Any] = {"logging_level": "warning", "runtime_env": runtime_env}
     try:
         if address is None:
-            _start(workers, asks, plain)
+            _start(workers, request, plain)
         else:
             _check_reachable(address)
             ray.init(address, **plain)
@@ -205,15 +205,17 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _start(workers: int | None, asks: ResourceRequest, plain: dict[str, Any]) -> None:
-    """A cluster of this machine alone."""
+def _start(
+    workers: int | None, request: ResourceRequest, plain: dict[str, Any]
+) -> None:
+    """Start a cluster of this machine alone."""
     import ray
 
-    count = cores() if workers is None and asks.cpus else workers
+    count = cores() if workers is None and request.cpus else workers
     if count is not None:
-        plain["num_cpus"] = max(1, -int(-count * asks.cpus // 1))
-    if asks.resources and workers is not None:
-        plain["resources"] = {n: workers * v for n, v in asks.resources.items()}
+        plain["num_cpus"] = max(1, -int(-count * request.cpus // 1))
+    if request.resources and workers is not None:
+        plain["resources"] = {n: workers * v for n, v in request.resources.items()}
     os.environ.setdefault(STATISTICS, "0")
     with warnings.catch_warnings():
         # Python's of JAX: what is forked here becomes another program at once
@@ -229,105 +231,108 @@ def _start(workers: int | None, asks: ResourceRequest, plain: dict[str, Any]) ->
         )
 
 
-def _about_worker(asks: ResourceRequest, address: str | None) -> dict[str, str]:
-    """What the first worker computes on, once it has the driver's versions."""
+def _device_of_workers(request: ResourceRequest, address: str | None) -> dict[str, str]:
+    """Return the device of the first worker that has the driver's versions."""
     import ray
 
-    if not asks.fit(ray.cluster_resources()):
+    if not request.fit(ray.cluster_resources()):
         have = {n: v for n, v in ray.cluster_resources().items() if ":" not in n}
         lacks = (
             f"ray: the cluster has {have}, too little for a block with cpus="
-            f"{asks.cpus}, gpus={asks.gpus}, resources={asks.resources}"
+            f"{request.cpus}, gpus={request.gpus}, resources={request.resources}"
         )
         if address is None and len(ray.nodes()) == 1:
             raise ValueError(f"{lacks}. Ask for less.")
         warn(f"{lacks}: waiting for a node.")
-    task = ray.remote(worker.about).options(**asks.options())
-    return _got(task.remote(worker.driver()).future())
+    task = ray.remote(ray_worker.device_of_worker).options(**request.options())
+    return _result(task.remote(ray_worker.driver()).future())
 
 
 class RayPool(FuturePool):
-    """Hands of Ray's.
+    """A pool of Ray's workers.
 
     Args:
-      asks: what a block asks for.
-      shared: what all blocks read.
-      parcels: what is in the object store already, by name; mutable, for one search.
+      request: the resources of a block.
+      shared: the tuple that all jobs read.
+      blobs: name to a reference, of what is in the object store already; mutable, for
+        one search.
       allowed: the kind of device that blocks may run on; any if ``None``.
     """
 
     def __init__(
         self,
-        asks: ResourceRequest,
+        request: ResourceRequest,
         shared: PyTree,
-        parcels: dict[str, Any],
+        blobs: dict[str, Any],
         allowed: str | None,
     ):
         import ray
 
-        self._asks, self._parcels, self._allowed = asks, parcels, allowed
-        self._task = ray.remote(worker.work).options(**asks.options())
-        self._shared = [self._kept(parcel(shared))]
-        self._sender = worker.driver()
+        self._request, self._blobs, self._allowed = request, blobs, allowed
+        self._task = ray.remote(ray_worker.run_job).options(**request.options())
+        self._shared = [self._stored(to_blob(shared))]
+        self._sender = ray_worker.driver()
         self._runs: dict[Run, Any] = {}
         self._flying: dict[Future[Any], Any] = {}
         self._counted, self._count = -FRESH, 1
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """A block for every worker, and one more that waits beside it."""
         import ray
 
         now = time.monotonic()
-        if now - self._counted > FRESH:
-            self._count = max(1, self._asks.fit(ray.cluster_resources()))
+        if now - self._counted > FRESH:  # asking Ray costs more than a small block
+            self._count = max(1, self._request.fit(ray.cluster_resources()))
             self._counted = now
         return 2 * self._count
 
     @property
-    def ahead(self) -> int:
-        """A block that is tried again holds up no worker."""
+    def lookahead(self) -> int:
+        """Enough that a block which is tried again holds up no worker."""
         return 4 * self._count
 
-    def beside(self, more: PyTree) -> RayPool:
-        """The same workers; what they share, a tuple, gets one thing more."""
+    def with_shared(self, more: PyTree) -> RayPool:
+        """Return the same workers with ``more`` appended to what they share."""
         both = copy(self)
-        own = parcel(more)
-        both._shared = [*self._shared, (own.name, [_put(own)])]
+        blob = to_blob(more)
+        # not through _stored: each part of a stream is used once, and then released
+        both._shared = [*self._shared, (blob.name, [_put(blob)])]
         return both
 
-    def submit(self, run: Run, job: Any) -> Future[Made]:
+    def submit(self, run: Run, job: Any) -> Future[Any]:
         """Begin a task."""
         if run not in self._runs:
-            self._runs[run] = self._kept(parcel(run))
-        own = (self._runs[run], self._shared, settings(), self._sender)
-        ref = self._task.remote(*own, pack(job))
+            self._runs[run] = self._stored(to_blob(run))
+        ref = self._task.remote(
+            self._runs[run], self._shared, settings(), self._sender, dumps(job)
+        )
         future = ref.future()
         self._flying[future] = ref
         return future
 
-    def take(self, future: Future[Made]) -> Made:
-        """What became of a task."""
+    def result_of(self, future: Future[Any]) -> Any:
+        """Return the result of a task; a failed block if its workers died."""
         import ray
 
         self._flying.pop(future, None)
         try:
-            made = _got(future)
+            result = _result(future)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as end:
-            said = str(end).partition("\n")[0]
-            return Made(Crashed(self._asks.tries, said), "")
-        if self._allowed not in (None, made.device):
+            tries, detail = self._request.tries, str(end).partition("\n")[0]
+            return failed_block(f"it ended {tries} processes, the last one: {detail}")
+        if self._allowed not in (None, result.device):
             raise RuntimeError(
-                f"executor: a block ran on {made.device}, but the search began on "
+                f"executor: a block ran on {result.device}, but the search began on "
                 f"{self._allowed}, and last bits depend on the kind of device. Ask for "
                 "one kind with resources={...}, or use mixed=True: result.devices then "
                 "tells which trials ran where. What was done before is kept."
             )
-        return made
+        return result
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Tasks that nobody waits for any more are cancelled."""
+    def running(self) -> Iterator[None]:
+        """Cancel the tasks whose results are not wanted any more."""
         import ray
 
         try:
@@ -337,28 +342,29 @@ class RayPool(FuturePool):
                 ray.cancel(ref, force=False)
             self._flying.clear()
 
-    def _kept(self, own: Blob) -> tuple[str, list[Any]]:
-        """A parcel, sent once in a search; in a list, so that Ray passes it by name."""
-        if own.name not in self._parcels:
-            self._parcels[own.name] = _put(own)
-        return own.name, [self._parcels[own.name]]
+    def _stored(self, blob: Blob) -> tuple[str, list[Any]]:
+        """Return a name and a reference; every blob is sent once in a search."""
+        if blob.name not in self._blobs:
+            self._blobs[blob.name] = _put(blob)
+        # in a list, since Ray would replace a bare reference by its value
+        return blob.name, [self._blobs[blob.name]]
 
 
-def _put(own: Blob) -> Any:
+def _put(blob: Blob) -> Any:
     import ray
 
-    return ray.put(own.data)
+    return ray.put(blob.data)
 
 
-def _got(future: Future[Any]) -> Any:
-    """The result of a task, or its own error."""
+def _result(future: Future[Any]) -> Any:
+    """Return the result of a task, or raise its own error."""
     import ray
 
     try:
         return future.result()
     except ray.exceptions.OutOfMemoryError as error:
-        said = str(error).partition("\n")[0]
-        raise OutOfMemory("a worker's machine", said) from error
+        detail = str(error).partition("\n")[0]
+        raise OutOfMemory("a worker's machine", detail) from error
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, Exception):
             raise error.cause from error

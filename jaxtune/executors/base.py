@@ -1,4 +1,4 @@
-"""What an executor is, and what it brings."""
+"""Executors: context managers that open a session of workers for one search."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from jaxtune.executors.workers import MakePool
 T = TypeVar("T")
 
 
-def _make(make: Callable[[], T]) -> T:
+def _call(make: Callable[[], T]) -> T:
     return make()
 
 
 class ExecutorSession(NamedTuple):
-    """Those who run the blocks of a search, while it lasts.
+    """The workers of one search, while it lasts.
 
     Args:
-      hire: hands from what all blocks read.
-      device: ``platform`` and ``kind`` of what they compute on.
+      make_pool: ``(shared, stream) -> pool`` for jobs that read the same data.
+      device: ``platform`` and ``kind`` of the devices.
       measures: whether widths may be measured in this process.
-      leads: whether this process is the one that writes and tells.
-      agree: ``make -> value``: what the leading process makes.
-      across: devices that share the lanes of a block.
-      processes: how many run the same search, each with a journal of its own.
+      leads: whether this process writes the run directory and calls callbacks.
+      agree: ``make -> value``: the value that the leading process makes, in all.
+      across: number of devices that share the lanes of a block.
+      processes: number of processes that run the same search.
     """
 
-    hire: MakePool
+    make_pool: MakePool
     device: dict[str, str]
     measures: bool = True
     leads: bool = True
-    agree: Callable[[Callable[[], Any]], Any] = _make
+    agree: Callable[[Callable[[], Any]], Any] = _call
     across: int = 1
     processes: int = 1
 
 
 Executor = Callable[[], AbstractContextManager[ExecutorSession]]
-"""Who runs the blocks of searches: called for each of them, for as long as it lasts."""
+"""Opens a session: called once for every search, closed when the search ends."""

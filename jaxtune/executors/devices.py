@@ -1,4 +1,4 @@
-"""The devices of this process as hands: each of them, and every core of a CPU.
+"""The devices of this process as a pool: each device, and every core of a CPU.
 
 One CPU device computes as many programs at once as threads call it; no number of
 devices has to be set before JAX starts.
@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from jaxtune.environment import cores, kind, settings, under
-from jaxtune.executors.workers import FuturePool, Made, Run, memory_of
+from jaxtune.executors.workers import FuturePool, Run, memory_of
 from jaxtune.types import PyTree
 
 _KEPT = threading.local()  # contexts end with their thread
@@ -26,7 +26,7 @@ AHEAD = 2  # blocks of an accelerator: one computes while the next one is prepar
 
 
 class Devices(FuturePool):
-    """The devices of this process; mutable, for one round.
+    """The devices of this process; mutable, lives for one round.
 
     Args:
       shared: what all blocks read; every device gets it once.
@@ -46,12 +46,12 @@ class Devices(FuturePool):
         self.crowd = len(self.places) // len(devices)  # blocks that share a device
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """One job in every place."""
         return len(self.places)
 
-    def beside(self, more: PyTree) -> Devices:
-        """The same devices; what they share, a tuple, gets one thing more."""
+    def with_shared(self, more: PyTree) -> Devices:
+        """Return the same devices with ``more`` appended to what they share."""
         both = copy(self)
         both._shared = {
             device: (*shared, jax.device_put(more, device if self._named else None))
@@ -60,8 +60,8 @@ class Devices(FuturePool):
         return both
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """A thread in every place."""
+    def running(self) -> Iterator[None]:
+        """Keep a thread in every place."""
         self._free = SimpleQueue()
         for device in self.places:
             self._free.put(device)
@@ -73,16 +73,17 @@ class Devices(FuturePool):
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, run: Run, job: Any) -> Future[Made]:
+    def submit(self, run: Run, job: Any) -> Future[Any]:
         """Begin a job as soon as a place is free."""
         return self._pool.submit(self._on_a_device, run, job)
 
-    def _on_a_device(self, run: Run, job: Any) -> Made:
+    def _on_a_device(self, run: Run, job: Any) -> Any:
         device = self._free.get()
         try:
             here = jax.default_device(device) if self._named else nullcontext()
             with here, memory_of(device):
-                return Made(run(self._shared[device], job), kind(device))
+                result = run(self._shared[device], job)
+                return result._replace(device=kind(device))
         finally:
             self._free.put(device)
 
@@ -92,12 +93,12 @@ def _device(chosen: Any) -> Any:
 
 
 def _places(devices: list[Any]) -> list[Any]:
-    """A device for each block that may be in flight."""
+    """Return a device for each block that may be in flight."""
     if devices[0].platform != "cpu":
         return devices * AHEAD
     return [devices[i % len(devices)] for i in range(max(cores(), len(devices)))]
 
 
 def _adopt(wanted: dict[str, Any]) -> None:
-    """Settings for as long as this thread lives."""
+    """Keep settings for as long as this thread lives."""
     _KEPT.contexts = under(wanted)

@@ -1,4 +1,4 @@
-"""What a worker process does: it unpacks once, compiles once, and runs jobs."""
+"""The worker process of Ray: it unpacks once, compiles once, and runs jobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import jax
 from jaxtune import environment
 from jaxtune.cache import compiled_once
 from jaxtune.environment import kind, under
-from jaxtune.executors.serialization import unpack
-from jaxtune.executors.workers import Made, memory_of
+from jaxtune.executors.serialization import loads
+from jaxtune.executors.workers import memory_of
 
 KEPT = 8  # things unpacked: of each, functions keep their programs
 _known: OrderedDict[str, Any] = OrderedDict()
@@ -27,48 +27,48 @@ Packed = tuple[str, list[Any]]
 
 
 class Driver(NamedTuple):
-    """What a worker knows of the process that sent it a job.
+    """The process that sent a job, as its workers know it.
 
     Args:
-      about: what numbers depend on besides the device, by name.
-      paths: where it looks for modules.
+      versions: name and value of all that numbers depend on besides the device.
+      paths: the folders of its modules.
     """
 
-    about: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
     paths: tuple[str, ...]
 
 
 def driver() -> Driver:
-    """What there is to know of this process."""
-    return Driver(_about(), tuple(os.path.abspath(path) for path in sys.path))
+    """Return this process, as its workers should know it."""
+    return Driver(_versions(), tuple(os.path.abspath(path) for path in sys.path))
 
 
 @functools.cache
-def _about() -> tuple[tuple[str, str], ...]:
-    told = {**environment.versions(), **environment.flags()}
-    return tuple((name, str(value)) for name, value in sorted(told.items()))
+def _versions() -> tuple[tuple[str, str], ...]:
+    known = {**environment.versions(), **environment.flags()}
+    return tuple((name, str(value)) for name, value in sorted(known.items()))
 
 
-def about(sender: Driver) -> dict[str, str]:
-    """What this process computes on; ``RuntimeError`` if it is not as the driver is."""
+def device_of_worker(sender: Driver) -> dict[str, str]:
+    """Return the device of this process; see `run_job` for the errors."""
     _follow(sender)
     return environment.device()
 
 
-def work(
+def run_job(
     run: Packed,
     shared: list[Packed],
     settings: dict[str, Any],
     sender: Driver,
     job: bytes,
-) -> Made:
+) -> Any:
     """Run a job.
 
     Args:
       run: ``(shared, job) -> result``.
-      shared: what all jobs read; of several things, the others come beside the first.
-      settings: of JAX, see `jaxtune.executors.devices`.
-      sender: who wants it.
+      shared: the tuple that all jobs read, and values to append to it.
+      settings: of JAX in the driver's thread, see `jaxtune.environment`.
+      sender: the driver.
       job: packed.
 
     Returns:
@@ -84,22 +84,22 @@ def work(
     everything = (*first, *more) if more else first
     device = jax.local_devices()[0]
     with under(settings), memory_of(f"{device} of {whereabouts()}"):
-        made = _unpacked(run[0], run[1][0])(everything, unpack(job))
-    return Made(made, kind(device))
+        result = _unpacked(run[0], run[1][0])(everything, loads(job))
+    return result._replace(device=kind(device))
 
 
 def whereabouts() -> str:
-    """Of this process."""
+    """Return the name of this process, for messages."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 @functools.cache
 def _follow(sender: Driver) -> None:
-    """Once in a process: be as the driver is, and keep programs for the next one."""
-    wanted = dict(sender.about)
+    """Make this process as the driver is, once, and keep programs for the next one."""
+    wanted = dict(sender.versions)
     differ = [
         f"{name} {here} (the driver has {wanted.get(name)})"
-        for name, here in _about()
+        for name, here in _versions()
         if here != wanted.get(name)
     ]
     if differ:
@@ -114,12 +114,12 @@ def _follow(sender: Driver) -> None:
 
 
 def _unpacked(name: str, at: Any) -> Any:
-    """The same object for the same bytes, so that its programs are compiled once."""
+    """Return the same object for the same bytes, so that programs are compiled once."""
     import ray
 
     if name not in _known:
         try:
-            _known[name] = unpack(ray.get(at))
+            _known[name] = loads(ray.get(at))
         except ModuleNotFoundError as error:
             raise RuntimeError(
                 f"executor: {whereabouts()} has no module {error.name!r}. Install it "

@@ -1,4 +1,4 @@
-"""What goes to another process and back: functions, arrays and random keys as bytes."""
+"""Functions, arrays and random keys as bytes, to other processes and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Blob(NamedTuple):
     """Bytes, and a name for them.
 
     Args:
-      name: of these very bytes.
+      name: a hash of these very bytes.
       data: the bytes.
     """
 
@@ -19,14 +19,14 @@ class Blob(NamedTuple):
     data: bytes
 
 
-def parcel(thing: Any) -> Blob:
-    """Anything as bytes with a name."""
-    data = pack(thing)
+def to_blob(value: Any) -> Blob:
+    """Return any value as bytes with a name."""
+    data = dumps(value)
     return Blob(hashlib.sha256(data).hexdigest(), data)
 
 
-def pack(thing: Any) -> bytes:
-    """Anything as bytes; functions of a script or a notebook go by value.
+def dumps(value: Any) -> bytes:
+    """Return any value as bytes; functions of a script or a notebook go by value.
 
     Raises:
       ValueError: what cannot be sent, such as an open file.
@@ -34,7 +34,7 @@ def pack(thing: Any) -> bytes:
     import cloudpickle
 
     try:
-        return cloudpickle.dumps(thing)
+        return cloudpickle.dumps(value)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise ValueError(
             f"executor: {error}, so a block cannot be sent to another process. Keep "
@@ -42,6 +42,6 @@ def pack(thing: Any) -> bytes:
         ) from error
 
 
-def unpack(data: bytes) -> Any:
-    """What was packed, by this program in another process."""
+def loads(data: bytes) -> Any:
+    """Return the value of bytes that this program made in another process."""
     return pickle.loads(data)

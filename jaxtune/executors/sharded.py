@@ -1,8 +1,8 @@
 """All devices of this process as one: each trains its share of a block's lanes.
 
-For models of which one device holds few lanes. Lanes have nothing to say to each other,
-so a share is a narrower block: its program, and its bits, are those of a block of that
-width on one device.
+For models of which one device holds few lanes. Lanes do not interact, so a share is a
+narrower block: its program, and its bits, are those of a block of that width on one
+device.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.executors.workers import Crashed, Made, Run, WorkerPool
-from jaxtune.programs.job import Done, Finished, Job
+from jaxtune.executors.workers import Run, WorkerPool
+from jaxtune.programs.job import BlockResult, Job
 from jaxtune.types import PyTree
 
 
 class Sharded(WorkerPool):
-    """Hands that get a share of a block's lanes each.
+    """A pool that gives each device a share of a block's lanes.
 
     Args:
-      hands: those of all devices.
-      across: how many devices; a block's width is a multiple.
+      pool: of all devices.
+      across: number of devices; the width of a block is a multiple.
     """
 
-    def __init__(self, hands: WorkerPool, across: int):
-        self._hands, self._across = hands, across
+    def __init__(self, pool: WorkerPool, across: int):
+        self._pool, self._across = pool, across
 
-    def beside(self, more: PyTree) -> Sharded:
-        """The same devices; what they share, a tuple, gets one thing more."""
-        return Sharded(self._hands.beside(more), self._across)
+    def with_shared(self, more: PyTree) -> Sharded:
+        """Return the same devices with ``more`` appended to what they share."""
+        return Sharded(self._pool.with_shared(more), self._across)
 
-    def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `WorkerPool`."""
+    def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
+        """Run jobs, see `WorkerPool`."""
         shares = itertools.chain.from_iterable(self._shares(job) for job in jobs)
-        made = self._hands.each(run, shares)
-        while block := list(itertools.islice(made, self._across)):
+        results = self._pool.map_ordered(run, shares)
+        while block := list(itertools.islice(results, self._across)):
             yield _joined([share for share in block if share is not None])
 
-    def _shares(self, job: Any) -> list[Any]:
-        """A job for each device; none for those that would get padding alone."""
+    def _shares(self, job: Job | None) -> list[Job | None]:
+        """Return a job for each device; ``None`` for one that would get padding."""
         if job is None:
             return [None] * self._across
-        width, live = _size(job)
+        width, live = len(job.block.trial), len(job.going)
         share, rest = divmod(width, self._across)
         if rest:
             raise ValueError(
@@ -56,40 +56,34 @@ class Sharded(WorkerPool):
         return [_part(job, at, at + share) if at < live else None for at in starts]
 
 
-def _size(job: Any) -> tuple[int, int]:
-    """Lanes of a job's block, with padding and without."""
-    if isinstance(job, Job):
-        return len(job.block.trial), len(job.going)
-    block, group = job
-    return len(block.trial), len(group.lanes)
-
-
-def _part(job: Any, start: int, stop: int) -> Any:
-    """The job of some lanes of a block."""
+def _part(job: Job, start: int, stop: int) -> Job:
+    """Return the job of some lanes of a block."""
 
     def rows(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda a: a[start:stop], tree)
 
-    if isinstance(job, Job):
-        own = {"block": rows(job.block), "fresh": rows(job.fresh)}
-        own |= {"state": rows(job.state), "going": rows(job.going)}
-        return job._replace(**own)
-    block, group = job
-    return rows(block), group._replace(lanes=rows(group.lanes))
+    return job._replace(
+        block=rows(job.block),
+        fresh=rows(job.fresh),
+        state=rows(job.state),
+        going=rows(job.going),
+    )
 
 
-def _joined(shares: list[Made]) -> Made | None:
-    """What came out of a block, from what came out of its shares."""
+def _joined(shares: list[BlockResult]) -> BlockResult | None:
+    """Return the result of a block from the results of its shares."""
     if not shares:
         return None
-    results = [share.result for share in shares]
-    crashed = [result for result in results if isinstance(result, Crashed)]
-    first = crashed[0] if crashed else results[0]
-    if not crashed:
-        leaves = [done.state for done in results if done.state]
-        finished = Finished(*_concatenated([done.finished for done in results]))
-        first = Done(finished, _concatenated(leaves) if leaves else [])
-    return Made(first, shares[0].device)
+    for share in shares:
+        if share.error:
+            return share
+    states = [share.states for share in shares if share.states]
+    return BlockResult(
+        metrics=_concatenated([share.metrics for share in shares]),
+        status=np.concatenate([share.status for share in shares]),
+        states=_concatenated(states) if states else [],
+        device=shares[0].device,
+    )
 
 
 def _concatenated(trees: list[Any]) -> Any:

@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from jaxtune.executors.devices import Devices
-from jaxtune.executors.workers import Crashed, Made, Run, WorkerPool
+from jaxtune.executors.workers import Run, WorkerPool
 from jaxtune.programs import block as blocks
-from jaxtune.programs.job import Done, Job, begin, end
+from jaxtune.programs.job import BlockResult, Job, begin, end
 from jaxtune.programs.lane import Lane
 from jaxtune.programs.transfer import from_host, to_host
 from jaxtune.tasks import Stream
@@ -30,44 +30,48 @@ class Carried(NamedTuple):
     """A block between two parts of an epoch.
 
     Args:
-      job: what is to be done with it.
+      job: of the block.
       leaves: its states and open batches ``[W, ...]``; ``None`` before the first part.
       like: their abstract form.
+      device: the kind of device that trained the last part.
+      error: why the block was given up; empty if it goes on.
     """
 
     job: Job
     leaves: list[np.ndarray] | None = None
     like: PyTree = None
+    device: str = ""
+    error: str = ""
 
 
 class Streamed(WorkerPool):
-    """Other hands, with a stream read for them: for jobs of one and the same epoch.
+    """A pool that reads a stream for another: all its jobs are of one epoch.
 
     Args:
-      hands: those that train; they share the task without its training data, and the
-        root key.
-      stream: where the data come from.
+      pool: of the devices that train; what they share is the task without its training
+        data, and the root key.
+      stream: the training data.
     """
 
-    def __init__(self, hands: WorkerPool, stream: Stream):
-        self._hands, self._stream = hands, stream
+    def __init__(self, pool: WorkerPool, stream: Stream):
+        self._pool, self._stream = pool, stream
 
-    def beside(self, more: PyTree) -> Streamed:
-        """The same stream."""
-        return Streamed(self._hands.beside(more), self._stream)
+    def with_shared(self, more: PyTree) -> Streamed:
+        """Return the same stream for a pool with ``more`` appended."""
+        return Streamed(self._pool.with_shared(more), self._stream)
 
-    def each(self, run: Run, jobs: Iterable[Job | None]) -> Iterator[Made | None]:
-        """See `WorkerPool`; all jobs train for an epoch, cut into parts here."""
-        del run
+    def map_ordered(self, run: Run, jobs: Iterable[Job | None]) -> Iterator[Any]:
+        """Train all jobs for an epoch, part by part, see `WorkerPool`."""
+        del run  # a segment is cut into parts here, and scored after the last
         all_jobs = list(jobs)
         done = iter(self._epoch([job for job in all_jobs if job is not None]))
         for job in all_jobs:
             yield None if job is None else next(done)
 
-    def _epoch(self, jobs: list[Job]) -> list[Made]:
+    def _epoch(self, jobs: list[Job]) -> list[BlockResult]:
         if not jobs:
             return []
-        carried = [Made(Carried(job), "") for job in jobs]
+        carried: list[Any] = [Carried(job) for job in jobs]
         size, examples = _cut(jobs, self._stream)
         start = 0
         for part in _ahead(self._stream.parts(_epoch_of(jobs[0]), size)):
@@ -75,21 +79,21 @@ class Streamed(WorkerPool):
             part = jax.tree.map(lambda a: a[: examples - start], part)  # noqa: B023
             rows = len(jax.tree.leaves(part)[0])
             if rows:
-                hands = self._hands.beside((part, np.int32(start)))
-                carried = _each(hands, _train, carried)
+                pool = self._pool.with_shared((part, np.int32(start)))
+                carried = _step(pool, _train, carried)
             start += rows
-        return _each(self._hands, _end, carried)
+        return _step(self._pool, _end, carried)
 
 
-def _each(hands: WorkerPool, run: Run, carried: list[Made]) -> list[Made]:
-    """A step of all blocks but those that have crashed."""
-    going = [None if isinstance(m.result, Crashed) else m.result for m in carried]
-    done = hands.each(run, going)
-    return [made or before for made, before in zip(done, carried, strict=True)]
+def _step(pool: WorkerPool, run: Run, carried: list[Any]) -> list[Any]:
+    """Take all blocks one step further, but those that were given up."""
+    going = [None if block.error else block for block in carried]
+    done = pool.map_ordered(run, going)
+    return [after or before for after, before in zip(done, carried, strict=True)]
 
 
 def _train(shared: Any, carried: Carried) -> Carried:
-    """One block, one part."""
+    """Train one block on one part."""
     task, root, (part, start) = shared
     job = carried.job
     if carried.leaves is None:
@@ -97,20 +101,19 @@ def _train(shared: Any, carried: Carried) -> Carried:
         both = state, blocks.open_batches(state, job.static)
     else:
         both = from_host(carried.leaves, carried.like)
-    own = (both, part, start, job.static)
-    both = blocks.advance_part(task, root, job.block, *own)
+    both = blocks.advance_part(task, root, job.block, both, part, start, job.static)
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), both)
     return Carried(job, to_host(both, slice(None)), like)
 
 
-def _end(shared: Any, carried: Carried) -> Done:
+def _end(shared: Any, carried: Carried) -> BlockResult:
     assert carried.leaves is not None, "an epoch has rows"
     state: Lane = from_host(carried.leaves, carried.like)[0]
     return end(shared[0], carried.job, state)
 
 
 def _cut(jobs: list[Job], stream: Stream) -> tuple[int, int]:
-    """Rows of a part, a multiple of everybody's micro-batch, and of an epoch."""
+    """Return the rows of a part, a multiple of all micro-batches, and of an epoch."""
     batchings = [job.static.batching for job in jobs]
     micro = math.lcm(*{b.micro for b in batchings if b is not None})
     (examples,) = {b.examples for b in batchings if b is not None}
@@ -118,12 +121,12 @@ def _cut(jobs: list[Job], stream: Stream) -> tuple[int, int]:
 
 
 def _epoch_of(job: Job) -> int:
-    """The epoch that all lanes of all jobs are in."""
+    """Return the epoch that all lanes of all jobs are in."""
     return 0 if job.state is None else int(np.max(job.state.epoch))
 
 
 def _ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
-    """The same, the next one read while this one is used."""
+    """Yield the same parts, the next one read while this one is used."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, parts, None)
         while (part := following.result()) is not None:
@@ -131,19 +134,16 @@ def _ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
             yield part
 
 
-def local(shared: PyTree, stream: Stream | None = None) -> WorkerPool:
-    """The devices of this process.
+def local_pool(shared: PyTree, stream: Stream | None = None) -> WorkerPool:
+    """Return a pool of the devices of this process.
 
     Args:
-      shared: what all blocks read.
-      stream: where training data come from that are not among it.
-
-    Returns:
-      Hands.
+      shared: a tuple of what all jobs read.
+      stream: the training data that are not in it, if any.
     """
-    return over(Devices(shared), stream)
+    return with_stream(Devices(shared), stream)
 
 
-def over(hands: WorkerPool, stream: Stream | None) -> WorkerPool:
-    """Hands with a stream read for them, if there is one."""
-    return hands if stream is None else Streamed(hands, stream)
+def with_stream(pool: WorkerPool, stream: Stream | None) -> WorkerPool:
+    """Return a pool that reads the stream for another, if there is one."""
+    return pool if stream is None else Streamed(pool, stream)

@@ -1,4 +1,4 @@
-"""Who runs blocks, whoever it is: jobs go out, results come back in order.
+"""Worker pools: jobs go in, their results come back in order.
 
 A block is a function of its arguments, so where and when it ran, and how often it was
 tried, changes none of its bits on one kind of device.
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -19,10 +19,11 @@ from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
 Run = Callable[[Any, Any], Any]
-"""``(shared, job) -> result``; it waits for the result."""
+"""``(shared, job) -> result``: waits for the result, a named tuple with the fields
+``device``, which the pool fills in, and ``error``."""
 
 
-# of XLA, CUDA, its libraries, and C++
+# in messages of XLA, CUDA, its libraries, and C++
 OUT_OF_MEMORY = (
     *("resource_exhausted", "out of memory", "out_of_memory", "alloc_failed"),
     *("bad_alloc", "failed to allocate"),
@@ -30,21 +31,25 @@ OUT_OF_MEMORY = (
 
 
 class OutOfMemory(Exception):
-    """A job does not fit into the memory of the device that it ran on.
+    """A job does not fit into the memory of the device that ran it.
 
     Args:
       where: the device.
-      said: what is known of it.
+      detail: the message of the library that failed.
     """
 
-    def __init__(self, where: str, said: str):
-        super().__init__(where, said)
-        self.where, self.said = where, said
+    def __init__(self, where: str, detail: str):
+        super().__init__(where, detail)
+        self.where, self.detail = where, detail
 
 
 @contextmanager
 def memory_of(where: Any) -> Iterator[None]:
-    """Around a job: what XLA says, and the libraries that it calls, as `OutOfMemory`."""
+    """Raise `OutOfMemory` for errors of XLA, and of the libraries below, that mean it.
+
+    Args:
+      where: the device, for the message.
+    """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -54,105 +59,84 @@ def memory_of(where: Any) -> Iterator[None]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error of XLA says so."""
+    """Return whether an error of XLA means that memory ran out."""
+    # the status code alone would not do: fused libraries report INTERNAL
     return any(word in str(error).lower() for word in OUT_OF_MEMORY)
 
 
-class Made(NamedTuple):
-    """A job that is done.
-
-    Args:
-      result: what ``run`` returned, or `Crashed`.
-      device: the kind of device that ran it.
-    """
-
-    result: Any
-    device: str
-
-
-class Crashed(NamedTuple):
-    """The result of a job that took down every process that ran it.
-
-    Args:
-      tries: how many.
-      said: what is known of the last one's end.
-    """
-
-    tries: int
-    said: str
-
-
 class WorkerPool(ABC):
-    """Runs jobs that read the same data."""
+    """Workers for jobs that read the same data."""
 
     @abstractmethod
-    def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """Run jobs, and hand their results back in order.
+    def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
+        """Run jobs, and yield their results in the order of the jobs.
 
         Args:
-          run: ``(shared, job) -> result``, on one device; it has to wait for it.
-          jobs: what to run; ``None`` is nothing to do.
+          run: see `Run`; on one device.
+          jobs: the jobs; ``None`` where there is nothing to do.
 
         Yields:
-          Results; ``None`` for ``None``.
+          Results, with the kind of device that ran them; ``None`` for ``None``; for a
+          job that ended every process which ran it, a failed block.
         """
 
     @abstractmethod
-    def beside(self, more: PyTree) -> WorkerPool:
-        """The same hands; what they share, a tuple, gets one thing more."""
+    def with_shared(self, more: PyTree) -> WorkerPool:
+        """Return the same workers, with ``more`` appended to the tuple they share."""
 
 
 class FuturePool(WorkerPool):
-    """Hands that take one job at a time, each of them."""
+    """A pool whose workers take one job at a time."""
 
     @property
-    def ahead(self) -> int:
-        """How many results may wait for one before them while others run."""
+    def lookahead(self) -> int:
+        """Number of results that may wait for an earlier one while others run."""
         return 0
 
     @property
     @abstractmethod
-    def room(self) -> int:
-        """How many jobs may run; it may change meanwhile."""
+    def capacity(self) -> int:
+        """Number of jobs that may run at once; it may change meanwhile."""
 
     @abstractmethod
-    def submit(self, run: Run, job: Any) -> Future[Made]:
-        """Begin a job, within `at_work`."""
+    def submit(self, run: Run, job: Any) -> Future[Any]:
+        """Begin a job, inside `running`."""
 
-    def take(self, future: Future[Made]) -> Made:
-        """What became of a job."""
+    def result_of(self, future: Future[Any]) -> Any:
+        """Return the result of a job, with its device."""
         return future.result()
 
-    def at_work(self) -> AbstractContextManager[None]:
-        """Around some jobs; those that are not done at its end are dropped."""
+    def running(self) -> AbstractContextManager[None]:
+        """Enclose some jobs; those that are not done at the end are dropped."""
         return nullcontext()
 
-    def each(self, run: Run, jobs: Iterable[Any]) -> Iterator[Made | None]:
-        """See `WorkerPool`; jobs are asked for in this thread, one more than can run."""
-        pending: deque[Future[Made] | None] = deque()
-        with self.at_work():
+    def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
+        """Run jobs, see `WorkerPool`; they are prepared in this thread."""
+        pending: deque[Future[Any] | None] = deque()
+        with self.running():
             for job in jobs:
                 pending.append(None if job is None else self.submit(run, job))
                 while self._first_is_due(pending):
-                    yield self._taken(pending.popleft())
+                    yield self._collect(pending.popleft())
             while pending:
-                yield self._taken(pending.popleft())
+                yield self._collect(pending.popleft())
 
-    def _taken(self, future: Future[Made] | None) -> Made | None:
-        return None if future is None else self.take(future)
+    def _collect(self, future: Future[Any] | None) -> Any:
+        return None if future is None else self.result_of(future)
 
-    def _first_is_due(self, pending: deque[Future[Made] | None]) -> bool:
-        """Whether to take the first result now, rather than begin another job."""
-        while len(pending) > self.room:
-            first = pending[0]
-            if len(pending) > self.room + self.ahead or first is None or first.done():
+    def _first_is_due(self, pending: deque[Future[Any] | None]) -> bool:
+        """Return whether to take the first result before another job begins."""
+        while len(pending) > self.capacity:
+            first, most = pending[0], self.capacity + self.lookahead
+            if len(pending) > most or first is None or first.done():
                 return True
+            # results are due in order, but a slow first job must not idle the others
             busy = [one for one in pending if one is not None and not one.done()]
-            if len(busy) <= self.room:
+            if len(busy) <= self.capacity:
                 return False
             wait(busy, return_when=FIRST_COMPLETED)
         return False
 
 
 MakePool = Callable[[PyTree, Stream | None], WorkerPool]
-"""``(shared, stream) -> hands``; with a stream all jobs at once are of one epoch."""
+"""``(shared, stream) -> pool``; with a stream all jobs at once are of one epoch."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune.planning import flops as work
+from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.workload import Workload, prepare
@@ -15,7 +15,8 @@ from jaxtune.programs import block as blocks
 from jaxtune.programs.block import Group
 from jaxtune.samplers._sobol import sobol
 from jaxtune.space import Space
-from jaxtune.tasks import Hparams, Task, check_data
+from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks.function import as_task
 from jaxtune.types import Objective
 
 
@@ -105,8 +106,9 @@ def plan(
     Raises:
       ValueError: a space that the task cannot take.
     """
-    task = check_data(task) if isinstance(task, Task) else task
-    workload = prepare(task, space, jax.random.key(0), 1, block, programs)
+    made = as_task(task)
+    epochs = 1 if made.trains else 0
+    workload = prepare(made, space, jax.random.key(0), epochs, block, programs)
     sampler = sobol()
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
@@ -131,9 +133,9 @@ def _counted(
     workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
 ) -> tuple[PlannedGroup, float, float]:
     """A group, the arithmetic that it does, and the part that is not padding."""
-    rows, task = np.unique(group.lanes // seeds), workload.subject
+    rows, task = np.unique(group.lanes // seeds), workload.task
     count = -(-len(group.lanes) // workload.width)
-    if not isinstance(task, Task):
+    if not task.trains:
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     buckets = workload.layout.buckets
     fixed = dict(group.static.values)
@@ -144,7 +146,7 @@ def _counted(
         if at not in exact:
             first = {name: v[rows[0]] for name, v in hparams.items()}
             lane = Hparams({**first, **fixed, **sizes}, dict(group.static.choices))
-            exact[at] = work.per_example(task, lane)
+            exact[at] = flops.per_example(task, lane)
         return exact[at]
 
     used = sum(
@@ -158,9 +160,12 @@ def _counted(
 def _memory(
     workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
 ) -> int:
-    lanes, ids = (
+    block = blocks.fill(
         group.lanes[: workload.width],
-        np.arange(len(next(iter(hparams.values())))),
+        trials=np.arange(len(next(iter(hparams.values())))),
+        hparams=hparams,
+        seeds=np.arange(seeds),
+        static=group.static,
+        width=workload.width,
     )
-    own = (ids, hparams, np.arange(seeds), group.static, workload.width)
-    return footprint(workload, blocks.fill(lanes, *own), group.static)
+    return footprint(workload, block, group.static)

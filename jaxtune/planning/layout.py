@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import warn, whole
-from jaxtune.planning import flops as work
+from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
 from jaxtune.tasks import Hparams, Task
-from jaxtune.types import HparamArrays, Objective
+from jaxtune.types import HparamArrays
 
 SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
@@ -46,8 +46,8 @@ class Layout(NamedTuple):
     buckets: tuple[Bucket, ...] = ()
 
 
-def layout(
-    subject: Task | Objective,
+def lay_out(
+    task: Task,
     space: Space,
     programs: int | None = None,
     on_cpu: bool = True,
@@ -55,7 +55,7 @@ def layout(
     """Lay out a search.
 
     Args:
-      subject: a task, or a plain function, which needs no layout.
+      task: the task; one that is not trained needs no layout.
       space: the whole space, before any zooming.
       programs: at most so many for padded shapes; chosen if not given.
       on_cpu: where programs run: what another one is worth.
@@ -66,11 +66,11 @@ def layout(
     Raises:
       ValueError: batch sizes that are no whole numbers or larger than the data.
     """
-    if not isinstance(subject, Task):
+    if not task.trains:
         return Layout()
     worth = 0.0 if programs else PROGRAM[on_cpu] / USUAL
-    buckets = _buckets(subject, space, programs, worth)
-    return Layout(_batching(subject, space), buckets)
+    buckets = _buckets(task, space, programs, worth)
+    return Layout(_batching(task, space), buckets)
 
 
 def _batching(task: Task, space: Space) -> Batching:
@@ -148,7 +148,7 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
 def _buckets(
     task: Task, space: Space, programs: int | None, worth: float
 ) -> tuple[Bucket, ...]:
-    """Sizes of padding: exact where static, split where that saves enough work."""
+    """Sizes of padding: exact where static, split where that saves enough flops."""
     fields = {n: f for n, f in task.padding if n in space.names}
     fields = {n: f for n, f in fields.items() if f not in space.names}
     members = {name: _whole_numbers(space, name) for name in fields}
@@ -240,8 +240,8 @@ def _cost_of(
         if at not in known:
             padded = {fields[name]: size for name, size in sizes.items()}
             hparams = Hparams({**middle, **padded}, middle.choices)
-            each = work.per_example(task, hparams)
-            known[at] = work.PASSES * task.examples * each
+            each = flops.per_example(task, hparams)
+            known[at] = flops.PASSES * task.examples * each
         return known[at]
 
     return cost

@@ -1,4 +1,4 @@
-"""What a program takes of a device's memory; nothing is allocated to ask."""
+"""Device memory that a program needs; nothing is allocated to find out."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ from jaxtune.programs.block import Block, Static
 
 
 def footprint(workload: Workload, block: Block, static: Static) -> int:
-    """Bytes of arguments, results and temporaries of the program that takes most.
+    """Return the bytes of arguments, results and temporaries of the largest program.
 
     Args:
-      workload: the task or function.
+      workload: the task.
       block: any block of the width in question.
       static: what its program is compiled for.
 
     Returns:
       Bytes; 0 where the compiler does not say.
     """
-    subject: Any = workload.sample.subject
-    call = (subject, workload.key, block)
-    if workload.trains:
-        started = blocks.shape(*call, static)
-        lowered = blocks.advance.lower(*call, started, workload.epochs, static)
+    task, key = workload.sample.task, workload.key
+    if task.trains:
+        started = blocks.shape(task, key, block, static)
+        lowered = blocks.advance.lower(
+            task, key, block, started, workload.epochs, static
+        )
     else:
-        lowered = blocks.measure.lower(*call, static)
-    said = lowered.compile().memory_analysis()
-    if said is None:
+        lowered = blocks.measure.lower(task, key, block, workload.split, static)
+    needs = lowered.compile().memory_analysis()
+    if needs is None:
         return 0
+    # donated arguments are counted twice, once as an argument and once as an output
     return int(
-        said.argument_size_in_bytes
-        + said.output_size_in_bytes
-        + said.temp_size_in_bytes
-        - said.alias_size_in_bytes
+        needs.argument_size_in_bytes
+        + needs.output_size_in_bytes
+        + needs.temp_size_in_bytes
+        - needs.alias_size_in_bytes
     )
 
 
 def available(device: Any) -> int:
-    """Bytes that a device has for us; of a CPU half of what the machine has.
+    """Return the available device memory in bytes; for a CPU, half of physical memory.
 
-    Where nobody says, as on Windows, no limit: a block that does not fit is halved.
+    Where the system does not say, as on Windows, there is no limit: a block that does
+    not fit is halved.
     """
-    said = device.memory_stats() or {}
-    if "bytes_limit" in said:
-        return said["bytes_limit"] - said.get("bytes_in_use", 0)
+    known = device.memory_stats() or {}
+    if "bytes_limit" in known:
+        return known["bytes_limit"] - known.get("bytes_in_use", 0)
     if not hasattr(os, "sysconf"):
         return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,6 +1,6 @@
-"""The programs of a search, traced and not compiled: what they read, and what they are.
+"""The programs of a search, traced and not compiled.
 
-Whatever is wrong with a user's functions shows here, before anything trains.
+Errors in the functions of a user show here, before anything trains.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from jaxtune.environment import settings
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lanes
-from jaxtune.programs.block import Static, scalar
+from jaxtune.programs.block import Static
+from jaxtune.programs.lane import Batching
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task
-from jaxtune.types import Key, Objective
+from jaxtune.types import Key
 
 
 class Traced(NamedTuple):
     """One lane of one program.
 
     Args:
-      read: names of hyperparameters that it looks at.
-      metrics: what it measures.
-      params: the abstract state of a lane that has been trained; ``None`` for a plain
-        function.
+      read: names of the hyperparameters that it reads.
+      metrics: names of the metrics that it returns.
+      params: abstract parameters of a lane that has been trained; ``None`` for a
+        plain function.
       jaxpr: all that it computes.
     """
 
@@ -45,7 +46,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
     """Trace the programs of typical trials: the middle, and each static choice there.
 
     Args:
-      workload: a task or a plain function, and its layout.
+      workload: the task and its layout.
       space: the space to search.
 
     Returns:
@@ -72,24 +73,24 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
 
 
 def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list[str]:
-    """Searched dimensions that neither the model nor the optimiser looks at.
+    """Return the searched dimensions that neither model nor optimiser reads.
 
     Args:
       traced: from `trace`.
-      workload: a task or a plain function.
+      workload: the task.
       space: the space to search.
 
     Returns:
       Names, in the order of the space.
     """
     # a task's own batches read the batch size, before any function of it does
-    seen = {"batch_size"} if workload.trains else set()
+    seen = {"batch_size"} if workload.task.trains else set()
     seen = seen.union(*[program.read for program in traced])
     return [name for name in space.searched if name not in seen]
 
 
 def digest(traced: tuple[Traced, ...]) -> str:
-    """A hash of all that the programs compute; the data are not part of it."""
+    """Return a hash of all that the programs compute; data are not part of it."""
     known = hashlib.sha256()
     for program in traced:
         # addresses of functions differ from one process to the next
@@ -108,36 +109,31 @@ def _plain(constant: Any) -> Any:
 
 
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
-    subject = workload.subject
-    objective: Any = None if isinstance(subject, Task) else subject
-    known = (None if objective else subject, workload.key, values)
-    leaves, tree = jax.tree.flatten(known)
+    leaves, tree = jax.tree.flatten((workload.task, workload.key, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    return _traced_once(objective, static, tree, shapes, tuple(settings().items()))
+    return _traced_once(static, tree, shapes, tuple(settings().items()))
 
 
 @lru_cache(maxsize=64)
-def _traced_once(
-    objective: Any, static: Static, tree: Any, shapes: tuple, under: tuple
-) -> Traced:
-    """As ``jit`` does, a function that was traced is not traced again."""
+def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
+    """Trace a lane, unless the same functions were traced for the same shapes."""
     del under  # the settings of JAX, on which a program depends as well
     task, key, values = jax.tree.unflatten(tree, shapes)
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
 
     def lane(task, key, values):
         hparams = static.hparams(values)
-        subject = objective or task
-        metrics, trained = _lane(subject, key, hparams, static.batching)
-        told.update(read=frozenset(hparams.read), metrics=tuple(metrics))
+        metrics, trained = _lane(task, key, hparams, static.batching)
+        found.update(read=frozenset(hparams.read), metrics=tuple(metrics))
         return metrics, trained
 
     jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
-    return Traced(jaxpr=jaxpr, params=trained.params if task else None, **told)
+    params = trained.params if task.trains else None
+    return Traced(jaxpr=jaxpr, params=params, **found)
 
 
 def typical(space: Space) -> dict[str, np.ndarray]:
-    """The middle of the space, and each static choice there one by one.
+    """Return the middle of the space, and each static choice there one by one.
 
     A choice may decide what is read; a static number decides shapes only.
     """
@@ -151,9 +147,10 @@ def typical(space: Space) -> dict[str, np.ndarray]:
     return {name: np.concatenate([row[name] for row in rows]) for name in middle}
 
 
-def _lane(task: Task | Objective, key: Key, hparams: Hparams, batching: Any) -> Any:
-    if not isinstance(task, Task):
-        return {"value": scalar(task(key, hparams))}, ()
-    started = lanes.start(task, key, hparams)
-    trained = lanes.advance(task, key, hparams, started, batching)
-    return lanes.score(task, hparams, trained, task.valid), trained
+def _lane(task: Task, key: Key, hparams: Hparams, batching: Batching | None) -> Any:
+    """Return the metrics of a lane, and its last state where it is trained."""
+    lane = lanes.start(task, key, hparams)
+    if batching is not None:
+        lane = lanes.advance(task, key, hparams, lane, batching)
+    metrics = lanes.score(task, hparams, lane, task.valid)
+    return metrics, lane if task.trains else ()

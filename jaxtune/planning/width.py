@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,17 +24,15 @@ from jaxtune import cache
 from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import OutOfMemory
-from jaxtune.planning import flops as work
+from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import available, footprint
 from jaxtune.planning.tracing import Traced, digest, typical
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as blocks
-from jaxtune.programs import job as jobs
-from jaxtune.programs.block import Block, Group, Static
-from jaxtune.programs.job import values
+from jaxtune.programs.block import Block, Static
+from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
-from jaxtune.tasks import Task
 
 # by whether on a CPU: operations of a search that is worth measuring for (a minute of
 # an MLP's training), and widths to measure
@@ -46,7 +44,7 @@ BETTER = 1.1  # a wider block has to be so much faster: it fills up less well
 
 
 class Calibration(NamedTuple):
-    """A width, and how it was found.
+    """The width of a block, and the measurements that led to it.
 
     Args:
       width: lanes in a block.
@@ -58,10 +56,10 @@ class Calibration(NamedTuple):
     rates: tuple[tuple[int, float], ...] = ()
 
 
-def calibrated(
+def choose_width(
     workload: Workload, space: Space, traced: tuple[Traced, ...], trainings: int
 ) -> Calibration:
-    """The width for a search: remembered, measured, or the device's constant.
+    """Return the width for a search: remembered, measured, or the device's constant.
 
     Args:
       workload: with the constant.
@@ -76,21 +74,21 @@ def calibrated(
     if known is not None and known.exists():
         return _read(known)
     on_cpu = jax.default_backend() == "cpu"
-    size = work.operations(traced[0].jaxpr.jaxpr) * max(1, workload.epochs) * trainings
+    size = flops.operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
     if size < WORTH[on_cpu]:
         return Calibration(workload.width)
-    widths = WIDTHS[on_cpu] if workload.trains else FUNCTION_WIDTHS
-    found = measure(workload, space, [w for w in widths if w <= trainings])
+    widths = WIDTHS[on_cpu] if workload.task.trains else FUNCTION_WIDTHS
+    found = measure_widths(workload, space, [w for w in widths if w <= trainings])
     if known is not None and found.rates:
         _write(known, found)
     return found
 
 
-def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
+def measure_widths(workload: Workload, space: Space, widths: list[int]) -> Calibration:
     """Measure widths, from the smallest on, until one is no better or does not fit.
 
     Args:
-      workload: the task or function; its width is the answer if none fits.
+      workload: the task; its width is the answer if none fits.
       space: the whole space; all lanes are of its middle.
       widths: ascending.
 
@@ -98,21 +96,17 @@ def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
       The smallest width that is about as fast as the fastest.
     """
     workload = workload.sample
-    run: Callable[[Any, Any], Any]
-    if isinstance(workload.subject, Task):
-        devices, run = Devices((workload.subject, workload.key)), jobs.run
-    else:
-        devices, run = Devices(workload.key), partial(values, workload.subject)
+    devices = Devices((workload.task, workload.key))
     row = typical(space)
     static = groups(workload.layout, space, row, 1)[0].static
     rates: list[tuple[int, float]] = []
     for width in widths:
         block = _middle(space, static, width)
-        room = available(devices.places[0]) / devices.crowd
-        if footprint(workload, block, static) > room:
+        limit = available(devices.places[0]) / devices.crowd
+        if footprint(workload, block, static) > limit:
             break
         try:
-            rate = _rate(devices, run, partial(_items, workload, block, static))
+            rate = _rate(devices, partial(_jobs, workload, block, static))
         except OutOfMemory:
             break
         rates.append((width, rate * width))
@@ -125,41 +119,43 @@ def measure(workload: Workload, space: Space, widths: list[int]) -> Calibration:
     return Calibration(chosen, tuple(rates))
 
 
-def _rate(
-    devices: Devices,
-    run: Callable[[Any, Any], Any],
-    items: Callable[[int], list[Any]],
-) -> float:
-    """Items' worth a second, with a block in every place."""
+def _rate(devices: Devices, jobs_of: Callable[[int], list[Job]]) -> float:
+    """Return epochs a second, or values, with a block in every place."""
     amount, count = 1, len(devices.places)
-    list(devices.each(run, items(1) * count))  # compiles
+    list(devices.map_ordered(run, jobs_of(1) * count))  # compiles
     while True:
         begin = time.perf_counter()
-        list(devices.each(run, items(amount) * count))
+        list(devices.map_ordered(run, jobs_of(amount) * count))
         seconds = time.perf_counter() - begin
         if seconds >= SECONDS:
             return count * amount / seconds
         amount *= 2
 
 
-def _items(workload: Workload, block: Block, static: Static, amount: int) -> list[Any]:
-    """A block for some epochs; a plain function, which has none, some times."""
-    lanes = np.arange(len(block.trial))
-    if not workload.trains:
-        return [(block, Group(static, lanes))] * amount
-    fresh, none = np.ones(len(lanes), bool), np.zeros(len(lanes), bool)
-    return [jobs.Job(block, static, fresh, None, amount, None, none)]
+def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list[Job]:
+    """Return a block for some epochs; a plain function, which has none, some times."""
+    width, trains = len(block.trial), workload.task.trains
+    job = Job(
+        block=block,
+        static=static,
+        fresh=np.ones(width, bool),
+        state=None,
+        epochs=amount if trains else 0,
+        split=None if trains else workload.split,
+        going=np.zeros(width, bool),
+    )
+    return [job] * (1 if trains else amount)
 
 
 def _middle(space: Space, static: Static, width: int) -> Block:
-    """As many lanes of the middle of the space."""
+    """Return a block whose lanes are all the middle of the space."""
     row = {name: values[:1] for name, values in typical(space).items()}
     ids, seeds = np.zeros(1, int), np.zeros(1, int)
     return blocks.fill(ids, ids, row, seeds, static, width)
 
 
 def _place(workload: Workload, traced: tuple[Traced, ...]) -> Path | None:
-    """Where a width is remembered; ``None`` if nothing is."""
+    """Return the file of a remembered width; ``None`` without a cache folder."""
     folder = cache.folder()
     if folder is None:
         return None

@@ -1,4 +1,4 @@
-"""What every block of a search has in common."""
+"""The workload of a search: what all its blocks have in common."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 import jax
 
-from jaxtune.planning.layout import Layout, layout
+from jaxtune.planning.layout import Layout, lay_out
 from jaxtune.space import Space
 from jaxtune.tasks import Task
-from jaxtune.types import Key, Objective
+from jaxtune.types import Key
 
 CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
 
 
 class Workload(NamedTuple):
-    """What every block of a search has in common.
+    """Everything that the blocks of a search have in common.
 
     Args:
-      subject: a task or a plain function.
+      task: the task; ``None`` in a run that was loaded without it.
       key: root key.
       width: lanes in a block.
-      epochs: how long every lane trains.
+      epochs: how long every lane trains; 0 for a plain function.
       layout: how shapes become programs.
       split: what is scored on.
       rates: what was measured to choose the width, see ``calibrate``.
@@ -30,7 +30,7 @@ class Workload(NamedTuple):
         narrower.
     """
 
-    subject: Task | Objective
+    task: Task
     key: Key
     width: int
     epochs: int = 0
@@ -40,18 +40,23 @@ class Workload(NamedTuple):
     across: int = 1
 
     def alone(self, epochs: int) -> Workload:
-        """The same for a lane that is trained again, on one device."""
+        """Return the workload of a lane that is trained again, on one device."""
         width = self.width // self.across
         return self._replace(epochs=epochs, width=width, across=1)
 
     @property
     def trains(self) -> bool:
         """Whether trials are trained, or a plain function is evaluated."""
-        return isinstance(self.subject, Task)
+        return self.epochs > 0
+
+    @property
+    def budget(self) -> int:
+        """Length of a whole training in turns: epochs, or the one of a function."""
+        return max(1, self.epochs)
 
     @property
     def sample(self) -> Workload:
-        """The same, on data that are at hand: for a stream, on its first rows.
+        """The workload on data that are at hand: for a stream, on its first rows.
 
         Its programs are as large and as fast as those of the search, and compute the
         same; what is asked of programs beforehand is asked of these.
@@ -59,8 +64,8 @@ class Workload(NamedTuple):
         Raises:
           ValueError: a stream that brings less than a batch at once.
         """
-        task, batching = self.subject, self.layout.batching
-        if not isinstance(task, Task) or task.stream is None or batching is None:
+        task, batching = self.task, self.layout.batching
+        if task.stream is None or batching is None:
             return self
         rows = min(task.stream.rows, task.examples)
         if rows < batching.micro:
@@ -70,13 +75,13 @@ class Workload(NamedTuple):
             )
         fewer = batching._replace(examples=rows // batching.micro * batching.micro)
         return self._replace(
-            subject=dataclasses.replace(task, train=task.held, shuffle=False),
+            task=dataclasses.replace(task, train=task.held, shuffle=False),
             layout=self.layout._replace(batching=fewer),
         )
 
 
 def prepare(
-    subject: Task | Objective,
+    task: Task,
     space: Space,
     key: Key,
     epochs: int = 0,
@@ -84,10 +89,10 @@ def prepare(
     programs: int | None = None,
     platform: str | None = None,
 ) -> Workload:
-    """What every block of a search over this space has in common.
+    """Return what every block of a search over this space has in common.
 
     Args:
-      subject: a task or a plain function.
+      task: a task, checked.
       space: the whole space, before any zooming.
       key: root key.
       epochs: how long every lane trains.
@@ -102,13 +107,14 @@ def prepare(
       ValueError: a space that the task cannot take.
     """
     on_cpu = (platform or jax.default_backend()) == "cpu"
-    width = width or default_width(subject, on_cpu)
-    plan = layout(subject, space, programs, on_cpu)
-    return Workload(subject, key, width, epochs, plan)
+    width = width or default_width(task, on_cpu)
+    layout = lay_out(task, space, programs, on_cpu)
+    return Workload(task, key, width, epochs, layout)
 
 
-def default_width(subject: Task | Objective, on_cpu: bool) -> int:
-    """Lanes in a block. A constant of the device: a lane's rounding depends on it."""
-    if not isinstance(subject, Task):
+def default_width(task: Task, on_cpu: bool) -> int:
+    """Return the lanes in a block, a constant of the device."""
+    # the last bits of a lane depend on the width, so it must not depend on the load
+    if not task.trains:
         return OBJECTIVE_WIDTH
     return CPU_WIDTH if on_cpu else ACCELERATOR_WIDTH

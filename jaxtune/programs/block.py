@@ -17,7 +17,7 @@ import numpy as np
 from jaxtune.programs import lane as lanes
 from jaxtune.programs.lane import Batching, Lane, Pending
 from jaxtune.tasks import Hparams, Task
-from jaxtune.types import Array, HparamArrays, Key, Objective, PyTree
+from jaxtune.types import Array, HparamArrays, Key, PyTree
 
 
 class Static(NamedTuple):
@@ -25,7 +25,7 @@ class Static(NamedTuple):
 
     values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
     choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
-    batching: Batching | None = None  # of a task; a plain function has none
+    batching: Batching | None = None  # none where nothing is trained
 
     def hparams(self, traced: dict[str, Array]) -> Hparams:
         """The hyperparameters of one lane."""
@@ -38,6 +38,18 @@ class Block(NamedTuple):
     trial: Array  # [W] uint32
     seed: Array  # [W] uint32
     hparams: dict[str, Array]  # traced ones, name to [W]
+
+
+class Group(NamedTuple):
+    """Lanes that share their static hyperparameters, hence a program.
+
+    Args:
+      static: what the program is compiled for.
+      lanes: ``[m]`` int, indices ``trial * seeds + seed``.
+    """
+
+    static: Static
+    lanes: np.ndarray
 
 
 def pad(block: Block, width: int) -> Block:
@@ -177,24 +189,20 @@ def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
     return jax.tree.map(pick, state, fresh)
 
 
-@partial(jax.jit, static_argnames=("objective", "static"))
-def measure(objective: Objective, root: Key, block: Block, static: Static) -> Array:
-    """A plain function's values ``[W]``."""
+@partial(jax.jit, static_argnames=("split", "static"))
+def measure(
+    task: Task, root: Key, block: Block, split: str, static: Static
+) -> tuple[dict[str, Array], Array]:
+    """Start and score lanes that are not trained, in one program.
+
+    Returns:
+      Metrics ``{name: [W]}`` on a split, and statuses ``[W]``.
+    """
+    data = getattr(task, split)
 
     def one(trial, seed, hparams):
-        key = lanes.lane_key(root, trial, seed)
-        return scalar(objective(key, static.hparams(hparams)))
+        key, own = lanes.lane_key(root, trial, seed), static.hparams(hparams)
+        lane = lanes.start(task, key, own)
+        return lanes.score(task, own, lane, data), lane.status
 
     return jax.vmap(one)(*block)
-
-
-def scalar(value: Any) -> Array:
-    """What a plain function returned, in float32; ``ValueError`` if no real scalar."""
-    return lanes.real(value, "objective", "Return one scalar, such as jnp.mean(...).")
-
-
-class Group(NamedTuple):
-    """Lanes that share their static hyperparameters, hence a program."""
-
-    static: Static
-    lanes: np.ndarray  # [m] int, indices of trial * seeds + seed

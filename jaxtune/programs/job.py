@@ -8,23 +8,23 @@ import jax
 import numpy as np
 
 from jaxtune.programs import block as blocks
-from jaxtune.programs.block import Block, Group, Static
+from jaxtune.programs.block import Block, Static
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
 from jaxtune.programs.transfer import to_host
 from jaxtune.tasks import Task
-from jaxtune.types import Key, Objective
+from jaxtune.types import Key
 
 
 class Job(NamedTuple):
-    """What a device needs to know besides the task and the root key.
+    """The input of a device for one segment, besides the task and the root key.
 
     Args:
       block: ``W`` lanes, padded.
       static: what its program is compiled for.
       fresh: ``[W]`` bool, lanes that start now.
       state: stacked states ``[W, ...]`` of the others; ``None`` if all start.
-      epochs: how long to train.
-      split: what to score on; nowhere if ``None``.
+      epochs: how long to train; 0 for a task that is not trained.
+      split: the split to score on; ``None`` to score nothing.
       going: ``[m]`` bool, lanes whose states are wanted unless they diverge; the rest
         of the block is padding.
     """
@@ -38,39 +38,45 @@ class Job(NamedTuple):
     going: np.ndarray
 
 
-class Done(NamedTuple):
-    """What came out.
+class BlockResult(NamedTuple):
+    """The result of a segment of a block, without the padding.
 
     Args:
-      finished: metrics and statuses ``[m]``.
-      state: leaves ``[k, ...]`` of the lanes that are wanted and have not diverged.
+      metrics: name to ``[m]`` float32; only those of lanes that arrived count.
+      status: ``[m]`` int32.
+      states: leaves ``[k, ...]`` of the lanes that are wanted and have not diverged.
+      device: the kind of device that ran it; empty if that is not known.
+      error: why the block was given up; empty if it ran.
     """
 
-    finished: Finished
-    state: list[np.ndarray]
+    metrics: dict[str, np.ndarray]
+    status: np.ndarray
+    states: list[np.ndarray]
+    device: str = ""
+    error: str = ""
 
 
-def run(shared: tuple[Task, Key], job: Job) -> Done:
+def failed_block(error: str) -> BlockResult:
+    """Return the result of a block that ended every process which ran it."""
+    return BlockResult({}, np.zeros(0, np.int32), [], error=error)
+
+
+def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
     """Train a block, score it, and bring what is wanted to the host."""
     task, root = shared
+    if job.epochs == 0:
+        # one program instead of two: many functions cost less than a dispatch
+        assert job.split is not None, "what is not trained is scored"
+        measured = blocks.measure(task, root, job.block, job.split, job.static)
+        metrics, status = jax.device_get(measured)
+        return _untrained(_result(metrics, status, len(job.going)))
     state = begin(task, root, job)
     state = blocks.advance(task, root, job.block, state, job.epochs, job.static)
     return end(task, job, state)
 
 
-def end(task: Task, job: Job, state: Lane) -> Done:
-    """Score a block, and bring what is wanted to the host."""
-    metrics, status = {}, state.status
-    if job.split is not None:
-        metrics, status = blocks.score(task, job.block, state, job.split, job.static)
-    metrics, status = jax.device_get((metrics, status))
-    finished = _finished(metrics, status, len(job.going))
-    wanted = np.flatnonzero(job.going & (finished.status == RUNNING))
-    return Done(finished, to_host(state, wanted) if wanted.size else [])
-
-
 def begin(task: Task, root: Key, job: Job) -> Lane:
-    """States of a block's lanes: started, kept from before, or some of each."""
+    """Return the states of a block's lanes: started, kept from before, or both."""
     if not job.fresh.any():
         return job.state
     started = blocks.start(task, root, job.block, job.static)
@@ -80,36 +86,29 @@ def begin(task: Task, root: Key, job: Job) -> Lane:
     return blocks.gather(job.state, started, source)
 
 
-def _finished(metrics: dict[str, Any], status: Any, count: int) -> Finished:
-    """Without padding, and with one NaN, so that records compare bit by bit."""
+def end(task: Task, job: Job, state: Lane) -> BlockResult:
+    """Score a block, and bring what is wanted to the host."""
+    metrics, status = {}, state.status
+    if job.split is not None:
+        metrics, status = blocks.score(task, job.block, state, job.split, job.static)
+    metrics, status = jax.device_get((metrics, status))
+    result = _result(metrics, status, len(job.going))
+    wanted = np.flatnonzero(job.going & (result.status == RUNNING))
+    if not wanted.size:
+        return result
+    return result._replace(states=to_host(state, wanted))
+
+
+def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:
+    """Return the first lanes, with one NaN, so that records compare bit by bit."""
     plain = {
         name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
         for name, values in metrics.items()
     }
-    return Finished(plain, np.asarray(status)[:count])
+    return BlockResult(plain, np.asarray(status)[:count], [])
 
 
-class Finished(NamedTuple):
-    """What a block measured.
-
-    Args:
-      metrics: name to ``[m]`` float32; only those of lanes that arrived count.
-      status: ``[m]`` int32.
-    """
-
-    metrics: dict[str, np.ndarray]
-    status: np.ndarray
-
-
-def values(objective: Objective, root: Key, job: tuple[Block, Group]) -> Done:
-    """A block of a plain function, without the padding."""
-    block, group = job
-    values = blocks.measure(objective, root, block, group.static)
-    return Done(_finite_or_not(jax.device_get(values)[: len(group.lanes)]), [])
-
-
-def _finite_or_not(values: np.ndarray) -> Finished:
-    """A function has no step at which to diverge: its status is its value's."""
-    status = np.where(np.isfinite(values), RUNNING, DIVERGED).astype(np.int32)
-    plain = np.where(np.isnan(values), np.float32(np.nan), values)
-    return Finished({"value": plain}, status)
+def _untrained(result: BlockResult) -> BlockResult:
+    """Mark lanes with a metric that is not finite: no step was there to diverge at."""
+    fine = np.all([np.isfinite(v) for v in result.metrics.values()], axis=0)
+    return result._replace(status=np.where(fine, RUNNING, DIVERGED).astype(np.int32))

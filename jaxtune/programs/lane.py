@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxtune.random import permutation
 from jaxtune.tasks import batches
+from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
 
@@ -42,7 +42,9 @@ def lane_key(root: Key, trial: Array, seed: Array) -> Key:
 
 def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
     """Fresh parameters and a fresh optimiser."""
-    params, state = _stateful_init(task, jax.random.fold_in(key, INIT), hparams)
+    # a plain function owns its lane's key, and no other stream is drawn from it
+    own = jax.random.fold_in(key, INIT) if task.trains else key
+    params, state = _stateful_init(task, own, hparams)
     moments = task.optimizer(hparams).init(params)
     zero = jnp.int32(0)
     return Lane(params, state, moments, zero, jnp.int32(RUNNING), jnp.int32(-1))
@@ -256,23 +258,11 @@ def score(
         )
     way_out = "Return scalars, such as the mean over the split."
     numbers = {
-        name: real(value, f"evaluate: metric {name!r}", way_out)
+        name: real_scalar(value, f"evaluate: metric {name!r}", way_out)
         for name, value in metrics.items()
     }
     running = lane.status == RUNNING
     return {n: jnp.where(running, value, jnp.nan) for n, value in numbers.items()}
-
-
-def real(value: Any, what: str, way_out: str) -> Array:
-    """A user's number in float32; ``ValueError`` for anything but one real scalar."""
-    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
-        raise ValueError(f"{what} is a {type(value).__name__}. {way_out}")
-    array = jnp.asarray(value)
-    if array.shape != ():
-        raise ValueError(f"{what} has shape {array.shape}. {way_out}")
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{what} has dtype {array.dtype}. {way_out}")
-    return array.astype(jnp.float32)
 
 
 def _stateful_init(task: Task, key: Key, hparams: Mapping[str, Any]) -> Any:
@@ -292,7 +282,7 @@ def _stateful_loss(
         loss, state = task.loss(params, state, batch, key, hparams)
     else:
         loss = task.loss(params, batch, key, hparams)
-    real(loss, "loss", "Return a scalar, the mean over the batch.")
+    real_scalar(loss, "loss", "Return a scalar, the mean over the batch.")
     dtype = jnp.asarray(loss).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(

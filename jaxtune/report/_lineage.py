@@ -59,7 +59,7 @@ def lineage(result: Result, name: str | None = None) -> Figure:
 def _path(axes: Any, result: Result, name: str) -> None:
     """The values that the best trial's state was trained with, from its beginning."""
     begin = 0
-    for leg in result.legs(result.best.trial):
+    for leg in result.trajectory(result.best.trial):
         value = float(leg.hparams[name])
         span = [begin, leg.epochs]
         axes.plot(span, [value, value], color="#D55E00", linewidth=2.5, zorder=3)

@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.training.evaluate import retrace
 from jaxtune.training.lineage import TrajectorySegment
-from jaxtune.training.widths import narrowed
+from jaxtune.training.retrain import retrain
+from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
 
 
@@ -62,21 +62,26 @@ def replay(
             "training. Use key=jax.random.key(1)."
         )
     trial = result.best.trial if trial is None else trial
-    legs, known = result.legs(trial), result.narrow
+    trajectory, overrides = result.trajectory(trial), result.width_overrides
     workload = result.setup.workload._replace(split=split)
-    if split == "train" and getattr(workload.subject, "stream", None) is not None:
+    if not workload.trains:
+        raise ValueError("replay: a plain function is not trained.")
+    if split == "train" and getattr(workload.task, "stream", None) is not None:
         raise ValueError("replay: a stream is no split to judge on. Use 'valid'.")
-    if getattr(workload.subject, split, None) is None:
+    if getattr(workload.task, split, None) is None:
         raise ValueError(f"replay: the task has no split {split!r}.")
     if key is not None:
         workload = workload._replace(key=check_key(key))
-        legs = [leg._replace(trial=trial) for leg in legs]
-        known = narrowed()
+        trajectory = [segment._replace(trial=trial) for segment in trajectory]
+        overrides = overrides_of()
     count = seeds or result.trials.scores.shape[1]
-    metrics = retrace(workload, result.setup.space, legs, np.arange(count), known)
-    return Replay(tuple((leg.epochs, _plain(result, leg)) for leg in legs), metrics)
+    metrics = retrain(
+        workload, result.setup.space, trajectory, np.arange(count), overrides
+    )
+    schedule = tuple((one.epochs, _setting(result, one)) for one in trajectory)
+    return Replay(schedule, metrics)
 
 
-def _plain(result: Result, leg: TrajectorySegment) -> dict[str, Any]:
-    rows = {name: np.asarray([value]) for name, value in leg.hparams.items()}
+def _setting(result: Result, segment: TrajectorySegment) -> dict[str, Any]:
+    rows = {name: np.asarray([value]) for name, value in segment.hparams.items()}
     return result.setup.space.values(rows, 0)

@@ -49,7 +49,7 @@ class Divergence(NamedTuple):
     regions: tuple[Region, ...]
 
 
-def divergence(space: Space, trials: Trials) -> Divergence:
+def locate_failures(space: Space, trials: Trials) -> Divergence:
     """Count failures and find where they lie.
 
     Args:

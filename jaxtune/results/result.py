@@ -1,4 +1,4 @@
-"""What a search found."""
+"""The result of a search."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.markup import table
 from jaxtune.planning.workload import Workload
-from jaxtune.results.divergence import Divergence, divergence
+from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
-from jaxtune.tasks import Task
-from jaxtune.training.evaluate import retrace
-from jaxtune.training.lineage import Lineage, TrajectorySegment, joined, trajectory_of
-from jaxtune.training.record import Rungs
+from jaxtune.training.ledger import Rungs
+from jaxtune.training.lineage import (
+    Lineage,
+    TrajectorySegment,
+    concatenate_lineages,
+    trajectory_of,
+)
+from jaxtune.training.retrain import retrain
 from jaxtune.training.round import Training
 from jaxtune.training.widths import WidthOverrides
 
@@ -41,12 +45,12 @@ class Best(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What was searched and how: enough to train any trial again.
+    """The task, space and settings of a search: enough to train any trial again.
 
     Args:
       workload: task, key, block width and budget.
       space: the space that the user gave.
-      metric: which metric is the score.
+      metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
       trials: configurations in the whole search.
       seeds: trainings of every configuration.
@@ -61,14 +65,14 @@ class Setup(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a search trained; an epoch of one lane is the unit.
+    """The work of a search; the unit is an epoch of one lane.
 
     Args:
       epochs: trained by all trials and seeds.
       saved: not trained, because their trials were stopped or diverged.
       occupancy: share of the computed lane-epochs that trials made use of; the rest
         filled up blocks.
-      seconds: that the search took, compiling included; of a run, in all its sittings
+      seconds: that the search took, compiling included; of a run, in all its sessions
         that were not killed.
     """
 
@@ -85,8 +89,8 @@ class Result:
     Args:
       trials: the record, one row per trial.
       spaces: the space of each round, the first one as given.
-      setup: what was searched and how.
-      rounds: what came out of each round.
+      setup: the task, space and settings.
+      rounds: the outcome of each round.
       seconds: see `Cost`.
     """
 
@@ -99,13 +103,13 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        """Whether the search has come to its end; not so in a run that was cut off."""
+        """Whether the search has ended; false for a run that was interrupted."""
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
 
     @property
     def standing(self) -> np.ndarray:
-        """``[n]`` by which trials are ranked: higher is better, NaN has failed.
+        """``[n]`` the order of the trials: higher is better, NaN has failed.
 
         Scores in one direction; ranks, where trials trained for different times.
         """
@@ -144,13 +148,13 @@ class Result:
 
     @property
     def lineage(self) -> Lineage:
-        """Who took over whose state, under population based training."""
+        """The states that trials took over, under population based training."""
         parts = [training.lineage for training in self.rounds]
-        return joined(parts)
+        return concatenate_lineages(parts)
 
     @property
     def cost(self) -> Cost:
-        """What the search trained and what stopping saved; zeros for functions."""
+        """The work of the search, and what stopping saved; zeros for functions."""
         spent = [training.outcome.spent for training in self.rounds]
         live = sum(part.live for part in spent)
         computed = sum(part.computed for part in spent)
@@ -161,12 +165,12 @@ class Result:
     @property
     def divergence(self) -> Divergence:
         """How many trials failed, and in which part of the space."""
-        return divergence(self.setup.space, self.trials)
+        return locate_failures(self.setup.space, self.trials)
 
     @property
-    def narrow(self) -> WidthOverrides:
-        """Blocks that were narrower than planned, since those did not fit."""
-        parts = [training.outcome.narrow for training in self.rounds]
+    def width_overrides(self) -> WidthOverrides:
+        """Blocks that were narrower than planned, because the planned did not fit."""
+        parts = [training.outcome.width_overrides for training in self.rounds]
         return WidthOverrides(*map(np.concatenate, zip(*parts, strict=True)))
 
     @property
@@ -182,25 +186,23 @@ class Result:
                 parts.setdefault(kind, []).append(trials)
         return {kind: np.concatenate(trials) for kind, trials in parts.items()}
 
-    def legs(self, trial: int) -> list[TrajectorySegment]:
-        """How a trial came to be: one leg, or several if it took over states.
+    def trajectory(self, trial: int) -> list[TrajectorySegment]:
+        """Return how a trial came to be: several segments if it took over states.
 
         Args:
           trial: its id.
 
         Returns:
-          Legs in order: as which trial, until which epoch, with which hyperparameters.
+          Segments in order: of which trial, until which epoch, with which setting.
 
         Raises:
           IndexError: no such trial.
-          ValueError: a plain function.
         """
-        if not self.setup.workload.trains:
-            raise ValueError("legs: a plain function is not trained.")
         row = self.trials.row(trial)
         hparams = {name: v[trial] for name, v in self.trials.decoded.items()}
         lineage = self.rounds[row["round"]].lineage
-        return trajectory_of(lineage, TrajectorySegment(trial, row["epochs"], hparams))
+        epochs = int(self.trials.epochs[trial])
+        return trajectory_of(lineage, TrajectorySegment(trial, epochs, hparams))
 
     def test(self) -> dict[str, float]:
         """Train the best trial again and judge it on the test split, once.
@@ -219,15 +221,17 @@ class Result:
         return dict(self._tested)
 
     def _evaluate_best(self, split: str) -> dict[str, float]:
-        task = self.setup.workload.subject
-        if not isinstance(task, Task):
+        task = self.setup.workload.task
+        if not self.setup.workload.trains:
             raise ValueError("test: a plain function has no test split.")
         if getattr(task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
         seeds = np.arange(self.trials.scores.shape[1])
         workload = self.setup.workload._replace(split=split)
-        legs = self.legs(self.best.trial)
-        metrics = retrace(workload, self.setup.space, legs, seeds, self.narrow)
+        trajectory = self.trajectory(self.best.trial)
+        metrics = retrain(
+            workload, self.setup.space, trajectory, seeds, self.width_overrides
+        )
         return {name: float(values.mean()) for name, values in metrics.items()}
 
     def report(self, path: str | Path) -> Path:
@@ -244,7 +248,7 @@ class Result:
         return html.write(self, Path(path))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the best trial, and how the search went."""
+        """Return what a notebook shows: the best trial, and how the search went."""
         failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
         told = (

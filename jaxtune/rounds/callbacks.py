@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jaxtune.results.result import Result, Setup
-from jaxtune.training.record import Rungs
+from jaxtune.training.ledger import Rungs
 from jaxtune.training.round_state import BlockEvent
 
 

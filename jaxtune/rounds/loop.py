@@ -1,9 +1,9 @@
-"""The loop: ask, train, score, tell, zoom."""
+"""The loop of a search: ask, train, score, tell, refine."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import warn
-from jaxtune.executors.streamed import local
+from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result, Setup
@@ -26,25 +26,25 @@ from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
-from jaxtune.training.round import SchedulerRun, Training, train
-from jaxtune.training.round_state import BlockEvent
+from jaxtune.training.round import SchedulerRun, Training, train_round
+from jaxtune.training.round_state import BlockEvent, OnBlock
 from jaxtune.types import Key
 
 SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
 
 class Search(NamedTuple):
-    """All that a search is a function of.
+    """The arguments of a search, checked: equal ones give equal tables.
 
     Args:
       workload: task, key, block width and budget.
       schedule: the space and its rounds.
       seeds: trainings of every configuration.
-      metric: which metric is the score.
+      metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
-      sampler: where to look inside a box.
-      refine: how to shrink it.
-      scheduler: who trains how long; all in full if ``None``.
+      sampler: proposes points inside a box.
+      refine: shrinks the box.
+      scheduler: decides which trial trains how long.
     """
 
     workload: Workload
@@ -54,44 +54,50 @@ class Search(NamedTuple):
     mode: str
     sampler: Sampler
     refine: Refiner
-    scheduler: Scheduler | None
+    scheduler: Scheduler
 
     @property
     def setup(self) -> Setup:
-        """What a result tells of it."""
-        schedule = self.schedule
-        own = (self.workload, schedule.space, self.metric, self.mode)
-        return Setup(*own, schedule.trials, self.seeds)
+        """The setup, as results report it."""
+        return Setup(
+            workload=self.workload,
+            space=self.schedule.space,
+            metric=self.metric,
+            mode=self.mode,
+            trials=self.schedule.trials,
+            seeds=self.seeds,
+        )
 
 
-def run(
+def run_rounds(
     search: Search,
-    plans: list[Plan | None],
+    plans: list[Plan],
     journal: Journal,
-    say: Report,
+    report: Report,
     callback: Callback,
-    hire: MakePool = local,
+    make_pool: MakePool = local_pool,
 ) -> Result:
-    """Run the rounds of a search, or what the journal does not know of them.
+    """Run the rounds of a search, or those that the journal does not know.
 
     Args:
-      search: all that it is a function of.
+      search: its arguments.
       plans: of its rounds, from `plan_rounds`.
-      journal: told of everything; it may know the beginning.
-      say: told of the progress.
-      callback: told of everything that users may want to hear.
-      hire: who runs blocks.
+      journal: reports everything; it may know the beginning.
+      report: shows the progress.
+      callback: hears of everything that users may want to follow.
+      make_pool: makes worker pools.
 
     Returns:
       All trials.
     """
-    space, schedule = search.schedule.space, search.schedule
+    schedule = search.schedule
     history: list[Trials] = []
     rounds: list[Training] = []
-    boxes, done = [], [0.0]
+    boxes: list[Space] = []
+    done = [0.0]  # whole trainings, for the progress
     for number, (_, count) in enumerate(schedule.stages):
 
-        def make(number=number, count=count) -> Points:
+        def make(number: int = number, count: int = count) -> Points:
             last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
             return _begin(search, number, count, schedule.opened(last, number), history)
 
@@ -100,74 +106,79 @@ def run(
         known = journal.ended(number)
         if known is None:
             start = journal.begin(number, make)
-            draw = _stream(search.workload.key, SCHEDULE, number)
-            metric, mode = search.metric, search.mode
-            led = SchedulerRun(search.scheduler, plans[number], draw, metric, mode)
-            watch = _watch(say, search, history, done, callback)
-            hear = functools.partial(callback.on_rung, number)
-            own = (ids, start, np.arange(search.seeds), led, watch, journal, hear)
-            training = train(search.workload, space, *own, hire)
+            training = train_round(
+                search.workload,
+                schedule.space,
+                trials=ids,
+                start=start,
+                seeds=np.arange(search.seeds),
+                run=_scheduler_run(search, plans[number], number),
+                on_block=_watch(report, search, history, done, callback),
+                journal=journal,
+                on_rung=functools.partial(callback.on_rung, number),
+                make_pool=make_pool,
+            )
             journal.end(number, training)
         else:
             start, training = known
-            done[0] += training.outcome.spent.live / (search.workload.epochs or 1)
+            done[0] += training.outcome.spent.live / search.workload.budget
         boxes.append(start.space)
         rounds.append(training)
-        history.append(rows_of(space, number, ids, training, search.metric))
+        history.append(
+            rows_of(schedule.space, number, ids, training, metric=search.metric)
+        )
         record = functools.reduce(Trials.append, history)
         result = Result(record, tuple(boxes), search.setup, tuple(rounds))
         callback.on_round(result)
     return result
 
 
+def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
+    return SchedulerRun(
+        scheduler=search.scheduler,
+        plan=plan,
+        key=_stream(search.workload.key, SCHEDULE, number),
+        metric=search.metric,
+        mode=search.mode,
+    )
+
+
 def _begin(
     search: Search, number: int, count: int, box: Space, history: list[Trials]
 ) -> Points:
-    """What a round begins with."""
+    """Return the configurations that a round begins with."""
     draw = _stream(search.workload.key, SAMPLE, number)
     points = _ask(search.sampler, draw, box, history, count, search.mode)
     return Points(box, points, jax.device_get(box.decode(points)))
 
 
-def trainings(search: Search, plans: list[Plan | None]) -> int:
-    """What the search is worth in whole trainings, at most."""
-    if plans[0] is None:
-        return search.schedule.trials * search.seeds
-    planned = sum(plan.epochs for plan in plans if plan is not None)
-    return -(-planned // search.workload.epochs) * search.seeds
+def trainings(search: Search, plans: list[Plan]) -> int:
+    """Return the number of whole trainings that a search is worth, at most."""
+    planned = sum(plan.epochs for plan in plans)
+    return -(-planned // search.workload.budget) * search.seeds
 
 
 def _stream(key: Key, stream: int, number: int) -> Key:
-    """The key of one round for one purpose."""
+    """Return the key of one round for one purpose."""
     return jax.random.fold_in(jax.random.fold_in(key, stream), number)
 
 
-def plan_rounds(search: Search) -> list[Plan | None]:
-    """What the scheduler intends for each round, checked before anything trains.
+def plan_rounds(search: Search) -> list[Plan]:
+    """Return the plan of the scheduler for each round, before anything trains.
 
     Raises:
-      ValueError: a scheduler that is none, that loses trials, or where nothing trains.
+      ValueError: a scheduler that loses trials.
     """
-    scheduler, epochs = search.scheduler, search.workload.epochs
-    counts = [stage.trials for stage in search.schedule.stages]
-    if scheduler is None:
-        return [None] * len(counts)
-    if not isinstance(scheduler, Scheduler):
-        raise ValueError(
-            f"scheduler: got {scheduler!r}. Use one of jaxtune.schedulers, such as "
-            "schedulers.hyperband()."
-        )
-    if not search.workload.trains:
-        raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
-        )
-    plans = [scheduler.plan(count, epochs) for count in counts]
-    for plan, count in zip(plans, counts, strict=True):
-        if plan.trials != count:
+    plans = []
+    for stage in search.schedule.stages:
+        plan = search.scheduler.plan(stage.trials, search.workload.budget)
+        if plan.trials != stage.trials:
             raise ValueError(
-                f"scheduler: planned {plan.trials} trials for a round of {count}."
+                f"scheduler: planned {plan.trials} trials for a round of "
+                f"{stage.trials}."
             )
-    return list(plans)
+        plans.append(plan)
+    return plans
 
 
 def _ask(
@@ -178,7 +189,7 @@ def _ask(
     count: int,
     mode: str,
 ) -> np.ndarray:
-    """New points of this round's cube, from a sampler told all trials so far."""
+    """Return new points of this round's cube, from a sampler that knows all trials."""
     state = sampler.init(key, box)
     known = _known(history, mode)
     # round by round: arrays of one shape, so that later rounds compile nothing new
@@ -190,7 +201,7 @@ def _ask(
 
 
 def _known(history: list[Trials], mode: str) -> np.ndarray:
-    """What a sampler is told: a score for each seed where all trained equally long."""
+    """Return the scores for a sampler: of each seed where all trained equally long."""
     standing = _standing(history, mode)
     if not history or history[0].scores.shape[1] == 1:
         return standing
@@ -201,7 +212,7 @@ def _known(history: list[Trials], mode: str) -> np.ndarray:
 
 
 def _standing(history: list[Trials], mode: str) -> np.ndarray:
-    """Oriented scores of all trials; those stopped early rank behind the others."""
+    """Return oriented scores of all trials; those stopped early rank last."""
     if not history:
         return np.empty(0, np.float32)
     scores = np.concatenate([rows["score"] for rows in history])
@@ -227,20 +238,20 @@ def _watch(
     history: list[Trials],
     done: list[float],
     callback: Callback,
-) -> Any:
-    """What to tell the progress bar and a callback after every block."""
+) -> OnBlock:
+    """Return a function that passes every block to the progress and the callback."""
     sign, number = ranking.direction(search.mode), len(history) + 1
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
     finite = sign * scores[np.isfinite(scores)]
     best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
 
-    def after_block(told: BlockEvent) -> None:
-        values = told.metrics.get(search.metric, np.empty(0))
+    def after_block(event: BlockEvent) -> None:
+        values = event.metrics.get(search.metric, np.empty(0))
         fine = sign * values[np.isfinite(values)]
         best[0] = max([best[0], *fine.tolist()])
-        done[0] += told.trainings
-        failed[0] += told.failed
+        done[0] += event.trainings
+        failed[0] += event.failed
         report(number, done[0], sign * best[0], failed[0])
-        callback.on_block(number - 1, told)
+        callback.on_block(number - 1, event)
 
     return after_block

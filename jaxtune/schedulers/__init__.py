@@ -2,6 +2,7 @@
 
 from jaxtune.schedulers._asha import asha
 from jaxtune.schedulers._hyperband import hyperband
+from jaxtune.schedulers._in_full import in_full
 from jaxtune.schedulers._pbt import pbt
 from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Scheduler
 from jaxtune.schedulers.halving import successive_halving
@@ -15,6 +16,7 @@ __all__ = [
     "Scheduler",
     "asha",
     "hyperband",
+    "in_full",
     "median_stopping",
     "pbt",
     "successive_halving",

@@ -62,6 +62,11 @@ class Plan(NamedTuple):
         return max(len(bracket.epochs) for bracket in self.brackets)
 
     @property
+    def compares(self) -> bool:
+        """Whether trials are compared on the way, before they have trained in full."""
+        return self.rungs > 1
+
+    @property
     def epochs(self) -> int:
         """Epochs that all trials together train, at most."""
         total = 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.checks import RunError
-from jaxtune.programs.job import Finished
+from jaxtune.programs.job import BlockResult
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.storage.arrays import pack, unpack
@@ -21,16 +21,16 @@ from jaxtune.storage.documents import (
     hparams_of,
 )
 from jaxtune.storage.store import Store
-from jaxtune.training.journal import BlockAssignment, Journal
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
+from jaxtune.training.ledger import Rungs
 from jaxtune.training.lineage import Lineage
-from jaxtune.training.record import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
 from jaxtune.training.widths import WidthOverrides
 
 
 class Durable(Journal):
-    """The journal of one search; see `jaxtune.journal.Journal`.
+    """The journal of one search; see `jaxtune.training.journal.Journal`.
 
     Mutable: it stands at a block of a round. What is on record is told in the order in
     which it happened, and must be what the search asks for.
@@ -86,7 +86,7 @@ class Durable(Journal):
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
             note(db, "round", f"{number}: ended")
 
-    def vary(
+    def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
         """Trials took over states: what they go on with, recorded or made now."""
@@ -118,8 +118,10 @@ class Durable(Journal):
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
         return self._store.one(query, self._block) or usual
 
-    def enter(self, work: BlockAssignment) -> tuple[int, Finished | None]:
-        """The next block: its number, and what it measured if that is recorded."""
+    def lookup_block(
+        self, assignment: BlockAssignment
+    ) -> tuple[int, BlockResult | None]:
+        """Return the number of the next block, and its result if it is recorded."""
         number, self._block = self._block, self._block + 1
         lanes = self._store.ask(
             "SELECT trial, seed, epochs, arrived, status FROM lanes WHERE block = ? "
@@ -130,20 +132,25 @@ class Durable(Journal):
             return number, None
         trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
         pairs = (
-            (trial, work.trial),
-            (seed, work.seed),
-            (epochs, work.epochs),
-            (arrives, work.arrives),
+            (trial, assignment.trial),
+            (seed, assignment.seed),
+            (epochs, assignment.epochs),
+            (arrives, assignment.arrives),
         )
         same = all(np.array_equal(old, new) for old, new in pairs)
         if not same:
             raise RunError(
                 f"block {number} of {self._store.path} trained trials "
                 f"{sorted(set(trial.tolist()))}, but the search now asks for "
-                f"{sorted(set(work.trial.tolist()))}: its scheduler decides otherwise "
-                "than before. Give the one that the run began with."
+                f"{sorted(set(assignment.trial.tolist()))}: its scheduler decides "
+                "otherwise than before. Give the one that the run began with."
             )
-        return number, Finished(self._metrics(number, len(lanes)), status.astype("i4"))
+        return number, BlockResult(
+            metrics=self._metrics(number, len(lanes)),
+            status=status.astype("i4"),
+            states=[],  # they stay on the disk until a lane goes on from them
+            device=self._device(number),
+        )
 
     def _metrics(self, block: int, lanes: int) -> dict[str, np.ndarray]:
         query = "SELECT name, place, value FROM metrics WHERE block = ?"
@@ -154,42 +161,39 @@ class Durable(Journal):
             metrics.setdefault(name, empty)[place] = np.nan if value is None else value
         return metrics
 
-    def device(self, block: int) -> str:
-        """The kind of device that ran a block; none did if it crashed."""
+    def _device(self, block: int) -> str:
+        """Return the kind of device that ran a block; none did if it crashed."""
         return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
 
-    def keep(
-        self,
-        block: int,
-        work: BlockAssignment,
-        finished: Finished,
-        width: int,
-        device: str,
-        state: list[np.ndarray],
-        unneeded: list[int],
-    ) -> None:
-        """Record a block and the states of those that go on; drop older states."""
-        kept = pack({str(i): leaf for i, leaf in enumerate(state)}) if state else None
-        columns = (work.trial, work.seed, work.epochs, finished.status, work.arrives)
-        lanes = [
-            (block, place, *map(int, row))
-            for place, row in enumerate(zip(*columns, strict=True))
-        ]
+    def keep(self, block: FinishedBlock, unneeded: list[int]) -> None:
+        """Record a block and the states of lanes that go on; drop older states."""
+        number, assignment, result = block.number, block.assignment, block.result
+        states = {str(i): leaf for i, leaf in enumerate(result.states)}
+        columns = zip(
+            assignment.trial,
+            assignment.seed,
+            assignment.epochs,
+            result.status,
+            assignment.arrives,
+            strict=True,
+        )
+        lanes = [(number, at, *map(int, row)) for at, row in enumerate(columns)]
         metrics = [
-            (block, place, name, None if np.isnan(value) else float(value))
-            for name, values in finished.metrics.items()
-            for place, value in enumerate(values)
-            if work.arrives[place]
+            (number, at, name, None if np.isnan(value) else float(value))
+            for name, values in result.metrics.items()
+            for at, value in enumerate(values)
+            if assignment.arrives[at]
         ]
+        kept = pack(states) if states else None
         with self._store.change() as db:
-            row = (block, self._round, width, work.trains, kept)
+            row = (number, self._round, block.width, assignment.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
-            if device:
-                db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
+            if result.device:
+                db.execute("INSERT INTO devices VALUES (?, ?)", (number, result.device))
             db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
             db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
             forget = "UPDATE blocks SET state = NULL WHERE block = ?"
-            db.executemany(forget, [(number,) for number in unneeded])
+            db.executemany(forget, [(old,) for old in unneeded])
 
     def state(self, block: int) -> list[np.ndarray]:
         """The states that were kept with a block."""
@@ -236,7 +240,11 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
     """How a round ended."""
     outcome, spent = tree["outcome"], LaneEpochs(*tree["spent"].tolist())
     return Training(
-        RoundMetrics(**outcome, spent=spent, narrow=WidthOverrides(**tree["narrow"])),
+        RoundMetrics(
+            **outcome,
+            spent=spent,
+            width_overrides=WidthOverrides(**tree["narrow"]),
+        ),
         Points(start.space, **tree["final"]),
         Rungs(**tree["rungs"]),
         Lineage(**tree["lineage"]),
@@ -248,7 +256,7 @@ def _training_tree(training: Training) -> dict[str, Any]:
     outcome = training.outcome._asdict()
     return {
         "spent": np.asarray(outcome.pop("spent")),
-        "narrow": outcome.pop("narrow")._asdict(),
+        "narrow": outcome.pop("width_overrides")._asdict(),
         "outcome": outcome,
         "final": _points_tree(training.final),
         "rungs": training.rungs._asdict(),

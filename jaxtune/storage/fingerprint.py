@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxtune.planning.tracing import Traced, digest
 from jaxtune.planning.workload import Workload
-from jaxtune.tasks import Task
+from jaxtune.tasks.function import function_name
 from jaxtune.types import PyTree
 
 
@@ -27,11 +27,10 @@ def subject(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
       Hashes of the data, the parameters' tree, the optimiser's code and the programs;
       shapes and dtypes in full.
     """
-    task = workload.subject
-    if not isinstance(task, Task):
-        # a script is __main__ at first and a module later, so its name says nothing
-        name = getattr(task, "__qualname__", type(task).__name__)
-        return {"function": name, "program": digest(traced)}
+    task = workload.task
+    if not task.trains:
+        # without the module: a script is __main__ at first, and later a module
+        return {"function": function_name(task), "program": digest(traced)}
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     return {
         "data": {name: _leaves(split) for name, split in splits.items()},

@@ -26,9 +26,10 @@ from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.settings import check_task, key_of, layout_of, rates_of, understood
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
-from jaxtune.tasks import Task, check_data
-from jaxtune.training.lineage import beginnings, joined, no_lineage
-from jaxtune.training.record import no_rungs
+from jaxtune.tasks import Task
+from jaxtune.tasks.function import as_task
+from jaxtune.training.ledger import no_rungs
+from jaxtune.training.lineage import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
 from jaxtune.training.widths import WidthOverrides
@@ -88,8 +89,14 @@ def _result(
         rounds.append(training)
         history.append(rows_of(space, number, ids, training, settings["metric"]))
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
-    own = (settings["metric"], settings["mode"], trials, settings["seeds"])
-    setup = Setup(workload, space, *own)
+    setup = Setup(
+        workload=workload,
+        space=space,
+        metric=settings["metric"],
+        mode=settings["mode"],
+        trials=trials,
+        seeds=settings["seeds"],
+    )
     record = functools.reduce(Trials.append, history)
     return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
 
@@ -114,19 +121,17 @@ def _seconds(store: Store) -> float:
 def _workload(
     path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
 ) -> Workload:
-    given = task is not None
-    subject: Any = task if given else task_of(path, settings)
-    if isinstance(subject, Task):
-        subject = check_data(subject)
-    own = (key_of(settings), settings["block"], settings["epochs"])
+    known: Any = task_of(path, settings) if task is None else task
     workload = Workload(
-        subject,
-        *own,
-        layout_of(settings["layout"]),
+        task=None if known is None else as_task(known),  # type: ignore[arg-type]
+        key=key_of(settings),
+        width=settings["block"],
+        epochs=settings["epochs"],
+        layout=layout_of(settings["layout"]),
         rates=rates_of(settings),
         across=settings["across"],
     )
-    if given:
+    if task is not None:
         known = fingerprint.subject(workload, trace(workload, space))
         check_task(settings, known)
     return workload
@@ -141,20 +146,20 @@ def _unfinished(
     seeds, budget = settings["seeds"], settings["epochs"]
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
-    taken, now, which = [beginnings(ids, start)], start, 0
+    taken, now, which = [first_rows(ids, start)], start, 0
     while (known := variation(store, space, number, which)) is not None:
         now, which = known[0], which + 1
         taken.append(known[1])
     outcome = _latest(store, number, first, (len(ids), seeds), budget)
     outcome = outcome._replace(
-        narrow=_narrow(store, number, settings["block"]),
+        width_overrides=_width_overrides(store, number, settings["block"]),
         devices=_devices(store, number),
     )
-    lineage = joined(taken) if which else no_lineage(start)
+    lineage = concatenate_lineages(taken) if which else no_lineage(start)
     return Training(outcome, now, no_rungs(seeds), lineage, budget, over=False)
 
 
-def _narrow(store: Store, number: int, usual: int) -> WidthOverrides:
+def _width_overrides(store: Store, number: int, usual: int) -> WidthOverrides:
     rows = store.ask(
         "SELECT trial, seed, l.epochs, b.epochs, width FROM lanes l "
         "JOIN blocks b USING (block) WHERE round = ? AND width != ?",

@@ -70,13 +70,12 @@ def recorded(
             search = adopt(search, settings)
             store = Store(path / RECORD, write=True)
         else:
-            store = create(path, asked, data_of(search.workload.subject))
+            store = create(path, asked, data_of(search.workload.task))
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
                 opened(store)
-                own = (search.schedule.space, search.workload.epochs)
-                journal = Durable(store, *own)
+                journal = Durable(store, search.schedule.space, search.workload.epochs)
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search

@@ -18,6 +18,7 @@ from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.loop import Search
 from jaxtune.rounds.schedule import Schedule
+from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
 from jaxtune.storage.directory import SETTINGS, settings_of
 from jaxtune.storage.documents import (
@@ -31,7 +32,9 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
-from jaxtune.tasks import Task
+from jaxtune.versions import SAME_BITS
+
+IN_FULL = recipe_of(in_full())
 
 LAST_BITS = ("version", "device", "flags", "block")
 """What may differ if one says so, because it changes no more than the last bits."""
@@ -56,14 +59,14 @@ def document(
     device: dict[str, str],
 ) -> dict:
     """The settings of a run: all that its numbers depend on."""
-    workload, subject = search.workload, search.workload.subject
+    workload = search.workload
     start = search.schedule.start
     made = {
         "sampler": search.sampler,
         "refine": search.refine,
         "scheduler": search.scheduler,
     }
-    recipe = subject.recipe if isinstance(subject, Task) else None
+    recipe = workload.task.recipe
     settings = {
         "space": space_document(search.schedule.space),
         "rounds": schedule_document(search.schedule),
@@ -92,10 +95,10 @@ def document(
 
 
 def _how_made(part: Any) -> Any:
-    """The recipe of one of ours, ``None``, or a name for one of the user's own."""
-    if part is None:
-        return None
+    """Return the recipe of one of ours, or a name for one of the user's own."""
     recipe = recipe_of(part)
+    if recipe == IN_FULL:
+        return None  # as runs say it that began before there was this scheduler
     return value_document(recipe or (part[0] if isinstance(part, tuple) else part))
 
 
@@ -121,9 +124,7 @@ def check_same(
         passed.add("block")
     if "block" in allow:
         passed.add("across")  # a share of a block is a narrower one
-    if recorded["version"] != asked["version"]:
-        passed.add("task.program")  # a program's text is that of one version
-    _refuse(recorded, asked, passed)
+    _refuse(recorded, asked, passed | _by_version(recorded))
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
@@ -139,10 +140,21 @@ def check_allowed(allow: Sequence[str]) -> Sequence[str]:
 
 def check_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Refuse another task than that of a run; ``RunError``."""
+    _refuse({"task": recorded["task"]}, {"task": known}, _by_version(recorded))
+
+
+def _by_version(recorded: dict[str, Any]) -> set[str]:
+    """Return what may differ since other versions wrote a run."""
+    was, now = dict(recorded["version"]), environment.versions()
     passed = set()
-    if recorded["version"] != environment.versions():
-        passed.add("task.program")
-    _refuse({"task": recorded["task"]}, {"task": known}, passed)
+    if was["jaxtune"] in SAME_BITS:
+        was["jaxtune"] = now["jaxtune"]
+        passed.add("version.jaxtune")
+        if "function" in recorded["task"]:
+            passed.add("task.program")  # it was not the program of a task then
+    if was != now:
+        passed.add("task.program")  # a program's text is that of one version
+    return passed
 
 
 def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:

@@ -20,9 +20,9 @@ LARGEST = 64 * 2**20  # bytes of data that a run keeps a copy of
 MAKERS = {"classification": classification, "regression": regression}
 
 
-def data_of(task: Any) -> bytes | None:
+def data_of(task: Task) -> bytes | None:
     """The data that a run keeps, if the task can be made again from them."""
-    if not isinstance(task, Task) or task.recipe is None:
+    if task.recipe is None:
         return None
     splits = {"train": task.train, "valid": task.valid, "test": task.test}
     if sum(leaf.nbytes for leaf in jax.tree.leaves(splits)) > LARGEST:

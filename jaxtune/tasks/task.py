@@ -33,6 +33,7 @@ from jaxtune.types import PyTree
         "limits",
         "padding",
         "recipe",
+        "trains",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Task:
         model's static field that bounds it, such as ``("hidden_units", "max_units")``.
       recipe: how to make it again from its data, if it has none of the user's own
         functions; a run directory then needs nothing else to go on.
+      trains: false for a plain function as a task of zero epochs: ``init`` computes its
+        value from the key of the lane itself, and nothing is trained.
     """
 
     init: Callable[..., Any]
@@ -83,6 +86,7 @@ class Task:
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
     padding: tuple[tuple[str, str], ...] = ()
     recipe: Recipe | None = None
+    trains: bool = True
 
     @property
     def examples(self) -> int:

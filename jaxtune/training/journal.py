@@ -1,9 +1,9 @@
-"""What a search tells whoever remembers it, and may be told again.
+"""The memory of a search: everything that happened, in order.
 
-A search is a function of its arguments, so all that a record must hold are the steps
-that are expensive or whose last bits belong to one machine: the points of a round, what
-finished blocks measured, how trials were varied, and how a round ended. A search that
-goes on runs the same loop; it is told what is known, and computes the rest.
+A search is a function of its arguments, so a record must hold only the steps that are
+expensive or whose last bits belong to one machine: the points of a round, the results
+of blocks, how trials were varied, and how a round ended. A search that is resumed runs
+the same loop; its journal answers what is known, and the rest is computed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune.programs.job import Finished
+from jaxtune.programs.job import BlockResult
 from jaxtune.space.points import Points
 from jaxtune.training.lineage import Lineage
 
@@ -24,7 +24,7 @@ class BlockAssignment(NamedTuple):
     Args:
       trial: ``[m]`` int.
       seed: ``[m]`` int.
-      epochs: ``[m]`` int, trained when the block is done; 0 for plain functions.
+      epochs: ``[m]`` int, trained when the block has finished; 0 for plain functions.
       arrives: ``[m]`` bool, the lanes that are scored then.
       trains: epochs that the block trains each of them.
     """
@@ -36,10 +36,30 @@ class BlockAssignment(NamedTuple):
     trains: int
 
 
-class Journal:
-    """The memory of one search, told of everything in order; this one forgets it all.
+class FinishedBlock(NamedTuple):
+    """A block that has finished, now or before a search was resumed.
 
-    Mutable: it numbers the blocks. A journal that remembers overrides every method.
+    Args:
+      segment: the part of the work that it did.
+      number: of the block.
+      width: its lanes, padding included.
+      assignment: whom it trained, and how far.
+      result: what it measured.
+      new: whether it ran now.
+    """
+
+    segment: Any
+    number: int
+    width: int
+    assignment: BlockAssignment
+    result: BlockResult
+    new: bool = False
+
+
+class Journal:
+    """The journal of one search; this one only numbers the blocks and forgets the rest.
+
+    Mutable. A journal that remembers overrides every method.
     """
 
     def __init__(self) -> None:
@@ -47,59 +67,53 @@ class Journal:
         self._chosen: int | None = None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
-        """Begin a round: its points as remembered, or made and remembered now."""
+        """Return the points of a round: as remembered, or made and remembered now."""
         return make()
 
     def ended(self, number: int) -> tuple[Points, Any] | None:
-        """A round that is over, the points it began with and its ``Training``."""
+        """Return the points and the ``Training`` of a round; ``None`` if it is open."""
         return None
 
     def end(self, number: int, training: Any) -> None:
         """Remember how a round ended."""
 
-    def vary(
+    def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
-        """Trials took over states: what they go on with, remembered or made now."""
+        """Return what trials go on with that took over states: remembered, or made."""
         return make()
 
     def choose(self, width: int) -> None:
-        """Blocks that are not remembered have this many lanes from now on."""
+        """Give blocks that are not remembered this many lanes from now on."""
         self._chosen = width
 
     def width(self, usual: int) -> int:
-        """Lanes in the next block: those it had, if it is remembered."""
+        """Return the lanes of the next block: those it had, if it is remembered."""
         return self._chosen or usual
 
     def packed(self, usual: int) -> int:
-        """Lanes for which the next blocks are put together, or were."""
+        """Return the lanes for which the next blocks are packed, or were."""
         return self.width(usual)
 
-    def enter(self, work: BlockAssignment) -> tuple[int, Finished | None]:
-        """The next block: its number, and what it measured if that is remembered."""
+    def lookup_block(
+        self, assignment: BlockAssignment
+    ) -> tuple[int, BlockResult | None]:
+        """Return the number of the next block, and its result if it is remembered."""
         self._block += 1
         return self._block - 1, None
 
-    def device(self, block: int) -> str:
-        """The kind of device that ran a block; nothing if that is not remembered."""
-        return ""
-
-    def back(self, block: int) -> None:
-        """Blocks from this one on did not finish; it is the next one again."""
+    def rewind(self, block: int) -> None:
+        """Go back to a block: it and those after it did not finish."""
         self._block = block
 
-    def keep(
-        self,
-        block: int,
-        work: BlockAssignment,
-        finished: Finished,
-        width: int,
-        device: str,
-        state: list[np.ndarray],
-        unneeded: list[int],
-    ) -> None:
-        """Remember a block, the states of those that go on, and forget older states."""
+    def keep(self, block: FinishedBlock, unneeded: list[int]) -> None:
+        """Remember a block and the states in it; forget the states of older ones.
+
+        Args:
+          block: a new one.
+          unneeded: numbers of the blocks whose states can be deleted.
+        """
 
     def state(self, block: int) -> list[np.ndarray]:
-        """The states that were kept with a block: leaves ``[k, ...]``."""
+        """Return the states that were kept with a block: leaves ``[k, ...]``."""
         raise AssertionError(f"nobody kept the states of block {block}")

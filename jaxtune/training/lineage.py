@@ -11,10 +11,10 @@ from jaxtune.space.points import Points
 
 
 class Lineage(NamedTuple):
-    """Whose states were taken over, and what each trial trained with from then on.
+    """States that were taken over, and the settings of each trial from then on.
 
-    The first rows are the beginnings of all trials; without any exploitation there are
-    no rows at all.
+    The first rows are the beginnings of all trials; where no trial took over another's
+    state there are no rows at all.
 
     Args:
       trial: ``[k]`` int.
@@ -30,7 +30,7 @@ class Lineage(NamedTuple):
 
 
 class TrajectorySegment(NamedTuple):
-    """A part of a training: as which trial, until when, with which hyperparameters.
+    """A part of a training: of one trial, until one epoch, with one setting.
 
     Args:
       trial: whose order of the data and noise are used.
@@ -43,49 +43,55 @@ class TrajectorySegment(NamedTuple):
     hparams: dict[str, Any]
 
 
-def beginnings(trials: np.ndarray, start: Points) -> Lineage:
-    """Every trial begins with itself."""
+def first_rows(trials: np.ndarray, start: Points) -> Lineage:
+    """Return a lineage in which every trial begins with itself."""
     zeros = np.zeros(len(trials), np.int32)
     return Lineage(trials, zeros, trials, dict(start.hparams))
 
 
-def _takings(
+def takeovers(
     trials: np.ndarray,
     now: Points,
     decided: Decision,
-    over: np.ndarray,
+    taken: np.ndarray,
     progress: Progress,
 ) -> Lineage:
-    rows, source = decided.trial[over], decided.source[over]
+    """Return the lineage of one decision.
+
+    Args:
+      trials: ``[n]`` trial ids.
+      now: the configurations from now on.
+      decided: a decision of ``m`` slots.
+      taken: ``[m]`` bool, the slots that took over another trial's state.
+      progress: what the decision was made from.
+    """
+    rows, source = decided.trial[taken], decided.source[taken]
     hparams = {name: values[rows] for name, values in now.hparams.items()}
     return Lineage(trials[rows], progress.epochs[source], trials[source], hparams)
 
 
 def trajectory_of(lineage: Lineage, last: TrajectorySegment) -> list[TrajectorySegment]:
-    """The legs that led to a state.
+    """Return the segments that led to a state, in order.
 
     Args:
       lineage: of the trial's round.
       last: the trial, the epoch that it reached, and its present hyperparameters.
-
-    Returns:
-      Legs in order.
     """
-    legs: list[TrajectorySegment] = []
+    segments: list[TrajectorySegment] = []
     trial, until = last.trial, last.epochs
     while True:
         known = (lineage.trial == trial) & (lineage.epochs < until)
         if not known.any():
             # it never took over, and nor did those that it comes from
-            return [*([] if legs else [last]), *reversed(legs)]
+            return [*([] if segments else [last]), *reversed(segments)]
         row = np.flatnonzero(known)[-1]
         hparams = {name: values[row] for name, values in lineage.hparams.items()}
-        legs.append(TrajectorySegment(trial, until, hparams))
+        segments.append(TrajectorySegment(trial, until, hparams))
         trial, until = int(lineage.source[row]), int(lineage.epochs[row])
 
 
-def joined(parts: list[Lineage]) -> Lineage:
-    """Several lineages as one, in order."""
+def concatenate_lineages(parts: list[Lineage]) -> Lineage:
+    """Return several lineages as one, in order."""
     names = parts[0].hparams
     return Lineage(
         np.concatenate([part.trial for part in parts]),
@@ -96,6 +102,6 @@ def joined(parts: list[Lineage]) -> Lineage:
 
 
 def no_lineage(start: Points) -> Lineage:
-    """Nobody took over anything."""
+    """Return the lineage of a round in which nobody took over anything."""
     none = np.zeros(0, np.int32)
     return Lineage(none, none, none, {n: v[:0] for n, v in start.hparams.items()})

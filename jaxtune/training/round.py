@@ -1,30 +1,36 @@
-"""The trials of one round in training, led by a scheduler."""
+"""The training of one round, led by a scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.executors.streamed import local
+from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.space import Space
 from jaxtune.space.points import Points
-from jaxtune.training.evaluate import evaluate
 from jaxtune.training.journal import Journal
+from jaxtune.training.ledger import (
+    Rungs,
+    RungScores,
+    check_all_began,
+    check_decision,
+    no_rungs,
+)
 from jaxtune.training.lineage import (
     Lineage,
-    _takings,
-    beginnings,
-    joined,
+    concatenate_lineages,
+    first_rows,
     no_lineage,
+    takeovers,
 )
-from jaxtune.training.record import Record, Rungs, check_decision, no_rungs
 from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
 from jaxtune.types import Key
 
@@ -32,13 +38,13 @@ AT_ONCE = 4  # blocks in training where a scheduler leaves it to us: for as many
 
 
 class Training(NamedTuple):
-    """What came out of one round.
+    """The outcome of one round.
 
     Args:
       outcome: last measurements, statuses and epochs.
       final: points and hyperparameters at the end.
       rungs: scores on the way.
-      lineage: who took over from whom.
+      lineage: which trial took over whose state.
       budget: epochs of a whole training; 0 for plain functions.
       over: whether the round has ended.
     """
@@ -52,48 +58,49 @@ class Training(NamedTuple):
 
 
 class SchedulerRun(NamedTuple):
-    """Who decides, and by what.
+    """The scheduler of a round, with its plan, key and metric.
 
     Args:
-      scheduler: who decides; nobody if ``None``.
+      scheduler: the scheduler.
       plan: what it planned for the trials and epochs of this round.
       key: its key for this round.
-      metric: which metric is the score.
+      metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
     """
 
-    scheduler: Scheduler | None
-    plan: Plan | None
+    scheduler: Scheduler
+    plan: Plan
     key: Key
     metric: str
     mode: str
 
 
-def train(
+def train_round(
     workload: Workload,
-    root: Space,
+    space: Space,
     trials: np.ndarray,
     start: Points,
     seeds: np.ndarray,
-    led: SchedulerRun,
-    on_block: OnBlock,
+    run: SchedulerRun,
+    on_block: OnBlock = lambda _: None,
     journal: Journal | None = None,
     on_rung: Callable[[Rungs], None] = lambda _: None,
-    hire: MakePool = local,
+    make_pool: MakePool = local_pool,
 ) -> Training:
-    """Train the trials of a round: in full, or as a scheduler decides.
+    """Train the trials of a round as its scheduler decides.
 
     Args:
-      workload: task or function, root key, width, and the epochs of a whole training.
-      root: the space that the user gave.
+      workload: task, root key, width, and the epochs of a whole training.
+      space: the space that the user gave.
       trials: ``[n]`` trial ids.
       start: the configurations to begin with.
       seeds: ``[s]`` seed ids.
-      led: who decides.
-      on_block: told what every finished block measured.
-      journal: told of every block; it may know what some of them measured.
-      on_rung: told which trials reached a rung, whenever some did.
-      hire: who runs blocks.
+      run: the scheduler.
+      on_block: called with every finished block.
+      journal: reports every block; it may know the results of some.
+      on_rung: called with the trials that reached a rung before the last or after it,
+        whenever some did.
+      make_pool: makes the worker pool.
 
     Returns:
       Measurements, final configurations, and what happened on the way.
@@ -102,77 +109,88 @@ def train(
       ValueError: a decision that no scheduler may make.
     """
     journal = journal or Journal()
-    if led.scheduler is None or led.plan is None:
-        own = (trials, start.hparams, seeds)
-        outcome = evaluate(workload, root, *own, on_block, journal, hire)
-        none = no_rungs(len(seeds))
-        return Training(outcome, start, none, no_lineage(start), workload.epochs)
-    scheduler, plan, key = led.scheduler, led.plan, led.key
-    cohort = RoundState(workload, root, trials, start.hparams, seeds, journal, hire)
-    record = Record(plan, len(trials), len(seeds))
-    slots = plan.concurrent
-    if slots is not None:
-        # as many as at the round's beginning, if a run goes on with other blocks
-        lanes = AT_ONCE * journal.width(workload.width)
-        slots = slots or max(1, lanes // len(seeds))
-    now, taken = start, [beginnings(trials, start)]
+    state = RoundState(
+        workload, space, trials, start.hparams, seeds, journal, make_pool
+    )
+    scores = RungScores(run.plan, state.ledger, run.metric, run.mode)
+    slots = _slots(run.plan, workload, journal, len(seeds))
+    now, lineage = start, [first_rows(trials, start)]
     while True:
-        progress = record.progress(slots)
-        decided = scheduler.decide(key, plan, progress)
-        decided = check_decision(decided, progress, workload.epochs)
-        moved = decided.source != decided.trial
-        over = moved & (decided.source >= 0)
-        if over.any():
-
-            def vary(now=now, decided=decided, over=over, progress=progress):
-                went = (key, workload, root, now, decided, progress)
-                varied = _explored(scheduler, *went)
-                return varied, _takings(trials, varied, decided, over, progress)
-
-            now, takings = journal.vary(vary)
-            cohort.gather(decided.trial[over], decided.source[over], now.hparams)
-            taken.append(takings)
-        record.send(decided)
-        cohort.send(decided.trial, decided.epochs)
-        if not cohort.waiting.size:
-            record.check_all_began()
+        progress = scores.progress(slots)
+        decided = run.scheduler.decide(run.key, run.plan, progress)
+        decided = check_decision(decided, progress, workload.budget)
+        scores.check_rungs(decided)
+        taken = (decided.source != decided.trial) & (decided.source >= 0)
+        if taken.any():
+            make = partial(_take_over, workload, space, trials, run, now, decided)
+            now, rows = journal.explore(partial(make, progress))
+            state.gather(decided.trial[taken], decided.source[taken], now.hparams)
+            lineage.append(rows)
+        state.ledger.send(decided.trial, decided.epochs)
+        if not state.ledger.waiting.size:
+            check_all_began(state.ledger)
             break
-        cohort.wave(on_block)
-        cohort.halt(record.update(cohort, led.metric, led.mode))
-        reached = record.latest(trials)
-        if reached.trial.size:
-            on_rung(reached)
-    outcome = cohort.outcome()
+        state.wave(on_block)
+        reached, failed = scores.update(trials)
+        if run.plan.compares:
+            # a trial of which one seed failed has failed: its other lanes make room
+            state.ledger.halt(failed)
+            if reached.trial.size:
+                on_rung(reached)
     return Training(
-        outcome,
-        now,
-        record.rungs(trials),
-        joined(taken) if len(taken) > 1 else no_lineage(start),
-        workload.epochs,
+        outcome=state.metrics(),
+        final=now,
+        rungs=scores.all() if run.plan.compares else no_rungs(len(seeds)),
+        lineage=concatenate_lineages(lineage) if lineage[1:] else no_lineage(start),
+        budget=workload.epochs,
     )
 
 
-def _explored(
-    scheduler: Scheduler,
-    key: Key,
+def _slots(plan: Plan, workload: Workload, journal: Journal, seeds: int) -> int | None:
+    """Return the trials that train at once; ``None`` for all that are ready."""
+    if plan.concurrent is None:
+        return None
+    # as many as at the round's beginning, if a run is resumed with other blocks
+    lanes = AT_ONCE * journal.width(workload.width)
+    return plan.concurrent or max(1, lanes // seeds)
+
+
+def _take_over(
     workload: Workload,
-    root: Space,
+    space: Space,
+    trials: np.ndarray,
+    run: SchedulerRun,
+    now: Points,
+    decided: Decision,
+    progress: Progress,
+) -> tuple[Points, Lineage]:
+    """Return the configurations after some trials took over others, and who did."""
+    explored = _explored(workload, space, run, now, decided, progress)
+    taken = (decided.source != decided.trial) & (decided.source >= 0)
+    return explored, takeovers(trials, explored, decided, taken, progress)
+
+
+def _explored(
+    workload: Workload,
+    space: Space,
+    run: SchedulerRun,
     now: Points,
     decided: Decision,
     progress: Progress,
 ) -> Points:
-    """Configurations after trials took over others' and changed them."""
+    """Return configurations after trials took over others' and changed them."""
     source = np.arange(len(now.points))
     source[decided.trial] = np.where(decided.source < 0, decided.trial, decided.source)
     copied = now.points[source]
     points = copied
-    if scheduler.explore is not None:
+    if run.scheduler.explore is not None:
         epoch = int(progress.epochs[decided.source[decided.source >= 0]].max())
-        points = np.array(scheduler.explore(key, now.space, jnp.asarray(copied), epoch))
+        moved = run.scheduler.explore(run.key, now.space, jnp.asarray(copied), epoch)
+        points = np.array(moved)
     shapes = {bucket.name for bucket in workload.layout.buckets}
     for column, name in enumerate(now.space.searched):
         # what sets a shape comes with the state that has it
-        if root[name].static or name in shapes:
+        if space[name].static or name in shapes:
             points[:, column] = copied[:, column]
     takers = source != np.arange(len(source))
     points = np.where(takers[:, None], points, now.points)

@@ -9,34 +9,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.executors.streamed import local
+from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as blocks
 from jaxtune.programs.block import Block, Static
-from jaxtune.programs.job import Finished, Job, run
+from jaxtune.programs.job import Job
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
 from jaxtune.space import Space
-from jaxtune.tasks import Task, without_stream
-from jaxtune.training.journal import BlockAssignment, Journal
+from jaxtune.tasks import without_stream
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
+from jaxtune.training.ledger import Ledger
 from jaxtune.training.packing import Segment, pack, pack_in_lockstep
-from jaxtune.training.runner import BlockRunner, FinishedBlock
+from jaxtune.training.runner import BlockRunner
 from jaxtune.training.state_store import StateStore
-from jaxtune.training.widths import WidthOverrides, narrowed
+from jaxtune.training.widths import WidthOverrides, overrides_of
 from jaxtune.types import HparamArrays
 
 
 class BlockEvent(NamedTuple):
-    """What a finished block tells: a row for each lane that was scored, or failed.
+    """A finished block, as callbacks see it: a row for each lane scored or failed.
 
     Args:
       trial: ``[m]`` int.
       seed: ``[m]`` int.
       epochs: ``[m]`` int, trained until then; 0 for plain functions.
       metrics: name to ``[m]`` float32; NaN if failed.
-      failed: how many failed.
-      trainings: how many whole trainings the block was worth.
+      failed: number of lanes that failed.
+      trainings: number of whole trainings that the block was worth.
     """
 
     trial: np.ndarray
@@ -51,10 +52,10 @@ OnBlock = Callable[[BlockEvent], None]
 
 
 class LaneEpochs(NamedTuple):
-    """Lane-epochs.
+    """Epochs of single lanes.
 
     Args:
-      live: trained by lanes that were wanted.
+      live: trained by lanes of trials.
       computed: all that blocks computed, padding and diverged lanes included.
     """
 
@@ -63,14 +64,14 @@ class LaneEpochs(NamedTuple):
 
 
 class RoundMetrics(NamedTuple):
-    """What came back, for ``n`` trials and ``s`` seeds.
+    """The results of a round, for ``n`` trials and ``s`` seeds.
 
     Args:
       metrics: name to ``[n, s]`` float32, as last measured; NaN if failed.
       status: ``[n, s]`` int32.
-      epochs: ``[n]`` int32, how long each trial trained; 0 for plain functions.
+      epochs: ``[n]`` int32, trained by each trial; 0 for plain functions.
       spent: lane-epochs.
-      narrow: blocks that were narrower than the workload's.
+      width_overrides: blocks of another width than was planned.
       devices: kind of device to the trials that trained on it.
     """
 
@@ -78,7 +79,7 @@ class RoundMetrics(NamedTuple):
     status: np.ndarray
     epochs: np.ndarray
     spent: LaneEpochs = LaneEpochs()
-    narrow: WidthOverrides = narrowed()
+    width_overrides: WidthOverrides = overrides_of()
     devices: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
@@ -95,8 +96,8 @@ class RoundState:
       trials: ``[n]`` trial ids.
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
-      journal: told of every block; it may know what some of them measured.
-      hire: who runs blocks.
+      journal: reports every block; it may know the results of some.
+      make_pool: makes the worker pool.
     """
 
     def __init__(
@@ -107,49 +108,28 @@ class RoundState:
         hparams: HparamArrays,
         seeds: np.ndarray,
         journal: Journal | None = None,
-        hire: MakePool = local,
+        make_pool: MakePool = local_pool,
     ):
-        assert isinstance(workload.subject, Task), "a plain function is not trained"
         # programs of a stream get its rows beside the task
-        self._stream = workload.subject.stream
-        self._workload, self._task = workload, without_stream(workload.subject)
+        self._stream = workload.task.stream
+        self._workload, self._task = workload, without_stream(workload.task)
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
-        hands = hire((self._task, workload.key), self._stream)
-        own = (workload.width, self._journal, workload.across)
-        self._runner = BlockRunner(hands, *own)
+        self._runner = BlockRunner(
+            make_pool((self._task, workload.key), self._stream),
+            workload.width,
+            self._journal,
+            workload.across,
+        )
+        self.ledger = Ledger(len(trials), len(seeds))
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
-        lanes = len(trials) * len(seeds)
-        self.epochs = np.zeros(lanes, np.int32)
-        self.target = np.zeros(lanes, np.int32)
-        self.status = np.full(lanes, RUNNING, np.int32)
-        self.metrics: dict[str, np.ndarray] = {}
         self.spent = LaneEpochs()
         self._statics: list[Static] = []
-        self._pools: list[StateStore] = []
-        self._group = np.zeros(lanes, np.int32)
+        self._stores: list[StateStore] = []
+        self._group = np.zeros(len(trials) * len(seeds), np.int32)
         self._regroup(np.arange(len(trials)))
 
-    @property
-    def waiting(self) -> np.ndarray:
-        """Lanes that have not arrived and have not diverged."""
-        return np.flatnonzero((self.epochs < self.target) & (self.status == RUNNING))
-
-    def lanes(self, rows: np.ndarray) -> np.ndarray:
-        """``[m, s]`` the lanes of some trials."""
-        seeds = np.arange(len(self._seeds))
-        return np.asarray(rows)[:, None] * len(self._seeds) + seeds
-
-    def send(self, rows: np.ndarray, epochs: np.ndarray) -> None:
-        """Let trials ``[m]`` train until they have trained ``[m]`` epochs."""
-        self.target[self.lanes(rows)] = np.asarray(epochs)[:, None]
-
-    def halt(self, rows: np.ndarray) -> None:
-        """Let trials go no further than they are."""
-        lanes = self.lanes(rows)
-        self.target[lanes] = np.minimum(self.target[lanes], self.epochs[lanes])
-
-    def become(self, trials: np.ndarray, hparams: HparamArrays) -> None:
+    def relabel(self, trials: np.ndarray, hparams: HparamArrays) -> None:
         """Go on under other ids ``[n]``, with other hyperparameters ``{name: [n]}``."""
         self._trials = trials
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
@@ -161,12 +141,13 @@ class RoundState:
         """Let trials go on from the states of others, all at once.
 
         Args:
-          rows: ``[m]`` which.
-          source: ``[m]`` whose state each takes over.
+          rows: ``[m]`` the trials.
+          source: ``[m]`` the trial whose state each takes over.
           hparams: name to ``[n]`` values of all trials from now on.
         """
-        into, out = self.lanes(rows).ravel(), self.lanes(source).ravel()
-        gone = (self.status[out] != RUNNING) | (self.epochs[out] == 0)
+        ledger = self.ledger
+        into, out = ledger.lanes(rows).ravel(), ledger.lanes(source).ravel()
+        gone = (ledger.status[out] != RUNNING) | (ledger.epochs[out] == 0)
         if gone.any():
             lane = out[gone][0] // len(self._seeds)
             raise ValueError(
@@ -174,9 +155,10 @@ class RoundState:
                 "has not begun, or has diverged."
             )
         was = self._group[out]
-        taken = {g: self._pools[g].share(out[was == g]) for g in np.unique(was)}
+        # first share, then drop: a state may be taken over by others and let go at once
+        taken = {g: self._stores[g].share(out[was == g]) for g in np.unique(was)}
         for group in np.unique(self._group[into]):
-            self._pools[group].drop(into[self._group[into] == group])
+            self._stores[group].drop(into[self._group[into] == group])
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self._regroup(rows)
         if not np.array_equal(self._group[into], was):
@@ -185,56 +167,62 @@ class RoundState:
                 "hyperparameters and sizes must come with it."
             )
         for group, states in taken.items():
-            self._pools[group].give(into[was == group], states)
-        self.epochs[into] = self.epochs[out]
-        self.status[into] = self.status[out]
+            self._stores[group].give(into[was == group], states)
+        ledger.copy(into, out)
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or what is left; commit in order."""
-        for ran in self._runner.each(run, self._segments(), self._work, self._job):
-            on_block(self._commit(ran))
+        for block in self._runner.run(self._segments(), self._assign, self._job):
+            on_block(self._commit(block))
 
     def _segments(self) -> list[Segment]:
-        width = self._journal.packed(self._workload.width)
+        width, ledger = self._journal.packed(self._workload.width), self.ledger
         if self._stream is not None:
-            return pack_in_lockstep(self.waiting, self.epochs, self._group, width)
-        state = (self.epochs, self.target, self._group)
-        return pack(self.waiting, *state, width, self._workload.epochs)
+            waiting = ledger.waiting
+            return pack_in_lockstep(waiting, ledger.epochs, self._group, width)
+        return pack(
+            ledger.waiting,
+            epochs=ledger.epochs,
+            target=ledger.lane_target,
+            group=self._group,
+            width=width,
+            budget=self._workload.budget,
+        )
 
-    def outcome(self) -> RoundMetrics:
-        """What is known of all trials."""
-        shape = (len(self._trials), len(self._seeds))
+    def metrics(self) -> RoundMetrics:
+        """Return what is known of all trials."""
+        ledger = self.ledger
+        known = {n: v.reshape(ledger.shape) for n, v in self._known().items()}
         return RoundMetrics(
-            {name: values.reshape(shape) for name, values in self._known().items()},
-            self.status.reshape(shape),
-            self.epochs.reshape(shape).min(axis=1),
+            known,
+            ledger.status.reshape(ledger.shape),
+            np.minimum(ledger.trial_epochs, self._workload.epochs),
             self.spent,
-            self._runner.narrow,
+            self._runner.width_overrides,
             self._runner.devices,
         )
 
     def _known(self) -> dict[str, np.ndarray]:
         """Metrics by lane; all NaN as long as no lane has lived to be scored."""
-        if self.metrics:
-            return self.metrics
-        unknown = np.full(len(self.epochs), np.nan, np.float32)
+        if self.ledger.metrics:
+            return self.ledger.metrics
+        unknown = np.full(len(self._group), np.nan, np.float32)
         return dict.fromkeys(self._metric_names(), unknown)
 
     def _metric_names(self) -> list[str]:
-        """Found by tracing."""
-        static = self._statics[self._group[0]]
-        block = self._block(np.arange(1), static, 1)
-        shape, split = self._shape(static), self._workload.split
-        call = (self._task, block, shape, split, static)
-        return list(blocks.score.eval_shape(*call)[0])
+        """Find the names of the metrics by tracing."""
+        static, split = self._statics[self._group[0]], self._workload.split
+        block, state = self._block(np.arange(1), static, 1), self._shape(static)
+        scored = blocks.score.eval_shape(self._task, block, state, split, static)
+        return list(scored[0])
 
     def _shape(self, static: Static) -> Lane:
-        """The abstract states of a block of one lane of a group."""
+        """Return the abstract states of a block of one lane of a group."""
         block = self._block(np.flatnonzero(self._group_of(static))[:1], static, 1)
         return blocks.shape(self._task, self._workload.key, block, static)
 
     def _group_of(self, static: Static) -> np.ndarray:
-        """``[L]`` bool: the lanes of a group."""
+        """Return ``[L]`` bool: the lanes of a group."""
         return self._group == self._statics.index(static)
 
     def _regroup(self, rows: np.ndarray) -> None:
@@ -244,70 +232,80 @@ class RoundState:
             if group.static not in self._statics:
                 self._statics.append(group.static)
                 shape = partial(self._shape, group.static)
-                self._pools.append(StateStore(shape, self._journal.state))
+                self._stores.append(StateStore(shape, self._journal.state))
             number = self._statics.index(group.static)
-            self._group[self.lanes(rows).ravel()[group.lanes]] = number
+            self._group[self.ledger.lanes(rows).ravel()[group.lanes]] = number
 
-    def _work(self, segment: Segment) -> BlockAssignment:
+    def _assign(self, segment: Segment) -> BlockAssignment:
         lanes, seeds = segment.lanes, len(self._seeds)
-        after = self.epochs[lanes] + segment.epochs
-        trial, seed = self._trials[lanes // seeds], self._seeds[lanes % seeds]
+        after = self.ledger.epochs[lanes] + segment.epochs
+        # a plain function takes one turn and no epoch
+        most = self._workload.epochs
         return BlockAssignment(
-            trial, seed, after, after == self.target[lanes], segment.epochs
+            trial=self._trials[lanes // seeds],
+            seed=self._seeds[lanes % seeds],
+            epochs=np.minimum(after, most),
+            arrives=after == self.ledger.lane_target[lanes],
+            trains=min(segment.epochs, most),
         )
 
     def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
-        own = (self._trials, self.hparams, self._seeds)
-        return blocks.fill(lanes, *own, static, width)
+        return blocks.fill(
+            lanes, self._trials, self.hparams, self._seeds, static, width
+        )
 
-    def _job(self, segment: Segment, work: BlockAssignment, width: int) -> Job:
-        """A segment as something that any device can run."""
-        pool, static = self._pools[segment.group], self._statics[segment.group]
-        lanes = segment.lanes
+    def _job(self, segment: Segment, assignment: BlockAssignment, width: int) -> Job:
+        """Return a segment as a job that any device can run."""
+        lanes, store = segment.lanes, self._stores[segment.group]
+        static = self._statics[segment.group]
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
-        fresh, state = self.epochs[padded] == 0, None
+        fresh, state = self.ledger.epochs[padded] == 0, None
         if not fresh.all():
-            state = pool.take(np.where(fresh, padded[~fresh][0], padded))
-        split = self._workload.split if work.arrives.any() else None
-        going = work.epochs < self._workload.epochs
-        block = self._block(lanes, static, width)
-        return Job(block, static, fresh, state, segment.epochs, split, going)
+            # a fresh lane has no state: any other fills its place until it is started
+            state = store.take(np.where(fresh, padded[~fresh][0], padded))
+        return Job(
+            block=self._block(lanes, static, width),
+            static=static,
+            fresh=fresh,
+            state=state,
+            epochs=assignment.trains,
+            split=self._workload.split if assignment.arrives.any() else None,
+            going=assignment.epochs < self._workload.epochs,
+        )
 
-    def _commit(self, ran: FinishedBlock) -> BlockEvent:
-        """Take in what a segment brought, and let the journal keep it."""
-        segment, work = ran.piece, ran.work
-        lanes, count = segment.lanes, len(segment.lanes)
-        pool = self._pools[segment.group]
-        finished, kept = ran.done
-        on = (finished.status == RUNNING) & (work.epochs < self._workload.epochs)
-        pool.drop(lanes)
-        if ran.new:
-            unneeded = [block for each in self._pools for block in each.unneeded()]
-            self._runner.keep(ran, unneeded)
+    def _commit(self, block: FinishedBlock) -> BlockEvent:
+        """Take in the result of a segment, and let the journal keep it."""
+        segment, assignment, result = block.segment, block.assignment, block.result
+        lanes, store = segment.lanes, self._stores[segment.group]
+        on = (result.status == RUNNING) & (assignment.epochs < self._workload.epochs)
+        store.drop(lanes)
+        if block.new:
+            unneeded = [number for each in self._stores for number in each.unneeded()]
+            self._journal.keep(block, unneeded)
         if on.any():
-            pool.put(lanes[on], ran.number, kept)
-        self._note(lanes, work, finished)
+            store.put(lanes[on], block.number, result.states)
+        self.ledger.note(
+            lanes,
+            self.ledger.epochs[lanes] + segment.epochs,
+            assignment.arrives,
+            result.metrics,
+            result.status,
+        )
         self.spent = LaneEpochs(
-            self.spent.live + segment.epochs * count,
-            self.spent.computed + segment.epochs * ran.width,
+            self.spent.live + assignment.trains * len(lanes),
+            self.spent.computed + assignment.trains * block.width,
         )
-        failed = np.isin(finished.status, FAILED)
-        told = work.arrives | failed
-        return BlockEvent(
-            *(work.trial[told], work.seed[told], work.epochs[told]),
-            {name: values[lanes[told]] for name, values in self._known().items()},
-            int(failed.sum()),
-            segment.epochs * count / self._workload.epochs,
-        )
+        return self._event(block)
 
-    def _note(
-        self, lanes: np.ndarray, work: BlockAssignment, finished: Finished
-    ) -> None:
-        self.epochs[lanes] = work.epochs
-        self.status[lanes] = finished.status
-        for name, values in finished.metrics.items():
-            empty = np.full(len(self.epochs), np.nan, np.float32)
-            kept = self.metrics.setdefault(name, empty)
-            kept[lanes[work.arrives]] = values[work.arrives]
-        for kept in self.metrics.values():
-            kept[lanes[np.isin(finished.status, FAILED)]] = np.nan
+    def _event(self, block: FinishedBlock) -> BlockEvent:
+        lanes, assignment = block.segment.lanes, block.assignment
+        failed = np.isin(block.result.status, FAILED)
+        shown = assignment.arrives | failed
+        return BlockEvent(
+            trial=assignment.trial[shown],
+            seed=assignment.seed[shown],
+            epochs=assignment.epochs[shown],
+            metrics={name: v[lanes[shown]] for name, v in self._known().items()},
+            failed=int(failed.sum()),
+            trainings=block.segment.epochs * len(lanes) / self._workload.budget,
+        )

@@ -1,4 +1,4 @@
-"""Blocks in order: asked of the journal, run by whoever was hired, halved if need be.
+"""Blocks in order: looked up in the journal, run by a worker pool, halved if too large.
 
 A block that does not fit into memory is cut in two and run again. Blocks that were in
 flight beside it are run again too; nothing that had finished is lost.
@@ -8,64 +8,42 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxtune.checks import warn
-from jaxtune.executors.workers import Crashed, Made, OutOfMemory, Run, WorkerPool
-from jaxtune.programs.job import Done, Finished
+from jaxtune.executors.workers import OutOfMemory, WorkerPool
+from jaxtune.programs.job import BlockResult, Job, run
 from jaxtune.programs.lane import CRASHED
-from jaxtune.training.journal import BlockAssignment, Journal
-from jaxtune.training.widths import WidthOverrides, narrowed
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
+from jaxtune.training.packing import Segment
+from jaxtune.training.widths import WidthOverrides, overrides_of
 
 SHOWN = 8  # trials in a warning
 
-
-class FinishedBlock(NamedTuple):
-    """A block that is done.
-
-    Args:
-      piece: its part of what was to run.
-      number: of the block.
-      width: how wide it was.
-      work: how far it trained whom.
-      done: what came out of it, or what the journal knew.
-      device: the kind that ran it; as far as the journal knew.
-      new: whether it ran now.
-    """
-
-    piece: Any
-    number: int
-    width: int
-    work: BlockAssignment
-    done: Done
-    device: str
-    new: bool = False
+PENDING = BlockResult({}, np.zeros(0, np.int32), [])
 
 
 class BlockRunner:
-    """Runs pieces of work as blocks; mutable, for one round.
+    """Runs segments as blocks; mutable, lives for one round.
 
     Args:
-      hands: who runs them.
-      width: lanes in a block, unless the journal says otherwise.
+      pool: the workers.
+      width: lanes in a block, unless the journal has another width.
       journal: asked whether it knows a block.
       across: devices that share the lanes of a block, whose width is a multiple.
     """
 
-    def __init__(
-        self, hands: WorkerPool, width: int, journal: Journal, across: int = 1
-    ):
-        self._hands, self._width, self._journal = hands, width, journal
+    def __init__(self, pool: WorkerPool, width: int, journal: Journal, across: int = 1):
+        self._pool, self._width, self._journal = pool, width, journal
         self._across = across
-        self._narrower: list[tuple[BlockAssignment, int]] = []
+        self._other_widths: list[tuple[BlockAssignment, int]] = []
         self._ran_on: dict[str, list[np.ndarray]] = {}
 
     @property
-    def narrow(self) -> WidthOverrides:
-        """Blocks that had another width than they should have."""
-        return narrowed(self._narrower)
+    def width_overrides(self) -> WidthOverrides:
+        """Blocks of another width than was planned."""
+        return overrides_of(self._other_widths)
 
     @property
     def devices(self) -> dict[str, np.ndarray]:
@@ -73,79 +51,69 @@ class BlockRunner:
         ran_on = self._ran_on.items()
         return {kind: np.unique(np.concatenate(trials)) for kind, trials in ran_on}
 
-    def each(
+    def run(
         self,
-        run: Run,
-        pieces: list[Any],
-        work: Callable[[Any], BlockAssignment],
-        job: Callable[[Any, BlockAssignment, int], Any],
+        segments: list[Segment],
+        assign: Callable[[Segment], BlockAssignment],
+        prepare: Callable[[Segment, BlockAssignment, int], Job],
     ) -> Iterator[FinishedBlock]:
-        """Run pieces, and hand them back in order.
+        """Run segments, and yield their blocks in order.
 
         Args:
-          run: ``(shared, job) -> Done``.
-          pieces: named tuples with ``lanes`` ``[m]``; those wider than a block are cut.
-          work: how far a piece trains whom.
-          job: what ``run`` needs for a piece, its work, and the width of its block.
+          segments: those wider than a block are cut.
+          assign: ``segment -> assignment``.
+          prepare: ``(segment, assignment, width) -> job``.
 
         Yields:
-          Blocks that are done, each as soon as all before it are.
+          Finished blocks, each as soon as all before it are.
 
         Raises:
           MemoryError: a single lane that does not fit.
         """
-        waiting, flying = deque(pieces), deque[FinishedBlock]()
+        waiting, flying = deque(segments), deque[FinishedBlock]()
 
-        def entered() -> Iterator[Any]:
-            """The job of each block; nothing for one that the journal knows."""
+        def jobs() -> Iterator[Job | None]:
+            """Yield the job of each block; ``None`` for one that the journal knows."""
             while waiting:
-                piece, width = waiting.popleft(), self._journal.width(self._width)
-                if len(piece.lanes) > width:
-                    waiting.appendleft(piece._replace(lanes=piece.lanes[width:]))
-                    piece = piece._replace(lanes=piece.lanes[:width])
-                told = work(piece)
-                number, known = self._journal.enter(told)
-                done = Done(known or Finished({}, np.zeros(0)), [])
-                device = "" if known is None else self._journal.device(number)
-                flying.append(FinishedBlock(piece, number, width, told, done, device))
-                yield job(piece, told, width) if known is None else None
+                segment, width = waiting.popleft(), self._journal.width(self._width)
+                if len(segment.lanes) > width:
+                    waiting.appendleft(segment._replace(lanes=segment.lanes[width:]))
+                    segment = segment._replace(lanes=segment.lanes[:width])
+                assignment = assign(segment)
+                number, known = self._journal.lookup_block(assignment)
+                result = known or PENDING
+                flying.append(FinishedBlock(segment, number, width, assignment, result))
+                yield None if known else prepare(segment, assignment, width)
 
         while waiting:
             try:
-                for made in self._hands.each(run, entered()):
-                    yield self._noted(flying.popleft(), made)
+                for result in self._pool.map_ordered(run, jobs()):
+                    yield self._noted(flying.popleft(), result)
             except OutOfMemory as error:
                 self._halve(flying[0].width, error)
-                waiting.extendleft(ran.piece for ran in reversed(flying))
-                self._journal.back(flying[0].number)
+                # the generator of jobs is gone, and with it all that was in flight
+                waiting.extendleft(block.segment for block in reversed(flying))
+                self._journal.rewind(flying[0].number)
                 flying.clear()
 
-    def keep(self, ran: FinishedBlock, unneeded: list[int]) -> None:
-        """Let the journal remember a block that ran now, and forget older states."""
-        if ran.new:
-            self._journal.keep(
-                *(ran.number, ran.work, ran.done.finished, ran.width),
-                *(ran.device, ran.done.state, unneeded),
-            )
-
-    def _noted(self, ran: FinishedBlock, made: Made | None) -> FinishedBlock:
-        if made is not None:
-            done, device = made
-            if isinstance(done, Crashed):
-                done, device = _given_up(ran, done), ""
-            ran = ran._replace(done=done, device=device, new=True)
-        if ran.width != self._width:
-            self._narrower.append((ran.work, ran.width))
-        if ran.device:
-            self._ran_on.setdefault(ran.device, []).append(ran.work.trial)
-        return ran
+    def _noted(self, block: FinishedBlock, result: BlockResult | None) -> FinishedBlock:
+        if result is not None:
+            if result.error:
+                result = _given_up(block, result)
+            block = block._replace(result=result, new=True)
+        if block.width != self._width:
+            self._other_widths.append((block.assignment, block.width))
+        if block.result.device:
+            trials = self._ran_on.setdefault(block.result.device, [])
+            trials.append(block.assignment.trial)
+        return block
 
     def _halve(self, width: int, error: OutOfMemory) -> None:
         across = self._across
         if width <= across:
             raise MemoryError(
                 f"one lane does not fit on {error.where}. Use a smaller model, smaller "
-                f"batches, or less data. ({error.said})"
+                f"batches, or less data. ({error.detail})"
             ) from error
         smaller = max(across, width // 2 // across * across)
         self._journal.choose(smaller)
@@ -156,15 +124,14 @@ class BlockRunner:
         )
 
 
-def _given_up(ran: FinishedBlock, crashed: Crashed) -> Done:
-    """All lanes of a block have failed."""
-    trials = np.unique(ran.work.trial)
+def _given_up(block: FinishedBlock, result: BlockResult) -> BlockResult:
+    """Return a result in which all lanes of a block have failed, and warn."""
+    trials = np.unique(block.assignment.trial)
     some = ", ".join(map(str, trials[:SHOWN].tolist()))
     more = ", ..." if len(trials) > SHOWN else ""
     warn(
-        f"block {ran.number} ended {crashed.tries} processes that ran it. It is given "
-        f"up, and its {len(trials)} trials have failed ({some}{more}). The last time: "
-        f"{crashed.said}",
+        f"block {block.number} is given up, and its {len(trials)} trials have failed "
+        f"({some}{more}): {result.error}",
     )
-    status = np.full(len(ran.work.trial), CRASHED, np.int32)
-    return Done(Finished({}, status), [])
+    status = np.full(len(block.assignment.trial), CRASHED, np.int32)
+    return result._replace(status=status, device="")

@@ -1,7 +1,7 @@
-"""Blocks that were narrower than a search's own, because those did not fit.
+"""Blocks of other widths than planned, because the planned ones did not fit.
 
 The last bits of a lane depend on the width that it trained at, so training it again
-needs to know.
+needs to know it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from jaxtune.training.lineage import TrajectorySegment
 
 
 class WidthOverrides(NamedTuple):
-    """One row for every lane of such a block.
+    """One row for every lane of a block of another width.
 
     Args:
       trial: ``[k]`` int.
       seed: ``[k]`` int.
-      epochs: ``[k]`` int, trained when the block was done; 0 for plain functions.
+      epochs: ``[k]`` int, trained when the block had finished; 0 for plain functions.
       trains: ``[k]`` int, epochs of this block.
       width: ``[k]`` int.
     """
@@ -33,53 +33,64 @@ class WidthOverrides(NamedTuple):
     width: np.ndarray
 
     def of(self, trial: int, seed: int) -> list[tuple[int, int, int]]:
-        """``(after which epoch, until which, width)`` of one lane, in order."""
+        """Return ``(after which epoch, until which, width)`` of one lane, in order."""
         rows = np.flatnonzero((self.trial == trial) & (self.seed == seed))
-        ends, trains, widths = self.epochs[rows], self.trains[rows], self.width[rows]
-        begins = (ends - trains).tolist()
-        return sorted(zip(begins, ends.tolist(), widths.tolist(), strict=True))
+        ends, widths = self.epochs[rows], self.width[rows]
+        # a plain function takes no epoch: it ends at 0, so it begins before that
+        begins = ends - np.maximum(self.trains[rows], 1)
+        lanes = zip(begins.tolist(), ends.tolist(), widths.tolist(), strict=True)
+        return sorted(lanes)
 
 
-def narrowed(works: Sequence[tuple[BlockAssignment, int]] = ()) -> WidthOverrides:
-    """The rows of some blocks, given what each did and how wide it was."""
+def overrides_of(
+    assignments: Sequence[tuple[BlockAssignment, int]] = (),
+) -> WidthOverrides:
+    """Return the rows of some blocks.
+
+    Args:
+      assignments: pairs of what a block did and its width.
+    """
     parts = [
-        (w.trial, w.seed, w.epochs, *_all(len(w.trial), w.trains, width))
-        for w, width in works
+        (a.trial, a.seed, a.epochs, _filled(a, a.trains), _filled(a, width))
+        for a, width in assignments
     ]
     none = [np.zeros(0, np.int64)] * len(WidthOverrides._fields)
     return WidthOverrides(*map(np.concatenate, zip(none, *parts, strict=True)))
 
 
-def _all(count: int, *values: int) -> list[np.ndarray]:
-    return [np.full(count, value) for value in values]
+def _filled(assignment: BlockAssignment, value: int) -> np.ndarray:
+    return np.full(len(assignment.trial), value)
 
 
-def stretches(
-    legs: Sequence[TrajectorySegment], seed: int, known: WidthOverrides, usual: int
+def split_by_width(
+    trajectory: Sequence[TrajectorySegment],
+    seed: int,
+    overrides: WidthOverrides,
+    usual: int,
 ) -> list[tuple[TrajectorySegment, int]]:
-    """Cut a lane's legs where the width of its blocks changed.
+    """Cut a trajectory where the width of the lane's blocks changed.
 
     Args:
-      legs: in order.
+      trajectory: segments in order.
       seed: which lane of the trials.
-      known: blocks of other widths.
+      overrides: blocks of other widths.
       usual: the width of all other blocks.
 
     Returns:
-      Legs and the width that each is trained at, in order.
+      Segments and the width that each is trained at, in order.
     """
     cut: list[tuple[TrajectorySegment, int]] = []
-    now = 0
-    for leg in legs:
-        for begin, end, width in known.of(leg.trial, seed):
-            begin, end = max(begin, now), min(end, leg.epochs)
+    now = min(0, trajectory[0].epochs - 1)  # before 0 for a plain function, see above
+    for segment in trajectory:
+        for begin, end, width in overrides.of(segment.trial, seed):
+            begin, end = max(begin, now), min(end, segment.epochs)
             if begin >= end:
                 continue
             if begin > now:
-                cut.append((leg._replace(epochs=begin), usual))
-            cut.append((leg._replace(epochs=end), width))
+                cut.append((segment._replace(epochs=begin), usual))
+            cut.append((segment._replace(epochs=end), width))
             now = end
-        if leg.epochs > now:
-            cut.append((leg, usual))
-            now = leg.epochs
+        if segment.epochs > now:
+            cut.append((segment, usual))
+            now = segment.epochs
     return cut

@@ -1,0 +1,82 @@
+"""A plain function as a task of zero epochs: the only place that tells them apart.
+
+Everything below `jaxtune.search` knows tasks alone. ``init`` computes the value of the
+function and ``evaluate`` returns it as the metric ``value``; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import optax
+
+from jaxtune.tasks.scalars import real_scalar
+from jaxtune.tasks.task import Task, check_data
+from jaxtune.types import Array, HparamArrays, Key, Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    """The ``init`` of a plain function; equal functions compile once.
+
+    Args:
+      objective: the function.
+    """
+
+    objective: Objective
+
+    def __call__(self, key: Key, hparams: HparamArrays) -> Array:
+        """Return the value of one lane, ``[]`` float32."""
+        value = self.objective(key, hparams)
+        return real_scalar(
+            value, "objective", "Return one scalar, such as jnp.mean(...)."
+        )
+
+
+def as_task(subject: Any) -> Task:
+    """Return the task to search, whatever the user gave.
+
+    Args:
+      subject: a task, or any function ``(key, hparams) -> scalar``.
+
+    Raises:
+      ValueError: neither, or a task with data that no training could use.
+    """
+    if isinstance(subject, Task):
+        return check_data(subject)
+    if not callable(subject):
+        raise ValueError(
+            f"task: got {subject!r}. Use a task such as classification(...), or a "
+            "function (key, hparams) -> scalar."
+        )
+    return Task(
+        init=Compute(subject),
+        loss=_no_loss,
+        evaluate=_value,
+        optimizer=_no_optimizer,
+        train=None,
+        valid=None,
+        trains=False,
+    )
+
+
+def function_name(task: Task) -> str:
+    """Return the name of the plain function that a task stands for."""
+    assert isinstance(task.init, Compute), "the task is trained"
+    objective = task.init.objective
+    return getattr(objective, "__qualname__", type(objective).__name__)
+
+
+def _value(params: Array, split: Any, hparams: HparamArrays) -> dict[str, Array]:
+    del split, hparams
+    return {"value": params}
+
+
+def _no_loss(*arguments: Any) -> Array:
+    raise AssertionError("a plain function is not trained")
+
+
+def _no_optimizer(hparams: HparamArrays) -> optax.GradientTransformation:
+    del hparams
+    return optax.identity()

@@ -1,0 +1,301 @@
+"""The ledger of a round: how far its lanes have trained, and what they measured.
+
+There is one of it. What a scheduler may see, its `Progress`, is derived from it, and so
+are the scores on the way and the lanes that still have to train.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.programs.lane import FAILED, RUNNING
+from jaxtune.schedulers import Decision, Plan, Progress
+
+
+class Rungs(NamedTuple):
+    """Scores on the way: one row for every rung that a trial reached.
+
+    Args:
+      trial: ``[k]`` int, in the order in which they became known.
+      epochs: ``[k]`` int, trained until then.
+      scores: ``[k, s]`` float32, as the task measures them; NaN if failed.
+    """
+
+    trial: np.ndarray
+    epochs: np.ndarray
+    scores: np.ndarray
+
+    def by_trial(self) -> dict[int, dict[int, float]]:
+        """Return trial to epochs to mean score, failed ones left out."""
+        known: dict[int, dict[int, float]] = {}
+        with np.errstate(invalid="ignore"):
+            means = self.scores.mean(axis=1, dtype=np.float64)
+        for trial, epochs, mean in zip(self.trial, self.epochs, means, strict=True):
+            if np.isfinite(mean):
+                known.setdefault(int(trial), {})[int(epochs)] = float(mean)
+        return known
+
+
+def no_rungs(seeds: int) -> Rungs:
+    """Return no scores on the way."""
+    none = np.zeros(0, np.int32)
+    return Rungs(none, none, np.zeros((0, seeds), np.float32))
+
+
+class Ledger:
+    """``n`` trials times ``s`` seeds in training; lane ``row * s + seed``.
+
+    Mutable, lives for one round. Rows are trials of the round, from 0.
+
+    Args:
+      trials: ``n``.
+      seeds: ``s``.
+    """
+
+    def __init__(self, trials: int, seeds: int):
+        self.shape = (trials, seeds)
+        lanes = trials * seeds
+        self.epochs = np.zeros(lanes, np.int32)
+        self.status = np.full(lanes, RUNNING, np.int32)
+        self.metrics: dict[str, np.ndarray] = {}
+        self.target = np.zeros(trials, np.int32)
+        self._halted = np.zeros(trials, bool)
+        self._open = np.zeros(trials, bool)  # sent, and neither arrived nor failed yet
+
+    @property
+    def waiting(self) -> np.ndarray:
+        """``[m]`` the lanes that have not arrived, diverged, or been halted."""
+        going = (self.epochs < self.lane_target) & (self.status == RUNNING)
+        return np.flatnonzero(going & ~np.repeat(self._halted, self.shape[1]))
+
+    @property
+    def lane_target(self) -> np.ndarray:
+        """``[n * s]`` the epoch that each lane trains to."""
+        return np.repeat(self.target, self.shape[1])
+
+    def lanes(self, rows: np.ndarray) -> np.ndarray:
+        """Return the lanes ``[m, s]`` of trials ``[m]``."""
+        seeds = np.arange(self.shape[1])
+        return np.asarray(rows)[:, None] * self.shape[1] + seeds
+
+    def send(self, rows: np.ndarray, epochs: np.ndarray) -> None:
+        """Let trials ``[m]`` train until they have trained ``[m]`` epochs."""
+        self.target[rows] = epochs
+        self._halted[rows] = False
+        self._open[rows] = True
+
+    def halt(self, rows: np.ndarray) -> None:
+        """Let trials ``[m]`` train no further."""
+        self._halted[rows] = True
+
+    def copy(self, into: np.ndarray, source: np.ndarray) -> None:
+        """Let lanes ``[m]`` stand where other lanes ``[m]`` stand."""
+        self.epochs[into] = self.epochs[source]
+        self.status[into] = self.status[source]
+
+    def note(
+        self,
+        lanes: np.ndarray,
+        epochs: np.ndarray,
+        arrives: np.ndarray,
+        metrics: dict[str, np.ndarray],
+        status: np.ndarray,
+    ) -> None:
+        """Note what some lanes ``[m]`` measured.
+
+        Args:
+          lanes: which.
+          epochs: ``[m]`` int, trained until now.
+          arrives: ``[m]`` bool, the lanes that were scored.
+          metrics: name to ``[m]``.
+          status: ``[m]`` int32.
+        """
+        self.epochs[lanes] = epochs
+        self.status[lanes] = status
+        for name, values in metrics.items():
+            empty = np.full(len(self.epochs), np.nan, np.float32)
+            known = self.metrics.setdefault(name, empty)
+            known[lanes[arrives]] = values[arrives]
+        # what an earlier rung measured is not the score of a lane that failed since
+        lost = np.isin(status, FAILED) & ~(arrives & bool(metrics))
+        for known in self.metrics.values():
+            known[lanes[lost]] = np.nan
+
+    def arrivals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Close the trials that have arrived or failed since the last call.
+
+        Args:
+          values: ``[n, s]`` the metric that is the score.
+
+        Returns:
+          Rows ``[k]`` of these trials, and ``[k]`` bool each: which of them arrived,
+          and which failed. One may have arrived with a score that is not finite.
+        """
+        arrived, failed = self._arrived, self._failed(values)
+        rows = np.flatnonzero(self._open & (arrived | failed))
+        self._open[rows] = False
+        return rows, arrived[rows], failed[rows]
+
+    def failed(self, values: np.ndarray) -> np.ndarray:
+        """Return ``[n]`` bool: a seed diverged, or arrived with a score not finite."""
+        begun = self.target > 0
+        return self._failed(values) & begun & ~self._open
+
+    def _failed(self, values: np.ndarray) -> np.ndarray:
+        diverged = np.isin(self.status.reshape(self.shape), FAILED).any(axis=1)
+        # a loss may be fine while the metric is not
+        return diverged | (self._arrived & ~np.isfinite(values).all(axis=1))
+
+    @property
+    def _arrived(self) -> np.ndarray:
+        return (self.epochs.reshape(self.shape) == self.target[:, None]).all(axis=1)
+
+    @property
+    def trial_epochs(self) -> np.ndarray:
+        """``[n]`` epochs that all seeds of a trial have trained."""
+        return self.epochs.reshape(self.shape).min(axis=1)
+
+
+class RungScores:
+    """The scores of a round at its rungs; mutable, read by `Progress`.
+
+    Args:
+      plan: of the scheduler.
+      ledger: of the round.
+      metric: the metric that is the score.
+      mode: ``"max"`` or ``"min"``.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, metric: str, mode: str):
+        trials = ledger.shape[0]
+        self._ledger, self._metric, self._mode = ledger, metric, mode
+        self._rungs = np.full((trials, plan.rungs), -1)
+        for bracket in plan.brackets:
+            self._rungs[bracket.rows, : len(bracket.epochs)] = bracket.epochs
+        self._scores = np.full((trials, plan.rungs), np.nan)
+        self._errors = np.zeros((trials, plan.rungs))
+        self._log: list[Rungs] = []
+
+    @property
+    def _values(self) -> np.ndarray:
+        """``[n, s]`` the score as the task measures it; NaN where it is not known."""
+        shape = self._ledger.shape
+        unknown = np.full(shape[0] * shape[1], np.nan, np.float32)
+        return self._ledger.metrics.get(self._metric, unknown).reshape(shape)
+
+    def progress(self, slots: int | None) -> Progress:
+        """Return what a scheduler may see, as a copy.
+
+        Args:
+          slots: trials that may train at once; all if ``None``.
+        """
+        ledger = self._ledger
+        known = Progress(
+            epochs=ledger.trial_epochs,
+            target=ledger.target.copy(),
+            scores=self._scores.copy(),
+            errors=self._errors.copy(),
+            failed=ledger.failed(self._values),
+            slots=len(ledger.target),
+        )
+        if slots is None:
+            return known
+        return known._replace(slots=max(0, slots - int(known.running.sum())))
+
+    def check_rungs(self, decided: Decision) -> None:
+        """Raise ``ValueError`` for an epoch at which a trial's bracket has no rung."""
+        known = (self._rungs[decided.trial] == decided.epochs[:, None]).any(axis=1)
+        if not known.all():
+            at = np.flatnonzero(~known)[0]
+            row, rungs = decided.trial[at], self._rungs[decided.trial[at]]
+            raise ValueError(
+                f"scheduler: decide sent row {row} until epoch {decided.epochs[at]}, "
+                f"but its bracket has rungs at {rungs[rungs > 0].tolist()}."
+            )
+
+    def update(self, trials: np.ndarray) -> tuple[Rungs, np.ndarray]:
+        """Note the rungs that trials have reached since the last call.
+
+        Args:
+          trials: ``[n]`` trial ids.
+
+        Returns:
+          The new rows, and the rows of the trials that failed on the way.
+        """
+        ledger, values = self._ledger, self._values
+        rows, arrived, failed = ledger.arrivals(values)
+        there = rows[arrived]
+        at = np.argmax(self._rungs[there] == ledger.target[there, None], axis=1)
+        oriented = np.asarray(
+            ranking.orient(values[there].astype(np.float64), self._mode)
+        )
+        self._scores[there, at] = oriented.mean(axis=1)
+        seeds = ledger.shape[1]
+        if seeds > 1:
+            self._errors[there, at] = oriented.std(axis=1, ddof=1) / np.sqrt(seeds)
+        finite = np.where(np.isfinite(values), values, np.float32(np.nan))
+        new = Rungs(trials[rows], ledger.trial_epochs[rows], finite[rows])
+        self._log.append(new)
+        return new, rows[failed]
+
+    def all(self) -> Rungs:
+        """Return all rungs that were reached, in order."""
+        return Rungs(*map(np.concatenate, zip(*self._log, strict=True)))
+
+
+def check_all_began(ledger: Ledger) -> None:
+    """Raise ``ValueError`` where a round ends before every trial was tried."""
+    idle = np.flatnonzero(ledger.target == 0)
+    if idle.size:
+        raise ValueError(
+            f"scheduler: decide ended the round, but row {idle[0]} and "
+            f"{idle.size - 1} others never began. Send every trial somewhere."
+        )
+
+
+def check_decision(decided: Decision, progress: Progress, budget: int) -> Decision:
+    """Refuse a decision that no scheduler may make.
+
+    Args:
+      decided: what the scheduler returned.
+      progress: what it was given.
+      budget: epochs of a whole training.
+
+    Returns:
+      The decision, as NumPy arrays.
+
+    Raises:
+      ValueError: rows that do not exist, are still training or have diverged, epochs
+        that are over or too many, naming the row; or more trials than places.
+    """
+    trial, source, epochs = (np.asarray(column, np.int32) for column in decided)
+    if len(trial) > progress.slots:
+        raise ValueError(
+            f"scheduler: decide sent {len(trial)} trials, but {progress.slots} may "
+            "begin or go on now. See progress.slots."
+        )
+    count = len(progress.epochs)
+
+    def refuse(bad: np.ndarray, why: str) -> None:
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise ValueError(
+                f"scheduler: decide sent row {trial[at]} on from row {source[at]} "
+                f"until epoch {epochs[at]}, but {why}."
+            )
+
+    refuse((trial < 0) | (trial >= count), f"there are {count} trials")
+    refuse((source < -1) | (source >= count), f"there are {count} trials")
+    refuse(progress.running[trial], "it is still training")
+    refuse(np.bincount(trial, minlength=count)[trial] > 1, "it is sent twice")
+    refuse((source < 0) != (progress.target[trial] == 0), "only new trials start fresh")
+    kept = source == trial
+    refuse(kept & progress.failed[trial], "it has diverged")
+    refuse(epochs > budget, f"a whole training has {budget} epochs")
+    refuse(
+        epochs <= np.where(source < 0, 0, progress.epochs[source]), "it is past that"
+    )
+    return Decision(trial, source, epochs)

@@ -1,0 +1,117 @@
+"""Trials trained outside of a round: in full, or one again as the search trained it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxtune.cache import compiled_once
+from jaxtune.executors.streamed import local_pool
+from jaxtune.executors.workers import MakePool
+from jaxtune.planning.workload import Workload
+from jaxtune.space import Space
+from jaxtune.training.journal import Journal
+from jaxtune.training.lineage import TrajectorySegment
+from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
+from jaxtune.training.widths import WidthOverrides, split_by_width
+from jaxtune.types import HparamArrays
+
+
+def train_in_full(
+    workload: Workload,
+    space: Space,
+    trials: np.ndarray,
+    hparams: HparamArrays,
+    seeds: np.ndarray,
+    on_block: OnBlock = lambda _: None,
+    journal: Journal | None = None,
+    make_pool: MakePool = local_pool,
+) -> RoundMetrics:
+    """Train every trial with every seed for the whole budget, without a scheduler.
+
+    Args:
+      workload: task, root key, width and budget.
+      space: the space that the trials come from, for its static dimensions.
+      trials: ``[n]`` trial ids.
+      hparams: name to ``[n]`` decoded values.
+      seeds: ``[s]`` seed ids.
+      on_block: called with every finished block.
+      journal: reports every block; it may know the results of some.
+      make_pool: makes the worker pool.
+
+    Returns:
+      Metrics, statuses and epochs of all trials.
+    """
+    state = RoundState(workload, space, trials, hparams, seeds, journal, make_pool)
+    rows = np.arange(len(trials))
+    _advance(state, rows, np.full(len(rows), workload.budget), on_block)
+    return state.metrics()
+
+
+@compiled_once()
+def retrain(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None = None,
+) -> dict[str, np.ndarray]:
+    """Train one trial again, segment by segment, and score it.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trial comes from.
+      trajectory: how the trial came to be, in order.
+      seeds: ``[s]`` seed ids.
+      overrides: blocks of another width than the workload's.
+
+    Returns:
+      Name to ``[s]``: bit for bit what the search measured, given its workload.
+    """
+    alone = workload.alone(trajectory[-1].epochs)
+    usual, ids = alone.width, [segment.trial for segment in trajectory]
+    if overrides is None or not np.isin(overrides.trial, ids).any():
+        return _retrained(alone, space, [(one, usual) for one in trajectory], seeds)
+    overrides = overrides._replace(width=overrides.width // workload.across)
+    parts = []
+    for seed in seeds.tolist():  # each seed may have trained at widths of its own
+        cut = split_by_width(trajectory, seed, overrides, usual)
+        parts.append(_retrained(alone, space, cut, np.asarray([seed])))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _retrained(
+    workload: Workload,
+    space: Space,
+    cut: list[tuple[TrajectorySegment, int]],
+    seeds: np.ndarray,
+) -> dict[str, np.ndarray]:
+    first, journal = cut[0][0], Journal()
+    trials, hparams = _alone(first)
+    state = RoundState(workload, space, trials, hparams, seeds, journal)
+    for segment, width in cut:
+        if segment is not first:
+            state.relabel(*_alone(segment))
+        journal.choose(width)
+        # a plain function takes one turn and no epoch
+        _advance(state, np.zeros(1, np.int32), np.asarray([max(1, segment.epochs)]))
+    return {name: v[0] for name, v in state.metrics().metrics.items()}
+
+
+def _advance(
+    state: RoundState,
+    rows: np.ndarray,
+    epochs: np.ndarray,
+    on_block: OnBlock = lambda _: None,
+) -> None:
+    """Train trials until they have trained so many epochs."""
+    state.ledger.send(rows, epochs)
+    while state.ledger.waiting.size:
+        state.wave(on_block)
+
+
+def _alone(segment: TrajectorySegment) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the id and the hyperparameters of a population of one."""
+    hparams = {name: np.asarray([v]) for name, v in segment.hparams.items()}
+    return np.asarray([segment.trial]), hparams
