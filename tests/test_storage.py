@@ -627,7 +627,7 @@ def test_values_that_json_has_no_word_for():
 INTERRUPTED = """
 import sys
 import jax, jaxtune as jt
-from test_run import make_task, run
+from test_storage import make_task, run
 from jaxtune.storage.durable import Durable
 keep = Durable.keep
 def told(self, block, *rest):
