@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxtune.checks import whole
-from jaxtune.tasks.arrays import narrowed
+from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.types import PyTree
 
 Prepare = Callable[[str, Any], PyTree]
@@ -169,7 +169,9 @@ def _checked(name: str, batch: PyTree) -> PyTree:
     """Finite numbers in 32 bits."""
     length(batch)
     leaves, tree = jax.tree_util.tree_flatten_with_path(batch)
-    checked = [narrowed(f"{name}{jax.tree_util.keystr(p)}", leaf) for p, leaf in leaves]
+    checked = [
+        to_32_bits(f"{name}{jax.tree_util.keystr(p)}", leaf) for p, leaf in leaves
+    ]
     return jax.tree.unflatten(tree, checked)
 
 
