@@ -128,7 +128,7 @@ class Dimension:
             left = self.remaining
             return left[0], left[-1]
         edge = KINDS[self.kind].edge
-        return plain(edge(self, self.low)), plain(edge(self, self.high))
+        return to_python(edge(self, self.low)), to_python(edge(self, self.high))
 
     @property
     def remaining(self) -> tuple:
@@ -150,10 +150,10 @@ class Dimension:
         if self.kind == "continuous":
             if self.high > self.low:
                 raise ValueError(f"a real number has no list of values: {self.bounds}.")
-            return (plain(self.low),)
+            return (to_python(self.low),)
         edge = KINDS[self.kind].edge
         steps = range(int(self.low), int(self.high) + 1)
-        return tuple(plain(edge(self, np.asarray(k))) for k in steps)
+        return tuple(to_python(edge(self, np.asarray(k))) for k in steps)
 
     @property
     def cardinality(self) -> float:
@@ -173,7 +173,7 @@ class Dimension:
         Returns:
           A number or the choice itself.
         """
-        return self.choices[int(decoded)] if self.by_index else plain(decoded)
+        return self.choices[int(decoded)] if self.by_index else to_python(decoded)
 
     def decoded(self, value: Any) -> Any:
         """The number that stands for a value inside a program.
@@ -192,7 +192,7 @@ class Dimension:
         return self.kind in ("choice", "named_ordinal")
 
 
-def plain(number: Any) -> Any:
+def to_python(number: Any) -> Any:
     """A Python number; float32 gives the shortest decimal that reads back equal."""
     array = np.asarray(number)
     if array.dtype == np.float32:

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.space.dimension import Dimension, plain
+from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.scales import SCALES
 
 MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
@@ -374,7 +374,7 @@ def _continuous(
     if default is None:
         form = SCALES[scale]
         middle = (form.forward(jnp.float32(low)) + form.forward(jnp.float32(high))) / 2
-        default = min(max(plain(form.inverse(middle)), low), high)
+        default = min(max(to_python(form.inverse(middle)), low), high)
     else:
         default = _real(where, "default", default)
         _inside(where, default, low, high)

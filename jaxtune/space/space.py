@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxtune.markup import table
 from jaxtune.space import conditions
-from jaxtune.space.dimension import BELOW_ONE, Dimension, plain
+from jaxtune.space.dimension import BELOW_ONE, Dimension, to_python
 from jaxtune.space.makers import Invalid, fixed
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
@@ -398,7 +398,7 @@ def _between(dim: Dimension, wanted: Any, low: Any, high: Any) -> Dimension:
     smallest, largest = np.asarray(dim.low), np.asarray(dim.high)
     if np.issubdtype(smallest.dtype, np.integer) and (low != int(low)):
         raise ValueError(f"restrict needs whole numbers, got {wanted!r}.")
-    if not plain(smallest) <= low <= high <= plain(largest):
+    if not to_python(smallest) <= low <= high <= to_python(largest):
         raise ValueError(
             f"restrict to {wanted!r} does not lie in order inside {dim.bounds}. "
             "Bounds can only shrink."
