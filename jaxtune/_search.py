@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxtune import ranking
 from jaxtune.cache import compiled_once
-from jaxtune.checks import warn, whole
+from jaxtune.checks import is_whole, warn
 from jaxtune.executors import Crew, Executor, local
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import calibrated
@@ -232,7 +232,7 @@ def _chosen(given: Given) -> dict[str, Any]:
 
 def _check_counts(**sizes: Any) -> None:
     for name, size in sizes.items():
-        if not whole(size, 1):
+        if not is_whole(size, 1):
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
 
 
@@ -241,7 +241,7 @@ def _budget(task: Task | Objective, epochs: int | None) -> int:
         if epochs is not None:
             raise ValueError(f"epochs={epochs}: a plain function is not trained.")
         return 0
-    if not whole(epochs, 1):
+    if not is_whole(epochs, 1):
         raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
     return epochs
 

@@ -7,14 +7,14 @@ import warnings
 from typing import Any, TypeGuard
 
 
-def whole(value: Any, least: int) -> TypeGuard[int]:
+def is_whole(value: Any, least: int) -> TypeGuard[int]:
     """Whether it is a whole number, not a truth value, and large enough."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless the value is ``None`` or a whole number."""
-    if value is not None and not whole(value, least):
+    if value is not None and not is_whole(value, least):
         raise ValueError(
             f"{name}: {argument} must be a whole number from {least}, got {value!r}."
         )

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.checks import whole
+from jaxtune.checks import is_whole
 from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.types import PyTree
 
@@ -133,7 +133,7 @@ def stream(
             "batches, such as lambda epoch: loader."
         )
     for name, size in (("examples", examples), ("rows", rows)):
-        if not whole(size, 1):
+        if not is_whole(size, 1):
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
