@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table.
 
     Args:

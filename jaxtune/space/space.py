@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.markup import table
+from jaxtune.markup import html_table
 from jaxtune.space import conditions
 from jaxtune.space.dimension import BELOW_ONE, Dimension, to_python
 from jaxtune.space.makers import Invalid, fixed
@@ -304,7 +304,7 @@ class Space:
             (name, _describe(dim), dim.default)
             for name, dim in self._dimensions.items()
         ]
-        return table(("hyperparameter", "values", "default"), rows)
+        return html_table(("hyperparameter", "values", "default"), rows)
 
     def __repr__(self) -> str:
         lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
