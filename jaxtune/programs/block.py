@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxtune.programs import lane as lanes
 from jaxtune.programs.lane import Batching, Lane, Pending
+from jaxtune.random import lane_key
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, Objective, PyTree
 
@@ -85,7 +86,7 @@ def _starting(on_cpu: bool) -> Any:
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     def one(trial, seed, hparams):
-        key = lanes.lane_key(root, trial, seed)
+        key = lane_key(root, trial, seed)
         return lanes.start(task, key, static.hparams(hparams))
 
     return jax.vmap(one)(*block)
@@ -106,7 +107,7 @@ def advance(
     assert batching is not None, "the static part of a task's programs has batches"
 
     def one(trial, seed, hparams, lane):
-        key = lanes.lane_key(root, trial, seed)
+        key = lane_key(root, trial, seed)
         return lanes.advance(task, key, static.hparams(hparams), lane, batching)
 
     def epoch(_, state):
@@ -130,7 +131,7 @@ def advance_part(
     assert batching is not None, "the static part of a task's programs has batches"
 
     def one(trial, seed, hparams, lane, pending):
-        own = (lanes.lane_key(root, trial, seed), static.hparams(hparams))
+        own = (lane_key(root, trial, seed), static.hparams(hparams))
         return lanes.advance_part(task, *own, lane, pending, rows, begin, batching)
 
     return jax.vmap(one)(*block, *state)
@@ -182,7 +183,7 @@ def measure(objective: Objective, root: Key, block: Block, static: Static) -> Ar
     """A plain function's values ``[W]``."""
 
     def one(trial, seed, hparams):
-        key = lanes.lane_key(root, trial, seed)
+        key = lane_key(root, trial, seed)
         return scalar(objective(key, static.hparams(hparams)))
 
     return jax.vmap(one)(*block)
