@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxtune import ranking
 from jaxtune.cache import compiled_once
-from jaxtune.checks import warn, whole
+from jaxtune.checks import is_whole, warn
 from jaxtune.executors import local
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.tracing import Traced, trace, unread
@@ -265,7 +265,7 @@ def _chosen(choices: UserChoices) -> dict[str, Any]:
 
 def _check_counts(**sizes: Any) -> None:
     for name, size in sizes.items():
-        if not whole(size, 1):
+        if not is_whole(size, 1):
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
 
 
@@ -274,7 +274,7 @@ def _budget(task: Task, epochs: int | None) -> int:
         if epochs is not None:
             raise ValueError(f"epochs={epochs}: a plain function is not trained.")
         return 0
-    if not whole(epochs, 1):
+    if not is_whole(epochs, 1):
         raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
     return epochs
 

@@ -1,8 +1,8 @@
-"""What is remembered from one process to the next: compiled programs, in a folder.
+"""A folder of compiled programs that outlives a process.
 
 It is JAX's persistent compilation cache, used while jaxtune computes and for nothing
-else. ``JAXTUNE_CACHE=off`` switches it off, and a path moves it. Where JAX has a cache
-folder of the user's already, that one is used as it is.
+else. ``JAXTUNE_CACHE=off`` switches it off, and a path moves it. A cache folder that
+the user has set in JAX is used as it is.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxtune.checks import warn
 
 SWITCH = "JAXTUNE_CACHE"
-MOST = 2**30  # bytes of programs; those that were not used for longest go first
+MAX_BYTES = 2**30  # the programs unused for longest are deleted first
 
-# jaxlib 0.10 calls tuning hints of LLVM missing features, twice for each program that
-# it loads: openxla/xla's cpu_aot_loader.cc, mended in 0.11
+# jaxlib 0.10 logs two lines for each program that it loads, because it takes LLVM's
+# tuning hints for missing features: openxla/xla's cpu_aot_loader.cc, mended in 0.11
 NOISY = jaxlib.version.__version_info__ < (0, 11)
 FATAL = 3
 
+# searches may run in several threads, and JAX's cache settings belong to the process:
+# the first one in changes them and the last one out restores them
 _lock = threading.RLock()
 _users = 0
 
 
 def folder() -> Path | None:
-    """Where this machine's programs and measurements are kept; ``None`` if off."""
+    """Return the folder of programs and measured widths, or ``None`` if it is off."""
     chosen = os.environ.get(SWITCH, "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return None
@@ -44,7 +46,7 @@ def folder() -> Path | None:
     return _made(top / machine())
 
 
-@functools.cache
+@functools.cache  # so that an unusable folder is warned about once
 def _made(path: Path) -> Path | None:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -62,9 +64,13 @@ def _made(path: Path) -> Path | None:
 
 @functools.cache
 def machine() -> str:
-    """A name for machines that run the same programs; a home may be on several."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
+    """Return a name shared by all machines that can run the same programs.
+
+    A home directory may be mounted on machines whose processors have different
+    instructions.
+    """
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
     flags = next((line for line in lines if line.startswith(("flags", "Feat"))), "")
     text = f"{platform.machine()} {platform.processor()} {flags} {jaxlib.__version__}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -72,7 +78,7 @@ def machine() -> str:
 
 @contextmanager
 def compiled_once() -> Iterator[None]:
-    """Keep the programs that are compiled meanwhile, and use those that were kept."""
+    """Keep the programs compiled inside this context, and load those kept before."""
     global _users
     own = jax.config.jax_compilation_cache_dir is None or _users  # type: ignore[attr-defined]
     place = folder() if own and jax.config.jax_enable_compilation_cache else None  # type: ignore[attr-defined]
@@ -94,7 +100,8 @@ _before: dict[str, object] = {}
 def _begin(place: Path) -> None:
     wanted = {
         "jax_compilation_cache_dir": str(place / "programs"),
-        "jax_compilation_cache_max_size": MOST,
+        "jax_compilation_cache_max_size": MAX_BYTES,
+        # JAX's default, one second, would leave out the small programs
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
     for name, value in wanted.items():
@@ -111,7 +118,8 @@ def _leave() -> None:
             return
         for name, value in _before.items():
             jax.config.update(name, value)
-        compilation_cache.reset_cache()  # it would go on writing where it began
+        # JAX opens the folder once; without a reset it would go on writing there
+        compilation_cache.reset_cache()
         _log_from(int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 1))
 
 

@@ -1,4 +1,4 @@
-"""Checks of numbers that users give, with one message each."""
+"""Checks of the numbers that users give, with one message each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import warnings
 from typing import Any, TypeGuard
 
 
-def whole(value: Any, least: int) -> TypeGuard[int]:
-    """Whether it is a whole number, not a truth value, and large enough."""
+def is_whole(value: Any, least: int) -> TypeGuard[int]:
+    """Return whether the value is an ``int`` (no ``bool``) of at least ``least``."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless the value is ``None`` or a whole number."""
-    if value is not None and not whole(value, least):
+    if value is not None and not is_whole(value, least):
         raise ValueError(
             f"{name}: {argument} must be a whole number from {least}, got {value!r}."
         )
@@ -22,6 +22,7 @@ def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
 
 def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
     """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
+    # bool is a subclass of int, and True is no share
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value <= high:
         raise ValueError(
@@ -31,6 +32,7 @@ def check_share(name: str, argument: str, value: Any, low: float, high: float) -
 
 def warn(message: str) -> None:
     """Issue a ``UserWarning`` at the line that called into this package."""
+    # stacklevel counts frames, and how many of them are ours depends on the caller
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
@@ -38,9 +40,9 @@ def warn(message: str) -> None:
 
 
 def _ours(module: str) -> bool:
-    # generators of ours are entered through contextlib
+    # our context managers run between frames of contextlib
     return module.split(".")[0] in ("jaxtune", "contextlib")
 
 
 class RunError(RuntimeError):
-    """A run directory that cannot be used as it was asked for; nothing was changed."""
+    """A run directory that cannot be used as requested; nothing in it was changed."""

@@ -1,6 +1,6 @@
-"""Data of other libraries as arrays, and streams of what does not fit on a device.
+"""Arrays from other libraries' data sets, and streams of data too large for a device.
 
-Nothing here imports the libraries: who has a data frame has pandas.
+Nothing here imports those libraries: a caller who has a data frame has pandas.
 """
 
 from __future__ import annotations
@@ -18,22 +18,30 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) -> Arrays:
-    """Columns of a data frame as ``(x [N, d] float32, y [N])``.
+    """Return columns of a data frame as ``(x [N, d] float32, y [N])``.
+
+    >>> import jaxtune as jt
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"length": [5, 6], "width": [3, 2], "kind": [0, 1]})
+    >>> x, y = jt.data.from_pandas(frame, target="kind")
+    >>> x.shape, y.tolist()
+    ((2, 2), [0, 1])
 
     Args:
       frame: a ``pandas.DataFrame``.
-      target: the column to learn.
-      inputs: the columns to learn from; all others if not given.
+      target: name of the column to predict.
+      inputs: names of the columns to predict from; all others if not given.
 
     Returns:
-      A pair for ``train``, ``valid`` or ``test``.
+      A pair for ``train``, ``valid`` or ``test`` of a task.
 
     Raises:
       KeyError: no such column.
-      ValueError: a column that has no numbers, or misses some.
+      ValueError: a column that does not hold numbers, or has missing values.
     """
     names = [name for name in frame.columns if name != target]
     names = names if inputs is None else list(inputs)
+    # checked here, where the column has a name; a task would know only its number
     for name in (*names, target):
         column = _column(frame, name, list(frame.columns))
         if column.dtype.kind not in "fiub":
@@ -52,22 +60,30 @@ def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) ->
 
 
 def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arrays:
-    """Columns of a Hugging Face dataset as ``(x [N, ...], y [N])``.
+    """Return columns of a Hugging Face dataset as ``(x [N, ...], y [N])``.
+
+    >>> import datasets
+    >>> import jaxtune as jt
+    >>> rows = datasets.Dataset.from_dict({"pixels": [[0, 9], [9, 0]], "label": [0, 1]})
+    >>> x, y = jt.data.from_datasets(rows, inputs="pixels", target="label")
+    >>> x.shape, y.tolist()
+    ((2, 2), [0, 1])
 
     Args:
-      dataset: a ``datasets.Dataset`` in memory or on disk; see `stream` for one
-        that does not fit.
-      inputs: one column of numbers, vectors or images, or several columns of numbers,
-        stacked.
-      target: the column to learn.
+      dataset: a ``datasets.Dataset`` in memory or on disk; use `stream` for one that
+        does not fit on a device.
+      inputs: name of one column of numbers, vectors or images, or names of several
+        columns of numbers, which are stacked along axis 1.
+      target: name of the column to predict.
 
     Returns:
-      A pair for ``train``, ``valid`` or ``test``.
+      A pair for ``train``, ``valid`` or ``test`` of a task.
 
     Raises:
       KeyError: no such column.
     """
     names = [inputs] if isinstance(inputs, str) else list(inputs)
+    # whatever format the user set, columns come as NumPy arrays
     table = dataset.with_format("numpy")[:]
     found = [np.asarray(_column(table, name, list(table))) for name in names]
     x = found[0] if isinstance(inputs, str) else np.stack(found, axis=1)
@@ -75,17 +91,24 @@ def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arr
 
 
 def from_grain(dataset: Iterable[Any], inputs: str = "x", target: str = "y") -> Arrays:
-    """The elements of a Grain dataset as ``(x [N, ...], y [N])``.
+    """Return the elements of a Grain dataset as ``(x [N, ...], y [N])``.
+
+    >>> import grain
+    >>> import jaxtune as jt
+    >>> rows = grain.MapDataset.source([{"x": [0, 9], "y": 0}, {"x": [9, 0], "y": 1}])
+    >>> x, y = jt.data.from_grain(rows)
+    >>> x.shape, y.tolist()
+    ((2, 2), [0, 1])
 
     Args:
-      dataset: a ``grain.MapDataset``, ``IterDataset`` or ``DataLoader`` of single
-        examples, pairs or dicts, that ends; see `stream` for one that does not
-        fit.
-      inputs: key of the input, in a dict.
-      target: key of the target, in a dict.
+      dataset: a finite ``grain.MapDataset``, ``IterDataset`` or ``DataLoader`` of
+        single examples, each a pair or a dict; use `stream` for one that does not fit
+        on a device.
+      inputs: key of the input, if the elements are dicts.
+      target: key of the target, if the elements are dicts.
 
     Returns:
-      A pair for ``train``, ``valid`` or ``test``.
+      A pair for ``train``, ``valid`` or ``test`` of a task.
 
     Raises:
       KeyError: no such key.
@@ -110,5 +133,5 @@ def _column(table: Any, name: str, names: list[str]) -> Any:
 
 
 def _numbers(target: np.ndarray) -> np.ndarray:
-    """Truth values are the classes 0 and 1."""
+    """Return a target as numbers: ``False`` and ``True`` become classes 0 and 1."""
     return target.astype(np.int32) if target.dtype == bool else target

@@ -1,4 +1,4 @@
-"""What numbers depend on besides a search: versions, devices, settings, flags."""
+"""Everything outside a search that its numbers depend on: versions, device, flags."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import optax
 
 from jaxtune.versions import __version__
 
+# prefixes of XLA flags that change no number
 HARMLESS = ("--xla_dump", "--xla_force_host_platform_device_count")
 
 
 def versions() -> dict[str, str]:
-    """Of what the last bits depend on."""
+    """Return the versions of the packages that the last bits of a score depend on."""
     return {
         "jaxtune": __version__,
         "jax": jax.__version__,
@@ -31,13 +32,13 @@ def versions() -> dict[str, str]:
 
 
 def device() -> dict[str, str]:
-    """What the blocks run on."""
+    """Return the platform and kind of the device that blocks run on."""
     first = jax.devices()[0]
     return {"platform": first.platform, "kind": kind(first)}
 
 
 def flags() -> dict[str, Any]:
-    """Switches that change numbers."""
+    """Return the flags and settings that change numbers, read anew at each call."""
     given = os.environ.get("XLA_FLAGS", "").split()
     config: Any = jax.config
     return {
@@ -47,7 +48,8 @@ def flags() -> dict[str, Any]:
     }
 
 
-# settings of JAX that belong to a thread; a block is computed under the caller's
+# JAX keeps these settings per thread, and blocks are computed in threads of ours:
+# each of them must take over the settings of the thread that called the search
 SETTINGS = (
     *("default_matmul_precision", "default_prng_impl", "disable_jit", "enable_x64"),
     *("debug_infs", "debug_nans", "log_compiles", "numpy_dtype_promotion"),
@@ -57,29 +59,31 @@ SETTINGS = (
 
 @functools.cache
 def kind(device: Any) -> str:
-    """What programs are compiled for: an accelerator's name, or a processor's model."""
+    """Return an accelerator's name, or for a CPU the model of the processor."""
     if device.platform != "cpu":
         return device.device_kind
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
+    # JAX calls every CPU "cpu", but programs are compiled for one processor
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return models[0] if models else platform.processor() or platform.machine()
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
+    # a container or taskset may allow fewer than the machine has
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def settings() -> dict[str, Any]:
-    """Those that belong to this thread."""
+    """Return the JAX settings of this thread."""
     return {name: getattr(jax.config, f"jax_{name}") for name in SETTINGS}
 
 
 def under(wanted: dict[str, Any]) -> ExitStack:
-    """Give this thread the settings of another, until what is returned is closed."""
+    """Give this thread the settings of another one, until the result is closed."""
     contexts = ExitStack()
     for name, value in wanted.items():
         if getattr(jax.config, f"jax_{name}") != value:

@@ -1,4 +1,4 @@
-"""Small tables in HTML, every word escaped."""
+"""Small HTML tables, every cell escaped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from html import escape
 from typing import Any
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table.
+def html_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return an HTML table, every cell escaped.
 
     Args:
       head: names of the columns.
-      rows: cells of each row; whatever is no string is turned into one.
+      rows: the cells of each row; values other than strings are converted by ``str``.
 
     Returns:
       HTML.
     """
 
+    # cells hold names and values of the user's, which may contain < or &
     def line(tag: str, cells: Sequence[Any]) -> str:
         inner = "".join(f"<{tag}>{escape(str(c))}</{tag}>" for c in cells)
         return f"<tr>{inner}</tr>"

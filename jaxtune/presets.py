@@ -1,4 +1,4 @@
-"""Spaces to start from."""
+"""Ready-made search spaces."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from jaxtune.space import (
 
 
 def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
-    """The nine hyperparameters that tuning usually begins with, and the optimiser.
+    """Return a space of the nine usual hyperparameters, and the optimiser.
 
     Tiers: 1 learning rate; 2 momentum, batch size, hidden units; 3 layers, learning
     rate decay; 4 Adam's beta1, beta2, epsilon, whose defaults are 0.9, 0.999 and 1e-8.
     The optimiser shares tier 1, since the best learning rate depends on it. Momentum
-    matters only for ``momentum`` and the last three only for ``adam`` (beta2 and
-    epsilon for ``rmsprop`` too).
+    matters only for ``momentum``, beta1 only for ``adam``, and beta2 and epsilon only
+    for ``adam`` and ``rmsprop``.
 
     >>> import jaxtune as jt
-    >>> jt.presets.standard().restrict(batch_size=(16, 64)).bounds["batch_size"]
-    (16, 64)
+    >>> space = jt.presets.standard(optimizers=["adam"])
+    >>> small = space.keep("learning_rate", "batch_size").restrict(batch_size=(16, 64))
+    >>> small.searched, small.bounds["batch_size"]
+    (('learning_rate', 'batch_size'), (16, 64))
 
     Args:
-      optimizers: which of ``sgd``, ``momentum``, ``rmsprop``, ``adam`` to choose from,
-        the default first.
+      optimizers: the optimisers to choose from, the default first; some of ``sgd``,
+        ``momentum``, ``rmsprop`` and ``adam``.
 
     Returns:
-      A space with every dimension searched; ``keep`` and ``restrict`` make it smaller.
+      A space with every dimension searched. `Space.keep` fixes the others at their
+      defaults, and `Space.restrict` shrinks ranges.
 
     Raises:
-      ValueError: another optimiser, or none.
+      ValueError: an unknown optimiser, or none at all.
     """
     known = ("sgd", "momentum", "rmsprop", "adam")
     unknown = [name for name in optimizers if name not in known]
@@ -57,6 +60,7 @@ def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
         "beta2": reverse_log_uniform(0.9, 0.9999, default=0.999, tier=4),
         "epsilon": log_uniform(1e-10, 1e-3, default=1e-8, tier=4),
     }
+    # a dimension that no chosen optimiser reads would be searched in vain
     for name, users in USED_BY.items():
         values = [user for user in users if user in optimizers]
         if values:

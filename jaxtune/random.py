@@ -1,4 +1,36 @@
-"""Which random keys are taken: one typed threefry key."""
+"""The tree of random keys, its stream constants, and a random order.
+
+No key is split and none is kept in an object. Every draw has a key of its own, folded
+out of the user's key by constants and indices, so it does not depend on how many draws
+were made before it. ``─ A, i`` below means ``fold_in(fold_in(key, A), i)``::
+
+    root key: jt.search(key=...)
+    ├─ SAMPLE, round: the sampler of that round
+    │  ├─ point: uniform
+    │  ├─ dimension: latin_hypercube (its columns), halton (then the digit's place)
+    │  ├─ IN_CELL, point: latin_hypercube
+    │  ├─ STUDY: the seed of a sampler of Optuna's
+    │  ├─ trials known: the seed of cma_es
+    │  ├─ trials known, point: tpe
+    │  │  ├─ KERNEL: the observations to draw around
+    │  │  └─ PLACE: the places around them
+    │  └─ trials known: gaussian_process and trust_region
+    │     ├─ POOL, group: candidates spread over a box, or a cloud of them
+    │     │  └─ CLOUD_DRAWS: what moves a candidate of a cloud, and how far
+    │     └─ PICK, point: fantasies, or one function of the process
+    ├─ TRAIN, trial, seed: a lane, the objective's key if it is a plain function
+    │  ├─ INIT: initial parameters
+    │  │  └─ DROPOUT: the dropout stream of Linen and NNX while they initialise
+    │  ├─ ORDER, epoch: the order of the examples
+    │  └─ NOISE, step: the key that the loss gets
+    └─ SCHEDULE, round: the scheduler of that round
+       ├─ EXPLOIT, rung, member: whom a member of pbt takes over from
+       └─ epoch: what pbt changes
+          └─ MOVE, REDRAW or DRAWN, member, dimension
+
+Layers fold further indices into the keys that they get: `jaxtune.models` draws one row
+of a kernel, or of a dropout mask, at a time, so that padding changes no number.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +41,30 @@ import jax.numpy as jnp
 
 from jaxtune.types import Array, Key
 
+# Numbers are repeated only where the keys they are folded into differ. None may change:
+# runs on disk are resumed and trials are trained again with the same streams.
+SAMPLE, TRAIN, SCHEDULE = 0, 1, 2  # of the root key
+INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
+DROPOUT = 1  # of the key of initial parameters, which is itself the stream "params"
+EXPLOIT = 0  # of a round's key; pbt folds epochs into the same key, and they begin at 1
+MOVE, REDRAW, DRAWN = 1, 2, 3  # of a round's key and an epoch
+IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d - 1
+STUDY = 0  # of a sampler's key
+KERNEL, PLACE = 0, 1  # of the key of one point of tpe
+POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
+CLOUD_DRAWS = range(5)  # of a cloud's key: width, steps, new places, share, which move
+
+
+def lane_key(root: Key, trial: Array, seed: Array) -> Key:
+    """Return the key of one trial and seed, which depends on nothing else."""
+    stream = jax.random.fold_in(root, TRAIN)
+    return jax.random.fold_in(jax.random.fold_in(stream, trial), seed)
+
 
 def check_key(key: Any) -> Key:
-    """Refuse anything but one typed key whose numbers ``vmap`` does not change.
+    """Refuse anything but one typed threefry key.
+
+    Lanes draw under ``vmap``, where the numbers of other implementations change.
 
     Args:
       key: what the user gave.
@@ -40,7 +93,9 @@ ROUNDS = 24  # a position is uniform up to 2^-24, the resolution of float32
 
 
 def permutation(key: Key, count: int) -> Array:
-    """A random order of ``count`` things.
+    """Return a random order of ``count`` things by a swap-or-not shuffle.
+
+    Sorts nothing: the place of an index is computed from the index and the key alone.
 
     Args:
       key: random key.
@@ -53,9 +108,11 @@ def permutation(key: Key, count: int) -> Array:
     size = jnp.uint32(count)
     shifts, words = bits[0] % size, bits[1]
 
-    def exchange(r, x):
+    def exchange(r: Array, x: Array) -> Array:
         shift = shifts[r]
+        # shift - x modulo size, in unsigned numbers, which must not go below zero
         partner = jnp.where(shift >= x, shift - x, shift + size - x)
+        # both partners hash the larger of the two, so they decide alike
         bit = _hash(jnp.maximum(x, partner), words[r]) >> 31
         return jnp.where(bit == 1, partner, x)
 
@@ -64,7 +121,7 @@ def permutation(key: Key, count: int) -> Array:
 
 
 def _hash(x: Array, word: Array) -> Array:
-    """Two multiply-xorshift steps; only the top bit is used."""
+    """Hash by two multiply-xorshift steps; only the top bit is used."""
     x = (x ^ word) * jnp.uint32(0x9E3779B1)
     x = (x ^ (x >> 15)) * jnp.uint32(0x85EBCA77)
     return x ^ (x << 13)

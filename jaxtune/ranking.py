@@ -1,6 +1,6 @@
-"""The only place that compares scores.
+"""Comparison of scores: no other module compares them.
 
-Inside jaxtune a score is oriented: higher is better, NaN is failed. Ties go to the
+Inside jaxtune a score is oriented: higher is better, NaN means failed. Ties go to the
 smaller trial id, so an order depends on the scores alone. NumPy arrays are ranked in
 NumPy: schedulers rank a few trials at a time, too few to compile a program for.
 """
@@ -41,14 +41,14 @@ def orient(scores: ArrayLike, mode: str) -> Any:
 
 
 def direction(mode: str) -> float:
-    """The sign that turns a score of this mode into "higher is better"."""
+    """Return the sign that turns a score of this mode into "higher is better"."""
     if mode not in MODES:
         raise ValueError(f"mode: got {mode!r}. Use 'max' or 'min'.")
     return MODES[mode]
 
 
 def order(scores: ArrayLike) -> Any:
-    """Trial ids from best to worst; failed ones last, ties by id.
+    """Return trial ids from best to worst; failed ones last, ties by id.
 
     Args:
       scores: oriented scores ``[n]``.
@@ -82,28 +82,28 @@ def worst_if_failed(scores: ArrayLike) -> Any:
 
 
 def comparable(scores: np.ndarray, epochs: np.ndarray) -> bool:
-    """Whether all trials that did not fail trained equally long."""
+    """Return whether all trials that did not fail trained for equally many epochs."""
     return len(np.unique(epochs[np.isfinite(scores)])) <= 1
 
 
 def standing(scores: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Scores that order trials by how far they came first, and by score then.
+    """Return values that order trials by epochs trained, and then by score.
 
-    A score after two epochs says little beside one after twenty. Where all trials
-    trained equally long these are the scores themselves, otherwise ranks.
+    A score after two epochs cannot be compared with one after twenty. If all trials
+    trained equally long, these are the scores themselves, otherwise ranks.
 
     Args:
       scores: oriented scores ``[n]``.
       epochs: ``[n]`` epochs that each trial trained.
 
     Returns:
-      ``[n]``; NaN stays NaN.
+      ``[n]`` float, higher is better; NaN stays NaN.
     """
     if comparable(scores, epochs):
         return scores
     finite = np.isfinite(scores)
     rank = np.empty(len(scores), np.float32)
-    # equal trials: the smaller id ranks higher
+    # lexsort's last key comes first; of equal trials the smaller id ranks higher
     ids = np.arange(len(scores))
     rank[np.lexsort((-ids, worst_if_failed(scores), epochs))] = ids
     return np.where(finite, rank, np.float32(np.nan))

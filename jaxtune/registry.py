@@ -1,7 +1,8 @@
-"""How samplers, refiners, schedulers and tasks were made, so that a run can tell.
+"""Recipes of samplers, refiners, schedulers and tasks, so that a run can be resumed.
 
-Functions cannot be written down, but our own makers and their arguments can. What a
-user made has no recipe, and must be given again to go on with a run.
+Functions cannot be written to a file, but the name of one of our makers and its
+arguments can. Anything that a user made has no recipe and must be given again to
+resume a run.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ Made = TypeVar("Made")
 
 
 class Recipe(NamedTuple):
-    """A maker and its arguments.
+    """The name of a maker and its arguments.
 
     Args:
-      name: of the maker, as in ``sobol``.
+      name: of the maker, such as ``sobol``.
       arguments: pairs of a name and a value.
     """
 
@@ -35,13 +36,21 @@ MAKERS: dict[str, Callable[..., Any]] = {}
 
 
 def maker(make: Callable[P, Made]) -> Callable[P, Made]:
-    """Let what a maker returns, a function or a tuple of them, know its recipe."""
+    """Attach a recipe to everything that ``make`` returns.
+
+    Args:
+      make: a maker of functions, or of named tuples whose first field is a function.
+
+    Returns:
+      The maker, entered in the table of makers under its name.
+    """
     signature = inspect.signature(make)
 
     @wraps(make)
     def remembering(*args: P.args, **kwargs: P.kwargs) -> Made:
         made = make(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
+        # a default that is passed and one that is left out give the same recipe
         bound.apply_defaults()
         _first(made).made = (
             made,
@@ -54,16 +63,17 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
 
 
 def recipe_of(made: Any) -> Recipe | None:
-    """How it was made; ``None`` if by none of our makers, or changed since."""
+    """Return the recipe, or ``None`` for what is not ours or was changed since."""
     original, recipe = getattr(_first(made), "made", (None, None))
+    # sampler._replace(ask=...) still has our init, which carries the recipe
     return recipe if original is made or original == made else None
 
 
 def remake(recipe: Recipe) -> Any:
-    """Follow a recipe; ``KeyError`` for a maker that is none of ours."""
+    """Follow a recipe; raise ``KeyError`` for a maker that is not ours."""
     return MAKERS[recipe.name](**dict(recipe.arguments))
 
 
 def _first(made: Any) -> Any:
-    """The function that carries the recipe."""
+    """Return the function that carries the recipe: named tuples take no attributes."""
     return made[0] if isinstance(made, tuple) and made else made

@@ -1,4 +1,4 @@
-"""Words and letters used everywhere.
+"""Types and letters used everywhere.
 
 ``n`` trials, ``d`` searched dimensions, ``W`` lanes in a block, ``s`` seeds.
 Points are ``[n, d]`` in ``[0, 1)``. Below `jaxtune.search` a higher score is
@@ -21,13 +21,13 @@ ArrayLike = jax.Array | np.ndarray
 PyTree = Any
 
 HparamArrays = Mapping[str, Any]
-"""Name to ``[n]`` array, one entry per trial (or a scalar inside one lane)."""
+"""Names to ``[n]`` arrays, one entry per trial (or to scalars inside one lane)."""
 
 
 class Objective(Protocol):
-    """What a plain search minimises or maximises: scalars in, one scalar out.
+    """A plain function to minimise or maximise: scalars in, one scalar out.
 
-    It must be traceable by JAX; it is vmapped over trials and seeds.
+    JAX must be able to trace it; it is vmapped over trials and seeds.
     """
 
     def __call__(self, key: Key, hparams: HparamArrays, /) -> Array: ...

@@ -1,4 +1,4 @@
-"""Known-bad versions: found before they cost anybody a day."""
+"""The version of jaxtune, and the versions of jaxlib that compute wrong numbers."""
 
 import os
 
@@ -17,13 +17,14 @@ WORKAROUND = "--xla_cpu_experimental_ynn_fusion_type="
 
 
 def check_versions() -> None:
-    """Refuse to compute with a jaxlib that computes wrong numbers.
+    """Raise if this jaxlib computes wrong numbers on this machine.
 
     Raises:
       RuntimeError: a known-bad jaxlib on a CPU without the flag that mends it.
     """
     version = jaxlib.version.__version__
     flags = os.environ.get("XLA_FLAGS", "").split()
+    # the fault is in the CPU backend only
     mended = WORKAROUND in flags or jax.default_backend() != "cpu"
     if version in BAD_ON_CPU and not mended:
         raise RuntimeError(

@@ -9,7 +9,7 @@ import pytest
 import jaxtune as jt
 from jaxtune.planning.workload import prepare
 from jaxtune.programs import lane
-from jaxtune.random import permutation
+from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.training.evaluate import evaluate
 
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
@@ -75,12 +75,12 @@ def ordinary(name, trial, size, epochs):
     """A Python loop over batches of one size; an epoch's last one has what is left."""
     h = {**NUMBERS, **OPTIMIZERS[name]}
     one = {k: jnp.float32(v) for k, v in h.items()}
-    key = lane.lane_key(jax.random.key(1), jnp.uint32(trial), jnp.uint32(0))
-    params, state = TASK.init(jax.random.fold_in(key, lane.INIT), one)
+    key = lane_key(jax.random.key(1), jnp.uint32(trial), jnp.uint32(0))
+    params, state = TASK.init(jax.random.fold_in(key, INIT), one)
     direction = REFERENCES[name](h)
     moments, updates = direction.init(params), 0
     for epoch in range(epochs):
-        order_key = jax.random.fold_in(jax.random.fold_in(key, lane.ORDER), epoch)
+        order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
         order = np.asarray(permutation(order_key, N))[:88]
         rate = h["learning_rate"] / (1 + h["learning_rate_decay"] * epoch)
         for first in range(0, 88, size):

@@ -10,7 +10,7 @@ import jaxtune as jt
 from jaxtune.planning.workload import prepare
 from jaxtune.programs import block, lane
 from jaxtune.programs.block import gather
-from jaxtune.random import permutation
+from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.training.evaluate import evaluate
 
 
@@ -42,12 +42,12 @@ def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload
     """A Python loop of unbatched steps with optax.sgd, on the same batches."""
     task, trial, epochs = small_task, 3, 2
     one = jt.Hparams({k: jnp.asarray(v[trial]) for k, v in hparams.items()})
-    key = lane.lane_key(workload.key, jnp.uint32(trial), jnp.uint32(0))
-    params, state = task.init(jax.random.fold_in(key, lane.INIT), one)
+    key = lane_key(workload.key, jnp.uint32(trial), jnp.uint32(0))
+    params, state = task.init(jax.random.fold_in(key, INIT), one)
     optimizer = optax.sgd(float(one["learning_rate"]), float(one["momentum"]))
     moments = optimizer.init(params)
     for epoch in range(epochs):
-        order_key = jax.random.fold_in(jax.random.fold_in(key, lane.ORDER), epoch)
+        order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
         index = np.asarray(permutation(order_key, task.examples))
         for step in range(200 // 64):
             batch = jax.tree.map(

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 import jaxtune as jt
 from jaxtune.planning.workload import prepare
-from jaxtune.programs import lane
 from jaxtune.programs.transfer import to_host
-from jaxtune.random import permutation
+from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Decision
 from jaxtune.space.points import Points
 from jaxtune.training.packing import TURNS, pack
@@ -303,9 +302,9 @@ def test_a_schedule_can_be_replayed_on_a_fresh_model(task):
     assert replayed.metrics["mse"].shape == (3,)
     assert len(set(replayed.metrics["mse"])) == 3
     # by hand: a Python loop along the schedule
-    key = lane.lane_key(jax.random.key(8), found.best.trial, 1)
-    params = task.init(jax.random.fold_in(key, lane.INIT), {})
-    order_key = jax.random.fold_in(key, lane.ORDER)
+    key = lane_key(jax.random.key(8), found.best.trial, 1)
+    params = task.init(jax.random.fold_in(key, INIT), {})
+    order_key = jax.random.fold_in(key, ORDER)
     settings = {e: h for end, h in reversed(replayed.schedule) for e in range(end)}
     for epoch in range(EPOCHS):
         order = permutation(jax.random.fold_in(order_key, epoch), 96)
@@ -414,8 +413,8 @@ def test_a_failed_seed_stops_its_trial():
         return {"w": jnp.float32(1), "failed": fails}
 
     def fails(root, seed):
-        key = lane.lane_key(jax.random.key(root), 0, seed)
-        return init(jax.random.fold_in(key, lane.INIT), {"fails": 1})["failed"]
+        key = lane_key(jax.random.key(root), 0, seed)
+        return init(jax.random.fold_in(key, INIT), {"fails": 1})["failed"]
 
     root = next(r for r in range(99) if fails(r, 0) > fails(r, 1))
     task = jt.Task(

@@ -16,7 +16,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from jaxtune import environment
-from jaxtune.checks import warn, whole
+from jaxtune.checks import is_whole, warn
 from jaxtune.environment import cores, settings
 from jaxtune.executors import ray_worker
 from jaxtune.executors.base import Executor, ExecutorSession
@@ -106,7 +106,7 @@ def _check(address: Any, workers: Any, tries: Any, cpus: float, gpus: float) -> 
             f"ray: address={address!r}. Use 'auto', 'host:port', or none at all."
         )
     for name, count in (("workers", workers), ("tries", tries)):
-        if count is not None and not whole(count, 1):
+        if count is not None and not is_whole(count, 1):
             raise ValueError(f"ray: {name}={count!r}. Use a whole number from 1.")
     if workers is not None and address is not None:
         raise ValueError(
@@ -114,7 +114,7 @@ def _check(address: Any, workers: Any, tries: Any, cpus: float, gpus: float) -> 
             f"{address!r} has its own. Leave it out."
         )
     for name, share in (("cpus", cpus), ("gpus", gpus)):
-        if not share >= 0 or (share > 1 and not whole(share, 1)):
+        if not share >= 0 or (share > 1 and not is_whole(share, 1)):
             raise ValueError(
                 f"ray: {name}={share!r}. Use a fraction of one, or a whole number."
             )

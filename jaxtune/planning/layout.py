@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.checks import warn, whole
+from jaxtune.checks import is_whole, warn
 from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Static
 from jaxtune.programs.lane import Batching
@@ -137,7 +137,7 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
         )
     values = ("a real number",) if dimension.kind == "continuous" else dimension.members
     for value in values:
-        if not whole(value, 1):
+        if not is_whole(value, 1):
             raise ValueError(
                 f"dimension {name!r}: got {value!r}, needs whole numbers from 1. Use "
                 "integer, power_of_two or ordinal."

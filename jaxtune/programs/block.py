@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxtune.programs import lane as lanes
 from jaxtune.programs.lane import Batching, Lane, Pending
+from jaxtune.random import lane_key
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, PyTree
 
@@ -97,7 +98,7 @@ def _starting(on_cpu: bool) -> Any:
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     def one(trial, seed, hparams):
-        key = lanes.lane_key(root, trial, seed)
+        key = lane_key(root, trial, seed)
         return lanes.start(task, key, static.hparams(hparams))
 
     return jax.vmap(one)(*block)
@@ -118,7 +119,7 @@ def advance(
     assert batching is not None, "the static part of a task's programs has batches"
 
     def one(trial, seed, hparams, lane):
-        key = lanes.lane_key(root, trial, seed)
+        key = lane_key(root, trial, seed)
         return lanes.advance(task, key, static.hparams(hparams), lane, batching)
 
     def epoch(_, state):
@@ -142,7 +143,7 @@ def advance_part(
     assert batching is not None, "the static part of a task's programs has batches"
 
     def one(trial, seed, hparams, lane, pending):
-        own = (lanes.lane_key(root, trial, seed), static.hparams(hparams))
+        own = (lane_key(root, trial, seed), static.hparams(hparams))
         return lanes.advance_part(task, *own, lane, pending, rows, begin, batching)
 
     return jax.vmap(one)(*block, *state)
@@ -201,7 +202,7 @@ def measure(
     data = getattr(task, split)
 
     def one(trial, seed, hparams):
-        key, own = lanes.lane_key(root, trial, seed), static.hparams(hparams)
+        key, own = lane_key(root, trial, seed), static.hparams(hparams)
         lane = lanes.start(task, key, own)
         return lanes.score(task, own, lane, data), lane.status
 

@@ -9,14 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxtune.random import permutation
+from jaxtune.random import INIT, NOISE, ORDER, permutation
 from jaxtune.tasks import batches
 from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
-
-TRAIN = 1  # stream of the root key that training draws from
-INIT, ORDER, NOISE = 0, 1, 2  # streams of a lane's key
 
 RUNNING, DIVERGED, STOPPED, WAITING, CRASHED = range(5)
 STATUS = ("ok", "diverged", "stopped", "waiting", "crashed")
@@ -32,12 +29,6 @@ class Lane(NamedTuple):
     epoch: Array  # [] int32, epochs finished
     status: Array  # [] int32, an index of STATUS
     stopped: Array  # [] int32, the micro-batch whose loss was not finite, or -1
-
-
-def lane_key(root: Key, trial: Array, seed: Array) -> Key:
-    """The key of one trial and seed: it depends on nothing else."""
-    stream = jax.random.fold_in(root, TRAIN)
-    return jax.random.fold_in(jax.random.fold_in(stream, trial), seed)
 
 
 def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:

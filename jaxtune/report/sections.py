@@ -270,4 +270,4 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table that scrolls where it is wider than the page."""
-    return f'<div class="wide">{markup.table(head, rows)}</div>'
+    return f'<div class="wide">{markup.html_table(head, rows)}</div>'

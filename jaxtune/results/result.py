@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.markup import table
+from jaxtune.markup import html_table
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.trials import Trials
@@ -260,7 +260,7 @@ class Result:
         best = self.best
         told += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
         rows = list(best.hparams.items())
-        return f"<p>{escape(told)}</p>\n{table(('hyperparameter', 'best'), rows)}"
+        return f"<p>{escape(told)}</p>\n{html_table(('hyperparameter', 'best'), rows)}"
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())

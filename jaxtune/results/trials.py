@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.markup import table
+from jaxtune.markup import html_table
 
 SHOWN = 5  # rows from each end, in a notebook
 
@@ -123,7 +123,7 @@ class Trials:
         rows = [[_short(value) for value in self.row(i).values()] for i in shown]
         if n > 2 * SHOWN:
             rows.insert(SHOWN, ["…"] * len(self.names))
-        return f"<p>{n} trials</p>\n{table(self.names, rows)}"
+        return f"<p>{n} trials</p>\n{html_table(self.names, rows)}"
 
     def __repr__(self) -> str:
         return f"Trials({len(self)} rows: {', '.join(self.columns)})"

@@ -14,6 +14,7 @@ from jaxtune.checks import warn
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
+from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
@@ -29,8 +30,6 @@ from jaxtune.training.journal import Journal
 from jaxtune.training.round import SchedulerRun, Training, train_round
 from jaxtune.training.round_state import BlockEvent, OnBlock
 from jaxtune.types import Key
-
-SAMPLE, SCHEDULE = 0, 2  # streams of the root key; training draws from 1
 
 
 class Search(NamedTuple):

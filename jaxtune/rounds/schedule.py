@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxtune.checks import whole
+from jaxtune.checks import is_whole
 from jaxtune.schedulers.base import spread
 from jaxtune.space import Space
 from jaxtune.space.conditions import ancestors
@@ -100,7 +100,7 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     if not space.searched:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     for name, value in (("budget", budget), ("rounds", rounds)):
-        if not whole(value, 1):
+        if not is_whole(value, 1):
             raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
     dimensions = {name: space[name] for name in space.names}
     opens = {

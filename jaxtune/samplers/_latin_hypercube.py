@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.random import permutation
+from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
@@ -48,8 +48,7 @@ def latin_hypercube(size: int) -> Sampler:
 
     def init(key, space):
         cells = _cells(key, space.dim, size)
-        # a stream of its own: the columns above use the ids 0 ... d - 1
-        inside = jax.random.fold_in(key, 2**31)
+        inside = jax.random.fold_in(key, IN_CELL)
         return LatinHypercubeState(inside, cells, jnp.int32(0))
 
     def ask(state, n):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.random import STUDY
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.extras import needed, seed_of
@@ -81,7 +82,7 @@ def optuna(make: Callable[..., Any]) -> Sampler:
     def init(key, space):
         import optuna as library
 
-        seed = seed_of(jax.random.fold_in(key, 0))
+        seed = seed_of(jax.random.fold_in(key, STUDY))
         study = _quietly(
             lambda: library.create_study(direction="maximize", sampler=make(seed=seed))
         )

@@ -18,6 +18,7 @@ from jax.scipy.special import logsumexp, ndtr, ndtri
 
 from jaxtune import ranking
 from jaxtune.checks import check_whole
+from jaxtune.random import KERNEL, PLACE
 from jaxtune.registry import maker
 from jaxtune.samplers._modelled import ModelState, modelled
 from jaxtune.samplers.base import Sampler
@@ -166,7 +167,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
-    which, where = (jax.random.fold_in(key, stream) for stream in range(2))
+    which, where = (jax.random.fold_in(key, stream) for stream in (KERNEL, PLACE))
     mass = _log_mass(space, mixture.centres, mixture.widths)
     log = mixture.log_weights + mass  # of what lies in the cube
     ends = jnp.cumsum(jax.nn.softmax(log))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import check_share, check_whole
+from jaxtune.random import DRAWN, EXPLOIT, MOVE, REDRAW
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -26,8 +27,6 @@ from jaxtune.schedulers.base import (
 )
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
-
-EXPLOIT, MOVE, REDRAW, DRAWN = 0, 1, 2, 3  # streams of the round's key
 
 
 @maker

@@ -14,7 +14,7 @@ from jaxtune.types import Array
 def active(
     dimensions: Mapping[str, Dimension], hparams: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Where each dimension matters.
+    """Return in which trials each conditional dimension matters.
 
     Args:
       dimensions: name to dimension.
@@ -25,6 +25,7 @@ def active(
     """
     known: dict[str, Array] = {}
 
+    # a dimension matters only where its parents do, so conditions are looked up upwards
     def of(name: str) -> Any:
         if name not in known:
             holds: Any = True
@@ -40,9 +41,10 @@ def active(
 
 
 def ancestors(dimensions: Mapping[str, Dimension], name: str) -> list[str]:
-    """The dimensions that decide whether one matters, nearest first."""
+    """Return the dimensions that decide whether this one matters, nearest first."""
     found: list[str] = []
     waiting = [parent for parent, _ in dimensions[name].condition]
+    # breadth first; a cycle of conditions ends it too, so check() can report the cycle
     while waiting:
         parent = waiting.pop(0)
         if parent not in found:

@@ -1,8 +1,7 @@
-"""Makers of dimensions: every check of a definition is here, none in the type.
+"""The type of one dimension, and the table of kinds.
 
-An error must name the dimension, and only the space knows its name. So a maker given
-bad arguments returns the error, and `jaxtune.Space` raises it with the name;
-touching the definition in any other way raises it as well.
+A kind says how coordinates become values and back. All of its functions work inside
+``jit``: bounds are array leaves, so a dimension with other bounds compiles nothing.
 """
 
 from __future__ import annotations
@@ -37,25 +36,26 @@ from jaxtune.types import Array, ArrayLike
 )
 @dataclasses.dataclass(frozen=True)
 class Dimension:
-    """One hyperparameter: bounds are array leaves, all else is static.
+    """One hyperparameter: its bounds are array leaves, all else is static.
 
-    Made by `uniform`, `log_uniform` and their siblings, which check their
-    arguments; the type itself checks nothing, since JAX rebuilds it while tracing.
+    Use `uniform`, `log_uniform` and the other makers, which check their arguments.
+    The type itself checks nothing, since JAX rebuilds it with tracers for bounds.
 
     Args:
-      low: smallest value; for listed kinds the first index.
-      high: largest value, itself included; for listed kinds the last index.
+      low: smallest value; the first exponent of a power of two, the first index of an
+        ordinal.
+      high: largest value, itself included; exponent or index as ``low``.
       allowed: ``[k]`` bool, the choices still in the search; ``None`` unless a choice.
       kind: row of the table of kinds.
       scale: row of the table of scales.
       choices: the listed values of a choice or an ordinal.
-      default: the value taken when the dimension is not searched.
-      tier: importance, 1 (most important) to 4.
+      default: the value used when the dimension is not searched.
+      tier: your prior guess of its importance, 1 (highest) to 4.
       static: whether the value changes shapes or code, so that it must be known when
         the program is compiled.
       searched: whether it takes part in the search; if not, ``low == high``.
-      condition: pairs of another dimension's name and the values of it for which this
-        one matters, from `when`; empty if always.
+      condition: pairs of another dimension's name and those of its values for which
+        this dimension matters, from `when`; empty if it always does.
     """
 
     low: Any
@@ -63,15 +63,15 @@ class Dimension:
     allowed: Any
     kind: str
     scale: str
-    choices: tuple
+    choices: tuple[Any, ...]
     default: Any
     tier: int
     static: bool
     searched: bool
-    condition: tuple[tuple[str, tuple], ...] = ()
+    condition: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def decode(self, u: Array) -> Array:
-        """Turn coordinates into values; a choice gives its index.
+        """Turn coordinates into values; choices become their indices.
 
         Args:
           u: ``[n]`` in ``[0, 1)``.
@@ -85,7 +85,7 @@ class Dimension:
         """Turn values into the coordinates at the middle of their cells.
 
         Args:
-          values: ``[n]``, as `decode` gives them.
+          values: ``[n]``, as `decode` returns them.
 
         Returns:
           ``[n]`` float32; outside ``[0, 1)`` for values outside the bounds.
@@ -95,26 +95,27 @@ class Dimension:
     def cut(
         self, left: Array, right: Array, within: Dimension | None = None
     ) -> Dimension:
-        """The part between two coordinates, as a dimension of the same tree.
+        """Return the part between two coordinates, as a dimension of the same tree.
 
         Args:
           left: ``[]`` lower coordinate.
           right: ``[]`` upper coordinate.
-          within: whose bounds coordinates below 0 and above 1 may reach; this
-            dimension's own if not given.
+          within: a dimension whose bounds are the limit of coordinates below 0 or
+            above 1; this dimension itself if not given.
 
         Returns:
           The dimension between them.
         """
         low, high = KINDS[self.kind].cut(self, left, right, within or self)
+        # the dtype of a leaf is part of the tree that compiled programs expect
         dtype = jnp.asarray(self.low).dtype
         return dataclasses.replace(self, low=low.astype(dtype), high=high.astype(dtype))
 
     def drop(self, unwanted: Array) -> Dimension:
-        """A choice without some of its values, of the same tree.
+        """Return a choice without some of its values, of the same tree.
 
         Args:
-          unwanted: ``[k]`` bool, the ones to drop.
+          unwanted: ``[k]`` bool, the values to drop.
 
         Returns:
           The smaller dimension.
@@ -123,15 +124,15 @@ class Dimension:
 
     @property
     def bounds(self) -> tuple[Any, Any]:
-        """Lowest and highest value in the user's units; a choice's first and last."""
+        """Lowest and highest value in the user's units; of a choice, first and last."""
         if self.allowed is not None:
             left = self.remaining
             return left[0], left[-1]
         edge = KINDS[self.kind].edge
-        return plain(edge(self, self.low)), plain(edge(self, self.high))
+        return to_python(edge(self, self.low)), to_python(edge(self, self.high))
 
     @property
-    def remaining(self) -> tuple:
+    def remaining(self) -> tuple[Any, ...]:
         """The listed values that are still in the search."""
         if self.allowed is not None:
             kept = np.asarray(self.allowed)
@@ -139,8 +140,8 @@ class Dimension:
         return self.choices[int(self.low) : int(self.high) + 1]
 
     @property
-    def members(self) -> tuple:
-        """Every value left, in order, as the user knows it.
+    def members(self) -> tuple[Any, ...]:
+        """All values still in the search, in order, in the user's units.
 
         Raises:
           ValueError: a continuous range of more than one value.
@@ -150,14 +151,14 @@ class Dimension:
         if self.kind == "continuous":
             if self.high > self.low:
                 raise ValueError(f"a real number has no list of values: {self.bounds}.")
-            return (plain(self.low),)
+            return (to_python(self.low),)
         edge = KINDS[self.kind].edge
         steps = range(int(self.low), int(self.high) + 1)
-        return tuple(plain(edge(self, np.asarray(k))) for k in steps)
+        return tuple(to_python(edge(self, np.asarray(k))) for k in steps)
 
     @property
     def cardinality(self) -> float:
-        """How many values there are; infinite for a continuous dimension."""
+        """Number of values in the search; infinite for a continuous dimension."""
         if self.allowed is not None:
             return int(np.sum(self.allowed))
         if self.kind == "continuous":
@@ -165,7 +166,7 @@ class Dimension:
         return int(self.high) - int(self.low) + 1
 
     def value(self, decoded: Any) -> Any:
-        """One decoded number as the plain Python value that the user knows.
+        """Return a decoded number as a plain Python value in the user's units.
 
         Args:
           decoded: a number, or the index of a choice.
@@ -173,10 +174,10 @@ class Dimension:
         Returns:
           A number or the choice itself.
         """
-        return self.choices[int(decoded)] if self.by_index else plain(decoded)
+        return self.choices[int(decoded)] if self.by_index else to_python(decoded)
 
     def decoded(self, value: Any) -> Any:
-        """The number that stands for a value inside a program.
+        """Return the number that stands for a value inside a program.
 
         Args:
           value: a number, or the choice itself.
@@ -188,30 +189,38 @@ class Dimension:
 
     @property
     def by_index(self) -> bool:
-        """Whether values are decoded to their index in the list of choices."""
+        """True if values are decoded to their index in the list of choices."""
         return self.kind in ("choice", "named_ordinal")
 
 
-def plain(number: Any) -> Any:
-    """A Python number; float32 gives the shortest decimal that reads back equal."""
+def to_python(number: Any) -> Any:
+    """Return a Python number, a float32 as its shortest decimal (0.1, not 0.1000…)."""
     array = np.asarray(number)
+    # float(np.float32(0.1)) would be 0.10000000149011612
     if array.dtype == np.float32:
         return float(str(array[()]))
     return array.item()
 
 
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
-MAX_CELLS = 20  # log2; a coordinate then has four spare bits in float32
+MAX_CELLS = 20  # log2; a float32 coordinate has 24 bits, so four are spare
 EPS = float(np.finfo(np.float32).eps)
 
 
 class Kind(NamedTuple):
-    """One row: how a kind decodes, encodes, and is cut to a smaller box."""
+    """One row of the table of kinds.
+
+    Args:
+      decode: ``(dimension, u [n]) -> values [n]``.
+      encode: ``(dimension, values [n]) -> u [n]``.
+      cut: ``(dimension, left, right, within) -> (low, high)``, see `Dimension.cut`.
+      edge: ``(dimension, bound) -> value``: a leaf bound in the user's units.
+    """
 
     decode: Callable[[Dimension, Array], Array]
     encode: Callable[[Dimension, Array], Array]
     cut: Callable[[Dimension, Array, Array, Dimension], tuple[Array, Array]]
-    edge: Callable[[Dimension, ArrayLike], Any]  # a leaf bound in the user's units
+    edge: Callable[[Dimension, ArrayLike], Any]
 
 
 def _ends(dim: Dimension) -> tuple[Array, Array]:
@@ -219,15 +228,21 @@ def _ends(dim: Dimension) -> tuple[Array, Array]:
 
 
 def _cells(dim: Dimension) -> Array:
-    """How many steps this range has that float32 tells apart, a power of two."""
+    """Return the number of steps of this range that float32 can tell apart.
+
+    A power of two, at most ``2**MAX_CELLS``. Values sit on this lattice because a map
+    between float32 numbers through a logarithm has no exact inverse otherwise.
+    """
     scale, (low, high) = SCALES[dim.scale], _ends(dim)
     bottom, top = scale.forward(low), scale.forward(high)
+    # one rounding on the scale, and one of the value itself carried over to the scale
     resolution = EPS * (
         jnp.maximum(jnp.abs(bottom), jnp.abs(top))
         + jnp.maximum(
             jnp.abs(low) * scale.slope(low), jnp.abs(high) * scale.slope(high)
         )
     )
+    # steps of four roundings, so that decode and encode always find the same one
     steps = (top - bottom) / jnp.maximum(4 * resolution, 1e-37)
     bits = jnp.clip(jnp.floor(jnp.log2(steps)), 0, MAX_CELLS).astype(jnp.int32)
     # a shift, since exp2 need not give a power of two exactly
@@ -249,6 +264,7 @@ def _continuous_encode(dim: Dimension, value: Array) -> Array:
     width = jnp.where(top > bottom, top - bottom, 1.0)
     u = (scale.forward(jnp.asarray(value, jnp.float32)) - bottom) / width
     step = jnp.round(u * cells)
+    # the last lattice point is at 1, which is outside the cube
     return jnp.where(step == cells, BELOW_ONE, step / cells)
 
 
@@ -258,9 +274,10 @@ def _continuous_cut(
     scale, (low, high) = SCALES[dim.scale], _ends(dim)
     bottom, top = scale.forward(low), scale.forward(high)
 
-    def edge(u):
+    def edge(u: Array) -> Array:
         return jnp.clip(scale.inverse(bottom + u * (top - bottom)), *_ends(within))
 
+    # a side at the edge of the cube keeps its bound exactly, without a rounding
     return (
         jnp.where(left == 0, low, edge(left)),
         jnp.where(right == 1, high, edge(right)),
@@ -269,6 +286,7 @@ def _continuous_cut(
 
 def _index_span(dim: Dimension) -> tuple[Array, Array]:
     scale = SCALES[dim.scale]
+    # value k owns the interval from k to k + 1 on the scale, so that high is included
     low = scale.forward(jnp.asarray(dim.low, jnp.float32))
     return low, scale.forward(jnp.asarray(dim.high, jnp.float32) + 1) - low
 
@@ -281,7 +299,7 @@ def _index_decode(dim: Dimension, u: Array) -> Array:
 def _index_at(dim: Dimension, u: Array, within: Dimension) -> Array:
     low, width = _index_span(dim)
     index = jnp.floor(SCALES[dim.scale].inverse(low + u * width))
-    # before the cast, which a coordinate far outside would overflow
+    # clipped before the cast, which a coordinate far outside would overflow
     return jnp.clip(index, *_ends(within)).astype(jnp.int32)
 
 
@@ -294,6 +312,7 @@ def _index_encode(dim: Dimension, index: Array) -> Array:
 def _index_cut(
     dim: Dimension, left: Array, right: Array, within: Dimension
 ) -> tuple[Array, Array]:
+    # right is exclusive: at the border of two cells the upper one is left out
     first, last = _index_at(dim, jnp.stack([left, right - 1e-6]), within)
     return first, jnp.maximum(first, last)
 
@@ -303,6 +322,7 @@ def _power_decode(dim: Dimension, u: Array) -> Array:
 
 
 def _power_encode(dim: Dimension, value: Array) -> Array:
+    # rounded, since log2 of a float32 power of two may miss the whole number
     return _index_encode(dim, jnp.round(jnp.log2(jnp.asarray(value, jnp.float32))))
 
 
@@ -317,11 +337,13 @@ def _ordinal_decode(dim: Dimension, u: Array) -> Array:
 
 def _ordinal_encode(dim: Dimension, value: Array) -> Array:
     value, table = jnp.asarray(value)[..., None], _table(dim)
+    # the nearest listed value: the user's numbers are rounded to float32
     distance = jnp.abs(value - jnp.expand_dims(table, range(value.ndim - 1)))
     return _index_encode(dim, jnp.argmin(distance, axis=-1))
 
 
 def _choice_decode(dim: Dimension, u: Array) -> Array:
+    # the j-th of the choices left, whose number is data, found without dynamic shapes
     rank = jnp.cumsum(jnp.asarray(dim.allowed))
     wanted = jnp.floor(u * rank[-1]).astype(jnp.int32) + 1
     return jnp.searchsorted(rank, jnp.minimum(wanted, rank[-1])).astype(jnp.int32)
@@ -330,7 +352,7 @@ def _choice_decode(dim: Dimension, u: Array) -> Array:
 def _choice_encode(dim: Dimension, index: Array) -> Array:
     allowed = jnp.asarray(dim.allowed)
     rank, index = jnp.cumsum(allowed), jnp.asarray(index, jnp.int32)
-    # a choice that was dropped has no place in this cube: NaN, never a neighbour's cell
+    # a dropped choice has no place in this cube: NaN, never a neighbour's cell
     return jnp.where(allowed[index], (rank[index] - 0.5) / rank[-1], jnp.nan)
 
 
@@ -355,4 +377,5 @@ KINDS = {
         _choice_decode, _choice_encode, _choice_cut, lambda dim, k: dim.choices[int(k)]
     ),
 }
+# an ordinal of anything but numbers: its values are indices inside programs
 KINDS["named_ordinal"] = KINDS["integer"]._replace(edge=KINDS["ordinal"].edge)

@@ -1,8 +1,8 @@
-"""Makers of dimensions: every check of a definition is here, none in the type.
+"""Makers of dimensions, with all checks of a definition.
 
-An error must name the dimension, and only the space knows its name. So a maker given
-bad arguments returns the error, and `jaxtune.Space` raises it with the name;
-touching the definition in any other way raises it as well.
+An error must name the dimension, and only the space knows its name. So a maker that is
+given bad arguments returns the error, and `jaxtune.Space` raises it with the name.
+Any other use of the definition raises it as well.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from typing import Any, ParamSpec
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.space.dimension import Dimension, plain
+from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.scales import SCALES
 
 MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
-
-
 MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
 
 
 class Invalid:
-    """A definition that cannot be: raises its error wherever it is used."""
+    """An invalid definition, which raises its error wherever it is used."""
 
-    def __init__(self, error: ValueError):
+    def __init__(self, error: ValueError) -> None:
         self._error = error
 
     def __getattr__(self, name: str) -> Any:
@@ -53,19 +51,24 @@ def _named_later(maker: Callable[P, Dimension]) -> Callable[P, Dimension]:
 def uniform(
     low: float, high: float, *, default: float | None = None, tier: int = 2
 ) -> Dimension:
-    """A real number, every value equally likely.
+    """Define a real number, every value of the range equally likely.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(dropout=jt.uniform(0.0, 0.5))
+    >>> space.values(space.decode([[0.5]]), trial=0)  # the middle of the unit cube
+    {'dropout': 0.25}
 
     Args:
       low: smallest value.
       high: largest value.
-      default: value when not searched; the middle of the range if not given.
-      tier: importance, 1 (most important) to 4.
+      default: value when it is not searched; the middle of the range if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) bounds that are not finite or in
+      ValueError: (raised by `Space`, with the name) bounds that are not finite or in
         the wrong order, or a default outside them.
     """
     return _continuous("uniform", "linear", low, high, default, tier)
@@ -75,19 +78,24 @@ def uniform(
 def log_uniform(
     low: float, high: float, *, default: float | None = None, tier: int = 2
 ) -> Dimension:
-    """A positive number, every order of magnitude equally likely.
+    """Define a positive number, every order of magnitude equally likely.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0))
+    >>> space.values(space.decode([[0.5]]), trial=0)
+    {'learning_rate': 0.01}
 
     Args:
       low: smallest value, above 0.
       high: largest value.
-      default: value when not searched; the geometric mean if not given.
-      tier: importance, 1 (most important) to 4.
+      default: value when it is not searched; the geometric mean if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) as `uniform`, or ``low <=
+      ValueError: (raised by `Space`, with the name) as `uniform`, or ``low <=
         0``.
     """
     return _continuous("log_uniform", "log", low, high, default, tier)
@@ -97,21 +105,27 @@ def log_uniform(
 def reverse_log_uniform(
     low: float, high: float, *, default: float | None = None, tier: int = 2
 ) -> Dimension:
-    """A number below 1 on the scale of ``log(1 - x)``: momentum, Adam's betas.
+    """Define a number below 1 on the scale of ``log(1 - x)``, such as a momentum.
 
-    0.9, 0.99 and 0.999 are equally far apart: they average over 10, 100 and 1000 steps.
+    0.9, 0.99 and 0.999 are equally far apart: as the momentum of an optimiser they
+    average over 10, 100 and 1000 steps.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(momentum=jt.reverse_log_uniform(0.9, 0.999))
+    >>> round(space["momentum"].default, 6)
+    0.99
 
     Args:
       low: smallest value.
       high: largest value, below 1.
-      default: value when not searched; the middle on this scale if not given.
-      tier: importance, 1 (most important) to 4.
+      default: value when it is not searched; the middle on this scale if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) as `uniform`, or ``high >=
+      ValueError: (raised by `Space`, with the name) as `uniform`, or ``high >=
         1``.
     """
     return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
@@ -127,24 +141,30 @@ def integer(
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
-    """A whole number from ``low`` to ``high``, both included.
+    """Define a whole number from ``low`` to ``high``, both included.
 
-    On the linear scale every integer is equally likely; on the log scale ``k`` has the
-    share ``log((k + 1) / k)``.
+    On the linear scale every integer is equally likely. On the log scale ``k`` has a
+    probability proportional to ``log((k + 1) / k)``.
+
+    >>> import jaxtune as jt
+    >>> units = jt.integer(16, 256, scale="log")
+    >>> space = jt.Space(layers=jt.integer(1, 4), units=units)
+    >>> space.values(space.decode([[0.0, 0.5]]), trial=0)
+    {'layers': 1, 'units': 64}
 
     Args:
       low: smallest value.
       high: largest value, itself included.
       scale: ``"linear"`` or ``"log"``.
-      default: value when not searched; the middle on the scale if not given.
-      tier: importance, 1 (most important) to 4.
+      default: value when it is not searched; the middle on the scale if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) bounds that are not whole or in
+      ValueError: (raised by `Space`, with the name) bounds that are not whole or in
         the wrong order, ``low < 1`` on the log scale, a range too wide for float32
         coordinates, or a default outside.
     """
@@ -184,20 +204,24 @@ def power_of_two(
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
-    """One of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
+    """Define one of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
+
+    >>> import jaxtune as jt
+    >>> jt.power_of_two(16, 256).members
+    (16, 32, 64, 128, 256)
 
     Args:
       low: smallest value, a power of two.
       high: largest value, a power of two.
-      default: value when not searched; the middle power if not given.
-      tier: importance, 1 (most important) to 4.
+      default: value when it is not searched; the middle power if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) a bound or default that is not a
+      ValueError: (raised by `Space`, with the name) a bound or default that is not a
         power of two between 1 and 2**30, bounds in the wrong order, or a default
         outside them.
     """
@@ -218,21 +242,27 @@ def ordinal(
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
-    """One of some values with an order, each equally likely; zooming keeps neighbours.
+    """Define one of several ordered values, each equally likely.
 
-    Numbers are decoded to themselves, anything else to its index.
+    Zooming keeps a run of neighbours. Numbers are decoded to themselves, anything else
+    to its index in the list.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(decay=jt.ordinal([0.0, 0.1, 1.0]))
+    >>> space.restrict(decay=(0.1, 1.0)).choices
+    {'decay': (0.1, 1.0)}
 
     Args:
-      values: the values, in order, no two alike.
-      default: value when not searched; the middle one if not given.
-      tier: importance, 1 (most important) to 4.
+      values: the values in order, all different.
+      default: value when it is not searched; the middle one if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
 
     Returns:
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) no values, two alike, one that
+      ValueError: (raised by `Space`, with the name) no values, two alike, one that
         cannot be hashed, or a default that is not among them.
     """
     choices = _listed("ordinal", values, default)
@@ -251,12 +281,20 @@ def choice(
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
-    """One of some values without an order, each equally likely; decoded to its index.
+    """Define one of several values without an order, each equally likely.
+
+    It is decoded to its index in the list, see `Hparams.choices`.
+
+    >>> import jaxtune as jt
+    >>> space = jt.Space(activation=jt.choice(["relu", "tanh", "gelu"]))
+    >>> hparams = space.decode([[0.9]])
+    >>> int(hparams["activation"][0]), space.values(hparams, trial=0)
+    (2, {'activation': 'gelu'})
 
     Args:
-      values: the values, no two alike.
-      default: value when not searched; the first if not given.
-      tier: importance, 1 (most important) to 4.
+      values: the values, all different.
+      default: value when it is not searched; the first if not given.
+      tier: your prior guess of its importance, 1 (highest) to 4.
       static: the value itself reaches the model, as a Python object, and one program is
         compiled per value; otherwise its index is data inside one program.
 
@@ -264,7 +302,7 @@ def choice(
       A dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) no values, two alike, one that
+      ValueError: (raised by `Space`, with the name) no values, two alike, one that
         cannot be hashed, or a default that is not among them.
     """
     choices = _listed("choice", values, default)
@@ -277,18 +315,23 @@ def choice(
 
 @_named_later
 def fixed(value: Any) -> Dimension:
-    """A hyperparameter that is not searched: it takes no coordinate.
+    """Define a hyperparameter that is not searched and takes no coordinate.
 
     A number reaches the model as data, anything else as a static Python object.
 
+    >>> import jaxtune as jt
+    >>> space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0), classes=jt.fixed(10))
+    >>> space.dim, space.searched
+    (1, ('learning_rate',))
+
     Args:
-      value: what it is.
+      value: the value that every trial has.
 
     Returns:
       A dimension that does not count in ``space.dim``.
 
     Raises:
-      ValueError: (raised by the space, with the name) a number that is not finite, or a
+      ValueError: (raised by `Space`, with the name) a number that is not finite, or a
         value that cannot be hashed.
     """
     if not _is_number(value):
@@ -302,9 +345,10 @@ def fixed(value: Any) -> Dimension:
 
 @_named_later
 def when(dimension: Dimension, **conditions: Any) -> Dimension:
-    """A dimension that matters only for some values of others.
+    """Make a dimension matter only for some values of other dimensions.
 
-    Where it does not, a trial has the default, its table no value, and zoom ignores it.
+    In a trial where it does not matter it has its default, no value is shown in the
+    table, and `jaxtune.zoom` ignores the trial for this dimension.
 
     >>> import jaxtune as jt
     >>> space = jt.Space(
@@ -317,13 +361,13 @@ def when(dimension: Dimension, **conditions: Any) -> Dimension:
     Args:
       dimension: the dimension.
       conditions: name of a choice or an ordinal to one of its values, or to a list of
-        them; all conditions must hold.
+        several. The dimension matters if all conditions hold.
 
     Returns:
       The conditional dimension.
 
     Raises:
-      ValueError: (raised by the space, with the name) no condition, a name that is
+      ValueError: (raised by `Space`, with the name) no condition, a name that is
         not in the space or is no choice, or a value that is not one of its own.
     """
     if isinstance(dimension, Invalid):
@@ -332,6 +376,7 @@ def when(dimension: Dimension, **conditions: Any) -> Dimension:
         raise ValueError(f"when needs a searched dimension, got {dimension!r}.")
     if not conditions:
         raise ValueError("when needs a condition, such as optimizer='adam'.")
+    # tuples, since a condition is part of a pytree's static data, which is hashed
     pairs = tuple(
         (name, tuple(values) if isinstance(values, list | tuple | set) else (values,))
         for name, values in conditions.items()
@@ -364,6 +409,7 @@ def _continuous(
         raise ValueError(
             f"{where} needs high < 1, got high={high}. Use a high such as 0.999."
         )
+    # programs compute in float32, where a narrow range may be a single number
     if high > low and np.float32(low) == np.float32(high):
         raise ValueError(
             f"{where}: low={low} and high={high} are the same number in float32. "
@@ -374,10 +420,12 @@ def _continuous(
     if default is None:
         form = SCALES[scale]
         middle = (form.forward(jnp.float32(low)) + form.forward(jnp.float32(high))) / 2
-        default = min(max(plain(form.inverse(middle)), low), high)
+        # the float32 middle of a narrow range may lie outside the float64 bounds
+        default = min(max(to_python(form.inverse(middle)), low), high)
     else:
         default = _real(where, "default", default)
         _inside(where, default, low, high)
+    # float64 here, so that bounds are shown to the user as they were given
     return Dimension(
         low=np.asarray(low, np.float64),
         high=np.asarray(high, np.float64),
@@ -397,7 +445,7 @@ def _indexed(
     scale: str,
     low: int,
     high: int,
-    choices: tuple,
+    choices: tuple[Any, ...],
     default: Any,
     tier: int,
     static: bool,
@@ -421,6 +469,7 @@ def _indexed(
 
 
 def _is_number(value: Any) -> bool:
+    # True is an int to Python, but uniform(False, True) is a mistake
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(
         value, bool | np.bool_
     )
@@ -481,9 +530,11 @@ def _tier(where: str, tier: Any) -> int:
     return int(tier)
 
 
-def _listed(where: str, values: Iterable[Any], default: Any) -> tuple:
+def _listed(where: str, values: Iterable[Any], default: Any) -> tuple[Any, ...]:
+    # a string is iterable too: its letters are hardly meant
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{where} needs a list of values, got {values!r}.")
+    # NumPy scalars become Python's, so that values print and compare as the user's own
     choices: Sequence[Any] = tuple(
         value.item() if isinstance(value, np.generic) else value for value in values
     )

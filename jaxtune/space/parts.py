@@ -1,4 +1,4 @@
-"""Whether a box is a part of a space."""
+"""Check that a box is a part of a space."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtune.space.space import Space
 
 
 def check_part(whole: Space, box: Any, what: str) -> None:
-    """Refuse a box that `Space.restrict` or zooming cannot have made of a space.
+    """Raise unless a box could come from a space by `Space.restrict` or zooming.
 
-    Bounds are not compared inside ``jit``, where they are not known.
+    Inside ``jit`` bounds are not known and are not compared.
 
     Args:
       whole: the space.
-      box: what should be a part of it.
-      what: what to call the box in an error.
+      box: the box that should be a part of it.
+      what: name of the box in error messages.
 
     Raises:
-      ValueError: no space, other dimensions, or wider bounds.
+      ValueError: not a space, other dimensions, or wider bounds.
     """
     if not isinstance(box, Space):
         raise ValueError(f"{what}: got {box!r}. Use space.restrict(...).")
@@ -45,7 +45,7 @@ def check_part(whole: Space, box: Any, what: str) -> None:
             )
 
 
-def _form(dim: Dimension) -> tuple:
+def _form(dim: Dimension) -> tuple[Any, ...]:
     return dim.kind, dim.scale, dim.choices
 
 
@@ -55,5 +55,6 @@ def _inside(box: Dimension, whole: Dimension) -> bool:
         return True
     if whole.allowed is not None:
         return not np.any(np.asarray(box.allowed) & ~np.asarray(whole.allowed))
+    # in float32, since zooming rounds the bounds of a box to it
     low, high = np.float32(box.low), np.float32(box.high)
     return bool(np.float32(whole.low) <= low <= high <= np.float32(whole.high))

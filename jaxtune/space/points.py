@@ -10,12 +10,12 @@ from jaxtune.space import Space
 
 
 class Points(NamedTuple):
-    """Configurations in the cube of a round's space.
+    """Configurations of a round, as coordinates and as hyperparameters.
 
     Args:
       space: the space of the round.
-      points: ``[n, d]`` float32.
-      hparams: name to ``[n]``, decoded.
+      points: ``[n, d]`` float32, coordinates in the unit cube.
+      hparams: name to ``[n]`` array, the decoded points.
     """
 
     space: Space

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.markup import table
+from jaxtune.markup import html_table
 from jaxtune.space import conditions
-from jaxtune.space.dimension import BELOW_ONE, Dimension, plain
+from jaxtune.space.dimension import BELOW_ONE, Dimension, to_python
 from jaxtune.space.makers import Invalid, fixed
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
+# columns of tables and of run directories that are not hyperparameters
 RESERVED = (
     "trial",
     "round",
@@ -32,7 +34,10 @@ RESERVED = (
 
 @jax.tree_util.register_pytree_with_keys_class
 class Space:
-    """Named dimensions in a fixed order; a pytree whose only leaves are the bounds.
+    """A search space: named dimensions in a fixed order.
+
+    It maps points of the unit cube to hyperparameters and back. It is a pytree whose
+    only leaves are the bounds, so a smaller box of a space compiles nothing new.
 
     >>> import jaxtune as jt
     >>> space = jt.Space(
@@ -41,18 +46,25 @@ class Space:
     ... )
     >>> space.dim, space.names
     (2, ('learning_rate', 'batch_size'))
+    >>> hparams = space.decode([[0.5, 0.0], [0.75, 0.9]])
+    >>> space.values(hparams, trial=0)
+    {'learning_rate': 0.01, 'batch_size': 16}
+    >>> space.encode(hparams).shape
+    (2, 2)
     >>> space.restrict(learning_rate=(1e-3, 0.1)).bounds["learning_rate"]
     (0.001, 0.1)
+    >>> space.keep("learning_rate").searched
+    ('learning_rate',)
 
     Args:
       dimensions: name to `Dimension`, as keywords.
 
     Raises:
-      ValueError: a name that is no identifier or is used by jaxtune itself, a value
-        that is not a dimension, or an error in a definition, with its name.
+      ValueError: a name that is not an identifier or that jaxtune itself uses, a value
+        that is not a dimension, or an invalid definition, with its name.
     """
 
-    def __init__(self, **dimensions: Dimension):
+    def __init__(self, **dimensions: Dimension) -> None:
         if not dimensions:
             raise ValueError("Space needs at least one dimension, got none.")
         for name, dimension in dimensions.items():
@@ -71,15 +83,15 @@ class Space:
                 raise ValueError(f"dimension {name!r}: {error}") from None
         self._dimensions = dict(dimensions)
 
-    def tree_flatten_with_keys(self):
-        """Children are the dimensions, in order; the names are static."""
+    def tree_flatten_with_keys(self) -> tuple[Any, tuple[str, ...]]:
+        """Return the dimensions as children, and their names as static data."""
         keys = map(jax.tree_util.GetAttrKey, self._dimensions)
         children = zip(keys, self._dimensions.values(), strict=True)
         return tuple(children), tuple(self._dimensions)
 
     @classmethod
-    def tree_unflatten(cls, names, dimensions):
-        """Rebuild without checks: while tracing, leaves are not numbers."""
+    def tree_unflatten(cls, names: tuple[str, ...], dimensions: Iterable[Any]) -> Space:
+        """Rebuild a space without checks: while JAX traces, leaves are not numbers."""
         space = object.__new__(cls)
         space._dimensions = dict(zip(names, dimensions, strict=True))
         return space
@@ -101,36 +113,36 @@ class Space:
 
     @property
     def size(self) -> float:
-        """How many configurations there are; infinite if a dimension is continuous."""
+        """Number of configurations; infinite if a dimension is continuous."""
         return math.prod(self[name].cardinality for name in self.searched)
 
     @property
     def bounds(self) -> dict[str, tuple[Any, Any]]:
-        """Name to (low, high), in the units given; for a choice its first and last."""
+        """Name to ``(low, high)`` in the user's units; of a choice, first and last."""
         return {name: dim.bounds for name, dim in self._dimensions.items()}
 
     @property
-    def choices(self) -> dict[str, tuple]:
+    def choices(self) -> dict[str, tuple[Any, ...]]:
         """Name to the listed values still in the search, for choices and ordinals."""
         listed = {name: dim for name, dim in self._dimensions.items() if dim.choices}
         return {name: dim.remaining for name, dim in listed.items()}
 
     def __getitem__(self, name: str) -> Dimension:
-        """One dimension by name."""
+        """Return one dimension by name."""
         if name not in self._dimensions:
             raise KeyError(_unknown(name, self.names))
         return self._dimensions[name]
 
     def decode(self, points: ArrayLike) -> dict[str, Array]:
-        """Points of the unit cube to hyperparameters.
+        """Turn points of the unit cube into hyperparameters.
 
         Args:
           points: ``[n, d]`` in ``[0, 1)``.
 
         Returns:
-          Name to ``[n]`` array: a choice gives its index in the list first given,
-          integers are int32, all else float32. Fixed ones are repeated, and one whose
-          condition does not hold has its default.
+          Name to ``[n]`` array: int32 for whole numbers and for the indices of choices
+          (in the list first given), else float32. A fixed dimension is repeated, and
+          one whose condition does not hold has its default.
 
         Raises:
           ValueError: another shape, or (outside ``jit``) a coordinate outside [0, 1).
@@ -138,7 +150,7 @@ class Space:
         return _decode(self, self._checked(points))
 
     def active(self, hparams: HparamArrays) -> dict[str, Array]:
-        """Where the conditions of dimensions hold, see `when`.
+        """Return in which trials the conditions of each dimension hold, see `when`.
 
         Args:
           hparams: name to ``[n]`` array, from `decode`.
@@ -149,11 +161,11 @@ class Space:
         return _active(self, {name: _array(v) for name, v in hparams.items()})
 
     def encode(self, hparams: HparamArrays) -> Array:
-        """Hyperparameters to points: the inverse of `decode`.
+        """Turn hyperparameters into points: the inverse of `decode`.
 
         ``decode(encode(decode(p))) == decode(p)`` exactly. Values outside the bounds
         get coordinates outside ``[0, 1)``, and a dropped choice gets NaN, so that
-        earlier trials can be told to a sampler of a smaller space. A value whose
+        earlier trials can be passed to a sampler of a smaller space. A value whose
         condition does not hold gets the middle of its range.
 
         Args:
@@ -174,13 +186,13 @@ class Space:
         return _encode(self, {name: _array(hparams[name]) for name in known})
 
     def values(self, hparams: HparamArrays, trial: int) -> dict[str, Any]:
-        """One trial as a plain Python dict: numbers, and choices as themselves.
+        """Return one trial as a dict of Python numbers, and choices as themselves.
 
         Dimensions whose condition does not hold are left out.
 
         Args:
           hparams: name to ``[n]`` array, from `decode`.
-          trial: which row; negative ones are refused, not counted from the end.
+          trial: number of the row, from 0; negative numbers are refused.
 
         Returns:
           Name to Python value.
@@ -200,17 +212,17 @@ class Space:
         }
 
     def restrict(self, **bounds: Any) -> Space:
-        """A smaller space of the same tree, so that nothing compiles again.
+        """Return a smaller space of the same tree, for which nothing compiles again.
 
         Args:
-          bounds: name to ``(low, high)`` in the dimension's units; for a choice the
-            values to keep.
+          bounds: name to ``(low, high)`` in the user's units; for a choice the values
+            to keep.
 
         Returns:
           The smaller space.
 
         Raises:
-          ValueError: an unknown or fixed name, or bounds outside the present ones.
+          ValueError: an unknown or fixed dimension, or bounds outside those it has.
         """
         smaller = dict(self._dimensions)
         for name, wanted in bounds.items():
@@ -223,16 +235,17 @@ class Space:
         return self._with(smaller)
 
     def keep(self, *names: str) -> Space:
-        """Search only the named dimensions; the others are fixed at their defaults.
+        """Keep only the named dimensions searched; fix the others at their defaults.
 
         Args:
-          names: dimensions that stay searched.
+          names: the dimensions that stay searched.
 
         Returns:
           A space of the same names.
 
         Raises:
-          ValueError: an unknown name, a fixed one, or none at all.
+          ValueError: an unknown name, a fixed dimension, no name at all, or a dimension
+            that would never matter, since its condition fails for what is fixed.
         """
         if not names:
             raise ValueError(f"keep needs at least one of {self.searched}, got none.")
@@ -260,10 +273,10 @@ class Space:
                 )
 
     def replace(self, **dimensions: Dimension) -> Space:
-        """The same space with some dimensions exchanged.
+        """Return a space with some dimensions exchanged.
 
         Args:
-          dimensions: name to its new dimension; all must be known.
+          dimensions: name to its new dimension; all names must be in this space.
 
         Returns:
           A space of the same names and order.
@@ -285,6 +298,7 @@ class Space:
                 f"points: got shape {np.shape(points)}, this space needs "
                 f"(n, {self.dim}): {', '.join(self.searched)}."
             )
+        # inside jit there are no numbers to check yet
         if not isinstance(points, jax.core.Tracer):
             rows = np.asarray(points)
             outside = ~((rows >= 0) & (rows < 1))
@@ -299,12 +313,12 @@ class Space:
         return points
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table that a notebook shows."""
         rows = [
             (name, _describe(dim), dim.default)
             for name, dim in self._dimensions.items()
         ]
-        return table(("hyperparameter", "values", "default"), rows)
+        return html_table(("hyperparameter", "values", "default"), rows)
 
     def __repr__(self) -> str:
         lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
@@ -315,13 +329,14 @@ def _array(values: ArrayLike) -> Any:
     return values if hasattr(values, "dtype") else np.asarray(values)
 
 
-# programs, so that a space's operations are not compiled one by one
+# one program each: called outside jit, each operation would be compiled by itself
 
 
 @jax.jit
 def _decode(space: Space, points: Array) -> dict[str, Array]:
     points = jnp.asarray(points, jnp.float32)
     columns = dict(zip(space.searched, points.T, strict=True))
+    # a dimension that is not searched has one value, at any coordinate
     middle = jnp.full(points.shape[:1], 0.5, jnp.float32)
     hparams = {
         name: dim.decode(columns.get(name, middle))
@@ -352,7 +367,7 @@ def _encode(space: Space, hparams: dict[str, Array]) -> Array:
 
 
 def at_default(dim: Dimension) -> Dimension:
-    """The dimension with nothing but its default left, not searched any more."""
+    """Return the dimension fixed at its default, of the same tree."""
     if dim.allowed is not None:
         only = np.asarray([value == dim.default for value in dim.choices])
         return dataclasses.replace(dim, allowed=only, searched=False)
@@ -362,6 +377,7 @@ def at_default(dim: Dimension) -> Dimension:
     if dim.kind == "power_of_two":
         index = np.asarray(int(dim.default).bit_length() - 1, np.int32)
         return dataclasses.replace(dim, low=index, high=index, searched=False)
+    # fixed() makes its own bounds; their dtype must stay that of the tree
     point = fixed(dim.default)
     low = point.low.astype(np.asarray(dim.low).dtype)
     return dataclasses.replace(dim, low=low, high=low, searched=False)
@@ -396,9 +412,10 @@ def _restricted(dim: Dimension, wanted: Any) -> Dimension:
 
 def _between(dim: Dimension, wanted: Any, low: Any, high: Any) -> Dimension:
     smallest, largest = np.asarray(dim.low), np.asarray(dim.high)
+    # a leaf of whole numbers would cut 2.5 down to 2 without a word
     if np.issubdtype(smallest.dtype, np.integer) and (low != int(low)):
         raise ValueError(f"restrict needs whole numbers, got {wanted!r}.")
-    if not plain(smallest) <= low <= high <= plain(largest):
+    if not to_python(smallest) <= low <= high <= to_python(largest):
         raise ValueError(
             f"restrict to {wanted!r} does not lie in order inside {dim.bounds}. "
             "Bounds can only shrink."

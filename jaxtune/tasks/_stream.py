@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.checks import whole
-from jaxtune.tasks.arrays import narrowed
+from jaxtune.checks import is_whole
+from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.types import PyTree
 
 Prepare = Callable[[str, Any], PyTree]
@@ -133,7 +133,7 @@ def stream(
             "batches, such as lambda epoch: loader."
         )
     for name, size in (("examples", examples), ("rows", rows)):
-        if not whole(size, 1):
+        if not is_whole(size, 1):
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
@@ -169,7 +169,9 @@ def _checked(name: str, batch: PyTree) -> PyTree:
     """Finite numbers in 32 bits."""
     length(batch)
     leaves, tree = jax.tree_util.tree_flatten_with_path(batch)
-    checked = [narrowed(f"{name}{jax.tree_util.keystr(p)}", leaf) for p, leaf in leaves]
+    checked = [
+        to_32_bits(f"{name}{jax.tree_util.keystr(p)}", leaf) for p, leaf in leaves
+    ]
     return jax.tree.unflatten(tree, checked)
 
 

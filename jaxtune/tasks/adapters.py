@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxtune.random import DROPOUT
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -71,7 +72,7 @@ def linen(module: Any) -> Model:
         return module.clone(**_static(fields - named, hparams))
 
     def init(key, x, hparams):
-        keys = {"params": key, "dropout": jax.random.fold_in(key, 1)}
+        keys = {"params": key, "dropout": jax.random.fold_in(key, DROPOUT)}
         variables = bound(hparams).init(keys, x, **_wanted(named, hparams, False))
         state = {name: part for name, part in variables.items() if name != "params"}
         return variables.get("params", {}), state
@@ -114,7 +115,7 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
     from flax import nnx
 
     def build(key, hparams):
-        rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, 1))
+        rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, DROPOUT))
         module = factory(rngs, **_static(_keywords(factory), hparams))
         if not isinstance(module, nnx.Module):
             raise ValueError(

@@ -10,13 +10,13 @@ import numpy as np
 
 
 def to_device(name: str, array: Any) -> jax.Array:
-    """A checked array on the device, in 32 bits; see `narrowed`."""
+    """A checked array on the device, in 32 bits; see `to_32_bits`."""
     if isinstance(array, jax.Array) and not jnp.issubdtype(array.dtype, jnp.inexact):
         return array
-    return jnp.asarray(narrowed(name, array))
+    return jnp.asarray(to_32_bits(name, array))
 
 
-def narrowed(name: str, array: Any) -> np.ndarray:
+def to_32_bits(name: str, array: Any) -> np.ndarray:
     """A checked array in 32 bits.
 
     Args:

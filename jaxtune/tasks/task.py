@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.checks import whole
+from jaxtune.checks import is_whole
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
@@ -131,7 +131,7 @@ def check_data(task: Task) -> Task:
         checked["train"] = task.train  # checked as it is read
     task = dataclasses.replace(task, **checked)
     size = task.batch_size
-    if not whole(size, 1):
+    if not is_whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
     if size > task.examples:
         raise ValueError(

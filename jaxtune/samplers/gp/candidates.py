@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.random import CLOUD_DRAWS
 from jaxtune.samplers.geometry import cell_widths, snapped, unordered
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
@@ -53,7 +54,7 @@ def around(
       ``[k * count, d]``, snapped to cells.
     """
     rows, dim = centres.shape[0] * count, space.dim
-    keys = [jax.random.fold_in(key, stream) for stream in range(5)]
+    keys = [jax.random.fold_in(key, stream) for stream in CLOUD_DRAWS]
     width = widest * 1e-3 ** jax.random.uniform(keys[0], (rows, 1))
     step = jax.random.normal(keys[1], (rows, dim))
     step = step * jnp.maximum(width, cell_widths(space)[None])

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtune.random import PICK, POOL
 from jaxtune.samplers._modelled import ModelState
 from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import features, inside, owners, snapped
@@ -23,7 +24,6 @@ ELSEWHERE = 512  # outside of it
 LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
 CLOUDS = (0.3, 0.1, 0.02)  # widest steps, around the best so far and then around them
 JOINT = 1024  # candidates of which whole functions are drawn
-POOL, PICK = 0, 1  # streams of an ask's key
 
 
 def model_of(state: ModelState, rows: int) -> tuple[Posterior, Array, Array]:
