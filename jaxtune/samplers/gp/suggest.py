@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtune.samplers._modelled import ModelState
+from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates

@@ -37,7 +37,9 @@ class Suggest(Protocol):
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
 
-def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> Sampler:
+def model_based(
+    suggest: Suggest, initial: int | None, traceable: bool = True
+) -> Sampler:
     """A sampler from a model's suggestions.
 
     Points are scrambled Sobol points until ``initial`` trials with a score are known.
