@@ -20,9 +20,9 @@ from jaxtune.planning.workload import Workload, prepare
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
 from jaxtune.rounds import loop
-from jaxtune.rounds.callbacks import Callback, Callbacks, told
+from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search
-from jaxtune.rounds.progress import progress
+from jaxtune.rounds.progress import progress_bar
 from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler, sobol
@@ -175,7 +175,7 @@ def run(
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
     size = loop.trainings(search, plans)
-    bar = progress(size, search.seeds, len(plans), verbose if crew.leads else 0)
+    bar = progress_bar(size, search.seeds, len(plans), verbose if crew.leads else 0)
     with own_directory(directory, crew) as directory, bar as say:
         if given.block is None and crew.measures and not begun(directory):
             measure = partial(calibrated, workload, space, traced, size)
@@ -185,7 +185,7 @@ def run(
             )
         begin = time.perf_counter()
         record = recorded(directory, search, traced, given, crew.device, allow)
-        with record as (journal, search), told(callback, search.setup):
+        with record as (journal, search), notify_start_and_end(callback, search.setup):
             result = loop.run(search, plans, journal, say, callback, crew.hire)
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sittings before this one
