@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.history import History, empty, extended
+from jaxtune.samplers.history import History, empty_history, extended
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
 
@@ -57,7 +57,7 @@ def model_based(
 
     def init(key, space):
         none = jnp.zeros((0, space.dim), jnp.float32)
-        own = (key, space, empty(space.dim), none, jnp.int32(0))
+        own = (key, space, empty_history(space.dim), none, jnp.int32(0))
         return ModelState(*own, first.init(key, space))
 
     def start(state, n):
