@@ -20,9 +20,9 @@ from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload, prepare
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.rounds.callbacks import Callback, Callbacks, told
+from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
-from jaxtune.rounds.progress import progress
+from jaxtune.rounds.progress import progress_bar
 from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler, sobol
@@ -190,7 +190,8 @@ def run_search(
     _check_metric(traced, search.metric)
     _warn_about(unread(traced, workload, space), space, search.schedule.trials)
     size = trainings(search, plans)
-    bar = progress(size, search.seeds, len(plans), verbose if session.leads else 0)
+    shown = verbose if session.leads else 0
+    bar = progress_bar(size, search.seeds, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if choices.block is None and session.measures and not begun(directory):
             measure = partial(choose_width, workload, space, traced, size)
@@ -201,7 +202,7 @@ def run_search(
             )
         begin = time.perf_counter()
         record = recorded(directory, search, traced, choices, session.device, allow)
-        with record as (journal, search), told(callback, search.setup):
+        with record as (journal, search), notify_start_and_end(callback, search.setup):
             result = run_rounds(
                 search, plans, journal, report, callback, session.make_pool
             )

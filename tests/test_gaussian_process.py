@@ -252,7 +252,7 @@ def test_clouds_stay_in_their_box_and_near_their_centres(widest):
     )
     centres = jnp.asarray([[0.1, 0.9, 0.5], [0.9, 0.4, 0.41]])
     own = (jax.random.key(0), SPACE, box, centres, 256, widest)
-    cloud = np.asarray(candidates.around(*own))
+    cloud = np.asarray(candidates.clouds(*own))
     assert ((cloud[:, 2] > 0.39999) & (cloud[:, 2] < 0.60001)).all()
     step = np.abs(cloud[:256, 2] - 0.5)
     assert step.max() <= 0.1 + 1e-5
@@ -260,14 +260,14 @@ def test_clouds_stay_in_their_box_and_near_their_centres(widest):
     # a choice that is gone is none of the candidates
     lost = centres.at[0, 0].set(jnp.nan)
     own = (jax.random.key(0), SPACE, box, lost, 256, widest)
-    assert np.isfinite(candidates.around(*own)).all()
+    assert np.isfinite(candidates.clouds(*own)).all()
     # discrete coordinates do move, and most points keep some coordinate
     assert len(np.unique(cloud[:256, 0].round(3))) == 3
     assert len(np.unique(cloud[:256, 1].round(3))) >= 2
 
 
 def told_history(scores, chunks=1):
-    known = history.empty(2)
+    known = history.empty_history(2)
     for rows in np.array_split(np.arange(len(scores)), chunks):
         points = np.full((len(rows), 2), 0.5)
         known = history.extended(known, points, np.asarray(scores)[rows])
@@ -277,7 +277,7 @@ def told_history(scores, chunks=1):
 def test_history_never_drops_a_row():
     rng = np.random.default_rng(0)
     points, scores = rng.random((300, 2), dtype=np.float32), rng.random(300, np.float32)
-    known, begin, sizes = history.empty(2), 0, set()
+    known, begin, sizes = history.empty_history(2), 0, set()
     for count in (1, 30, 1, 1, 7, 100, 160):
         rows = slice(begin, begin + count)
         known = history.extended(known, points[rows], scores[rows])

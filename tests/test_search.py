@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.rounds.progress import progress
+from jaxtune.rounds.progress import progress_bar
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
 
@@ -289,7 +289,7 @@ def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd)
 
 def test_lines_of_progress_come_every_ten_seconds(capsys):
     clock = [0.0]
-    with progress(200, 2, 4, 1, lambda: clock[0]) as say:
+    with progress_bar(200, 2, 4, 1, lambda: clock[0]) as say:
         for number in range(1, 9):
             clock[0] = 4.0 * number
             say(1 + number // 4, 20.0 * number, 0.5, 8)

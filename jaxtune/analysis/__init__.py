@@ -3,19 +3,19 @@
 from jaxtune.analysis._best_of import BestOf, best_of
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._edges import Edge, edges
-from jaxtune.analysis._noise import Again, Noise, noise, reevaluate
+from jaxtune.analysis._noise import Noise, Reevaluation, noise, reevaluate
 from jaxtune.analysis._surface import Surface, surface
 from jaxtune.analysis.cost import operations
 from jaxtune.analysis.importance import Importance, Importances, importances
 from jaxtune.analysis.rungs import RungCorrelation, rung_correlations
 
 __all__ = [
-    "Again",
     "BestOf",
     "Edge",
     "Importance",
     "Importances",
     "Noise",
+    "Reevaluation",
     "RungCorrelation",
     "Surface",
     "best_of",

@@ -33,7 +33,7 @@ class Noise(NamedTuple):
     optimism: float
 
 
-class Again(NamedTuple):
+class Reevaluation(NamedTuple):
     """One trial, trained again with fresh seeds.
 
     Args:
@@ -97,7 +97,9 @@ def _left_out(values: np.ndarray, seed: int, mode: str) -> float:
     return float(values[np.argmax(ranking.orient(others, mode)), seed])
 
 
-def reevaluate(result: Result, top: int = 5, seeds: int = 8) -> tuple[Again, ...]:
+def reevaluate(
+    result: Result, top: int = 5, seeds: int = 8
+) -> tuple[Reevaluation, ...]:
     """Train the best trials again with seeds that the search has not used.
 
     Their scores have no part in picking them, so their mean is what to expect.
@@ -126,7 +128,7 @@ def reevaluate(result: Result, top: int = 5, seeds: int = 8) -> tuple[Again, ...
         score = float(result.trials["score"][trial])
         again = float(values.mean())
         error = float(values.std(ddof=1) / np.sqrt(seeds))
-        rows.append(Again(trial, score, again, error, sign * (score - again)))
+        rows.append(Reevaluation(trial, score, again, error, sign * (score - again)))
     return tuple(rows)
 
 

@@ -1,4 +1,4 @@
-"""Who is told of a search while it runs."""
+"""Hooks that a search calls while it runs."""
 
 from __future__ import annotations
 
@@ -11,50 +11,72 @@ from jaxtune.training.round_state import BlockEvent
 
 
 class Callback:
-    """Told of a search while it runs; override what you want to hear.
+    """Hooks that a search calls while it runs; override those that you need.
 
-    Everything is told from the beginning and in the order of the table, however many
-    devices train. A run that goes on tells of its finished rounds by ``on_round``, and
-    of the round that it was in from that round's first block. A callback sees the
-    search and changes nothing in it; what it raises ends the search.
+    Calls come in the order of the table of trials, however many devices train. A run
+    that is resumed calls ``on_round`` once for each finished round, and ``on_block``
+    from the first block of the round in which it stopped. A callback sees the search
+    and changes nothing in it; an exception that it raises ends the search.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> class Rounds(jt.Callback):
+    ...     def on_start(self, setup):
+    ...         print(setup.trials, "trials, best is", setup.mode)
+    ...
+    ...     def on_round(self, result):
+    ...         print(len(result.trials["score"]), "trials so far")
+    >>> result = jt.search(
+    ...     lambda key, h: (h["x"] - 0.3) ** 2,
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=8,
+    ...     rounds=2,
+    ...     mode="min",
+    ...     callbacks=[Rounds()],
+    ...     verbose=0,
+    ... )
+    8 trials, best is min
+    4 trials so far
+    8 trials so far
     """
 
     def on_start(self, setup: Setup) -> None:
-        """The search begins, or goes on.
+        """Act when the search starts or is resumed.
 
         Args:
           setup: what is searched and how: space, metric, mode, number of trials.
         """
 
     def on_block(self, round: int, block: BlockEvent) -> None:
-        """A block has finished.
+        """Act when a block has finished.
 
         Args:
-          round: from 0.
-          block: the lanes that were scored in it, or failed.
+          round: its number, from 0.
+          block: the lanes of the block that were scored, or failed.
         """
 
     def on_rung(self, round: int, rungs: Rungs) -> None:
-        """Trials reached rungs of a scheduler; never called without one.
+        """Act when trials have reached rungs; never called without a scheduler.
 
         Args:
-          round: from 0.
-          rungs: which trials, after how many epochs, with which scores.
+          round: its number, from 0.
+          rungs: the trials, with the epochs they trained and their scores.
         """
 
     def on_round(self, result: Result) -> None:
-        """A round has ended.
+        """Act when a round has ended.
 
         Args:
           result: of all rounds until now; ``result.finished`` after the last one.
         """
 
     def on_end(self) -> None:
-        """The search is over, or was cut off: nothing more will come."""
+        """Act when the search has ended or was interrupted: the last call."""
 
 
 class Callbacks(Callback):
-    """Several as one, told in order.
+    """Several callbacks as one, called in order.
 
     Args:
       members: any callbacks.
@@ -64,34 +86,34 @@ class Callbacks(Callback):
         self._members = check_callbacks(members)
 
     def on_start(self, setup: Setup) -> None:
-        """Tell all."""
+        """Pass the call on to every member."""
         for member in self._members:
             member.on_start(setup)
 
     def on_block(self, round: int, block: BlockEvent) -> None:
-        """Tell all."""
+        """Pass the call on to every member."""
         for member in self._members:
             member.on_block(round, block)
 
     def on_rung(self, round: int, rungs: Rungs) -> None:
-        """Tell all."""
+        """Pass the call on to every member."""
         for member in self._members:
             member.on_rung(round, rungs)
 
     def on_round(self, result: Result) -> None:
-        """Tell all."""
+        """Pass the call on to every member."""
         for member in self._members:
             member.on_round(result)
 
     def on_end(self) -> None:
-        """Tell all."""
+        """Pass the call on to every member."""
         for member in self._members:
             member.on_end()
 
 
 @contextmanager
-def told(callback: Callback, setup: Setup) -> Iterator[None]:
-    """Tell of a search's beginning, and of its end however it comes."""
+def notify_start_and_end(callback: Callback, setup: Setup) -> Iterator[None]:
+    """Call ``on_start`` at the beginning of a search, ``on_end`` however it ends."""
     callback.on_start(setup)
     try:
         yield
@@ -100,7 +122,7 @@ def told(callback: Callback, setup: Setup) -> Iterator[None]:
 
 
 def check_callbacks(members: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Raise ``ValueError`` for anything but a list of callbacks."""
+    """Return the callbacks; raise ``ValueError`` for anything but a list of them."""
     if isinstance(members, Callback) or not isinstance(members, list | tuple):
         raise ValueError(
             f"callbacks: got {type(members).__name__}. Use a list of callbacks."
@@ -108,6 +130,6 @@ def check_callbacks(members: Sequence[Callback]) -> tuple[Callback, ...]:
     for member in members:
         if not isinstance(member, Callback):
             raise ValueError(
-                f"callbacks: {member!r} is none. Subclass jaxtune.Callback."
+                f"callbacks: {member!r} is no callback. Subclass jaxtune.Callback."
             )
     return tuple(members)

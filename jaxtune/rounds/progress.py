@@ -12,20 +12,24 @@ EVERY = 10.0  # seconds between two lines
 
 
 class Report(Protocol):
-    """Called after every block: round, whole trainings' worth done, best, failures."""
+    """Show the state of a search; called after every block.
+
+    Takes the round from 1, the work done in trainings of full length, the best score
+    and the number of trainings that failed.
+    """
 
     def __call__(
         self, round: int, done: float, best: float, failed: int, /
     ) -> None: ...
 
 
-class Told(NamedTuple):
-    """How far a search is, in words.
+class ProgressLine(NamedTuple):
+    """One state of the progress display, in words.
 
     Args:
       round: as in ``round 2/4``.
-      done: trials' worth of training in full that is done.
-      trials: of how many.
+      done: work done, in trials trained in full.
+      trials: work of the whole search, in the same unit.
       rest: blocks, rate, best score and share of trainings that diverged.
     """
 
@@ -41,43 +45,47 @@ class Told(NamedTuple):
 
 
 @contextmanager
-def progress(
+def progress_bar(
     trainings: int, seeds: int, rounds: int, verbose: int, now: Any = time.monotonic
 ) -> Iterator[Report]:
-    """Show the round, trials done, their rate, the best score and what diverged.
+    """Show the round, trials done, their rate, the best score and the share diverged.
 
     Args:
-      trainings: whole ones that the search is worth, at most.
+      trainings: work of the whole search at most, in trainings of full length.
       seeds: trainings of each trial.
       rounds: rounds in the whole search.
       verbose: 0 shows nothing.
       now: a clock, in seconds.
 
     Yields:
-      The function to report to.
+      The function to call after every block.
     """
     if not verbose:
         yield lambda *_: None
         return
     begin, blocks, trials = now(), [0], -(-trainings // seeds)
+    display = _bar if sys.stderr.isatty() else _lines
+    with display(trials, rounds, now) as show:
 
-    def told(round: int, done: float, best: float, failed: int) -> Told:
-        blocks[0] += 1
-        rate = done / seeds / max(now() - begin, 1e-9)
-        share = failed / max(done, failed, 1)
-        rest = (
-            f"block {blocks[0]}, {rate:.3g} trials/s, best {best:.4g}, "
-            f"{share:.0%} diverged"
-        )
-        return Told(f"round {round}/{rounds}", done / seeds, trials, rest)
+        def report(round: int, done: float, best: float, failed: int) -> None:
+            blocks[0] += 1
+            rate = done / seeds / max(now() - begin, 1e-9)
+            # a training that diverged early adds less than 1 to what is done
+            share = failed / max(done, failed, 1)
+            rest = (
+                f"block {blocks[0]}, {rate:.3g} trials/s, best {best:.4g}, "
+                f"{share:.0%} diverged"
+            )
+            show(ProgressLine(f"round {round}/{rounds}", done / seeds, trials, rest))
 
-    show = _bar if sys.stderr.isatty() else _lines
-    with show(trials, rounds, now) as say:
-        yield lambda *step: say(told(*step))
+        yield report
 
 
 @contextmanager
-def _bar(trials: int, rounds: int, now: Any) -> Iterator[Callable[[Told], None]]:
+def _bar(
+    trials: int, rounds: int, now: Any
+) -> Iterator[Callable[[ProgressLine], None]]:
+    """Yield a function that moves a bar on the terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -98,29 +106,32 @@ def _bar(trials: int, rounds: int, now: Any) -> Iterator[Callable[[Told], None]]
     with bar:
         task = bar.add_task(f"round 1/{rounds}", total=trials, rest="compiling")
 
-        def say(told: Told) -> None:
-            shown: dict[str, Any] = {"description": told.round, "rest": told.rest}
-            bar.update(task, completed=told.done, **shown)
+        def show(line: ProgressLine) -> None:
+            bar.update(
+                task, completed=line.done, description=line.round, rest=line.rest
+            )
 
-        yield say
+        yield show
 
 
 @contextmanager
-def _lines(trials: int, rounds: int, now: Any) -> Iterator[Callable[[Told], None]]:
-    """A line every ten seconds, with the time left, and the last one."""
+def _lines(
+    trials: int, rounds: int, now: Any
+) -> Iterator[Callable[[ProgressLine], None]]:
+    """Yield a function that prints a line every ten seconds, and print the last one."""
     begin = now()
-    latest: list[Told] = []
+    latest: list[ProgressLine] = []  # not printed yet
     printed = [begin]
 
-    def say(told: Told) -> None:
-        latest[:] = [told]
+    def show(line: ProgressLine) -> None:
+        latest[:] = [line]
         if now() - printed[0] < EVERY:
             return
         printed[0] = now()
-        left = (now() - begin) * (trials / max(told.done, 1e-9) - 1)
-        print(f"{told}, {left:.0f} s left", file=sys.stderr, flush=True)
+        left = (now() - begin) * (trials / max(line.done, 1e-9) - 1)
+        print(f"{line}, {left:.0f} s left", file=sys.stderr, flush=True)
         latest.clear()
 
-    yield say
+    yield show
     if latest:
         print(f"{latest[0]}, {now() - begin:.0f} s", file=sys.stderr, flush=True)

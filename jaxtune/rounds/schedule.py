@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jaxtune.checks import is_whole
-from jaxtune.schedulers.base import spread
+from jaxtune.schedulers.base import apportion
 from jaxtune.space import Space
 from jaxtune.space.conditions import ancestors
 
@@ -69,7 +69,7 @@ def flat(space: Space, trials: int, rounds: int) -> Schedule:
     Returns:
       A schedule.
     """
-    counts = spread(trials, [1] * rounds, 2)
+    counts = apportion(trials, [1] * rounds, 2)
     return Schedule(space, tuple(Stage(space.searched, count) for count in counts))
 
 
@@ -121,5 +121,5 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
             f"budget={budget} cannot fill {len(open_at)} rounds with two trials each. "
             "Use a larger budget, or fewer rounds."
         )
-    counts = spread(budget, [len(names) for names in open_at], 2)
+    counts = apportion(budget, [len(names) for names in open_at], 2)
     return Schedule(space, tuple(map(Stage, open_at, counts)))

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import check_whole
 from jaxtune.registry import maker
-from jaxtune.samplers._modelled import ModelState, modelled
+from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.extras import needed, seed_of
 from jaxtune.samplers.geometry import inside
@@ -52,7 +52,7 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
         chosen = np.asarray(points[len(state.pending) :], np.float32)
         return jnp.asarray(np.clip(chosen, 0.0, BELOW_ONE))
 
-    return modelled(suggest, population, traceable=False)
+    return model_based(suggest, population, traceable=False)
 
 
 def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:

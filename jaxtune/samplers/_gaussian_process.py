@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxtune.checks import check_whole
 from jaxtune.registry import maker
-from jaxtune.samplers._modelled import ModelState, modelled
+from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, suggested
 from jaxtune.types import Array
@@ -52,7 +52,7 @@ def gaussian_process(
     def suggest(state, n):
         return _suggest(state, n, acquisition, rows)
 
-    return modelled(suggest, initial)
+    return model_based(suggest, initial)
 
 
 _suggest = jax.jit(suggested, static_argnums=(1, 2, 3))

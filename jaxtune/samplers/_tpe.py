@@ -20,7 +20,7 @@ from jaxtune import ranking
 from jaxtune.checks import check_whole
 from jaxtune.random import KERNEL, PLACE
 from jaxtune.registry import maker
-from jaxtune.samplers._modelled import ModelState, modelled
+from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import features, inside, owners, snapped, unordered
 from jaxtune.space import Space
@@ -66,7 +66,7 @@ def tpe(
     def suggest(state, n):
         return _suggest(state, n, share, most, draws)
 
-    return modelled(suggest, initial)
+    return model_based(suggest, initial)
 
 
 @partial(jax.jit, static_argnums=(1, 3, 4))

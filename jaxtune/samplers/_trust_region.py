@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtune import ranking
 from jaxtune.registry import maker
 from jaxtune.samplers._gaussian_process import ROWS, check_model
-from jaxtune.samplers._modelled import ModelState, modelled
+from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import unordered
 from jaxtune.samplers.gp.candidates import Box
@@ -75,7 +75,7 @@ def trust_region(
     def suggest(state, n):
         return _suggest(state, n, length, acquisition, rows)
 
-    return modelled(suggest, initial)
+    return model_based(suggest, initial)
 
 
 @partial(jax.jit, static_argnums=(1, 3, 4))

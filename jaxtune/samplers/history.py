@@ -48,7 +48,7 @@ class History(NamedTuple):
         return self.known & jnp.isfinite(self.scores)
 
 
-def empty(dim: int) -> History:
+def empty_history(dim: int) -> History:
     """Nothing told yet, in a buffer of no rows."""
     none = jnp.zeros(0, jnp.float32)
     points, batch = jnp.zeros((0, dim), jnp.float32), jnp.zeros(0, jnp.int32)

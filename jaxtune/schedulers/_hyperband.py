@@ -8,7 +8,14 @@ its few in full.
 from __future__ import annotations
 
 from jaxtune.registry import maker
-from jaxtune.schedulers.base import Bracket, Plan, Scheduler, geometric, spread, thinned
+from jaxtune.schedulers.base import (
+    Bracket,
+    Plan,
+    Scheduler,
+    apportion,
+    geometric,
+    rung_counts,
+)
 from jaxtune.schedulers.halving import check_halving, promote_the_best
 
 
@@ -55,9 +62,9 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
         most = len(rungs)  # s_max + 1
         sizes = [most // (s + 1) * round(eta**s) for s in reversed(range(most))]
         brackets, first = [], 0
-        for skipped, count in enumerate(spread(trials, sizes, 0)):
+        for skipped, count in enumerate(apportion(trials, sizes, 0)):
             if count:
-                counts = thinned(count, eta, most - skipped)
+                counts = rung_counts(count, eta, most - skipped)
                 brackets.append(Bracket(first, rungs[skipped:], counts))
             first += count
         return Plan(tuple(brackets))

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from jaxtune.registry import maker
-from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Scheduler, begin
+from jaxtune.schedulers.base import (
+    Bracket,
+    Decision,
+    Plan,
+    Progress,
+    Scheduler,
+    start_new_trials,
+)
 from jaxtune.types import Key
 
 
@@ -25,6 +32,6 @@ def in_full() -> Scheduler:
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
         del key
-        return begin(plan, progress)
+        return start_new_trials(plan, progress)
 
     return Scheduler(plan, decide)

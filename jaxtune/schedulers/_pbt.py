@@ -22,8 +22,8 @@ from jaxtune.schedulers.base import (
     Plan,
     Progress,
     Scheduler,
-    begin,
     best,
+    start_new_trials,
 )
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
@@ -80,7 +80,7 @@ def pbt(
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
         (bracket,) = plan.brackets
         if (progress.target == 0).any():
-            return begin(plan, progress)
+            return start_new_trials(plan, progress)
         now = int(progress.target.max())
         done = progress.running.any() or now == bracket.epochs[-1]
         if done or progress.failed.all():

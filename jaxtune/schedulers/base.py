@@ -197,7 +197,7 @@ def together(parts: list[Decision]) -> Decision:
     return Decision(*[np.concatenate(columns) for columns in zip(*parts, strict=True)])
 
 
-def begin(plan: Plan, progress: Progress) -> Decision:
+def start_new_trials(plan: Plan, progress: Progress) -> Decision:
     """Every trial that has not begun, to the first rung of its bracket."""
     parts = []
     for bracket in plan.brackets:
@@ -222,7 +222,7 @@ def synchronous(
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
         del key
-        parts = [begin(plan, progress)]
+        parts = [start_new_trials(plan, progress)]
         for bracket in plan.brackets:
             rows = bracket.rows
             sent = progress.target[rows].max()
@@ -277,12 +277,12 @@ def geometric(epochs: int, eta: float, least: int, most: int | None = None):
     return tuple(reversed(rungs))
 
 
-def thinned(trials: int, eta: float, rungs: int) -> tuple[int, ...]:
+def rung_counts(trials: int, eta: float, rungs: int) -> tuple[int, ...]:
     """How many train to each rung: one in ``eta`` goes on, and at least one."""
     return tuple(max(1, int(trials / eta**k + 1e-9)) for k in range(rungs))
 
 
-def spread(total: int, weights: list[int], least: int) -> list[int]:
+def apportion(total: int, weights: list[int], least: int) -> list[int]:
     """Whole numbers in proportion to weights.
 
     The largest remainders get what is left over, the earlier of two equal ones first.

@@ -17,8 +17,8 @@ from jaxtune.schedulers.base import (
     Scheduler,
     best,
     geometric,
+    rung_counts,
     synchronous,
-    thinned,
 )
 
 
@@ -51,7 +51,7 @@ def successive_halving(
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("successive_halving", epochs, eta, min_epochs)
-        return Plan((Bracket(0, rungs, thinned(trials, eta, len(rungs))),))
+        return Plan((Bracket(0, rungs, rung_counts(trials, eta, len(rungs))),))
 
     return Scheduler(plan, promote_the_best(bound))
 

@@ -21,12 +21,12 @@ class Box(NamedTuple):
     high: Array
 
 
-def whole(dim: int) -> Box:
+def unit_cube(dim: int) -> Box:
     """The cube itself."""
     return Box(jnp.zeros(dim), jnp.full(dim, BELOW_ONE))
 
 
-def spread(key: Key, space: Space, box: Box, count: int) -> Array:
+def uniform_points(key: Key, space: Space, box: Box, count: int) -> Array:
     """Uniform points ``[count, d]`` of a box, snapped to cells."""
     share = jax.random.uniform(key, (count, space.dim))
     return snapped(
@@ -34,7 +34,7 @@ def spread(key: Key, space: Space, box: Box, count: int) -> Array:
     )
 
 
-def around(
+def clouds(
     key: Key, space: Space, box: Box, centres: Array, count: int, widest: float
 ) -> Array:
     """Clouds around centres: a few coordinates of each point moved, near or far.

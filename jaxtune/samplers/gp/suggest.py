@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.random import PICK, POOL
-from jaxtune.samplers._modelled import ModelState
+from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates
@@ -84,7 +84,7 @@ def suggested(
     means = jnp.where(usable, predicted(process, process.data.x)[0], -jnp.inf)
     # nothing inside the cube yet: half a deviation above the mean is worth beating
     best = jnp.where(usable.any(), means.max(), 0.5)
-    box = candidates.whole(space.dim)
+    box = candidates.unit_cube(space.dim)
     if region is not None:
         box = region(process, told[jnp.argmax(means)])
     pool = _pool(process, jax.random.fold_in(key, POOL), state, box, told, means, best)
@@ -120,16 +120,18 @@ def _pool(
         return log_improvement(mean[None], variance, best[None])
 
     keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
-    pool = candidates.spread(keys[0], space, box, SPREAD)
+    pool = candidates.uniform_points(keys[0], space, box, SPREAD)
     score = promise(pool)
     leaders = told[jax.lax.top_k(means, LEADERS)[1]]
     for own, widest in zip(keys[1:-1], CLOUDS, strict=True):
-        cloud = candidates.around(own, space, box, leaders, CLOUD, widest)
+        cloud = candidates.clouds(own, space, box, leaders, CLOUD, widest)
         pool = jnp.concatenate([pool, cloud])
         score = jnp.concatenate([score, promise(cloud)])
         leaders = pool[jax.lax.top_k(score, LEADERS)[1]]
-    cube = candidates.whole(space.dim)
-    return jnp.concatenate([pool, candidates.spread(keys[-1], space, cube, ELSEWHERE)])
+    cube = candidates.unit_cube(space.dim)
+    return jnp.concatenate(
+        [pool, candidates.uniform_points(keys[-1], space, cube, ELSEWHERE)]
+    )
 
 
 def _tried(x: Array, told: Array, known: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.history import History, empty, extended
+from jaxtune.samplers.history import History, empty_history, extended
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
 
@@ -37,7 +37,9 @@ class Suggest(Protocol):
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
 
-def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> Sampler:
+def model_based(
+    suggest: Suggest, initial: int | None, traceable: bool = True
+) -> Sampler:
     """A sampler from a model's suggestions.
 
     Points are scrambled Sobol points until ``initial`` trials with a score are known.
@@ -55,7 +57,7 @@ def modelled(suggest: Suggest, initial: int | None, traceable: bool = True) -> S
 
     def init(key, space):
         none = jnp.zeros((0, space.dim), jnp.float32)
-        own = (key, space, empty(space.dim), none, jnp.int32(0))
+        own = (key, space, empty_history(space.dim), none, jnp.int32(0))
         return ModelState(*own, first.init(key, space))
 
     def start(state, n):
