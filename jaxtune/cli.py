@@ -1,6 +1,7 @@
 """The command line; each command is one call of the public API.
 
-Exit codes: 0 done, 1 a trial whose scores differ, 2 an error, 130 interrupted.
+Exit codes: 0 done, 1 a trial whose scores differ or a failed self-test, 2 an error,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from jaxtune.storage.settings import LAST_BITS
 ERROR, INTERRUPTED = 2, 130
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pipe.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 TASK = click.option(
     "--task",
     metavar="FILE.py:NAME",
-    help="What the run trains, if it has functions of your own: a task, an objective, "
-    "or a function without arguments that returns one. The file is executed.",
+    help="The run's task or objective, or a function without arguments that returns "
+    "it. Needed if the run uses functions of your own. The file is executed.",
 )
 
 
@@ -38,17 +39,22 @@ def main() -> None:
     """Hyperparameter search where many models train in one JAX program."""
 
 
-@main.command()
+# The functions have names of their own: `resume`, `rerun` and others are the public
+# functions that they call.
+@main.command(name="demo")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    show_default="the present folder",
+    show_default="the current folder",
     help="Folder for the picture and the report.",
 )
-@compiled_once()  # the script's own operations as well
-def demo(out: Path) -> None:
-    """Search, zoom and report on scikit-learn's digits: 256 networks, four rounds."""
+@compiled_once()  # caches the script's own operations too, not only the search's
+def demo_command(out: Path) -> None:
+    """Run an example search on scikit-learn's digits.
+
+    It trains 256 networks in four rounds and writes a picture and a report.
+    """
     try:
         script = runpy.run_path(str(_experiment("digits.py")))
     except ModuleNotFoundError as error:
@@ -60,13 +66,17 @@ def demo(out: Path) -> None:
         script["main"](out)
 
 
-@main.command()
+@main.command(name="doctor")
 @JSON
-def doctor(as_json: bool) -> None:
-    """Look at versions, devices and the cache, and compute; exit 1 if it is wrong."""
-    from jaxtune.doctor import doctor as look
+def doctor_command(as_json: bool) -> None:
+    """Check this machine: versions, devices, cache, extras.
 
-    found = look()
+    A self-test compares compiled programs with plain arithmetic. Exit code 0 if all is
+    well, else 1.
+    """
+    from jaxtune.doctor import diagnose
+
+    found = diagnose()
     if as_json:
         _print_json({f.name: {"value": f.value, "fine": f.fine} for f in found})
     else:
@@ -76,23 +86,23 @@ def doctor(as_json: bool) -> None:
     sys.exit(0 if all(finding.fine for finding in found) else 1)
 
 
-@main.command()
+@main.command(name="show")
 @DIRECTORY
-@click.option("--top", default=10, show_default=True, help="How many trials to list.")
+@click.option("--top", default=10, show_default=True, help="Number of trials to list.")
 @JSON
-def show(directory: Path, top: int, as_json: bool) -> None:
-    """Show a run: its space, the box of each round, the best trials."""
+def show_command(directory: Path, top: int, as_json: bool) -> None:
+    """Show a run: its state, the box of each round, the best trials."""
     from jaxtune.report import terminal
 
     with _plain_errors():
         result = jaxtune.load(directory)
         if as_json:
-            _print_json(terminal.document(result, top))
+            _print_json(terminal.summary_of(result, top))
         else:
-            terminal.show(result, top)
+            terminal.print_result(result, top)
 
 
-@main.command()
+@main.command(name="resume")
 @DIRECTORY
 @TASK
 @click.option("--block", type=int, help="Lanes in a block; needs --allow block.")
@@ -100,21 +110,25 @@ def show(directory: Path, top: int, as_json: bool) -> None:
     "--allow",
     multiple=True,
     type=click.Choice(LAST_BITS),
-    help="Go on although this differs, which changes the last bits of numbers.",
+    help="Resume although this differs from how the run began; the last bits of scores "
+    "may change.",
 )
 @click.option(
     "--ray",
     metavar="ADDRESS",
-    help="Run blocks on the Ray cluster at this address, such as auto.",
+    help="Run blocks on the Ray cluster at this address; auto finds a running one.",
 )
-def resume(
+def resume_command(
     directory: Path,
     task: str | None,
     block: int | None,
     allow: tuple[str, ...],
     ray: str | None,
 ) -> None:
-    """Go on with a run that was cut off, as if it had not been."""
+    """Resume a run that was interrupted.
+
+    The result is the same as without the interruption, to the bit.
+    """
     with _plain_errors():
         executor = None if ray is None else jaxtune.executors.ray(ray)
         result = jaxtune.resume(
@@ -123,13 +137,16 @@ def resume(
         click.echo(repr(result))
 
 
-@main.command()
+@main.command(name="rerun")
 @DIRECTORY
 @click.argument("trial", type=int)
 @TASK
 @JSON
-def rerun(directory: Path, trial: int, task: str | None, as_json: bool) -> None:
-    """Train one trial again; exit 0 if its scores equal the recorded ones, else 1."""
+def rerun_command(directory: Path, trial: int, task: str | None, as_json: bool) -> None:
+    """Train one trial again and compare its scores.
+
+    Exit code 0 if they equal the recorded scores to the bit, else 1.
+    """
     with _plain_errors():
         found = jaxtune.rerun(directory, trial, _task(task))
     if as_json:
@@ -144,16 +161,16 @@ def rerun(directory: Path, trial: int, task: str | None, as_json: bool) -> None:
     sys.exit(0 if found.same else 1)
 
 
-@main.command()
+@main.command(name="report")
 @DIRECTORY
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    show_default="report.html in the directory",
-    help="The page to write.",
+    show_default="report.html in the run directory",
+    help="HTML file to write.",
 )
-def report(directory: Path, out: Path | None) -> None:
-    """Write a run's report, one self-contained page."""
+def report_command(directory: Path, out: Path | None) -> None:
+    """Write a run's report, one self-contained HTML page."""
     page = out or directory / "report.html"
     with _plain_errors():
         result = jaxtune.load(directory)
@@ -165,41 +182,48 @@ def report(directory: Path, out: Path | None) -> None:
         click.echo(f"wrote {page}")
 
 
-@main.command()
+@main.command(name="export")
 @DIRECTORY
 @click.option(
     "--to",
     nargs=2,
     required=True,
     metavar="TOOL WHERE",
-    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or a database URL, "
+    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or optuna DATABASE_URL, "
     "tensorboard FOLDER, mlflow URI (such as sqlite:///mlflow.db), wandb FOLDER.",
 )
-def export(directory: Path, to: tuple[str, str]) -> None:
-    """Write a run for another tool, such as: export DIR --to optuna study.log"""
+def export_command(directory: Path, to: tuple[str, str]) -> None:
+    """Write a run for another tool.
+
+    Example: jaxtune export DIR --to optuna study.log
+    """
     with _plain_errors():
         result = jaxtune.load(directory)
         click.echo(f"wrote {jaxtune.integrations.export(result, *to)}")
 
 
-@main.command()
+@main.command(name="completion")
 @click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
-def completion(shell: str) -> None:
-    """Print a shell's completion, for: eval "$(jaxtune completion bash)"."""
+def completion_command(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    Example: eval "$(jaxtune completion bash)"
+    """
     from click.shell_completion import get_completion_class
 
-    made = get_completion_class(shell)
-    assert made is not None, "click knows the shells that it lets one choose"
-    click.echo(made(main, {}, "jaxtune", "_JAXTUNE_COMPLETE").source())
+    found = get_completion_class(shell)
+    assert found is not None, "click has a class for each shell of the choice above"
+    click.echo(found(main, {}, "jaxtune", "_JAXTUNE_COMPLETE").source())
 
 
 class _Failed(click.ClickException):
+    # click's own code is 1, which here means that the scores of a trial differ
     exit_code = ERROR
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """One line for what a user can mend; tracebacks only for faults of ours."""
+    """Report what a user can fix in one line; leave tracebacks to our own bugs."""
     known = (jaxtune.RunError, ValueError, IndexError, MemoryError, OSError)
     try:
         yield
@@ -208,12 +232,13 @@ def _plain_errors() -> Iterator[None]:
     except known as error:
         raise _Failed(str(error)) from error
     except KeyboardInterrupt as error:
+        # with a run directory the error's text says what is kept and how to resume
         click.echo(f"\nInterrupted: {error or 'nothing was kept'}", err=True)
         sys.exit(INTERRUPTED)
 
 
 def _task(where: str | None) -> Any:
-    """The task that ``FILE.py:NAME`` or ``module:NAME`` names."""
+    """Return the task that ``FILE.py:NAME`` or ``module:NAME`` names."""
     if where is None:
         return None
     source, _, name = where.rpartition(":")
@@ -221,7 +246,9 @@ def _task(where: str | None) -> Any:
         raise ValueError(f"--task {where!r}: use FILE.py:NAME, such as train.py:task.")
     names = _names_of(source)
     if name not in names:
-        raise ValueError(f"--task {where!r}: {source} has no {name!r}.")
+        raise ValueError(
+            f"--task {where!r}: {source} has no {name!r}. Use a name that it defines."
+        )
     found = names[name]
     return found() if _takes_nothing(found) else found
 
@@ -229,8 +256,10 @@ def _task(where: str | None) -> Any:
 def _names_of(source: str) -> dict[str, Any]:
     if source.endswith(".py"):
         if not Path(source).is_file():
-            raise ValueError(f"--task: there is no file {source}.")
-        # not as __main__, so that a guarded script does not start its search
+            raise ValueError(
+                f"--task {source}: there is no such file. Use the path of the script."
+            )
+        # not as __main__: below that guard a script usually starts its search
         return runpy.run_path(source, run_name=Path(source).stem)
     return runpy.run_module(source)
 
@@ -245,16 +274,16 @@ def _takes_nothing(found: Any) -> bool:
 
 
 def _both(found: jaxtune.Rerun) -> dict[str, Any]:
-    """Recorded and new values of every metric."""
+    """Return the recorded and the new values of every metric."""
     sides = {"recorded": found.recorded, "again": found.again}
     return {
-        side: {name: list(map(float, values)) for name, values in told.items()}
-        for side, told in sides.items()
+        side: {name: list(map(float, values)) for name, values in metrics.items()}
+        for side, metrics in sides.items()
     }
 
 
 def _print_json(document: Any) -> None:
-    """Strict JSON: what is no number is null."""
+    """Print strict JSON; NaN and infinite numbers become null."""
     click.echo(json.dumps(_strict(document), indent=1))
 
 
@@ -274,7 +303,8 @@ def _numbers(values: Any) -> str:
 
 
 def _experiment(name: str) -> Path:
-    """A script of ``experiments/``: inside a wheel, or beside a checkout's package."""
+    """Return the path of a script of ``experiments/``."""
     package = Path(__file__).parent
+    # a wheel holds the folder inside the package, a checkout beside it
     inside = package / "experiments" / name
     return inside if inside.exists() else package.parent / "experiments" / name

@@ -1,7 +1,7 @@
-"""Can this machine be trusted with a search? Versions, devices, cache, and a self-test.
+"""Checks of a machine: versions, devices, cache and extras, and a self-test.
 
-The self-test compares compiled and vmapped programs with plain arithmetic: versions of
-jaxlib are known in which these differ, see `jaxtune.versions`.
+The self-test compares compiled and vmapped programs with plain arithmetic. In some
+versions of jaxlib they differ, see `jaxtune.versions`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ EXTRAS = {
     "wandb": ("wandb",),
 }
 LANES, ROWS = 8, 32769
-TOLERANCE = 1e-4  # relative; wrong programs are wrong in the first digits
+TOLERANCE = 1e-4  # relative; a faulty program is wrong in the first digits
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check.
 
     Args:
-      name: what it is.
-      value: what was found.
+      name: of the check.
+      value: what was found, in words.
       fine: whether a search may rely on it.
     """
 
@@ -46,11 +46,11 @@ class Finding(NamedTuple):
     fine: bool = True
 
 
-def doctor() -> tuple[Finding, ...]:
-    """Look at versions, devices, the cache and the extras, and compute for a second.
+def diagnose() -> tuple[Finding, ...]:
+    """Check versions, devices, cache and extras, and run a self-test of a second.
 
     Returns:
-      What was found, in words.
+      One finding for each check.
     """
     found = [Finding(name, version(name)) for name in LIBRARIES]
     found.append(Finding("python", platform.python_version()))
@@ -64,7 +64,7 @@ def _known() -> Finding:
         check_versions()
     except RuntimeError as error:
         return Finding("known faults", str(error), False)
-    return Finding("known faults", "none of this jaxlib")
+    return Finding("known faults", "none in this jaxlib")
 
 
 def _devices() -> Finding:
@@ -76,7 +76,7 @@ def _devices() -> Finding:
 def _cache() -> Finding:
     place = cache.folder()
     if place is None:
-        return Finding("cache", f"off, or not writable ({cache.SWITCH})")
+        return Finding("cache", f"off, or not writable (see {cache.SWITCH})")
     files = [path for path in place.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 2**20
     return Finding("cache", f"{place}: {len(files)} files, {size:.0f} MiB")
@@ -84,22 +84,24 @@ def _cache() -> Finding:
 
 def _extra(name: str, needed: tuple[str, ...]) -> Finding:
     missing = [p for p in needed if importlib.util.find_spec(p) is None]
-    value = "there"
+    value = "installed"
     if missing:
-        lacks = ", ".join(missing)
-        value = f"without {lacks}: pip install 'jaxtune[{name}]'"
+        packages = ", ".join(missing)
+        value = f"not installed: {packages}. Use pip install 'jaxtune[{name}]'"
+    # a missing extra is no fault: `fine` stays true
     return Finding(f"extra {name}", value)
 
 
 def _products() -> Finding:
-    """Vmapped products and a sum, which some versions compile to wrong numbers."""
+    """Compare vmapped products and a sum with NumPy's."""
+    # the pattern of jax issue 39103, in which jit differs from eager arithmetic
     rows = np.random.default_rng(0).normal(size=(ROWS, 3))
     compiled = jax.jit(jax.vmap(lambda r: jnp.sum((jnp.eye(3) @ r) ** 2)))
     return _compared("products", compiled(jnp.float32(rows)), (rows**2).sum(axis=1))
 
 
 def _gradients() -> Finding:
-    """The gradients of eight small networks, compiled together and one by one eager."""
+    """Compare the gradients of eight small networks with those written by hand."""
     random = np.random.default_rng(1)
     first, last = random.normal(size=(LANES, 16, 32)), random.normal(size=(LANES, 32))
     x, y = random.normal(size=(64, 16)), random.normal(size=64)
@@ -111,7 +113,7 @@ def _gradients() -> Finding:
     weights = jnp.float32(first), jnp.float32(last)
     data = jnp.float32(x), jnp.float32(y)
     together = jax.jit(jax.vmap(jax.grad(loss), in_axes=(0, None)))(weights, data)
-    # by hand, in float64
+    # by hand and in float64, so that no compiled program is part of the comparison
     hidden = np.tanh(x @ first)
     error = 2 * ((hidden @ last[:, :, None])[..., 0] - y) / len(y)
     inner = error[..., None] * last[:, None] * (1 - hidden**2)
@@ -120,6 +122,7 @@ def _gradients() -> Finding:
 
 
 def _compared(name: str, found: jax.Array, expected: np.ndarray) -> Finding:
+    # relative to the largest number, not to each: numbers near 0 are mostly rounding
     worst = np.abs(np.asarray(found) - expected).max() / np.abs(expected).max()
     fine = bool(worst < TOLERANCE)
     verdict = "agrees with" if fine else "DIFFERS from"

@@ -76,7 +76,7 @@ def test_the_page_of_a_tiered_search_shows_what_was_not_open(tmp_path):
     )
     page = found.report(tmp_path / "a.html").read_text()
     assert "<td>0.25, not open yet</td>" in page
-    assert "Stopped early" not in page
+    assert "Early stopping" not in page
 
 
 SPACE = jt.Space(

@@ -38,10 +38,10 @@ def test_doctor_trusts_this_machine_and_says_why():
 def test_doctor_does_not_trust_wrong_numbers(monkeypatch):
     from jaxtune import doctor, versions
 
-    right = {finding.name: finding for finding in doctor.doctor()}
+    right = {finding.name: finding for finding in doctor.diagnose()}
     monkeypatch.setattr(versions, "BAD_ON_CPU", (jaxlib.version.__version__,))
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    wrong = {finding.name: finding for finding in doctor.doctor()}
+    wrong = {finding.name: finding for finding in doctor.diagnose()}
     assert right["known faults"].fine
     assert not wrong["known faults"].fine
     ones = np.ones(9)

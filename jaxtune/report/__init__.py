@@ -1,4 +1,4 @@
-"""From numbers to pictures; needs the extra ``report``."""
+"""Pictures of a result, as matplotlib figures; needs the extra ``report``."""
 
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour

@@ -1,4 +1,4 @@
-"""What the best of fewer trials would have been."""
+"""The expected best score of fewer trials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import analysis
-from jaxtune.report.points import empty, round_colour
+from jaxtune.report.points import empty_figure, round_colour
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def best_of(result: Result) -> Figure:
     """Draw the expected best score of n trials, for each round.
 
     Args:
-      result: what a search found; see `jaxtune.analysis.best_of`.
+      result: result of a search; see `jaxtune.analysis.best_of`.
 
     Returns:
       A matplotlib figure, not shown.
@@ -38,7 +38,8 @@ def best_of(result: Result) -> Figure:
         label = f"trials of round {number + 1}"
         axes.plot(counts, middle, "o-", color=colour, markersize=3, label=label)
     if not drawn:
-        return empty("No trial has a score.")
+        return empty_figure("No trial has a score.")
+    # each doubling of the number of trials takes the same room
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     better = "higher" if result.setup.mode == "max" else "lower"

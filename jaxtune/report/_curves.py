@@ -1,13 +1,13 @@
-"""Scores on the way: how trials learned, and where they were stopped."""
+"""Learning curves: the scores of trials during training, and where they stopped."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxtune.report.axes import COLOURS, set_score
-from jaxtune.report.points import by_rank, drawn, empty, scores, title
+from jaxtune.report.points import by_rank, drawn, empty_figure, scores, set_title
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -17,23 +17,23 @@ LINES = 500
 
 
 def curves(result: Result) -> Figure:
-    """Draw learning curves over the rungs at which a scheduler looked.
+    """Draw the scores of trials at the rungs of a scheduler, as learning curves.
 
-    Trials that were stopped end with a cross. Without a scheduler scores are known at
-    the end of training only, and that is what is drawn.
+    Trials that were stopped end with a cross. Without a scheduler, scores are known at
+    the end of training only, and only these are drawn.
 
     Args:
-      result: what a search found.
+      result: result of a search.
 
     Returns:
-      A matplotlib figure, not shown; for a plain function, which has no epochs, it says
-      so.
+      A matplotlib figure, not shown; a message for a plain function, which has no
+      epochs.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     if not result.trials.epochs.any():
-        return empty("Nothing was trained for epochs, so there are no curves.")
+        return empty_figure("Nothing was trained for epochs, so there are no curves.")
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.add_subplot()
     rows, rank, ends = drawn(result, LINES), by_rank(result), scores(result)
@@ -41,6 +41,7 @@ def curves(result: Result) -> Figure:
         trial: np.asarray(sorted(points.items()), np.float64)
         for trial, points in result.rungs.by_trial().items()
     }
+    # from the worst to the best, so that good curves are drawn over bad ones
     order = [
         t for t in rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))] if t in known
     ]
@@ -55,21 +56,23 @@ def curves(result: Result) -> Figure:
     epochs, status = result.trials.epochs, result.trials["status"]
     marks = (("stopped", "x", COLOURS[3]), ("ok", "o", COLOURS[2]))
     for word, marker, colour in marks:
-        own = rows[(status[rows] == word) & np.isfinite(ends[rows])]
-        style: dict[str, Any] = {
-            "s": 16,
-            "marker": marker,
-            "color": colour,
-            "zorder": 3,
-        }
-        axes.scatter(epochs[own], ends[own], label=word, **style)
-    told = np.concatenate([ends, *[known[trial][:, 1] for trial in order]])
-    set_score(axes, "y", told, result.setup.metric, result.setup.mode)
+        ended = rows[(status[rows] == word) & np.isfinite(ends[rows])]
+        axes.scatter(
+            epochs[ended],
+            ends[ended],
+            s=16,
+            marker=marker,
+            color=colour,
+            zorder=3,
+            label=word,
+        )
+    plotted = np.concatenate([ends, *[known[trial][:, 1] for trial in order]])
+    set_score(axes, "y", plotted, result.setup.metric, result.setup.mode)
     axes.set(xlabel="epochs", xlim=(0, 1.03 * epochs.max()))
     bar = figure.colorbar(lines, ax=axes, ticks=[0, 1], pad=0.01)
     bar.ax.set_yticklabels(["worst", "best"])
     text = "Learning curves" if known else "Scores at the end of training"
-    title(axes, result, text, rows)
+    set_title(axes, result, text, rows)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

@@ -1,4 +1,4 @@
-"""Scores in the order of trials, and the best so far."""
+"""Scores in trial order, and the best score so far."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.report.axes import set_score
-from jaxtune.report.points import drawn, failed, round_colour, scores, title
+from jaxtune.report.points import drawn, failed, round_colour, scores, set_title
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def history(result: Result) -> Figure:
-    """Draw every trial's score, seeds as a bar, and the best score so far.
+    """Draw every trial's score, the range over its seeds, and the best score so far.
 
     Args:
-      result: what a search found.
+      result: result of a search.
 
     Returns:
       A matplotlib figure, not shown.
@@ -29,13 +29,14 @@ def history(result: Result) -> Figure:
     axes = figure.add_subplot()
     values, rows = scores(result), drawn(result)
     for number in range(len(result.spaces)):
-        own = rows[result.trials["round"][rows] == number]
+        of_round = rows[result.trials["round"][rows] == number]
         colour, label = round_colour(number), f"round {number + 1}"
         if result.trials.scores.shape[1] > 1:
-            with np.errstate(invalid="ignore"):
-                low, high = (f(result.trials.scores[own], 1) for f in (np.min, np.max))
-            axes.vlines(own, low, high, color=colour, linewidth=0.8, alpha=0.5)
-        axes.scatter(own, values[own], s=14, color=colour, label=label)
+            seeds = result.trials.scores[of_round]
+            with np.errstate(invalid="ignore"):  # a failed seed is NaN
+                low, high = np.min(seeds, axis=1), np.max(seeds, axis=1)
+            axes.vlines(of_round, low, high, color=colour, linewidth=0.8, alpha=0.5)
+        axes.scatter(of_round, values[of_round], s=14, color=colour, label=label)
     best = _best_so_far(result)
     if np.isfinite(best).any():
         axes.step(
@@ -43,6 +44,7 @@ def history(result: Result) -> Figure:
         )
     wrong = rows[failed(result)[rows]]
     if wrong.size:
+        # failed trials have no score: they are marked along the bottom of the axes
         axes.plot(
             wrong,
             np.full(len(wrong), 0.02),
@@ -54,15 +56,16 @@ def history(result: Result) -> Figure:
         )
     set_score(axes, "y", values, result.setup.metric, result.setup.mode)
     axes.set_xlabel("trial")
-    title(axes, result, "Score of every trial", rows)
+    set_title(axes, result, "Score of every trial", rows)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def _best_so_far(result: Result) -> np.ndarray:
-    """``[n]`` best score up to each trial, among those that trained to the end."""
+    """Return ``[n]``, the best score up to each trial that trained to the end."""
     epochs = result.trials.epochs
+    # as for `result.best`: a trial that was stopped ranks behind those that were not
     full = np.isfinite(result.standing) & (epochs == epochs.max())
     standing = np.where(full, result.standing, -np.inf)
     reached = np.maximum.accumulate(standing)

@@ -1,4 +1,4 @@
-"""Population based training: whose states went where."""
+"""The lineage of population based training: which states were copied, and when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune.report.axes import set_scale
-from jaxtune.report.points import check_searched, empty, important
+from jaxtune.report.points import check_searched, empty_figure, important
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def lineage(result: Result, name: str | None = None) -> Figure:
-    """Draw a hyperparameter of every member over time, and whose state it took over.
+    """Draw one hyperparameter of every member over time, and the states it took over.
 
-    The line of a member goes on at the value it trained with; where it took over a
-    state, a thin line leads there from the member that it came from. The ancestors of
-    the best trial are drawn in colour.
+    A member's line lies at the value that it trains with. Where the member took over a
+    state, a thin line leads to it from the member that the state came from. The
+    trajectory of the best trial is drawn in colour.
 
     Args:
-      result: of a search with ``schedulers.pbt``.
-      name: which hyperparameter; the most important one if not given.
+      result: result of a search with ``schedulers.pbt``.
+      name: the hyperparameter to draw; one of the lowest tier if not given.
 
     Returns:
-      A matplotlib figure, not shown; without a lineage it says so.
+      A matplotlib figure, not shown; a message if no state was taken over.
 
     Raises:
       ValueError: a name that is not searched.
@@ -38,26 +38,26 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     check_searched(space, name)
     known = result.lineage
     if not len(known.trial):
-        return empty("No trial took over the state of another one.")
+        return empty_figure("No trial took over the state of another one.")
     figure = Figure(figsize=(7.5, 5.0), layout="constrained")
     axes = figure.add_subplot()
     values = np.asarray(known.hparams[name], np.float64)
     _members(axes, result, values)
     if np.isfinite(result.standing).any():
-        _path(axes, result, name)
+        _trajectory(axes, result, name)
     set_scale(axes, "y", space[name], name)
     axes.set_xlabel("epochs")
     moves = int((known.source != known.trial).sum())
     axes.set_title(
-        f"{moves} states taken over; in colour: how the best trial came to be",
+        f"{moves} states taken over; in colour: the trajectory of the best trial",
         loc="left",
     )
     axes.grid(alpha=0.25)
     return figure
 
 
-def _path(axes: Any, result: Result, name: str) -> None:
-    """The values that the best trial's state was trained with, from its beginning."""
+def _trajectory(axes: Any, result: Result, name: str) -> None:
+    """Draw the values that the best trial's state was trained with, from the start."""
     begin = 0
     for leg in result.trajectory(result.best.trial):
         value = float(leg.hparams[name])
@@ -67,10 +67,11 @@ def _path(axes: Any, result: Result, name: str) -> None:
 
 
 def _members(axes: Any, result: Result, values: np.ndarray) -> None:
-    """A step line for each member, and a thin line for each state taken over."""
+    """Draw a step line for each member, and a thin line for each state taken over."""
     known = result.lineage
     for trial in np.unique(known.trial):
         rows = np.flatnonzero(known.trial == trial)
+        # a row is valid until the member's next one; the last until training ended
         ends = [*known.epochs[rows][1:], result.trials.epochs[trial]]
         for row, end in zip(rows, ends, strict=True):
             span = [known.epochs[row], end]
@@ -88,7 +89,8 @@ def _members(axes: Any, result: Result, values: np.ndarray) -> None:
 
 
 def _row_at(result: Result, trial: int, epoch: int) -> int:
-    """The row with which a member trained until an epoch."""
+    """Return the row with which a member trained until an epoch."""
     known = result.lineage
+    # strictly before: at the epoch itself the member may have taken over a state too
     before = np.flatnonzero((known.trial == trial) & (known.epochs < epoch))
     return int(before[-1])

@@ -1,4 +1,4 @@
-"""Every trial as a line over all hyperparameters."""
+"""Parallel coordinates: every trial as a line over all hyperparameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.report.axes import decades
 from jaxtune.report.cells import tick
-from jaxtune.report.points import by_rank, drawn, scores, title
+from jaxtune.report.points import by_rank, drawn, scores, set_title
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 from jaxtune.space.dimension import BELOW_ONE, KINDS
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 500
-FEW = 8  # values of an axis that are all written
+FEW = 8  # up to so many values, an axis labels each of them
 
 
 def parallel(result: Result) -> Figure:
     """Draw each trial as a line through its values, the best ones darkest and on top.
 
-    Every axis is on its dimension's own scale. Where a hyperparameter does not matter
-    to a trial, its line has a gap. Failed trials have no line.
+    Every axis is on its dimension's own scale. Where a hyperparameter is inactive in a
+    trial, its line has a gap. Failed trials have no line.
 
     Args:
-      result: what a search found.
+      result: result of a search.
 
     Returns:
       A matplotlib figure, not shown.
@@ -62,12 +62,15 @@ def parallel(result: Result) -> Figure:
         axes.spines[side].set_visible(False)
     bar = figure.colorbar(drawing, ax=axes, ticks=[0, 1], pad=0.01)
     bar.ax.set_yticklabels(["worst", "best"])
-    title(axes, result, "All hyperparameters of every trial", rows)
+    set_title(axes, result, "All hyperparameters of every trial", rows)
     return figure
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """From 0 at the smallest to 1 at the largest, on the scale that scores need."""
+    """Return scores scaled to 0 for the smallest and 1 for the largest.
+
+    Scores over more than two decades are on a log scale. Equal scores become 0.5.
+    """
     if decades(values):
         values = np.log(values)
     fine = values[np.isfinite(values)]
@@ -89,7 +92,7 @@ def _score_axis(axes: Any, place: int, values: np.ndarray) -> None:
 
 
 def score_ticks(values: np.ndarray) -> list[tuple[float, str]]:
-    """Heights and labels of the smallest and the largest score, if there is one."""
+    """Return heights and labels of the smallest and the largest score, if any."""
     fine = values[np.isfinite(values)]
     return [(0, tick(fine.min())), (1, tick(fine.max()))] if fine.size else []
 
@@ -104,8 +107,9 @@ LABEL: dict[str, Any] = {
 
 
 def ticks_of(dim: Dimension) -> list[tuple[float, str]]:
-    """Coordinates and labels: a few values in full, or the ends and the middle."""
+    """Return coordinates and labels of all values, or of the ends and the middle."""
     if dim.kind == "continuous":
+        # the cube is half open: 1 itself is no coordinate
         places = jnp.asarray([0.0, 0.5, BELOW_ONE], jnp.float32)
     else:
         places = dim.encode(jnp.asarray(_some(dim)))
@@ -114,7 +118,7 @@ def ticks_of(dim: Dimension) -> list[tuple[float, str]]:
 
 
 def _some(dim: Dimension) -> list[Any]:
-    """All values of a short list or range, or three of them, as a program has them."""
+    """Return all values of a short list or range, or three of a long one, decoded."""
     count = int(dim.cardinality)
     shown = range(count) if count <= FEW else (0, count // 2, count - 1)
     if dim.choices:

@@ -1,9 +1,9 @@
-"""Pairs of hyperparameters, every trial coloured by its rank."""
+"""Trials over pairs of hyperparameters, coloured by rank."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from jaxtune.report.points import (
     important,
     numbers,
     scores,
-    thinned,
+    thinning_note,
 )
 from jaxtune.results.result import Result
 
@@ -28,12 +28,12 @@ ACROSS = 3
 def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     """Draw trials over pairs of hyperparameters, coloured from the worst to the best.
 
-    Ranks show where the good ones are whatever the spread of scores; failed trials are
-    grey crosses.
+    Ranks show where good trials are, even if a few scores are extreme. Failed trials
+    are grey crosses.
 
     Args:
-      result: what a search found.
-      names: which hyperparameters; the four of the first tiers if not given.
+      result: result of a search.
+      names: hyperparameters to draw; four of the lowest tiers if not given.
 
     Returns:
       A matplotlib figure, not shown.
@@ -48,7 +48,7 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
         check_searched(space, name)
     names = names or tuple(important(space, 4))
     pairs: list[tuple[str, str | None]] = list(combinations(names, 2))
-    pairs = pairs or [(names[0], None)]  # against the score
+    pairs = pairs or [(names[0], None)]  # a single one is drawn against the score
     across = min(ACROSS, len(pairs))
     down = -(-len(pairs) // across)
     figure = Figure(
@@ -60,10 +60,11 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     fine = rows[np.isfinite(rank[rows])]
     wrong = rows[~np.isfinite(rank[rows])]
     for (x, y), axes in zip(pairs, panels.flat, strict=False):
-        across_, up = numbers(result, x), numbers(result, y) if y else scores(result)
-        axes.scatter(across_[wrong], up[wrong], s=14, marker="x", color="0.6")
-        style: dict[str, Any] = {"s": 14, "cmap": "viridis_r", "vmin": 0, "vmax": 1}
-        points = axes.scatter(across_[fine], up[fine], c=rank[fine], **style)
+        left, up = numbers(result, x), numbers(result, y) if y else scores(result)
+        axes.scatter(left[wrong], up[wrong], s=14, marker="x", color="0.6")
+        points = axes.scatter(
+            left[fine], up[fine], s=14, c=rank[fine], cmap="viridis_r", vmin=0, vmax=1
+        )
         set_scale(axes, "x", space[x], x)
         if y is None:
             set_score(axes, "y", up, result.setup.metric, result.setup.mode)
@@ -74,5 +75,5 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
         axes.set_axis_off()
     bar = figure.colorbar(points, ax=panels, ticks=[0, 1], pad=0.01)
     bar.ax.set_yticklabels(["worst", "best"])
-    figure.suptitle(f"Trials by rank {thinned(result, rows)}")
+    figure.suptitle(f"Trials by rank {thinning_note(result, rows)}")
     return figure

@@ -1,4 +1,4 @@
-"""Each hyperparameter against the score."""
+"""The score over each hyperparameter."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune.report.axes import set_scale, set_score
-from jaxtune.report.points import MOST, drawn, numbers, round_colour, scores, thinned
+from jaxtune.report.points import (
+    MOST,
+    drawn,
+    numbers,
+    round_colour,
+    scores,
+    thinning_note,
+)
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 3  # panels in a row
-FEW = 500  # points of a panel at least
+FEW = 500  # points in a panel, however many panels share the figure's 3 * MOST
 
 
 def slices(result: Result) -> Figure:
     """Draw the score over each searched hyperparameter, coloured by round.
 
     Args:
-      result: what a search found.
+      result: result of a search.
 
     Returns:
       A matplotlib figure, not shown.
@@ -42,7 +49,9 @@ def slices(result: Result) -> Figure:
         axes.set_axis_off()
     for axes in panels[:, 1:].flat:
         axes.set_ylabel("")
-    figure.suptitle(f"Each hyperparameter against the score {thinned(result, rows)}")
+    figure.suptitle(
+        f"Each hyperparameter against the score {thinning_note(result, rows)}"
+    )
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     return figure
@@ -51,15 +60,18 @@ def slices(result: Result) -> Figure:
 def _panel(axes: Any, result: Result, name: str, rows: np.ndarray) -> None:
     x, values, dim = numbers(result, name), scores(result), result.setup.space[name]
     for number in range(len(result.spaces)):
-        own = rows[result.trials["round"][rows] == number]
-        spread = _spread(len(own)) if dim.by_index else 0.0
+        of_round = rows[result.trials["round"][rows] == number]
+        offsets = _offsets(len(of_round)) if dim.by_index else 0.0
         colour, label = round_colour(number), f"round {number + 1}"
-        axes.scatter(x[own] + spread, values[own], s=10, color=colour, label=label)
+        axes.scatter(
+            x[of_round] + offsets, values[of_round], s=10, color=colour, label=label
+        )
     set_scale(axes, "x", dim, name)
     set_score(axes, "y", values, result.setup.metric, result.setup.mode)
     axes.grid(alpha=0.25)
 
 
-def _spread(count: int) -> np.ndarray:
-    """Offsets that keep the points of one choice apart, the same on every call."""
+def _offsets(count: int) -> np.ndarray:
+    """Return offsets ``[count]`` that keep the points of one choice apart."""
+    # multiples of the golden ratio spread evenly, and are the same on every call
     return 0.3 * ((np.arange(count) * 0.618034) % 1 - 0.5)

@@ -1,13 +1,13 @@
-"""The picture of a search from coarse to fine: points and box of every round."""
+"""The points and the box of every round of a search, coarse to fine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxtune.report.axes import set_scale, set_score
-from jaxtune.report.points import drawn, numbers, pair, round_colour, scores, title
+from jaxtune.report.points import drawn, numbers, pair, round_colour, scores, set_title
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 
@@ -20,10 +20,10 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     """Draw each round's points and box over two hyperparameters.
 
     Args:
-      result: what a search found.
-      x: dimension on the horizontal axis; the most important one if not given.
-      y: dimension on the vertical axis; the next one if not given. With a single
-        searched dimension, the score is drawn instead.
+      result: result of a search.
+      x: hyperparameter on the horizontal axis; one of the lowest tier if not given.
+      y: hyperparameter on the vertical axis; the next one if not given. If only one is
+        searched, the score is drawn instead.
 
     Returns:
       A matplotlib figure, not shown.
@@ -41,23 +41,23 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     shown = np.isin(np.arange(len(failed)), rows)
     for number, space in enumerate(result.spaces):
         colour = round_colour(number)
-        row = (rounds == number) & ~failed
-        label = f"round {number + 1}: {row.sum()} trials"
-        columns = _columns(result, row & shown, x, y)
-        axes.scatter(*columns, s=22, color=colour, label=label)
+        of_round = (rounds == number) & ~failed
+        label = f"round {number + 1}: {of_round.sum()} trials"
+        across, up = _columns(result, of_round & shown, x, y)
+        axes.scatter(across, up, s=22, color=colour, label=label)
         _draw_box(axes, space, x, y, colour)
     if failed.any():
         label = f"failed: {failed.sum()} trials"
-        columns = _columns(result, failed & shown, x, y)
-        if y is not None:
-            axes.scatter(*columns, s=22, marker="x", color="0.5", label=label)
+        across, up = _columns(result, failed & shown, x, y)
+        if y is not None:  # else the vertical axis is the score, which they lack
+            axes.scatter(across, up, s=22, marker="x", color="0.5", label=label)
     _mark_best(axes, result, x, y)
     set_scale(axes, "x", result.setup.space[x], x)
     if y is None:
         set_score(axes, "y", scores(result), result.setup.metric, result.setup.mode)
     else:
         set_scale(axes, "y", result.setup.space[y], y)
-    title(axes, result, f"{len(result.trials)} trials, coarse to fine", rows)
+    set_title(axes, result, f"{len(result.trials)} trials, coarse to fine", rows)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -78,22 +78,25 @@ def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> N
         axes.axvspan(left, right, color=colour, alpha=0.08)
         return
     low, high = _edges(space, y)
-    size = (right - left, high - low)
-    # a box wholly on the frame would be half hidden by it
-    style: dict[str, Any] = {
-        "fill": False,
-        "edgecolor": colour,
-        "linewidth": 2.0,
-        "clip_on": False,
-    }
-    axes.add_patch(Rectangle((left, low), *size, **style))
+    box = Rectangle(
+        (left, low),
+        width=right - left,
+        height=high - low,
+        fill=False,
+        edgecolor=colour,
+        linewidth=2.0,
+        # clipped at the frame, half of a line on it would be missing
+        clip_on=False,
+    )
+    axes.add_patch(box)
 
 
 def _edges(space: Space, name: str) -> tuple[float, float]:
-    """Bounds on the plotted numbers; a list's cells are drawn half a step wider."""
+    """Return the ends of a box in plotted numbers; a choice is drawn as a cell."""
     dim = space[name]
     if dim.kind not in ("choice", "named_ordinal"):
         return dim.bounds
+    # a list is plotted by position, and a box of one value still needs a width
     kept = [dim.choices.index(value) for value in dim.remaining]
     return min(kept) - 0.4, max(kept) + 0.4
 
@@ -103,8 +106,10 @@ def _mark_best(axes: Axes, result: Result, x: str, y: str | None) -> None:
         return
     best = result.best
     row = np.arange(len(result.trials)) == best.trial
+    across, up = _columns(result, row, x, y)
     axes.scatter(
-        *_columns(result, row, x, y),
+        across,
+        up,
         s=260,
         marker="*",
         color="#D55E00",

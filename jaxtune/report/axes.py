@@ -1,4 +1,4 @@
-"""Axes on the scale that a dimension is searched on, or that scores need."""
+"""Axes on the scale of a dimension, or on the scale that scores need."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
 
-# Okabe & Ito's palette, told apart by colour-blind readers; yellow left out on white
+# The palette of Okabe & Ito, which colour-blind readers can tell apart, without its
+# yellow, which is hard to see on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 
-
-TOLERATED, SHOWN = 8, 4  # spans of the better half of scores
+# In spans of the better half of scores: an axis that is longer than TOLERATED is cut
+# to SHOWN.
+TOLERATED, SHOWN = 8, 4
 
 
 def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
@@ -24,7 +26,7 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
       axes: matplotlib axes.
       which: ``"x"`` or ``"y"``.
       dim: the dimension, with the whole range to show.
-      name: label.
+      name: the axis' label.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -39,7 +41,8 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
         axis.set_major_formatter("{x:g}")
     elif dim.scale == "log":
         setter("log")
-        if dim.bounds[1] < 100 * dim.bounds[0]:  # too few decades to label only these
+        # over less than two decades the powers of ten alone are too few labels
+        if dim.bounds[1] < 100 * dim.bounds[0]:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
@@ -47,31 +50,33 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
         axis.set_major_locator(MaxNLocator("auto", integer=True))
     elif dim.scale == "reverse_log":
         setter("function", functions=(_reverse_log, _reverse_log_inverse))
-        ticks = _apart(dim, _room_for_a_tick(axes, which))
+        ticks = _spaced_ticks(dim, _share_of_a_label(axes, which))
         axis.set_ticks(ticks, labels=[f"{x:g}" for x in ticks])
-    # after the scale, which would choose limits of its own
+    # after the scale, which chooses limits of its own
     axes.set(**{f"{which}lim": _limits(dim)})
 
 
-def _room_for_a_tick(axes: Any, which: str) -> float:
-    """The share of an axis that a label takes; more in a grid of small panels."""
+def _share_of_a_label(axes: Any, which: str) -> float:
+    """Return the share of an axis that a label takes; more in a grid of panels."""
     rows, columns = axes.get_subplotspec().get_geometry()[:2]
     return 0.08 * columns if which == "x" else 0.05 * rows
 
 
-def _apart(dim: Dimension, room: float) -> list[float]:
-    """Ticks of the reverse log scale, so far from each other that labels fit."""
+def _spaced_ticks(dim: Dimension, share: float) -> list[float]:
+    """Return ticks of the reverse log scale, far enough apart for their labels."""
     low, high = map(_reverse_log, dim.bounds)
     kept: list[float] = []
     for tick in (x for x in REVERSE_TICKS if dim.bounds[0] <= x <= dim.bounds[1]):
         gap = _reverse_log(tick) - _reverse_log(kept[-1]) if kept else np.inf
-        if gap >= room * (high - low):
+        if gap >= share * (high - low):
             kept.append(tick)
     return kept
 
 
 def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
-    """Where coordinates lie on a plot's axis; cells of whole numbers have a width.
+    """Return the positions of coordinates on a plot's axis.
+
+    An integer k takes up an interval of coordinates, drawn from k - 1/2 to k + 1/2.
 
     Args:
       dim: the dimension of the axis.
@@ -83,6 +88,7 @@ def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
     if dim.allowed is not None:
         return u * len(dim.choices) - 0.5
     scale = SCALES[dim.scale]
+    # the coordinates of an integer k are those of k to k + 1
     step = 0 if dim.kind == "continuous" else 1
     low = scale.forward(jnp.float32(dim.low))
     high = scale.forward(jnp.float32(dim.high + step))
@@ -95,17 +101,17 @@ def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
 
 
 def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -> None:
-    """Put one axis of a plot on scores, so that the good ones can be told apart.
+    """Put one axis of a plot on scores, so that good scores can be told apart.
 
-    Positive scores over more than two decades are drawn on a log scale. Else the axis
-    ends where the worse half would take up most of it, and its label says how many
-    trials lie beyond.
+    Positive scores over more than two decades get a log scale. Otherwise the axis is
+    cut where bad scores would take up most of it, and its label says how many trials
+    lie beyond.
 
     Args:
       axes: matplotlib axes.
       which: ``"x"`` or ``"y"``.
-      scores: ``[n]``, NaN for failed ones.
-      name: of the metric.
+      scores: ``[n]``, NaN for failed trials.
+      name: name of the metric.
       mode: ``"max"`` or ``"min"``.
     """
     fine, better = scores[np.isfinite(scores)], "higher" if mode == "max" else "lower"
@@ -120,7 +126,7 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
     low, high = _range_of(fine, mode)
     beyond = int(((fine < low) | (fine > high)).sum())
     note = f"; {beyond} beyond this axis" if beyond else ""
-    room = 0.05 * (high - low) or 0.5
+    room = 0.05 * (high - low) or 0.5  # all scores may be equal
     axes.set(
         **{
             f"{which}label": f"{label}{note})",
@@ -130,13 +136,13 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
 
 
 def decades(scores: np.ndarray) -> bool:
-    """Whether scores are positive and so different that they need a log scale."""
+    """Return whether scores are positive and span more than two decades."""
     fine = scores[np.isfinite(scores)]
     return bool(fine.size and fine.min() > 0 and fine.max() > 100 * fine.min())
 
 
 def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
-    """All scores, unless the worse half would hide the differences of the others."""
+    """Return the ends of an axis: all scores, or those near the better half."""
     low, high, middle = scores.min(), scores.max(), np.median(scores)
     span = high - middle if mode == "max" else middle - low
     if high - low <= TOLERATED * span or span == 0:
@@ -145,7 +151,7 @@ def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
 
 
 def _limits(dim: Dimension) -> tuple[float, float]:
-    """The bounds and a little room, on the dimension's own scale."""
+    """Return the bounds with a margin, both on the dimension's own scale."""
     if dim.kind in ("choice", "named_ordinal"):
         return -0.5, len(dim.choices) - 0.5
     scale = SCALES["log" if dim.kind == "power_of_two" else dim.scale]
@@ -161,7 +167,7 @@ REVERSE_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.99
 
 
 def _reverse_log(x: Any) -> Any:
-    # matplotlib probes the whole axis; at 1 the scale has no value
+    # matplotlib calls this over the whole axis; at 1 the scale is infinite
     return -np.log1p(-np.minimum(x, 1 - 1e-9))
 
 

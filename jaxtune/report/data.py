@@ -1,4 +1,4 @@
-"""What the page's script gets: columns of the table, and axes to brush."""
+"""The data of the page's script: columns of the table, and axes to brush."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from jaxtune.report._parallel import scaled, score_ticks, ticks_of
 from jaxtune.report.points import by_rank, scores
 from jaxtune.results.result import Result
 
-MOST = 10_000  # trials on a page, the best ones
+MOST = 10_000  # trials on a page; of more, the best are kept
 
 
-def document(result: Result) -> str:
-    """The data as JSON that is safe inside a page.
+def page_data(result: Result) -> str:
+    """Return the data as JSON that is safe inside a page.
 
-    ``columns`` are those of the table, best trial first: name and values, ``null``
-    where there is none. ``axes`` are those of the parallel coordinates: name, ticks
-    and, for each row, a height from 0 to 1. ``rank`` is 1 for the best row, 0 for the
-    worst.
+    ``columns`` are the columns of the table, best trial first: name and values, with
+    ``null`` for missing values. ``axes`` are the axes of the parallel coordinates:
+    name, ticks and, for each row, a height from 0 to 1. ``rank`` is 1 for the best row
+    and 0 for the worst, ``null`` for failed trials.
     """
     order = ranking.order(result.standing)[:MOST]
     trials, space = result.trials, result.setup.space
     columns = [
-        {"name": name, "values": list(map(_plain, trials[name][order]))}
+        {"name": name, "values": list(map(_json_value, trials[name][order]))}
         for name in trials.names
     ]
     places = coordinates(result)[order].T
@@ -46,19 +46,21 @@ def document(result: Result) -> str:
         allow_nan=False,
         separators=(",", ":"),
     )
-    # a user's string must not end the script that it is in
+    # a user's string with </script> must not end the script that it is in
     return text.replace("<", "\\u003c")
 
 
 def _heights(values: np.ndarray) -> list[float | None]:
+    # four decimals are finer than a pixel, and keep the page small
     return [None if math.isnan(v) else round(float(v), 4) for v in values]
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
+        # about as many digits as a float32 has
         return float(f"{value:.7g}") if math.isfinite(value) else None
     return str(value)

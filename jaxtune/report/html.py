@@ -1,4 +1,4 @@
-"""One self-contained page: the answer first, then what was searched."""
+"""One self-contained HTML page: the best trial first, then the whole search."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 def write(result: Result, path: Path) -> Path:
-    """Write the page.
+    """Write the page of a result.
 
     Args:
-      result: what a search found.
-      path: where; its folder must exist.
+      result: result of a search.
+      path: the file to write; its folder must exist.
 
     Returns:
       The path.
     """
     part = path.with_name(f"{path.name}.part")
     part.write_text(page(result), encoding="utf-8")
-    os.replace(part, path)  # the old page or the new one, never half of one
+    os.replace(part, path)  # a reader finds the old page or the new one, never half
     return path
 
 
 def page(result: Result) -> str:
-    """The page as text: no file, address or font outside of it is needed."""
+    """Return the page as text; it needs no other file, address or font."""
     parts = [(name, make(result)) for name, make in sections.ALL.items()]
-    there = [(name, content) for name, content in parts if content]
+    shown = [(name, content) for name, content in parts if content]
     links = "".join(
-        f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name, _ in there
+        f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name, _ in shown
     )
     body = "\n".join(
         f'<h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n{_joined(content)}'
-        for name, content in there
+        for name, content in shown
     )
     heading = _joined(sections.answer(result))
     return (
@@ -50,7 +50,7 @@ def page(result: Result) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>jaxtune report</title>\n<style>\n{_file('page.css')}</style></head>\n"
         f"<body>\n<header>{heading}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
-        f'<script type="application/json" id="data">{data.document(result)}</script>\n'
+        f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
         f"<script>\n{_file('page.js')}</script>\n</body></html>\n"
     )
 
@@ -68,11 +68,12 @@ def _file(name: str) -> str:
 
 
 def _picture(figure: Figure) -> str:
-    """A figure as SVG: the same result gives the same text."""
+    """Return a figure as SVG; equal results give equal text."""
     import matplotlib as mpl
 
     text = io.StringIO()
-    # a fixed salt for names inside; letters stay letters, so that they can be found
+    # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps
+    # letters as text, so that a browser can search the page.
     settings: Any = {"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}
     with mpl.rc_context(settings):
         figure.savefig(text, format="svg", metadata={"Date": None})

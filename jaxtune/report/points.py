@@ -1,4 +1,4 @@
-"""What is drawn of the trials: their values, their colours, and how many of them."""
+"""Trials as points of a picture: their values and colours, and which are drawn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from jaxtune.report.axes import COLOURS
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 
-MOST = 2000  # points of a picture; more hide each other
+MOST = 2000  # points in a picture; more would hide each other
 
 
 def numbers(result: Result, name: str) -> np.ndarray:
-    """Decoded numbers ``[n]``; NaN where a dimension is closed or does not matter."""
+    """Return decoded numbers ``[n]``; NaN where a dimension is closed or inactive."""
     space, trials = result.setup.space, result.trials
     values = trials.decoded[name].astype(np.float64)
     column = space.searched.index(name)
+    # a tier that is not open yet has NaN for its coordinates
     hidden = np.isnan(trials.points[:, column])
     if space[name].condition:
         hidden = hidden | ~np.asarray(space.active(trials.decoded)[name])
@@ -26,47 +27,48 @@ def numbers(result: Result, name: str) -> np.ndarray:
 
 
 def scores(result: Result) -> np.ndarray:
-    """Scores ``[n]`` in the user's direction; NaN for failed ones."""
+    """Return scores ``[n]`` in the user's direction; NaN for failed trials."""
     values = result.trials["score"].astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def failed(result: Result) -> np.ndarray:
-    """``[n]`` bool."""
+    """Return ``[n]`` bool, true for trials that failed."""
     return result.trials.failed
 
 
 def drawn(result: Result, most: int = MOST) -> np.ndarray:
-    """``[m]`` ids of the trials to draw, thinned evenly; the best ones are kept."""
+    """Return ``[m]`` ids of the trials to draw: an even sample and the best ones."""
     n = len(result.trials)
     if n <= most:
         return np.arange(n)
+    # an even sample alone could miss the best trials, which a reader looks for
     best = ranking.order(result.standing)[: most // 10]
     even = np.linspace(0, n - 1, most - len(best)).astype(int)
     return np.unique(np.concatenate([best, even]))
 
 
-def title(axes: Any, result: Result, text: str, rows: np.ndarray) -> None:
-    """A title on the left, and in small letters on the right what was left out."""
+def set_title(axes: Any, result: Result, text: str, rows: np.ndarray) -> None:
+    """Put a title on the left, and on the right how many trials are drawn."""
     axes.set_title(text, loc="left")
-    note = thinned(result, rows)
+    note = thinning_note(result, rows)
     if note:
         axes.set_title(note, loc="right", fontsize="small", color="0.4")
 
 
-def thinned(result: Result, rows: np.ndarray) -> str:
-    """How many trials are drawn, if not all of them are."""
+def thinning_note(result: Result, rows: np.ndarray) -> str:
+    """Return how many trials are drawn, or an empty string if all of them are."""
     n = len(result.trials)
     return f"{len(rows):,} of {n:,} trials drawn" if len(rows) < n else ""
 
 
 def round_colour(number: int) -> str:
-    """The colour of a round, from 0; an eighth one has that of the first."""
+    """Return the colour of a round, counted from 0; colours repeat after seven."""
     return COLOURS[number % len(COLOURS)]
 
 
 def by_rank(result: Result) -> np.ndarray:
-    """``[n]`` from 0 for the worst to 1 for the best; NaN for failed ones."""
+    """Return ``[n]``, 0 for the worst trial to 1 for the best; NaN for failed ones."""
     standing = result.standing
     fine = np.isfinite(standing)
     order = ranking.order(standing)[: fine.sum()]
@@ -76,7 +78,11 @@ def by_rank(result: Result) -> np.ndarray:
 
 
 def important(space: Space, most: int) -> list[str]:
-    """Names of the dimensions to draw: numbers that always matter, by tier, first."""
+    """Return the names of the dimensions to draw first.
+
+    Numbers that are always active come before choices and conditional dimensions; both
+    are ordered by tier.
+    """
 
     def place(name: str) -> tuple[bool, int]:
         return space[name].by_index or bool(space[name].condition), space[name].tier
@@ -85,7 +91,15 @@ def important(space: Space, most: int) -> list[str]:
 
 
 def pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
-    """Two hyperparameters to draw, those of the first tiers where none is named.
+    """Return two hyperparameters to draw; those of the first tiers if none is named.
+
+    Args:
+      space: the space of the search.
+      x: for the horizontal axis, or ``None`` to choose one.
+      y: for the vertical axis, or ``None`` to choose one.
+
+    Returns:
+      Both names; the second is ``None`` if the space has one searched dimension.
 
     Raises:
       ValueError: a name that is not searched.
@@ -98,13 +112,13 @@ def pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
 
 
 def check_searched(space: Space, name: str | None) -> None:
-    """Refuse a name that no axis can have; ``ValueError``."""
+    """Raise ``ValueError`` if a name is not that of a searched dimension."""
     if name is not None and name not in space.searched:
         raise ValueError(f"{name!r} is not searched. Use {', '.join(space.searched)}.")
 
 
-def empty(text: str) -> Any:
-    """A figure that says why there is nothing to draw."""
+def empty_figure(text: str) -> Any:
+    """Return a figure that says why there is nothing to draw."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 2.0), layout="constrained")

@@ -1,4 +1,4 @@
-"""The parts of the page: lists of HTML and figures, empty where there is nothing."""
+"""The sections of the page: lists of HTML and figures, empty if there is nothing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def answer(result: Result) -> list[Any]:
-    """The best trial, and how far its score can be trusted."""
+    """Return the head of the page: the best trial, and how far to trust its score."""
     count = int(failed(result).sum())
     if count == len(result.trials):
         return [f"<h1>All {count} trials failed</h1>"]
     best, setup = result.best, result.setup
     seeds = len(best.scores)
     spread = f" ± {np.std(best.scores, ddof=1):.2g}" if seeds > 1 else ""
-    over = f" (deviation over {seeds} seeds)" if seeds > 1 else ""
+    over = f" (± standard deviation over {seeds} seeds)" if seeds > 1 else ""
     rows = [(name, cell(value)) for name, value in best.hparams.items()]
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
@@ -48,21 +48,24 @@ def answer(result: Result) -> list[Any]:
         f"{count} failed.{'' if result.finished else ' The search is not finished.'}"
         "</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
-        table(("hyperparameter", "value"), rows),
+        wide_table(("hyperparameter", "value"), rows),
         *_luck(result),
     ]
 
 
 def _luck(result: Result) -> list[str]:
-    """What the score is worth, if seeds can tell."""
+    """Return a note on how much of the best score is luck, if there are seeds."""
     try:
         found = analysis.noise(result)
     except ValueError:  # one seed, or too few trials
         return []
     return [
-        f'<p class="note">Seeds of one trial differ by {found.spread:.2g} (standard '
-        "deviation, best quarter). A trial picked like this one scores "
-        f"{found.expected:.4g} with a seed that had no part in the picking.</p>"
+        # the best of many scores is the best partly by luck: a seed that had no part in
+        # the choice gives an honest number
+        '<p class="note">Scores of one trial with different seeds differ by '
+        f"{found.spread:.2g} (standard deviation, best quarter of trials). A trial "
+        f"chosen like this one is expected to score {found.expected:.4g} with a seed "
+        "that played no part in the choice.</p>"
     ]
 
 
@@ -82,29 +85,30 @@ def _searched(result: Result) -> list[str]:
         for name in space.searched
     ]
     fixed = [name for name in space.names if name not in space.searched]
-    known = [f"{name} = {cell(space[name].default)}" for name in fixed]
-    also = f"<p>Fixed: {escape(', '.join(known))}.</p>" if known else ""
+    values = [f"{name} = {cell(space[name].default)}" for name in fixed]
+    also = f"<p>Fixed: {escape(', '.join(values))}.</p>" if values else ""
     head = ("hyperparameter", "range", "scale", "tier", "default", "best")
-    return [table(head, rows), also, *_edges(result)]
+    return [wide_table(head, rows), also, *_edges(result)]
 
 
 def _scale(dim: Dimension) -> str:
-    """How values are spread, in words."""
+    """Return a dimension's scale, or its kind if it has no scale, in words."""
     if dim.kind in ("continuous", "integer"):
         return dim.scale.replace("reverse_log", "log of 1 − x")
     return dim.kind.removeprefix("named_").replace("_", " ")
 
 
 def _edges(result: Result) -> list[str]:
+    # with fewer scores `analysis.edges` raises
     if np.isfinite(result.standing).sum() < 4:
         return []
     notes = []
     for edge in analysis.edges(result):
-        there = f"{edge.share:.0%} of the best trials are near the {edge.side} end"
+        near = f"{edge.share:.0%} of the best trials are near the {edge.side} end"
         advice = "There is no wider range to suggest."
         if edge.suggestion is not None:
-            advice = f"Try a range to {cell(edge.suggestion)}."
-        text = f"{edge.name}: {there}, {cell(edge.bound)}. {advice}"
+            advice = f"Try a wider range, with {cell(edge.suggestion)} as its end."
+        text = f"{edge.name}: {near} of its range, {cell(edge.bound)}. {advice}"
         notes.append(f'<p class="note">{escape(text)}</p>')
     return notes
 
@@ -116,7 +120,7 @@ def _zoom(result: Result) -> list[Any]:
         for number, space in enumerate(result.spaces)
     ]
     title = "<p>The box of each round:</p>"
-    return [zoom(result), title, table(("round", *names), rows)]
+    return [zoom(result), title, wide_table(("round", *names), rows)]
 
 
 def _history(result: Result) -> list[Any]:
@@ -131,8 +135,8 @@ def _importance(result: Result) -> list[Any]:
     except ValueError as error:  # too few trials, or all alike
         return [f'<p class="soft">{escape(str(error))}</p>']
     about = (
-        f"<p>{order_of(found)} are in the order of the tiers that the space gave: the "
-        "lower tier is the more important one.</p>"
+        f"<p>{order_of(found)}: of two hyperparameters of different tiers, the one of "
+        "the lower tier is the more important one.</p>"
     )
     return [importance(result, found), about if np.isfinite(found.order) else ""]
 
@@ -148,7 +152,7 @@ def _map(result: Result) -> list[Any]:
 
 
 def _failures(result: Result) -> list[str]:
-    """Where trials diverged."""
+    """Return the ranges of the space in which trials failed."""
     found = result.divergence
     if not found.trials:
         return []
@@ -162,15 +166,16 @@ def _failures(result: Result) -> list[str]:
         )
         for region in found.regions
     ]
-    head = ("hyperparameter", "holds all failures", "failed", "tried", "share")
+    head = ("hyperparameter", "range of failed trials", "failed", "tried", "share")
+    # a trial fails if one of its seeds does, so the two numbers differ
     return [
-        f"<p>{found.trials} trials, {found.lanes} trainings.</p>",
-        table(head, rows),
+        f"<p>{found.trials} trials failed, because {found.lanes} trainings did.</p>",
+        wide_table(head, rows),
     ]
 
 
 def _stopping(result: Result) -> list[Any]:
-    """What a scheduler saved, and whether early scores were worth deciding by."""
+    """Return what a scheduler saved, and whether early scores predicted late ones."""
     if not len(result.rungs.trial):
         return []
     cost, stopped = result.cost, int((result.trials["status"] == "stopped").sum())
@@ -181,23 +186,24 @@ def _stopping(result: Result) -> list[Any]:
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
         f"<p>{stopped} of {len(result.trials)} trials were stopped early. "
-        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials made use of "
-        f"{cost.occupancy:.0%} of what was computed.</p>",
+        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
+        f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
         '<div class="pairs">',
         curves(result),
         rungs(result),
         "</div>",
-        table(names, rows) if rows else "",
+        wide_table(names, rows) if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
 
 
 def _trials(result: Result) -> list[str]:
-    shown, known = min(len(result.trials), data.MOST), len(result.trials)
-    some = "" if shown == known else f" The best {shown} of {known} are listed."
+    shown, count = min(len(result.trials), data.MOST), len(result.trials)
+    some = "" if shown == count else f" The best {shown} of {count} are listed."
+    # the ids and the empty elements are filled by page.js
     return [
-        "<p>Drag along an axis to choose trials, click it to choose all again; click a "
-        f"heading to sort.{some}</p>",
+        "<p>Drag along an axis to choose trials; click the axis to choose all of them "
+        f"again. Click a heading of the table to sort by it.{some}</p>",
         '<div class="wide"><div id="parallel"><canvas></canvas><svg></svg></div></div>',
         '<p class="row"><button id="clear">choose all</button>'
         '<span id="count" class="soft"></span></p>',
@@ -211,16 +217,17 @@ def _trials(result: Result) -> list[str]:
 def _cost(result: Result) -> list[str]:
     cost, rows = result.cost, []
     if np.isfinite(cost.seconds):
-        rows.append(("seconds, compiling included", f"{cost.seconds:.1f}"))
+        rows.append(("seconds, with compilation", f"{cost.seconds:.1f}"))
     if cost.epochs:
         rows.append(("epochs trained", f"{cost.epochs:,}"))
-    with contextlib.suppress(ValueError):  # nothing that is trained, or not known
+    with contextlib.suppress(ValueError):  # a plain function, or a task not at hand
         rows.append(("floating-point operations", f"{analysis.operations(result):.3g}"))
-    return [table(("cost", ""), rows)] if rows else []
+    return [wide_table(("cost", ""), rows)] if rows else []
 
 
 def _reproduce(result: Result) -> list[str]:
     workload, setup = result.setup.workload, result.setup
+    # a key has no Python literal: its data are wrapped again
     words = np.asarray(jax.random.key_data(workload.key)).tolist()
     call = [
         ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
@@ -239,13 +246,13 @@ def _reproduce(result: Result) -> list[str]:
     alone = ""
     if np.isfinite(result.standing).any() and workload.trains:
         alone = (
-            "<p>The best trial alone, from the search's directory: "
+            "<p>To train the best trial again, if the search has a run directory: "
             f"<code>jaxtune rerun DIR {result.best.trial}</code></p>"
         )
     return [
         "<p>The same call gives the same table, to the bit, on the same machine and "
-        "versions. A sampler, scheduler or refiner other than the default is an "
-        "argument as well.</p>",
+        "versions. Add the sampler, refiner or scheduler if it is not the default "
+        "one.</p>",
         f"<pre>{escape(code)}</pre>",
         alone,
         f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
@@ -253,21 +260,21 @@ def _reproduce(result: Result) -> list[str]:
 
 
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
-    "What was searched": _searched,
+    "Search space": _searched,
     "Coarse to fine": _zoom,
     "History": _history,
     "Importance": _importance,
     "Each hyperparameter": _slices,
     "Map": _map,
-    "Stopped early": _stopping,
-    "Failed": _failures,
+    "Early stopping": _stopping,
+    "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,
-    "To run it again": _reproduce,
+    "Run it again": _reproduce,
 }
-"""Heading to what makes its part of the page, in the order of the page."""
+"""Heading of each section to the function that makes it, in the order of the page."""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table that scrolls where it is wider than the page."""
+def wide_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table that scrolls sideways if it is wider than the page."""
     return f'<div class="wide">{markup.html_table(head, rows)}</div>'

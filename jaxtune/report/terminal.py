@@ -1,4 +1,4 @@
-"""A result on a terminal: what is searched, the box of each round, the best trials."""
+"""A result on a terminal: its state, the box of each round, the best trials."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
 
-def show(result: Result, top: int = 10, console: Console | None = None) -> None:
-    """Print a result.
+def print_result(result: Result, top: int = 10, console: Console | None = None) -> None:
+    """Print a result as tables.
 
     Args:
       result: from a search, or from a run directory.
-      top: how many trials to list.
-      console: where; standard output if not given.
+      top: number of trials to list.
+      console: where to print; standard output if not given.
     """
     console = console or Console()
     status = result.trials["status"]
     counts = [f"{(status == word).sum()} {word}" for word in _words(status)]
     state = "finished" if result.finished else "not finished"
+    # no markup: a user's names may hold square brackets, which rich would interpret
     console.print(
         f"{len(result.trials)} of {result.setup.trials} trials, {state}: "
         f"{', '.join(counts)}. Score: {result.setup.metric} ({result.setup.mode})",
@@ -44,22 +45,23 @@ def show(result: Result, top: int = 10, console: Console | None = None) -> None:
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     scored = _best(result, top)
-    known = ("trial", "round", "status", "epochs", "score", *names)
-    columns = [name for name in result.trials.names if name in known]
+    wanted = ("trial", "round", "status", "epochs", "score", *names)
+    # in the order of the table; a plain function has no epochs
+    columns = [name for name in result.trials.names if name in wanted]
     rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
     title = f"The best {len(rows)} of {len(result.trials)} trials"
     _print(console, _table(title, columns, rows))
 
 
-def document(result: Result, top: int = 10) -> dict[str, Any]:
-    """The same for programs.
+def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
+    """Return what `print_result` prints, for programs.
 
     Args:
       result: from a search, or from a run directory.
-      top: how many trials to list.
+      top: number of trials to list.
 
     Returns:
-      Python values; those of choices as they are.
+      A dict of plain Python values; values of choices are the user's own objects.
     """
     status = result.trials["status"]
     scored = _best(result, top)
@@ -72,24 +74,26 @@ def document(result: Result, top: int = 10) -> dict[str, Any]:
         "of": result.setup.trials,
         "status": {word: int((status == word).sum()) for word in _words(status)},
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
-        "boxes": [{name: _left(box[name]) for name in names} for box in result.spaces],
+        "boxes": [
+            {name: _remaining(box[name]) for name in names} for box in result.spaces
+        ],
         "best": [result.trials.row(trial) for trial in scored],
     }
 
 
 def _devices(result: Result) -> dict[str, int]:
-    """How many trials each kind of device trained, if there are several."""
+    """Return the number of trials by kind of device, if there are several kinds."""
     counts = {kind: len(trials) for kind, trials in result.devices.items()}
     return counts if len(counts) > 1 else {}
 
 
-def _left(dim: Dimension) -> list[Any]:
-    """The values that are left of a list, or the ends of a range."""
+def _remaining(dim: Dimension) -> list[Any]:
+    """Return the values of a list that the box still has, or the ends of a range."""
     return list(dim.remaining if dim.choices else dim.bounds)
 
 
 def _best(result: Result, top: int) -> list[int]:
-    """Ids of the best trials that have a score."""
+    """Return the ids of the best trials that have a score."""
     order = ranking.order(result.standing).tolist()
     return [trial for trial in order if np.isfinite(result.standing[trial])][:top]
 
@@ -99,7 +103,8 @@ def _words(status: np.ndarray) -> list[str]:
 
 
 def _print(console: Console, table: Table) -> None:
-    """In full width: a wrapped line can be read, a squeezed column cannot."""
+    """Print a table in its full width, also on a narrow terminal."""
+    # a line that the terminal wraps can be read, a column that rich squeezes cannot
     endless = console.options.update(width=10_000)
     width = max(console.width, console.measure(table, options=endless).maximum)
     Console(file=console.file, width=width).print(table)
