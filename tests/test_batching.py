@@ -10,7 +10,7 @@ import jaxtune as jt
 from jaxtune.planning.workload import prepare
 from jaxtune.programs import lane
 from jaxtune.random import INIT, ORDER, lane_key, permutation
-from jaxtune.training.evaluate import evaluate
+from jaxtune.training.retrain import train_in_full
 
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
 RNG = np.random.default_rng(3)
@@ -99,7 +99,7 @@ def ordinary(name, trial, size, epochs):
 def test_every_lane_trains_as_with_ordinary_batches_of_its_size(name):
     workload = prepare(TASK, space(), jax.random.key(1), 3, 4)
     assert workload.layout.batching == lane.Batching(8, 88, False)
-    got = evaluate(workload, space(), np.arange(4), columns(name), np.arange(1))
+    got = train_in_full(workload, space(), np.arange(4), columns(name), np.arange(1))
     counts = []
     for trial, size in enumerate(SIZES):
         expected, updates = ordinary(name, trial, size, 3)
@@ -113,7 +113,7 @@ def test_every_lane_trains_as_with_ordinary_batches_of_its_size(name):
 def test_static_batch_sizes_give_the_same_training(name):
     static = space(batch_size=jt.power_of_two(8, 64, static=True))
     results = [
-        evaluate(
+        train_in_full(
             prepare(TASK, s, jax.random.key(1), 2, 4),
             s,
             np.arange(4),

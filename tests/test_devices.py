@@ -23,7 +23,7 @@ from jaxtune.storage.durable import Durable
 from jaxtune.storage.store import Store
 from jaxtune.training.journal import BlockAssignment
 from jaxtune.training.lineage import TrajectorySegment
-from jaxtune.training.widths import narrowed, stretches
+from jaxtune.training.widths import overrides_of, split_by_width
 
 CHILD = """
 import sys
@@ -184,8 +184,9 @@ with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
     found = search(64)
 print(*{str(w.message).partition(":")[0] for w in told})
-print(told[0].filename, len(found.narrow.width))
-print((found.trials.scores == search(int(found.narrow.width[0])).trials.scores).all())
+print(told[0].filename, len(found.width_overrides.width))
+smaller = search(int(found.width_overrides.width[0]))
+print((found.trials.scores == smaller.trials.scores).all())
 """
 
 
@@ -235,8 +236,10 @@ def test_nothing_is_lost_when_blocks_are_halved(scarce):
     scarce(2)
     found = seek()
     np.testing.assert_array_equal(found.trials.scores, expected.trials.scores)
-    assert set(found.narrow.width) == {2}
-    lanes = set(zip(found.narrow.trial, found.narrow.seed, strict=True))
+    assert set(found.width_overrides.width) == {2}
+    lanes = set(
+        zip(found.width_overrides.trial, found.width_overrides.seed, strict=True)
+    )
     assert len(lanes) == 20 * 2
 
 
@@ -255,8 +258,8 @@ def test_a_halved_run_resumes_and_reruns_to_the_bit(scheduler, scarce, tmp_path)
     scarce(2, after=3)
     seek(tmp_path / "run", chosen)
     found = jt.load(tmp_path / "run", killed.line())
-    assert set(found.narrow.width) == {2}
-    known = [found.narrow.of(trial, 0) for trial in range(20)]
+    assert set(found.width_overrides.width) == {2}
+    known = [found.width_overrides.of(trial, 0) for trial in range(20)]
     changed = [trial for trial, blocks in enumerate(known) if blocks and blocks[0][0]]
     assert changed or chosen is None  # who trained at both widths
     for trial in {0, 9, *changed[:2]}:
@@ -286,9 +289,9 @@ def test_a_halved_run_that_was_cut_goes_on_as_if_it_had_not(
         patch.setattr(Durable, "keep", cut)
         with pytest.raises(KeyboardInterrupt):
             seek(tmp_path / "cut", chosen)
-    assert {width for *_, width, _, _, _ in kept} == {8, 2}
+    assert {block.width for block, _ in kept} == {8, 2}
     unfinished = jt.load(tmp_path / "cut", killed.line())
-    assert set(unfinished.narrow.width) == {2}
+    assert set(unfinished.width_overrides.width) == {2}
     monkeypatch.undo()  # memory is back, and the same call goes on as it began
     found = seek(tmp_path / "cut", chosen)
     assert killed.digest(found) == killed.digest(whole)
@@ -315,7 +318,7 @@ def test_a_plain_function_is_halved_and_reruns_to_the_bit(scarce, tmp_path):
             seeds=2,
             directory=tmp_path,
         )
-    assert set(jt.load(tmp_path).narrow.width) == {4}
+    assert set(jt.load(tmp_path).width_overrides.width) == {4}
     assert all(jt.rerun(tmp_path, trial, wave).same for trial in (0, 7, 19))
 
 
@@ -359,9 +362,9 @@ def test_legs_are_cut_where_the_width_changed():
             trial * lane, 0 * lane, epochs * lane, done, trains
         ), width
 
-    known = narrowed([block(5, 9, 2, 2), block(2, 3, 2, 4), block(5, 3, 3, 1)])
+    known = overrides_of([block(5, 9, 2, 2), block(2, 3, 2, 4), block(5, 3, 3, 1)])
     legs = [TrajectorySegment(2, 4, {"x": 1}), TrajectorySegment(5, 10, {"x": 2})]
-    cut = stretches(legs, 0, known, 8)
+    cut = split_by_width(legs, 0, known, 8)
     assert [(leg.trial, leg.epochs, width) for leg, width in cut] == [
         (2, 1, 8),
         (2, 3, 4),
@@ -371,7 +374,7 @@ def test_legs_are_cut_where_the_width_changed():
         (5, 10, 8),
     ]
     assert [leg.hparams for leg, _ in cut] == [{"x": 1}] * 3 + [{"x": 2}] * 3
-    assert stretches(legs, 1, known, 8) == [(leg, 8) for leg in legs]
+    assert split_by_width(legs, 1, known, 8) == [(leg, 8) for leg in legs]
 
 
 def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):

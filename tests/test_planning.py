@@ -10,7 +10,7 @@ from jaxtune.planning import flops as work
 from jaxtune.planning import layout as planner
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import prepare
-from jaxtune.training.evaluate import evaluate
+from jaxtune.training.retrain import train_in_full
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(64, 12)).astype(np.float32), RNG.integers(0, 3, 64)
@@ -40,7 +40,7 @@ def sample(space, n, seed=0):
 @pytest.mark.parametrize("static", [False, True])
 def test_every_lane_has_one_program_that_holds_it(programs, static):
     space = shapes(static=static)
-    layout = planner.layout(mlp_task(), space, programs)
+    layout = planner.lay_out(mlp_task(), space, programs)
     hparams = sample(space, 50)
     found = groups(layout, space, hparams, seeds=3)
     lanes = np.concatenate([group.lanes for group in found])
@@ -62,7 +62,7 @@ def test_scores_do_not_depend_on_what_a_network_is_padded_to():
         space = shapes(static=static)
         workload = prepare(mlp_task(), space, jax.random.key(0), 3, 4, programs)
         hparams = sample(space, 5)
-        got = evaluate(workload, space, np.arange(5), hparams, np.arange(1))
+        got = train_in_full(workload, space, np.arange(5), hparams, np.arange(1))
         scores.append(got.metrics["loss"])
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
     np.testing.assert_allclose(scores[2], scores[0], rtol=1e-4)
@@ -74,7 +74,7 @@ def test_large_networks_are_split_and_small_ones_are_not():
     many = {"train": (x, np.zeros(examples, int))}
     tops = {}
     for units in (32, 1024):
-        layout = planner.layout(mlp_task(units, 3, **many), shapes(units, 3, 16))
+        layout = planner.lay_out(mlp_task(units, 3, **many), shapes(units, 3, 16))
         tops[units] = {bucket.name: bucket.tops for bucket in layout.buckets}
     assert tops[32] == {"hidden_units": (32,), "layers": (3,)}
     assert len(tops[1024]["hidden_units"]) > 1
@@ -86,7 +86,7 @@ def test_a_layout_does_not_depend_on_the_box():
     """Zooming narrows the box; the programs are those of the whole space."""
     space = shapes(64, 3, 4)
     task = mlp_task(64, 3)
-    layout = planner.layout(task, space, 4)
+    layout = planner.lay_out(task, space, 4)
     box = space.restrict(hidden_units=(20, 30))
     narrow = groups(layout, space, sample(box, 20), 1)
     assert {dict(g.static.values)["max_units"] for g in narrow} == {32}
@@ -181,7 +181,7 @@ def test_a_users_own_field_is_not_overridden():
         hidden_units=jt.integer(2, 8),
         max_units=jt.choice([8, 16], static=True),
     )
-    layout = planner.layout(mlp_task(), space)
+    layout = planner.lay_out(mlp_task(), space)
     assert layout.buckets == ()
 
 

@@ -11,7 +11,7 @@ from jaxtune.planning.workload import prepare
 from jaxtune.programs import block, lane
 from jaxtune.programs.block import gather
 from jaxtune.random import INIT, ORDER, lane_key, permutation
-from jaxtune.training.evaluate import evaluate
+from jaxtune.training.retrain import train_in_full
 
 
 def sample(space, n, seed=0):
@@ -35,7 +35,7 @@ def hparams(small_space):
 
 @pytest.fixture(scope="module")
 def outcome(workload, small_space, hparams):
-    return evaluate(workload, small_space, np.arange(10), hparams, np.arange(2))
+    return train_in_full(workload, small_space, np.arange(10), hparams, np.arange(2))
 
 
 def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload):
@@ -58,7 +58,7 @@ def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload
             params = optax.apply_updates(params, updates)
     expected = task.evaluate(params, state, task.valid, one)
     ids, zero = np.asarray([trial]), np.arange(1)
-    got = evaluate(workload, small_space, ids, rows(hparams, ids), zero)
+    got = train_in_full(workload, small_space, ids, rows(hparams, ids), zero)
     np.testing.assert_allclose(got.metrics["loss"][0, 0], expected["loss"], rtol=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_a_trial_does_not_depend_on_its_company(
     chosen, workload, small_space, hparams, outcome
 ):
     ids = np.asarray(chosen)
-    alone = evaluate(workload, small_space, ids, rows(hparams, ids), np.arange(2))
+    alone = train_in_full(workload, small_space, ids, rows(hparams, ids), np.arange(2))
     for name, values in outcome.metrics.items():
         np.testing.assert_array_equal(alone.metrics[name], values[ids])
 
@@ -76,7 +76,9 @@ def test_seeds_are_different_and_their_number_changes_none(
     workload, small_space, hparams, outcome
 ):
     assert (outcome.metrics["loss"][:, 0] != outcome.metrics["loss"][:, 1]).all()
-    second = evaluate(workload, small_space, np.arange(10), hparams, np.asarray([1]))
+    second = train_in_full(
+        workload, small_space, np.arange(10), hparams, np.asarray([1])
+    )
     np.testing.assert_array_equal(
         second.metrics["loss"][:, 0], outcome.metrics["loss"][:, 1]
     )
@@ -85,11 +87,13 @@ def test_seeds_are_different_and_their_number_changes_none(
 def test_a_population_of_any_size_compiles_once(workload, small_space, outcome):
     before = jt.testing.compilations()
     for n in (1, 5, 23):
-        evaluate(
+        train_in_full(
             workload, small_space, np.arange(n), sample(small_space, n), np.arange(1)
         )
     longer = workload._replace(epochs=3)
-    evaluate(longer, small_space, np.arange(2), sample(small_space, 2), np.arange(1))
+    train_in_full(
+        longer, small_space, np.arange(2), sample(small_space, 2), np.arange(1)
+    )
     assert jt.testing.compilations() == before
 
 
@@ -113,11 +117,13 @@ def test_a_lane_that_explodes_is_marked_and_changes_no_neighbour(linear_task):
     workload = prepare(linear_task, space, jax.random.key(0), 8, 4)
     rates = np.float32([1e-2, 1e25, 3e-2, 1e-1, 1e12, 2e-2])
     ids, seeds = np.arange(6), np.arange(1)
-    mixed = evaluate(workload, space, ids, {"learning_rate": rates}, seeds)
+    mixed = train_in_full(workload, space, ids, {"learning_rate": rates}, seeds)
     assert mixed.status[:, 0].tolist() == [0, 1, 0, 0, 1, 0]
     np.testing.assert_array_equal(np.isnan(mixed.metrics["mse"]), mixed.status > 0)
     healthy = ids[mixed.status[:, 0] == 0]
-    alone = evaluate(workload, space, healthy, {"learning_rate": rates[healthy]}, seeds)
+    alone = train_in_full(
+        workload, space, healthy, {"learning_rate": rates[healthy]}, seeds
+    )
     np.testing.assert_array_equal(alone.metrics["mse"], mixed.metrics["mse"][healthy])
 
 
@@ -163,7 +169,7 @@ def test_static_values_become_python_objects_one_program_each():
     )
     hparams = sample(space, 40)
     workload = prepare(objective, space, jax.random.key(0), width=8)
-    got = evaluate(workload, space, np.arange(40), hparams, np.arange(1))
+    got = train_in_full(workload, space, np.arange(40), hparams, np.arange(1))
     sign = np.where(hparams["kind"] == 0, 1, -1)
     np.testing.assert_array_equal(got.metrics["value"][:, 0], hparams["x"] * sign)
     assert sorted(seen) == sorted([(k, int) for k in ("plus", "minus")] * 2)

@@ -663,9 +663,9 @@ def test_states_are_kept_while_a_lane_needs_them(
 ):
     keep, kept, most = Durable.keep, set(), []
 
-    def checked(self, block, work, finished, width, device, state, unneeded):
-        keep(self, block, work, finished, width, device, state, unneeded)
-        kept.update([block] if state else [])
+    def checked(self, block, unneeded):
+        keep(self, block, unneeded)
+        kept.update([block.number] if block.result.states else [])
         kept.difference_update(unneeded)
         rows = self._store.ask("SELECT block FROM blocks WHERE state IS NOT NULL")
         assert {number for (number,) in rows} == kept

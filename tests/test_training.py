@@ -1,7 +1,5 @@
 """Schedulers in training: the same bits as without, and the time really comes back."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +15,9 @@ from jaxtune.programs.transfer import to_host
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Decision
 from jaxtune.space.points import Points
+from jaxtune.training.ledger import Ledger, RungScores
 from jaxtune.training.packing import TURNS, pack
-from jaxtune.training.record import Record
-from jaxtune.training.round import SchedulerRun, train
+from jaxtune.training.round import SchedulerRun, train_round
 from jaxtune.training.round_state import RoundState
 from jaxtune.training.state_store import StateStore
 
@@ -435,17 +433,14 @@ def test_a_failed_seed_stops_its_trial():
     spent = []
     for failing in (0.0, 1.0):
         hparams = {**start.hparams, "fails": np.float32([failing, 0, 0])}
-        led = SchedulerRun(
-            scheduler, scheduler.plan(3, 9), jax.random.key(0), "w", "min"
-        )
-        training = train(
+        plan = scheduler.plan(3, 9)
+        training = train_round(
             workload,
             space,
             np.arange(3),
             start._replace(hparams=hparams),
             np.arange(2),
-            led,
-            lambda _: None,
+            SchedulerRun(scheduler, plan, jax.random.key(0), "w", "min"),
         )
         spent.append(training.outcome.spent.live)
         assert training.outcome.status.tolist() == [[failing, 0], [0, 0], [0, 0]]
@@ -458,33 +453,33 @@ def test_a_lane_that_fails_between_rungs_keeps_no_score(task):
         "learning_rate": np.float32([0.01, 100, 0.01, 0.01, 0.01, 0.01]),
         "learning_rate_decay": np.full(6, 0.1, np.float32),
     }
-    cohort = RoundState(workload, SPACE, np.arange(6), hparams, np.arange(1))
-    assert np.isnan(cohort.outcome().metrics["mse"]).all()  # named before any score
+    state = RoundState(workload, SPACE, np.arange(6), hparams, np.arange(1))
+    assert np.isnan(state.metrics().metrics["mse"]).all()  # named before any score
     for epochs, finite in ((1, 6), (9, 5)):
-        cohort.send(np.arange(6), np.full(6, epochs))
-        cohort.wave()
+        state.ledger.send(np.arange(6), np.full(6, epochs))
+        state.wave()
         if epochs == 1:
-            cohort.wave()
-        assert np.isfinite(cohort.metrics["mse"]).sum() == finite
-    assert cohort.status.tolist() == [0, 1, 0, 0, 0, 0]
-    assert cohort.epochs[1] == 2
+            state.wave()
+        assert np.isfinite(state.ledger.metrics["mse"]).sum() == finite
+    assert state.ledger.status.tolist() == [0, 1, 0, 0, 0, 0]
+    assert state.ledger.epochs[1] == 2
 
 
 def test_a_metric_that_is_not_finite_fails_its_trial():
     plan = jt.schedulers.successive_halving().plan(3, 9)
-    record = Record(plan, 3, 2)
-    record.send(Decision(np.arange(3), np.full(3, -1), np.full(3, 3)))
-    lanes = SimpleNamespace(
-        epochs=np.full(6, 3),
-        status=np.zeros(6, int),
-        metrics={"m": np.float32([1, 2, np.nan, 4, np.inf, 6])},
-    )
-    assert record.update(lanes, "m", "max").tolist() == [1, 2]
-    progress = record.progress(None)
+    ledger = Ledger(3, 2)
+    scores = RungScores(plan, ledger, "m", "max")
+    assert not scores.progress(None).failed.any()  # none has begun
+    ledger.send(np.arange(3), np.full(3, 3))
+    assert not scores.progress(None).failed.any()
+    values = {"m": np.float32([1, 2, np.nan, 4, np.inf, 6])}
+    ledger.note(np.arange(6), np.full(6, 3), np.ones(6, bool), values, np.zeros(6))
+    found, failed = scores.update(np.asarray([7, 8, 9]))
+    assert failed.tolist() == [1, 2]
+    progress = scores.progress(None)
     assert progress.failed.tolist() == [False, True, True]
     np.testing.assert_array_equal(progress.scores[:, 0], [1.5, np.nan, np.nan])
     assert progress.errors[0, 0] == pytest.approx(0.5)  # sd 0.707 over root 2
-    found = record.rungs(np.asarray([7, 8, 9]))
     assert found.trial.tolist() == [7, 8, 9]
     np.testing.assert_array_equal(found.scores[2], [np.nan, 6])
 

@@ -15,8 +15,9 @@ from jaxtune import cache
 from jaxtune.executors.workers import OutOfMemory
 from jaxtune.planning import width as calibrate
 from jaxtune.planning.tracing import trace
-from jaxtune.planning.width import Calibration, calibrated, measure
+from jaxtune.planning.width import Calibration, choose_width, measure_widths
 from jaxtune.planning.workload import prepare
+from jaxtune.tasks.function import as_task
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))
 KEY = jax.random.key(0)
@@ -38,8 +39,8 @@ def speed(monkeypatch):
     measured = []
 
     def told(rates):
-        def rate(devices, run, items):
-            width = len(items(1)[0][0].trial)
+        def rate(devices, jobs_of):
+            width = len(jobs_of(1)[0].block.trial)
             measured.append(width)
             if rates[width] is None:
                 raise OutOfMemory("cpu:0", "RESOURCE_EXHAUSTED: no memory")
@@ -52,7 +53,7 @@ def speed(monkeypatch):
 
 
 def test_a_task_is_measured_in_lane_epochs_a_second(workload):
-    found = measure(workload, SPACE, [32])
+    found = measure_widths(workload, SPACE, [32])
     ((width, rate),) = found.rates
     assert found.width == width == 32
     assert rate > 100  # of six steps of three weights; a slow machine does millions
@@ -62,7 +63,7 @@ def test_a_plain_function_is_measured_in_values_a_second():
     def wave(key, hparams):
         return jnp.sin(hparams["learning_rate"] * jnp.arange(300.0)).sum()
 
-    found = measure(prepare(wave, SPACE, KEY), SPACE, [64])
+    found = measure_widths(prepare(as_task(wave), SPACE, KEY), SPACE, [64])
     ((width, rate),) = found.rates
     assert found.width == width == 64
     assert rate > 100
@@ -82,7 +83,7 @@ def test_the_narrowest_of_the_fastest_is_chosen(
     rates, chosen, measured, workload, speed
 ):
     tried = speed(rates)
-    assert measure(workload, SPACE, [1, 4, 16, 64]).width == chosen
+    assert measure_widths(workload, SPACE, [1, 4, 16, 64]).width == chosen
     assert tried == measured
 
 
@@ -94,7 +95,7 @@ def test_what_the_compiler_says_does_not_fit_is_not_run(workload, speed, monkeyp
     needs = calibrate.footprint(workload, block, at(workload, 4)[0])
     crowd = calibrate.Devices(0).crowd
     monkeypatch.setattr(calibrate, "available", lambda device: crowd * needs)
-    assert measure(workload, SPACE, [1, 4, 16, 64]).width == 4
+    assert measure_widths(workload, SPACE, [1, 4, 16, 64]).width == 4
     assert tried == [1, 4]
 
 
@@ -113,7 +114,7 @@ def test_footprints_grow_with_the_width(workload):
 
 
 def find(workload, trainings, space=SPACE):
-    return calibrated(workload, space, trace(workload, space), trainings)
+    return choose_width(workload, space, trace(workload, space), trainings)
 
 
 def test_only_a_long_search_is_measured_and_it_is_remembered(workload, speed):

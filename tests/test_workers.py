@@ -1,10 +1,11 @@
-"""Who runs blocks, with hands made up for what is hard to bring about."""
+"""Worker pools, made up for what is hard to bring about."""
 
 import importlib
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import jax
 import killed
@@ -16,33 +17,34 @@ from jaxtune import environment
 from jaxtune.executors.base import ExecutorSession
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.sharded import Sharded
-from jaxtune.executors.streamed import over
-from jaxtune.executors.workers import Crashed, FuturePool, Made, WorkerPool
+from jaxtune.executors.streamed import with_stream
+from jaxtune.executors.workers import FuturePool, WorkerPool
 from jaxtune.programs import block as blocks
+from jaxtune.programs.job import failed_block
 
 
 class Threads(FuturePool):
     """Two workers whose results may wait for one before them."""
 
-    room, ahead = 2, 3
+    capacity, lookahead = 2, 3
 
     def __init__(self):
         self.pool = ThreadPoolExecutor(8)
-        self.running = self.most = 0
+        self.busy = self.most = 0
         self.lock = threading.Lock()
 
-    def beside(self, more):
+    def with_shared(self, more):
         return self
 
     def submit(self, run, job):
         def counted():
             with self.lock:
-                self.running += 1
-                self.most = max(self.most, self.running)
+                self.busy += 1
+                self.most = max(self.most, self.busy)
             result = run(None, job)
             with self.lock:
-                self.running -= 1
-            return Made(result, "thread")
+                self.busy -= 1
+            return result
 
         return self.pool.submit(counted)
 
@@ -63,10 +65,9 @@ def test_a_slow_block_holds_up_no_other_one():
             asked.append(job)
             yield job
 
-    hands = Threads()
-    found = [made.result for made in hands.each(run, jobs())]
-    assert found == list(range(9))
-    assert hands.most <= 3
+    pool = Threads()
+    assert list(pool.map_ordered(run, jobs())) == list(range(9))
+    assert pool.most <= 3
 
 
 def test_it_holds_up_those_that_are_too_far_ahead():
@@ -80,50 +81,50 @@ def test_it_holds_up_those_that_are_too_far_ahead():
     def jobs():
         for job in range(30):
             asked.append(job)
-            if job == Threads.room + Threads.ahead:
+            if job == Threads.capacity + Threads.lookahead:
                 threading.Timer(0.3, gone.set).start()
             yield job
 
-    results = Threads().each(run, jobs())
-    assert next(results).result == 0
-    assert len(asked) == Threads.room + Threads.ahead + 1
-    assert [made.result for made in results] == list(range(1, 30))
+    results = Threads().map_ordered(run, jobs())
+    assert next(results) == 0
+    assert len(asked) == Threads.capacity + Threads.lookahead + 1
+    assert list(results) == list(range(1, 30))
 
 
 class Deadly(WorkerPool):
-    """Others' hands, with blocks of one trial that end their processes."""
+    """Another pool, with blocks of one trial that end their processes."""
 
-    def __init__(self, hands, trial):
-        self.hands, self.trial = hands, trial
+    def __init__(self, pool, trial):
+        self.pool, self.trial = pool, trial
 
-    def beside(self, more):
-        return Deadly(self.hands.beside(more), self.trial)
+    def with_shared(self, more):
+        return Deadly(self.pool.with_shared(more), self.trial)
 
-    def each(self, run, jobs):
+    def map_ordered(self, run, jobs):
         def checked(shared, job):
-            block = (job.job if hasattr(job, "job") else job)[0]
+            block = (job.job if hasattr(job, "job") else job).block
             if self.trial in np.asarray(block.trial):
-                return Crashed(4, "killed")
+                return failed_block("killed")
             return run(shared, job)
 
-        yield from self.hands.each(checked, jobs)
+        yield from self.pool.map_ordered(checked, jobs)
 
 
 def executor(make, **more):
-    """An executor of some hands, made from those of this process."""
+    """An executor of a pool that is made from the one of this process."""
 
     @contextmanager
     def begin():
-        def hire(shared, stream):
+        def make_pool(shared, stream):
             return make(Devices(shared), stream)
 
-        yield ExecutorSession(hire, environment.device(), **more)
+        yield ExecutorSession(make_pool, environment.device(), **more)
 
     return begin
 
 
 def deadly(trial):
-    return executor(lambda devices, stream: over(Deadly(devices, trial), stream))
+    return executor(lambda devices, stream: with_stream(Deadly(devices, trial), stream))
 
 
 def seek(executor=None, **more):
@@ -133,7 +134,7 @@ def seek(executor=None, **more):
     return jt.search(more.pop("task", None) or killed.line(), space, **(plain | more))
 
 
-GIVEN_UP = "ignore:block .* is given up|block .* ended 4 processes:UserWarning"
+GIVEN_UP = "ignore:block .* is given up:UserWarning"
 
 
 @pytest.mark.filterwarnings(GIVEN_UP)
@@ -187,7 +188,7 @@ def test_blocks_of_a_stream_crash_alone():
 
 def shared_by(count):
     def make(devices, stream):
-        return Sharded(over(devices, stream), count)
+        return Sharded(with_stream(devices, stream), count)
 
     return executor(make, measures=False, across=count)
 
@@ -221,7 +222,7 @@ def test_blocks_are_halved_to_what_can_be_shared(monkeypatch):
     monkeypatch.setattr(blocks, "advance", short)
     with pytest.warns(UserWarning, match="blocks of 4"):
         found = seek(shared_by(4), block=12, rounds=1)
-    assert set(found.narrow.width) == {4}
+    assert set(found.width_overrides.width) == {4}
     assert not found.trials.failed.all()
 
 
@@ -229,7 +230,7 @@ def test_what_cannot_be_shared_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"block=6: 4 devices"):
         seek(shared_by(4), block=6)
     door = importlib.import_module("jaxtune._search")
-    monkeypatch.setattr(door, "shared_out", lambda workload, *_: workload)
+    monkeypatch.setattr(door, "with_shared_width", lambda workload, *_: workload)
     with pytest.raises(ValueError, match=r"block of 6 lanes .* 4 devices.*block=8"):
         seek(shared_by(4), block=6)
 
@@ -250,9 +251,18 @@ def test_processes_of_a_pod_take_turns_among_what_is_new(monkeypatch):
     pod = importlib.import_module("jaxtune.executors._pod")
     monkeypatch.setattr(pod, "exchanged", lambda told: [told])
     ran = []
-    jobs = [(n,) if n % 3 else None for n in range(12)]  # every third is known
-    hands = pod.Pod(Devices(()), turn=6)
-    list(hands.each(lambda _, job: ran.append(job[0]), jobs))
+
+    class Job(NamedTuple):
+        block: int
+        device: str = ""
+
+    def run(_, job):
+        ran.append(job.block)
+        return job
+
+    pool = pod.Pod(Devices(()), turn=6)
+    jobs = [Job(n) if n % 3 else None for n in range(12)]  # every third is known
+    list(pool.map_ordered(run, jobs))
     assert sorted(ran) == [2, 8]  # 1, 2, 4, 5 and 7, 8, 10, 11: the second of three
 
 
