@@ -158,7 +158,7 @@ class Rerun(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Whether all are equal, bit for bit; a failure equals a failure."""
+        """True if all are equal, bit for bit; a failure equals a failure."""
         return self.recorded.keys() == self.again.keys() and all(
             np.array_equal(values, self.again[name], equal_nan=True)
             for name, values in self.recorded.items()

@@ -91,6 +91,98 @@ def test_samplers_and_tasks_never_see_each_other():
             assert other not in set(imports(path))
 
 
+TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+QUESTIONS = (
+    "What Who Whom Whose Whether How Which Where When Whatever Why Those".split()
+)
+
+
+def documented(tree):
+    """Every module, class and function that has a docstring, with its first word."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for node in ast.walk(tree):
+        text = ast.get_docstring(node) if isinstance(node, kinds) else None
+        if text:
+            yield getattr(node, "name", "the module"), text.split()[0]
+
+
+@pytest.mark.parametrize("path", TREES, ids=str)
+def test_a_docstring_begins_with_a_verb_or_names_the_thing(path):
+    found = [name for name, word in documented(TREES[path]) if word in QUESTIONS]
+    assert not found, f"begin with a verb, such as Return: {found}"
+
+
+def starred_tuples(tree):
+    """Calls ``f(*own)`` where ``own`` is a tuple written down in the same function."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        nodes = list(ast.walk(function))
+        tuples = {
+            target.id
+            for node in nodes
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
+            for starred in (a for a in call.args if isinstance(a, ast.Starred)):
+                named = getattr(starred.value, "id", None) in tuples
+                if named or isinstance(starred.value, ast.Tuple):
+                    yield call.lineno
+
+
+@pytest.mark.parametrize("path", TREES, ids=str)
+def test_arguments_are_named_and_not_starred(path):
+    assert not list(starred_tuples(TREES[path])), "use the names of the parameters"
+
+
+def test_starred_tuples_are_found():
+    """A control: the test above can fail."""
+    code = "def f(x):\n    own = (x, 1)\n    g(*own)\n    g(*(x, 1))\n    g(*x)\n"
+    assert list(starred_tuples(ast.parse(code))) == [3, 4]
+
+
+def names_of_their_own():
+    """Public name to the files that define it, for functions and classes."""
+    known = {}
+    for path, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_":
+                known.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    return known
+
+
+# public names of one thing in two places of the contract, such as jt.uniform and
+# jt.samplers.uniform; and a block's step, which is a lane's under vmap
+SHARED = {"Plan", "best_of", "importance", "standard", "uniform", "zoom"}
+SHARED |= {"start", "advance", "advance_part", "score"}
+
+
+def test_no_two_things_have_one_name():
+    twice = {name: files for name, files in names_of_their_own().items() if files[1:]}
+    assert set(twice) <= SHARED, twice
+
+
+def test_no_module_hides_behind_a_function_of_its_name():
+    for name, files in names_of_their_own().items():
+        for file in files:
+            assert Path(file).stem != name, f"{file}: name the module otherwise"
+
+
+MAKERS = ("", "samplers", "schedulers", "models", "presets", "executors", "data")
+
+
+def test_every_maker_shows_an_example():
+    for home in MAKERS:
+        place = getattr(jt, home) if home else jt
+        for name in place.__all__:
+            thing = getattr(place, name)
+            if inspect.isfunction(thing):
+                assert ">>> " in (thing.__doc__ or ""), f"{home}.{name} has no example"
+
+
 def public():
     """Every public function, class and method with the name it is known by."""
     homes = [("jt", jt)] + [

@@ -11,6 +11,7 @@ from jaxtune.planning.workload import prepare
 from jaxtune.programs import block, lane
 from jaxtune.programs.block import gather
 from jaxtune.random import INIT, ORDER, lane_key, permutation
+from jaxtune.tasks.function import as_task
 from jaxtune.training.retrain import train_in_full
 
 
@@ -168,7 +169,7 @@ def test_static_values_become_python_objects_one_program_each():
         size=jt.integer(3, 4, static=True),
     )
     hparams = sample(space, 40)
-    workload = prepare(objective, space, jax.random.key(0), width=8)
+    workload = prepare(as_task(objective), space, jax.random.key(0), width=8)
     got = train_in_full(workload, space, np.arange(40), hparams, np.arange(1))
     sign = np.where(hparams["kind"] == 0, 1, -1)
     np.testing.assert_array_equal(got.metrics["value"][:, 0], hparams["x"] * sign)

@@ -31,7 +31,7 @@ MOST = 2**30  # bytes of one process at once
 
 
 def pod() -> Executor:
-    """The processes of ``jax.distributed``, for pods and clusters without Ray.
+    """Run blocks in the processes of ``jax.distributed``: a pod, or a cluster.
 
     Start the same script on every host, and call ``jax.distributed.initialize()`` first
     in it. Blocks are shared out by process index, and their results exchanged. The

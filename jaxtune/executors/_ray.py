@@ -53,7 +53,7 @@ def ray(
     mixed: bool = False,
     runtime_env: dict[str, Any] | None = None,
 ) -> Executor:
-    """Processes of a Ray cluster, on one machine or many.
+    """Run blocks in the processes of a Ray cluster, on one machine or many.
 
     Every block is a task of Ray's. The table is that of `local` to the bit, on the same
     kind of device, however many workers there are, come and go, or are killed.

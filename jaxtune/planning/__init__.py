@@ -1,1 +1,1 @@
-"""What is decided before anything trains: shapes, widths, memory, programs."""
+"""Decisions before anything trains: shapes, widths, memory, programs."""

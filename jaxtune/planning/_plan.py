@@ -1,4 +1,4 @@
-"""What a search will compile, hold in memory and waste, told beforehand."""
+"""A plan: the programs, memory and padding of a search, before it runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PlannedGroup(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What `plan` found; prints as a table.
+    """The programs, memory and padding of a search; prints as a table.
 
     Args:
       groups: one for each set of programs.
@@ -132,7 +132,7 @@ def plan(
 def _counted(
     workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
 ) -> tuple[PlannedGroup, float, float]:
-    """A group, the arithmetic that it does, and the part that is not padding."""
+    """Return a group, its arithmetic, and the part of that which is not padding."""
     rows, task = np.unique(group.lanes // seeds), workload.task
     count = -(-len(group.lanes) // workload.width)
     if not task.trains:

@@ -1,4 +1,4 @@
-"""How much arithmetic a training takes, counted in its jaxpr; nothing is compiled."""
+"""The arithmetic of a training, counted in its jaxpr; nothing is compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSES = 3  # a gradient takes twice the work of the loss
 
 
 def per_example(task: Task, hparams: Hparams) -> float:
-    """Floating-point operations of the loss of one example, its gradient not included.
+    """Return the floating-point operations of one example's loss, without gradient.
 
     Args:
       task: any task.
@@ -46,7 +46,7 @@ def per_example(task: Task, hparams: Hparams) -> float:
 
 
 def operations(jaxpr: Any) -> float:
-    """Floating-point operations of a program; of a loop without known end, one turn."""
+    """Return the operations of a program; a loop of unknown length counts one turn."""
     return sum(_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -70,7 +70,7 @@ def _equation(equation: Any) -> float:
 
 
 def _jaxprs(value: Any) -> list[Any]:
-    """The programs inside a parameter of an equation."""
+    """Return the programs inside a parameter of an equation."""
     values = value if isinstance(value, tuple | list) else [value]
     found = [getattr(v, "jaxpr", v) for v in values]
     return [v for v in found if hasattr(v, "eqns")]

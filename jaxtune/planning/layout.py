@@ -1,4 +1,4 @@
-"""Which programs a search needs: batches, static values, and buckets of padded shapes.
+"""The programs of a search: batches, static values, and buckets of padded shapes.
 
 Planned on the host, from the task and the whole space. The number of trials and the
 present box have no say, so a trial's bits do not depend on them.
@@ -40,7 +40,7 @@ class Bucket(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How the shapes of a space become programs; the same for all rounds."""
+    """The layout of a search: how shapes become programs, the same for all rounds."""
 
     batching: Batching | None = None
     buckets: tuple[Bucket, ...] = ()
@@ -91,7 +91,7 @@ def _batching(task: Task, space: Space) -> Batching:
 
 
 def _warn_about(task: Task, space: Space, micro: int) -> None:
-    """What accumulating micro-batches costs, or changes."""
+    """Warn of what accumulating micro-batches costs, or changes."""
     said = "dimension 'batch_size': "
     if micro < SMALL:
         warn(
@@ -107,7 +107,7 @@ def _warn_about(task: Task, space: Space, micro: int) -> None:
 
 
 def _has_statistics(task: Task, space: Space) -> bool:
-    """Whether training changes real numbers without gradients."""
+    """Return whether training changes real numbers without gradients."""
     key, lane = jax.eval_shape(lambda: jax.random.key(0)), _middle(space)
     made = jax.eval_shape(lambda k: task.init(k, lane), key)
     return any(
@@ -116,7 +116,7 @@ def _has_statistics(task: Task, space: Space) -> bool:
 
 
 def _middle(space: Space) -> Hparams:
-    """The hyperparameters of a lane in the middle of the space."""
+    """Return the hyperparameters of a lane in the middle of the space."""
     point = np.full((1, space.dim), 0.5, np.float32)
     middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
     values: dict[str, Any] = {
@@ -128,7 +128,7 @@ def _middle(space: Space) -> Hparams:
 
 
 def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
-    """All values of a dimension that sets a shape."""
+    """Return all values of a dimension that sets a shape."""
     dimension = space[name]
     if dimension.by_index and not dimension.static:
         raise ValueError(
@@ -148,7 +148,7 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
 def _buckets(
     task: Task, space: Space, programs: int | None, worth: float
 ) -> tuple[Bucket, ...]:
-    """Sizes of padding: exact where static, split where that saves enough flops."""
+    """Return sizes of padding: exact where static, split where that saves enough."""
     fields = {n: f for n, f in task.padding if n in space.names}
     fields = {n: f for n, f in fields.items() if f not in space.names}
     members = {name: _whole_numbers(space, name) for name in fields}
@@ -212,7 +212,7 @@ def _count(tops: dict[str, list[int]]) -> int:
 
 
 def _candidates(dimension: Dimension) -> list[int]:
-    """Every value of a short range, the powers of two in a long one."""
+    """Return every value of a short range, and the powers of two of a long one."""
     members = dimension.members
     if len(members) <= 4:
         return list(members)
@@ -231,7 +231,7 @@ def _shares(dimension: Dimension) -> dict[int, float]:
 def _cost_of(
     task: Task, space: Space, fields: dict[str, str]
 ) -> Callable[[dict[str, int]], float]:
-    """Operations of one lane and epoch, by the sizes that its model is padded to."""
+    """Return a function: sizes of padding to operations of one lane and epoch."""
     middle = _middle(space)
     known: dict[tuple, float] = {}
 
@@ -284,7 +284,7 @@ def _padded(bucket: Bucket, values: Any) -> list[int]:
 
 
 def _batches(plan: Layout, static: dict[str, Any]) -> Batching | None:
-    """A static batch size is the micro-batch itself."""
+    """Return the batching of a group, where a static batch size is the micro-batch."""
     if plan.batching is None or "batch_size" not in static:
         return plan.batching
     return plan.batching._replace(micro=static["batch_size"], whole=True)

@@ -46,7 +46,7 @@ class Workload(NamedTuple):
 
     @property
     def trains(self) -> bool:
-        """Whether trials are trained, or a plain function is evaluated."""
+        """True if trials are trained, false if a plain function is evaluated."""
         return self.epochs > 0
 
     @property

@@ -1,1 +1,1 @@
-"""What a device computes: one lane, a block of lanes, a segment of a block; pure."""
+"""Pure programs of a device: one lane, a block of lanes, a segment of a block."""

@@ -22,14 +22,14 @@ from jaxtune.types import Array, HparamArrays, Key, PyTree
 
 
 class Static(NamedTuple):
-    """What is compiled into a program besides the task; hashable."""
+    """Everything compiled into a program besides the task; hashable."""
 
     values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
     choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
     batching: Batching | None = None  # none where nothing is trained
 
     def hparams(self, traced: dict[str, Array]) -> Hparams:
-        """The hyperparameters of one lane."""
+        """Return the hyperparameters of one lane."""
         return Hparams({**traced, **dict(self.values)}, dict(self.choices))
 
 
@@ -68,7 +68,10 @@ def fill(
     static: Static,
     width: int,
 ) -> Block:
-    """The block of some lanes, padded; lane ``row * s + seed`` of ``n`` trials."""
+    """Return the block of some lanes, padded.
+
+    Lane ``row * s + seed`` is that of one of ``n`` trials and one of ``s`` seeds.
+    """
     rows, fixed = lanes // len(seeds), dict(static.values)
     traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
     ids, own = trials[rows], seeds[lanes % len(seeds)]
@@ -80,18 +83,18 @@ SELDOM = {"xla_backend_optimization_level": 1}
 
 
 def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    """Fresh lanes, stacked: every leaf has a first axis ``[W]``."""
+    """Return fresh lanes, stacked: every leaf has a first axis ``[W]``."""
     return starting()(task, root, block, static)
 
 
 def starting() -> Any:
-    """The program of `start`."""
+    """Return the program of `start`."""
     return _starting(jax.default_backend() == "cpu")
 
 
 @cache
 def _starting(on_cpu: bool) -> Any:
-    """Options of the compiler belong to its backend."""
+    """Compile `start` with options that only this backend knows."""
     options = SELDOM if on_cpu else None
     return jax.jit(_start, static_argnames="static", compiler_options=options)
 
@@ -105,7 +108,7 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    """What `start` returns, without values."""
+    """Return the shapes and dtypes of what `start` returns."""
     return starting().eval_shape(task, root, block, static)
 
 
@@ -151,7 +154,7 @@ def advance_part(
 
 @partial(jax.jit, static_argnames="static")
 def open_batches(state: Lane, static: Static) -> Pending:
-    """No batch is open in any lane."""
+    """Return open batches that hold no example yet."""
     assert static.batching is not None, "a task has batches"
     return jax.vmap(partial(lanes.nothing, static.batching))(state.params)
 
@@ -160,7 +163,7 @@ def open_batches(state: Lane, static: Static) -> Pending:
 def score(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:
-    """Metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
+    """Return metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
     data = getattr(task, split)
 
     def one(hparams, lane):

@@ -32,7 +32,7 @@ class Lane(NamedTuple):
 
 
 def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
-    """Fresh parameters and a fresh optimiser."""
+    """Return a lane with fresh parameters and a fresh optimiser."""
     # a plain function owns its lane's key, and no other stream is drawn from it
     own = jax.random.fold_in(key, INIT) if task.trains else key
     params, state = _stateful_init(task, own, hparams)
@@ -42,7 +42,7 @@ def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
 
 
 class Batching(NamedTuple):
-    """How an epoch is cut up; static, so that it is known when a program is compiled.
+    """The cut of an epoch into batches; static, so known when a program is compiled.
 
     An epoch has the same number of examples for every lane of a search, whatever its
     batch size, and a lane's last batch of an epoch holds what is left.
@@ -124,7 +124,7 @@ class RowRange(NamedTuple):
 
 
 def _order(task: Task, key: Key, epoch: Array) -> Array:
-    """``[N]``: which example comes when."""
+    """Return the order ``[N]`` of the examples in an epoch."""
     if not task.shuffle:
         return jnp.arange(task.examples)
     stream = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
@@ -192,7 +192,7 @@ def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
 def _update(
     optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
 ) -> Lane:
-    """One step of the optimiser; a lane that diverged does not move."""
+    """Take one step of the optimiser; a lane that diverged does not move."""
     updates, moments = optimizer.update(
         gradients, lane.moments, lane.params, epoch=lane.epoch
     )
@@ -204,12 +204,13 @@ def _update(
 
 
 def nothing(batching: Batching, params: PyTree) -> Pending:
-    """No batch is open; where micro-batches are batches, none ever is."""
+    """Return an empty batch; where micro-batches are batches, none is ever open."""
     return _empty(() if batching.whole else params)
 
 
 def _empty(like: PyTree) -> Pending:
-    """An empty sum, in float32 at least: a sum of small numbers loses bits first."""
+    """Return an empty sum, in float32 at least."""
+    # a sum of small numbers loses bits first
 
     def zeros(leaf):
         return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
@@ -218,7 +219,7 @@ def _empty(like: PyTree) -> Pending:
 
 
 def _add(pending: Pending, gradients: PyTree, examples: int) -> Pending:
-    """The mean gradient of some more examples."""
+    """Add the mean gradient of some more examples."""
     added = jax.tree.map(lambda s, g: s + g * examples, pending.gradients, gradients)
     return Pending(added, pending.examples + examples)
 
@@ -238,7 +239,7 @@ def _when(condition: Array, yes: Any, no: Any) -> Any:
 def score(
     task: Task, hparams: Mapping[str, Any], lane: Lane, split: PyTree
 ) -> dict[str, Array]:
-    """Metrics on a split; NaN for a lane that diverged."""
+    """Return metrics on a split; NaN for a lane that diverged."""
     if task.stateful:
         metrics = task.evaluate(lane.params, lane.state, split, hparams)
     else:

@@ -12,14 +12,14 @@ from jaxtune.types import PyTree
 
 
 def to_host(state: PyTree, places: np.ndarray | slice) -> list[np.ndarray]:
-    """Leaves ``[k, ...]`` of some of a block's states, in memory; keys as numbers."""
+    """Return leaves ``[k, ...]`` of some states of a block; keys as numbers."""
     leaves = jax.tree.leaves(state)
     plain = [jax.random.key_data(x) if _is_key(x) else x for x in leaves]
     return [leaf[places] for leaf in jax.device_get(plain)]
 
 
 def from_host(leaves: list[np.ndarray], like: PyTree) -> PyTree:
-    """The states ``[k, ...]`` again, whose abstract form is ``like``."""
+    """Return the states ``[k, ...]`` of such leaves, of the abstract form ``like``."""
     abstract, tree = jax.tree.flatten(like)
     whole = [
         _wrapped(leaf, form.dtype) if _is_key(form) else leaf
@@ -29,7 +29,7 @@ def from_host(leaves: list[np.ndarray], like: PyTree) -> PyTree:
 
 
 def _is_key(leaf: Any) -> bool:
-    """A typed random key, which NumPy cannot hold."""
+    """Return whether a leaf is a typed random key, which NumPy cannot hold."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

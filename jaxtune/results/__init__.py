@@ -1,1 +1,1 @@
-"""What a search found: the table of trials, and what can be asked of it."""
+"""The results of a search: the table of its trials, and all that follows from it."""

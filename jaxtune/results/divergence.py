@@ -1,4 +1,4 @@
-"""Where trials failed: how many, and in which part of the space."""
+"""Failed trials: how many, and in which part of the space."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Region(NamedTuple):
 
     @property
     def share(self) -> float:
-        """How many of those inside failed; 1 where every one did."""
+        """Share of the trials inside that failed."""
         return self.failed / self.tried
 
 
 class Divergence(NamedTuple):
-    """What failed in a search.
+    """The failures of a search.
 
     Args:
       trials: how many trials.

@@ -103,7 +103,7 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        """Whether the search has ended; false for a run that was interrupted."""
+        """True if the search has ended, false for a run that was interrupted."""
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
 
@@ -164,7 +164,7 @@ class Result:
 
     @property
     def divergence(self) -> Divergence:
-        """How many trials failed, and in which part of the space."""
+        """Number of failed trials, and the part of the space where they are."""
         return locate_failures(self.setup.space, self.trials)
 
     @property

@@ -22,7 +22,7 @@ from jaxtune.training.round import Training
 def rows_of(
     space: Space, number: int, ids: np.ndarray, training: Training, metric: str
 ) -> Trials:
-    """The rows of one round.
+    """Return the rows of one round.
 
     Args:
       space: the space that the user gave.
@@ -64,7 +64,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _status(training: Training, scores: np.ndarray) -> np.ndarray:
-    """``[n]``: failed if any seed did, or ended in a score that is not finite."""
+    """Return ``[n]`` statuses: failed if any seed did, or has a score not finite."""
     outcome = training.outcome
     waits = outcome.status == WAITING
     failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
@@ -80,7 +80,7 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
 def _column(
     space: Space, name: str, values: np.ndarray, holds: np.ndarray
 ) -> np.ndarray:
-    """What the user knows; ``None`` or NaN where the dimension does not matter."""
+    """Return plain values; ``None`` or NaN where a dimension is inactive."""
     dimension = space[name]
     if dimension.by_index:
         column = np.empty(len(values), object)
@@ -95,7 +95,7 @@ def _column(
 
 
 def _coordinates(space: Space, box: Space, points: np.ndarray) -> np.ndarray:
-    """``[n, d]`` over all of the space, NaN where this round's box has no dimension."""
+    """Return points ``[n, d]`` of the space; NaN where this round's box is closed."""
     columns = dict(zip(box.searched, points.T, strict=True))
     closed = np.full(len(points), np.nan, np.float32)
     return np.stack([columns.get(name, closed) for name in space.searched], axis=1)

@@ -43,7 +43,7 @@ class Trials:
         return len(self.scores)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """One column ``[n]``."""
+        """Return one column ``[n]``."""
         if name not in self.columns:
             raise KeyError(f"no column {name!r}. There are {', '.join(self.columns)}.")
         return self.columns[name]
@@ -64,7 +64,7 @@ class Trials:
         return tuple(self.columns)
 
     def append(self, more: Trials) -> Trials:
-        """A record with the rows of another one after these.
+        """Return a record with the rows of another one after these.
 
         Args:
           more: trials with the same columns.
@@ -82,7 +82,7 @@ class Trials:
         return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
 
     def row(self, trial: int) -> dict[str, Any]:
-        """One trial as a dict of Python values.
+        """Return one trial as a dict of Python values.
 
         Args:
           trial: its id.
@@ -101,7 +101,7 @@ class Trials:
         }
 
     def to_pandas(self) -> Any:
-        """The record as a data frame, one row per trial; with several seeds, a column
+        """Return a data frame, one row per trial; with several seeds, a column
         ``score_0``, ``score_1``, ... for each of them.
 
         Returns:
@@ -116,7 +116,7 @@ class Trials:
         return frame
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the first and the last rows."""
+        """Return what a notebook shows: the first and the last rows."""
         n, shown = len(self), list(range(len(self)))
         if n > 2 * SHOWN:
             shown = shown[:SHOWN] + shown[-SHOWN:]

@@ -1,4 +1,4 @@
-"""How trials came to be: which state each went on from, and with which settings."""
+"""Lineage: the state that each trial went on from, and with which settings."""
 
 from __future__ import annotations
 

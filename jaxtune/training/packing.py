@@ -1,4 +1,4 @@
-"""Which lanes train side by side next: full blocks, and no lane waits for long.
+"""Packing of lanes into blocks: full blocks, and no lane waits for long.
 
 A stopped lane saves time only if its place is taken. So a block is dispatched when it
 is full, and lanes that are left over wait for others. Whoever has trained least comes
@@ -26,7 +26,7 @@ class Segment(NamedTuple):
 def pack_in_lockstep(
     lanes: np.ndarray, epochs: np.ndarray, group: np.ndarray, width: int
 ) -> list[Segment]:
-    """One epoch for all lanes that have trained least: they share a reading of it.
+    """Return one epoch for all lanes that have trained least, so that they share it.
 
     Args:
       lanes: ``[m]`` int, those that are to train.
@@ -54,7 +54,7 @@ def pack(
     width: int,
     budget: int,
 ) -> list[Segment]:
-    """The next segments: full blocks, or what is left where no block can be filled.
+    """Return the next segments: full blocks, or the rest where no block can be filled.
 
     Args:
       lanes: ``[m]`` int, those that are to train.

@@ -203,7 +203,7 @@ class RoundState:
         )
 
     def _known(self) -> dict[str, np.ndarray]:
-        """Metrics by lane; all NaN as long as no lane has lived to be scored."""
+        """Return metrics by lane; all NaN as long as no lane has lived to be scored."""
         if self.ledger.metrics:
             return self.ledger.metrics
         unknown = np.full(len(self._group), np.nan, np.float32)

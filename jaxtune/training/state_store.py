@@ -78,7 +78,7 @@ class StateStore:
         return from_host([leaf[rows] for leaf in self._leaves], self._shape())
 
     def share(self, lanes: np.ndarray) -> list[State]:
-        """States that other lanes are about to take over."""
+        """Return states that other lanes are about to take over."""
         states = [self._states[lane] for lane in lanes.tolist()]
         for state in states:
             state.users += 1
@@ -106,7 +106,7 @@ class StateStore:
                 self._unneeded.append(state.block)
 
     def unneeded(self) -> list[int]:
-        """Blocks no state of which is needed any more; each is told once."""
+        """Return, once each, the blocks whose saved states can be deleted."""
         told, self._unneeded = self._unneeded, []
         return told
 
