@@ -1,9 +1,12 @@
 """One process of a pod: python podded.py PORT COUNT INDEX SCHEDULER DIRECTORY [KEY].
 
-Prints the digest of its table.
+Prints the digest of its table. With ``PODDED_HOLD=n`` in the environment a process that
+hears of blocks stops at the n-th, says so, and goes on when it is sent a line.
 """
 
+import os
 import sys
+import traceback
 import warnings
 
 import jax
@@ -11,35 +14,49 @@ import killed
 
 import jaxtune as jt
 
-EPOCHS = {"none": 9, "long": 4000}
-
 
 def search(scheduler, directory=None, key=3, **more):
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
     plain = {"key": jax.random.key(key), "trials": 60, "rounds": 2, "seeds": 2}
-    plain |= {"block": 4, "epochs": EPOCHS.get(scheduler, 9), "directory": directory}
-    own = killed.SCHEDULERS.get(scheduler)
-    return jt.search(killed.line(), space, **plain, scheduler=own, **more)
+    plain |= {"block": 4, "epochs": 9, "directory": directory}
+    plain |= {"scheduler": killed.SCHEDULERS[scheduler]}
+    return jt.search(killed.line(), space, **plain, **more)
+
+
+class Heard(jt.Callback):
+    """Counts blocks, and holds the process at one of them."""
+
+    def __init__(self):
+        self.blocks, self.hold = 0, int(os.environ.get("PODDED_HOLD", "0"))
+
+    def on_block(self, *_):
+        self.blocks += 1
+        if self.blocks == self.hold:
+            print("held", flush=True)
+            sys.stdin.readline()
 
 
 def main():
     port, count, index, scheduler, directory, *key = sys.argv[1:]
-    own = (f"127.0.0.1:{port}", int(count), int(index))
-    jax.distributed.initialize(*own, heartbeat_timeout_seconds=10)
-    told = []
-    follow = jt.Callback()
-    follow.on_block = lambda *_: told.append(1)
+    jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(index))
+    heard = Heard()
     found = search(
         scheduler,
         directory or None,
         *map(int, key),
         executor=jt.executors.pod(),
-        callbacks=[follow],
+        callbacks=[heard],
         verbose=0,
     )
-    print(killed.digest(found), bool(told))
+    print(killed.digest(found), heard.blocks > 0)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    main()
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        # an ordinary exit would wait until the heartbeats of a dead process are missed
+        os._exit(1)

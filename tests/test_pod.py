@@ -4,10 +4,10 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import killed
+import moments
 import podded
 import pytest
 
@@ -17,12 +17,13 @@ LONG = [(2, "none"), (2, "pbt"), (4, "none"), (4, "halving"), (4, "asha")]
 CHILD = Path(__file__).with_name("podded.py")
 
 
-def begun(count, scheduler, directory="", keys=None):
+def begun(count, scheduler, directory="", keys=None, **environment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    plain = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    plain["env"] = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    plain = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    plain |= {"text": True}
+    plain["env"] = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     return [
         subprocess.Popen(
             [
@@ -36,7 +37,7 @@ def begun(count, scheduler, directory="", keys=None):
 
 
 def said(processes):
-    both = [process.communicate(timeout=120) for process in processes]
+    both = [process.communicate(timeout=moments.HANG) for process in processes]
     failed = [err for p, (_, err) in zip(processes, both, strict=True) if p.returncode]
     assert not failed, failed[0][-3000:]
     return [out.splitlines()[-1].split() for out, _ in both]  # gloo talks, too
@@ -60,21 +61,19 @@ def test_two_or_four_processes_end_in_the_same_table(count, scheduler, tmp_path)
 
 
 def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
+    """The first is held at its third block until the second is dead."""
     run = tmp_path / "run"
-    processes = begun(2, "long", run)
-    while not killed.done_blocks(run / "run.sqlite"):
-        assert processes[0].poll() is None, processes[0].communicate()[1][-3000:]
-        time.sleep(0.02)
-    processes[1].kill()
-    begin = time.monotonic()
-    processes[0].communicate(timeout=120)
-    print(f"the other one stopped after {time.monotonic() - begin:.1f} s")
-    processes[1].communicate()
-    assert processes[0].returncode != 0
-    before = killed.done_blocks(run / "run.sqlite")
-    assert 0 < before < 30
-    told = said(begun(2, "long", run))
-    expected = killed.digest(podded.search("long"))
+    first, second = begun(2, "none", run, PODDED_HOLD="3")
+    for line in first.stdout:  # gloo talks, too
+        if line == "held\n":
+            break
+    second.kill()
+    second.communicate()
+    _, error = first.communicate("\n", timeout=moments.HANG)
+    assert first.returncode != 0, error[-3000:]
+    assert 3 <= killed.done_blocks(run / "run.sqlite") < 30
+    told = said(begun(2, "none", run))
+    expected = killed.digest(podded.search("none"))
     assert [digest for digest, _ in told] == [expected] * 2
     # whoever asks afterwards is told the same
     assert killed.digest(jt.resume(run, killed.line())) == expected
@@ -82,5 +81,5 @@ def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
 
 def test_processes_of_different_searches_are_told_so():
     processes = begun(2, "none", keys=[3, 4])
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=moments.HANG)[1] for process in processes]
     assert all("the processes ask for different blocks" in err for err in errors)

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import killed
+import moments
 import numpy as np
 import psutil
 import pytest
@@ -72,7 +72,7 @@ def seek(executor=None, scheduler="none", directory=None, **more):
     plain = {"key": jax.random.key(3), "trials": 40, "rounds": 2, "epochs": 9}
     plain |= {"seeds": 2, "block": 4, "scheduler": killed.SCHEDULERS[scheduler]}
     plain |= {"executor": executor, "directory": directory, "verbose": 0}
-    return jt.search(killed.line(), space, **(plain | more))
+    return jt.search(more.pop("task", None) or killed.line(), space, **(plain | more))
 
 
 @pytest.fixture(scope="module")
@@ -174,66 +174,37 @@ def test_a_stream_is_read_here_and_trains_there(cluster):
 # faults
 
 
-def busy_workers():
-    """Processes of this test's that run a block just now."""
-    ours = psutil.Process().children(recursive=True)
-    return [process for process in ours if named(process) == "ray::work"]
+def mortal(folder, began, ended):
+    """The line; a worker that trains it dies at some of the events, each time once."""
+    return moments.eventful(
+        killed.line(),
+        moments.dying(folder, "began", began),
+        moments.dying(folder, "ended", ended),
+    )
 
 
-def named(process):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.name()
+def survive(folder, began, ended, **more):
+    """Search while workers die at numbered events, and compare with a quiet search."""
+    task = mortal(str(folder), began, ended)
+    here = killed.digest(seek(task=task, **more))
+    # each number kills one worker, so no block can be killed as often as it is tried
+    kills = len(began) + len(ended)
+    executor = jt.executors.ray(cpus=2, tries=kills + 1)
+    assert killed.digest(seek(executor, task=task, **more)) == here
+    assert moments.noted(folder, "began") > max(began)
+    assert moments.noted(folder, "ended") > max(ended)
 
 
-class Killer(threading.Thread):
-    """Kills a worker that is at work, every so many seconds."""
-
-    def __init__(self, every):
-        super().__init__(daemon=True)
-        self.every, self.kills, self.over = every, 0, threading.Event()
-        self.rng = np.random.default_rng(0)
-
-    def run(self):
-        while not self.over.wait(0.02):
-            found = busy_workers()
-            if found:
-                found[self.rng.integers(len(found))].kill()
-                self.kills += 1
-                self.over.wait(self.every)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
-
-
-LONG = {"trials": 60, "rounds": 2, "epochs": 6000}
-
-
-def survive(every, least, **more):
-    """Search until so many workers were killed, at least once."""
-    here, executor = killed.digest(seek(**more)), jt.executors.ray(cpus=2, tries=50)
-    searches, begin = 0, time.perf_counter()
-    with Killer(every) as killer:
-        while killer.kills < least:
-            assert killed.digest(seek(executor, **more)) == here
-            searches += 1
-    return killer.kills, searches, time.perf_counter() - begin
-
-
-def test_workers_that_are_killed_change_no_bit(cluster):
-    kills, searches, _ = survive(2.5, 2, **LONG)
-    assert searches < 5, kills
+def test_workers_that_are_killed_change_no_bit(cluster, tmp_path):
+    """When a block begins, and when one is done but not yet returned."""
+    survive(tmp_path, began=(1, 12), ended=(5,))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", killed.SCHEDULERS)
-def test_many_workers_that_are_killed_change_no_bit(scheduler, cluster):
-    more = LONG | {"trials": 240, "scheduler": scheduler}
-    print(scheduler, *survive(3.0, 4, **more))
+def test_many_workers_that_are_killed_change_no_bit(scheduler, cluster, tmp_path):
+    more = {"trials": 120, "scheduler": scheduler}
+    survive(tmp_path, began=range(2, 40, 9), ended=range(3, 50, 9), **more)
 
 
 def deadly(key, hparams):
@@ -334,18 +305,38 @@ def test_a_module_that_a_worker_lacks_is_named(cluster, tmp_path, monkeypatch):
         jt.search(own, UNIT, **PLAIN, executor=jt.executors.ray())
 
 
-def test_a_node_is_lost_and_another_one_joins(cluster, straight):
-    """While blocks are out, the only node with room goes, and then one comes."""
+def test_a_node_is_lost_and_another_one_joins(cluster, tmp_path):
+    """While a block runs, the only node with room goes, and then one comes."""
+    folder = str(tmp_path)
+
+    def hold():
+        if not moments.note(folder, "began"):  # the first block, until it is killed
+            moments.wait_until(lambda: False, "the end of this node")
+
+    task = moments.eventful(killed.line(), began=hold)
+    here = killed.digest(seek(task=task))
+    executor = jt.executors.ray(resources={"here": 1}, tries=10)
     node = cluster.add_node(num_cpus=2, resources={"here": 2})
     with ThreadPoolExecutor(1) as pool:  # Ray adds nodes in the main thread only
-        searching = pool.submit(seek, jt.executors.ray(resources={"here": 1}))
-        while not busy_workers():
-            assert not searching.done()
-            time.sleep(0.01)
+        searching = pool.submit(seek, executor, task=task)
+        moments.wait_until(
+            lambda: moments.noted(folder, "began") or searching.done(), "a block"
+        )
         cluster.remove_node(node, allow_graceful=False)
         assert not searching.done()
         cluster.add_node(num_cpus=2, resources={"here": 2})
-        assert killed.digest(searching.result()) == straight["none"]
+        assert killed.digest(searching.result()) == here
+
+
+def meeting(folder):
+    """The line; of two workers that train it, none ends before the other one began."""
+
+    def meet():
+        moments.note(folder, f"process-{os.getpid()}")
+        both = lambda: len({*Path(folder).glob("process-*-0")}) > 1  # noqa: E731
+        moments.wait_until(both, "a block in the other worker")
+
+    return moments.eventful(killed.line(), began=meet)
 
 
 def test_other_kinds_of_device_are_refused_or_marked(cluster, tmp_path):
@@ -354,25 +345,28 @@ def test_other_kinds_of_device_are_refused_or_marked(cluster, tmp_path):
             num_cpus=1, resources={"mixed": 1}, env_vars={KINDS: kind}
         )
 
+    task = meeting(str(tmp_path))
     nodes = [own("one kind"), own("another")]
     try:
         there = {"resources": {"mixed": 1}}
         with pytest.raises(RuntimeError, match=r"a block ran on .*mixed=True"):
-            seek(jt.executors.ray(**there), directory=tmp_path / "no", **LONG)
+            seek(jt.executors.ray(**there), directory=tmp_path / "no", task=task)
+        for path in tmp_path.glob("process-*"):
+            path.unlink()  # they meet again
         both = jt.executors.ray(**there, mixed=True)
-        found = seek(both, directory=tmp_path / "yes", **LONG)
+        found = seek(both, directory=tmp_path / "yes", task=task)
     finally:
         for node in nodes:
             cluster.remove_node(node)
     assert set(found.devices) == {"one kind", "another"}
-    assert set(np.concatenate(list(found.devices.values()))) == set(range(60))
+    assert set(np.concatenate(list(found.devices.values()))) == set(range(40))
     known = jt.load(tmp_path / "yes").devices
     assert {k: v.tolist() for k, v in known.items()} == {
         k: v.tolist() for k, v in found.devices.items()
     }
-    assert killed.digest(found) == killed.digest(seek(**LONG))  # they only pretend
+    assert killed.digest(found) == killed.digest(seek(task=task))  # they only pretend
     with pytest.raises(jt.RunError, match=r"another device"):
-        seek(directory=tmp_path / "no", **LONG)
+        seek(directory=tmp_path / "no", task=task)
 
 
 def test_joining_a_cluster_without_a_token_is_warned_about(monkeypatch):
@@ -429,12 +423,16 @@ DRIVER = """
 import sys
 import killed, jax
 import jaxtune as jt
+directory, held = sys.argv[1:]
+class Hold(jt.Callback):
+    def on_block(self, *_):
+        print("block", flush=True)
+        sys.stdin.readline()
 space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-print("search", flush=True)
 found = jt.search(
     killed.line(), space, key=jax.random.key(3), trials=40, rounds=2, epochs=9,
-    seeds=2, block=4, directory=sys.argv[1], verbose=0,
-    executor=jt.executors.ray(workers=2),
+    seeds=2, block=4, directory=directory, verbose=0,
+    executor=jt.executors.ray(workers=2), callbacks=[Hold()] if held == "held" else [],
 )
 print(killed.digest(found))
 """
@@ -456,23 +454,20 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "run")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     plain = {"env": environment | path, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **plain) as process:
-        record = tmp_path / "run" / "run.sqlite"
-        where = set()
-        while process.poll() is None and not killed.done_blocks(record):
-            time.sleep(0.02)
-        where.update(listening(psutil.Process(process.pid)))
-        began = psutil.Process(process.pid).children(recursive=True)
-        computing = [one for one in began if one.name() in ("raylet", "ray::work")]
-        process.kill()
-    assert computing
+    with subprocess.Popen([*command, "held"], stdin=subprocess.PIPE, **plain) as driver:
+        assert driver.stdout.readline() == "block\n"  # and it waits there
+        where = set(listening(psutil.Process(driver.pid)))
+        began = psutil.Process(driver.pid).children(recursive=True)
+        computing = [one for one in began if one.name().startswith(("raylet", "ray::"))]
+        driver.kill()
+    assert {one.name() for one in computing} >= {"raylet"}
     assert where
     assert where <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    assert 1 <= killed.done_blocks(record) < 20
-    psutil.wait_procs(computing, timeout=30)
+    assert 1 <= killed.done_blocks(tmp_path / "run" / "run.sqlite") < 20
+    psutil.wait_procs(computing, timeout=moments.HANG)
     assert not [process for process in computing if process.is_running()]
-    with subprocess.Popen(command, **plain) as process:
-        said = process.stdout.read().split()
+    with subprocess.Popen([*command, "free"], **plain) as driver:
+        said = driver.stdout.read().split()
     assert said[-1] == straight["none"]
 
 
@@ -487,7 +482,7 @@ def hungry(key, hparams):
     if os.environ.get("RAY_JOB_ID") and not flag.exists():
         flag.touch()
         hold = np.ones(2**29)  # 4 GiB
-        time.sleep(30)
+        time.sleep(600)  # Ray ends it before
     return hparams["x"]
 
 found = jt.search(
@@ -513,7 +508,7 @@ def test_a_machine_that_runs_out_of_memory_gets_narrower_blocks(tmp_path):
         env=environment | watch,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=moments.HANG,
     )
     assert found.returncode == 0, found.stderr[-3000:]
     assert found.stdout.splitlines()[-1] == "{4} {'ok'}"
