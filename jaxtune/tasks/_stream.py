@@ -18,6 +18,7 @@ Prepare = Callable[[str, Any], PyTree]
 """``(name, batch) -> tree``: check a batch and bring it into the form of a task."""
 
 
+# static in the tree of a task; compared by identity, as its functions are
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
@@ -54,6 +55,7 @@ class Stream:
             return prepare(name, inner(name, batch))
 
         head = _checked("train", prepare("train", self.head))
+        # other rows come out of it, so its checksums start anew
         return dataclasses.replace(self, prepare=both, head=head, sums={})
 
     def parts(self, epoch: int, size: int) -> Iterator[PyTree]:
@@ -89,6 +91,7 @@ class Stream:
                 waiting, have = [jax.tree.map(lambda a: a[size:], joined)], have - size
         if total != self.examples:
             self._refuse(epoch, str(total))
+        # rounds and reruns read an epoch again: other rows would give other scores
         if self.sums.setdefault(epoch, known) != known:
             raise ValueError(
                 f"stream: epoch {epoch} brought other rows than when it was read "
@@ -152,6 +155,7 @@ def stream(
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
+    # no more batches than that, since an epoch need not fit into memory
     for batch in source(0):
         first.append(jax.tree.map(np.asarray, batch))
         have += length(first[-1])

@@ -46,6 +46,7 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
       ValueError: an ``optimizer`` that is not one of the four.
     """
     parts = [_direction(hparams)]
+    # after the direction and before the rate: decoupled decay, as in AdamW
     weight_decay = hparams.get("weight_decay")
     if weight_decay is not None:
         parts.append(optax.add_decayed_weights(weight_decay))
@@ -110,6 +111,7 @@ def _adam(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
     )
 
 
+# optax's own, if the optimiser is known when the program is compiled
 DIRECTIONS = {
     "sgd": lambda hparams: optax.identity(),
     "momentum": _momentum,
@@ -186,9 +188,11 @@ def _adam_member(hparams: Mapping[str, Any]) -> Member:
 
 def _rmsprop_member(hparams: Mapping[str, Any]) -> Member:
     decay2, inner = hparams.get("beta2", RMS_DECAY), hparams.get("epsilon", EPSILON)
+    # optax adds RMSProp's epsilon inside the square root, and Adam's outside
     return Member(decay2=decay2, weight2=1 - decay2, inner=inner, adaptive=True)
 
 
+# the same four as numbers of one formula, if the optimiser is a traced choice
 MEMBERS = {
     "sgd": lambda hparams: Member(),
     "momentum": lambda hparams: Member(

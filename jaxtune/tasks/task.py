@@ -95,6 +95,7 @@ class Task:
     optimizer: Callable[..., Any] = optimizers.standard
     batch_size: int = 64
     shuffle: bool = True
+    # pairs, not dicts: static fields are hashed to find a compiled program
     metrics: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
@@ -164,6 +165,7 @@ def _check_split(split: str, data: PyTree) -> PyTree:
     arrays = [leaf for _, leaf in leaves]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
+    # a scalar has no rows to train on: it counts as empty
     lengths = [np.shape(array)[0] if np.ndim(array) else 0 for array in arrays]
     for name, length in zip(names, lengths, strict=True):
         if length == 0:
