@@ -93,9 +93,20 @@ def test_samplers_and_tasks_never_see_each_other():
 
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 
-QUESTIONS = (
-    "What Who Whom Whose Whether How Which Where When Whatever Why Those".split()
-)
+QUESTIONS = [
+    "What",
+    "Who",
+    "Whom",
+    "Whose",
+    "Whether",
+    "How",
+    "Which",
+    "Where",
+    "When",
+    "Whatever",
+    "Why",
+    "Those",
+]
 
 
 def documented(tree):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,20 +17,31 @@ from jaxtune.types import Array
 class CNN(nn.Module):
     """Convolutions of 3 x 3, two poolings, and a dense layer, padded to a largest size.
 
-    The first convolution is followed by max-pooling over 2 x 2; the others keep size
-    and channels, so that one not in use can be passed through; another pooling, the
-    dense layer and the output follow. Images must be at least 4 x 4.
+    The first convolution is followed by max-pooling over 2 x 2. The others keep size
+    and channels, so that an unused one can pass its input on. Then come another
+    pooling, the dense layer and the output. Images must be at least 4 x 4.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> model = jt.models.CNN(classes=3, max_channels=4)
+    >>> model.limits["channels"]
+    (1, 4)
+    >>> x = jnp.ones((5, 8, 8))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    >>> jax.eval_shape(model.apply, variables, x, channels=2).shape
+    (5, 3)
 
     Args:
       classes: number of outputs.
-      max_channels: channels of a convolution, padding included; also the width of a
-        lane whose space has no ``channels``.
-      max_layers: convolutions, unused ones included; also the depth of a lane whose
-        space has no ``layers``.
-      max_units: units of the dense layer, padding included; also its width where the
-        space has no ``hidden_units``.
-      activation: one of ``relu``, ``tanh``, ``gelu``, ``silu``, where the space has no
-        choice of that name.
+      max_channels: channels of a convolution, padding included; also the width if the
+        space has no ``channels``.
+      max_layers: convolutions, unused ones included; also the depth if the space has no
+        ``layers``.
+      max_units: units of the dense layer, padding included; also its width if the space
+        has no ``hidden_units``.
+      activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, if the space has no choice
+        named ``activation``.
       norm: ``"layer"`` (over channels) or ``"batch"``, before each activation.
     """
 
@@ -51,7 +63,7 @@ class CNN(nn.Module):
 
     @property
     def padding(self) -> dict[str, str]:
-        """Which field bounds which hyperparameter."""
+        """Name of a hyperparameter to the field that bounds it."""
         return {
             "channels": "max_channels",
             "layers": "max_layers",
@@ -67,7 +79,7 @@ class CNN(nn.Module):
         hidden_units: Array | int | None = None,
         dropout: Array | float | None = None,
         activation: Array | str | None = None,
-        choices: Mapping[str, tuple] | None = None,
+        choices: Mapping[str, tuple[Any, ...]] | None = None,
         train: bool = False,
     ) -> Array:
         """Apply the network.
@@ -79,14 +91,14 @@ class CNN(nn.Module):
           hidden_units: units in use in the dense layer, 1 to ``max_units``.
           dropout: probability of dropping a unit of the dense layer while training.
           activation: a name, or an index of ``choices["activation"]``.
-          choices: what the indices of traced choices stand for.
-          train: whether to drop, and to use a batch's own statistics.
+          choices: name of a traced choice to the values its indices stand for.
+          train: whether to drop units, and to use a batch's own statistics.
 
         Returns:
           ``[batch, classes]``.
 
         Raises:
-          ValueError: an input that is no batch of images.
+          ValueError: an input that is not a batch of images.
         """
         if x.ndim not in (3, 4) or min(x.shape[1:3]) < 4:
             raise ValueError(
@@ -109,7 +121,7 @@ class CNN(nn.Module):
             )
             x = masks.pass_through(used, new, x) if layer else _pool(new)
         x = _pool(x)
-        # channels first, so that the features in use come first
+        # channels first: flattened, the features in use must come before the padding
         x = jnp.moveaxis(x, -1, 1)
         places = x.shape[2] * x.shape[3]
         x = MaskedDense(self.max_units, name="hidden")(

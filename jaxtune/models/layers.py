@@ -1,8 +1,9 @@
-"""What the padded models have in common: activations and norms by name."""
+"""Activations and norms by name, shared by the padded models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,23 +16,34 @@ NORMS = ("batch", "layer")
 
 
 def activate(
-    x: Array, activation: str | Array, choices: Mapping[str, tuple] | None = None
+    x: Array,
+    activation: str | Array,
+    choices: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Array:
     """Apply an activation given by name, or by its index in a traced choice.
 
-    A traced choice computes all of its activations and keeps one: cheap beside a matrix
-    product, and one program instead of several.
+    For a traced choice all of its activations are computed and one is kept: cheap
+    beside a matrix product, and one program instead of several.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> x = jnp.asarray([-1.0, 1.0])
+    >>> jt.models.activate(x, "relu").tolist()
+    [0.0, 1.0]
+    >>> names = {"activation": ("tanh", "relu")}
+    >>> jt.models.activate(x, jnp.int32(1), names).tolist()
+    [0.0, 1.0]
 
     Args:
       x: any shape.
       activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, or an index ``[]``.
-      choices: what the index of ``"activation"`` stands for.
+      choices: ``"activation"`` to the names that an index stands for.
 
     Returns:
       An array of the shape of ``x``.
 
     Raises:
-      ValueError: another name.
+      ValueError: an unknown name, or an index without names.
     """
     if isinstance(activation, str):
         return ACTIVATIONS[_known(activation)](x)
@@ -41,6 +53,7 @@ def activate(
             "activation: got a number without its list of names. Use "
             "choice(['relu', 'tanh'], ...) in the space."
         )
+    # where, not lax.switch: under vmap a switch computes every branch as well
     out = ACTIVATIONS[_known(names[0])](x)
     for index, name in enumerate(names[1:], 1):
         out = jnp.where(activation == index, ACTIVATIONS[_known(name)](x), out)
@@ -62,13 +75,13 @@ def normalise(x: Array, norm: str | None, active: Array | int, train: bool) -> A
       x: ``[..., size]``.
       norm: ``"layer"``, ``"batch"``, or ``None``.
       active: how many units are in use.
-      train: whether batch statistics are those of the batch.
+      train: whether to use the batch's own statistics; for ``"batch"`` only.
 
     Returns:
       An array of the shape of ``x``.
 
     Raises:
-      ValueError: another name.
+      ValueError: an unknown name.
     """
     if norm is None:
         return x

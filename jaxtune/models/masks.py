@@ -1,9 +1,9 @@
-"""Width and depth as data: the pieces that padded models are made of.
+"""Layers and functions for padded models, whose width and depth are data.
 
-Of a padded layer's units the first ones are in use. Everything else is zero: weights,
-outputs and gradients, so that an optimiser which maps zero to zero leaves it so, and no
-norm, sum or weight decay notices it. Random numbers are drawn per unit and not per
-array, so a network has the same initial weights whatever it is padded to.
+The first units of a padded layer are in use and the others are padding. In the padding
+weights, outputs and gradients are zero. An optimiser that maps zero to zero keeps it
+so, and no norm, sum or weight decay notices the padding. Random numbers are drawn per
+unit and not per array, so a network has the same initial weights at any padding.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from jaxtune.types import Array, Key
 def unit_mask(active: Array | int, size: int) -> Array:
     """Mark the units in use, which come first.
 
+    >>> import jaxtune as jt
+    >>> jt.models.unit_mask(2, 4).tolist()
+    [True, True, False, False]
+
     Args:
-      active: how many are in use, possibly traced.
-      size: how many there are, padding included.
+      active: how many units are in use, possibly traced.
+      size: number of units, padding included.
 
     Returns:
       ``[size]`` bool.
@@ -35,6 +39,11 @@ def unit_mask(active: Array | int, size: int) -> Array:
 def only(active: Array | int, x: Array) -> Array:
     """Set the padding to zero.
 
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> jt.models.only(2, jnp.asarray([1.0, 2.0, 3.0, 4.0])).tolist()
+    [1.0, 2.0, 0.0, 0.0]
+
     Args:
       active: how many units are in use.
       x: ``[..., size]``.
@@ -43,27 +52,40 @@ def only(active: Array | int, x: Array) -> Array:
       An array of the shape of ``x``.
     """
     used = unit_mask(active, x.shape[-1])
+    # where and not a product: NaN times zero would stay NaN
     return jnp.where(jnp.expand_dims(used, tuple(range(x.ndim - 1))), x, 0)
 
 
 def pass_through(used: Array | bool, new: Array, old: Array) -> Array:
-    """Depth as data: a layer that is not in use hands its input on.
+    """Choose a layer's output, or its input if the layer is not in use.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> jt.models.pass_through(jnp.bool_(False), jnp.ones(2), jnp.zeros(2)).tolist()
+    [0.0, 0.0]
 
     Args:
-      used: ``[]`` whether the layer is in use.
-      new: what the layer computed.
-      old: what it was given, of the same shape.
+      used: ``[]`` bool, whether the layer is in use.
+      new: the layer's output.
+      old: the layer's input, of the same shape.
 
     Returns:
-      One of the two. The layer's weights get no gradient where it is not in use.
+      One of the two. The layer's weights get no gradient if it is not in use.
     """
     return jnp.where(used, new, old)
 
 
 def masked_lecun(inputs: Array | int, outputs: Array | int) -> Callable[..., Any]:
-    """LeCun's normal initialiser over the units in use, zero in the padding.
+    """Make LeCun's normal initialiser over the units in use, zero in the padding.
 
-    The variance is one over the true fan-in. Weights do not depend on the padding.
+    The variance is one over the number of inputs in use. Weights do not depend on the
+    padding.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> kernel = jt.models.masked_lecun(2, 3)(jax.random.key(0), (3, 4))
+    >>> (kernel != 0).astype(int).tolist()
+    [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
 
     Args:
       inputs: how many inputs are in use, or channels of a convolution.
@@ -77,7 +99,8 @@ def masked_lecun(inputs: Array | int, outputs: Array | int) -> Callable[..., Any
         *window, width, size = shape
         places = jnp.arange(_product(window))
 
-        def row(place, unit):
+        # a key for each row: one draw for the whole array would depend on its shape
+        def row(place: Array, unit: Array) -> Array:
             own = jax.random.fold_in(jax.random.fold_in(key, place), unit)
             return jax.random.truncated_normal(own, -2, 2, (size,), dtype)
 
@@ -102,6 +125,13 @@ class MaskedDense(nn.Module):
     """A dense layer whose first units are in use and whose padding stays zero.
 
     Inputs in the padding must be zero.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> params = {"kernel": jnp.ones((3, 4)), "bias": jnp.zeros(4)}
+    >>> layer = jt.models.MaskedDense(size=4)
+    >>> layer.apply({"params": params}, jnp.ones((1, 3)), outputs=2).tolist()
+    [[3.0, 3.0, 0.0, 0.0]]
 
     Args:
       size: outputs, padding included.
@@ -136,9 +166,18 @@ class MaskedDense(nn.Module):
 
 
 class MaskedConv(nn.Module):
-    """A convolution of stride 1, padded to the size of its input, with masked channels.
+    """A convolution of stride 1 whose first channels are in use.
 
-    Channels in the padding must be zero.
+    Images keep their size, and channels in the padding stay zero. Input channels in the
+    padding must be zero.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> params = {"kernel": jnp.ones((1, 1, 2, 4)), "bias": jnp.zeros(4)}
+    >>> layer = jt.models.MaskedConv(size=4, window=(1, 1))
+    >>> out = layer.apply({"params": params}, jnp.ones((1, 5, 5, 2)), outputs=3)
+    >>> out.shape, out[0, 0, 0].tolist()
+    ((1, 5, 5, 4), [2.0, 2.0, 2.0, 0.0])
 
     Args:
       size: output channels, padding included.
@@ -176,7 +215,14 @@ class MaskedConv(nn.Module):
 
 
 class MaskedLayerNorm(nn.Module):
-    """Flax's layer norm with mean and variance over the units in use.
+    """Flax's layer norm, with mean and variance over the units in use.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> params = {"LayerNorm_0": {"scale": jnp.ones(4), "bias": jnp.zeros(4)}}
+    >>> layer, x = jt.models.MaskedLayerNorm(), jnp.asarray([[1.0, 3.0, 0.0, 0.0]])
+    >>> layer.apply({"params": params}, x, active=2).round(3).tolist()
+    [[-1.0, 1.0, 0.0, 0.0]]
 
     Args:
       epsilon: added to the variance.
@@ -195,7 +241,7 @@ class MaskedLayerNorm(nn.Module):
         Returns:
           ``[..., size]``, zero in the padding.
         """
-        # an unused layer has none, and the mean of nothing is NaN
+        # an unused layer has no unit in use, and the mean of nothing is NaN
         counted = unit_mask(jnp.maximum(active, 1), x.shape[-1])
         norm = nn.LayerNorm(self.epsilon, scale_init=_ones(active))
         return only(active, norm(x, mask=_last(counted, x.ndim)))
@@ -204,7 +250,15 @@ class MaskedLayerNorm(nn.Module):
 class MaskedBatchNorm(nn.Module):
     """Flax's batch norm, whose padding stays zero.
 
-    Where batches are accumulated, the statistics are those of a micro-batch.
+    If batches are accumulated, the statistics are those of a micro-batch.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> layer, x = jt.models.MaskedBatchNorm(), jnp.asarray([[1.0, 0.0], [3.0, 0.0]])
+    >>> out, _ = layer.init_with_output(jax.random.key(0), x, active=1, train=True)
+    >>> out.round(3).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
 
     Args:
       momentum: of the running statistics, per step.
@@ -236,6 +290,7 @@ class MaskedBatchNorm(nn.Module):
 
 
 def _ones(active: Array | int) -> Callable[..., Array]:
+    # zero in the padding, as all weights are: no norm of the parameters counts them
     def init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return unit_mask(active, shape[-1]).astype(dtype)
 
@@ -243,15 +298,22 @@ def _ones(active: Array | int) -> Callable[..., Array]:
 
 
 def _last(x: Array, rank: int) -> Array:
-    """``[size]`` with ones before it, for broadcasting that says so."""
+    """Return ``[1, ..., size]`` of rank ``rank``; rank promotion is never implicit."""
     return jnp.expand_dims(x, tuple(range(rank - 1)))
 
 
 def dropout(x: Array, rate: Array | float, key: Key) -> Array:
-    """Zero each element with probability ``rate`` and scale up the others.
+    """Set each element to zero with probability ``rate`` and scale up the others.
 
-    Flax's own layer needs a Python number; here the rate may be traced. A unit's fate
-    does not depend on the padding.
+    Flax's own layer needs a Python number; here the rate may be traced. Which elements
+    are dropped does not depend on the padding.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> out = jt.models.dropout(jnp.ones((2, 4)), 0.5, jax.random.key(0))
+    >>> sorted(set(out.ravel().tolist()))
+    [0.0, 2.0]
 
     Args:
       x: ``[..., size]``.
@@ -263,7 +325,7 @@ def dropout(x: Array, rate: Array | float, key: Key) -> Array:
     """
     rows = jnp.arange(_product(list(x.shape[:-1])))
 
-    def row(i):
+    def row(i: Array) -> Array:
         return jax.random.uniform(jax.random.fold_in(key, i), x.shape[-1:])
 
     keep = jax.vmap(row)(rows).reshape(x.shape) >= rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,19 +15,32 @@ from jaxtune.types import Array
 
 
 class MLP(nn.Module):
-    """Dense layers padded to a largest size; lanes of one block differ in shape.
+    """Dense layers padded to a largest size, so that width and depth can be searched.
 
-    A lane with ``hidden_units=w`` and ``layers=k`` computes what the plain network of
-    ``k`` hidden layers of ``w`` units does.
+    A lane with ``hidden_units=w`` and ``layers=k`` computes the same as an unpadded
+    network of ``k`` hidden layers of ``w`` units.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> model = jt.models.MLP(classes=3, max_units=16, max_layers=2)
+    >>> model.limits
+    {'hidden_units': (1, 16), 'layers': (1, 2)}
+    >>> x = jnp.ones((5, 4))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    >>> variables["params"]["hidden_0"]["kernel"].shape  # padded
+    (4, 16)
+    >>> jax.eval_shape(model.apply, variables, x, hidden_units=8, layers=1).shape
+    (5, 3)
 
     Args:
       classes: number of outputs.
-      max_units: units of a hidden layer, padding included; also the width of a lane
-        whose space has no ``hidden_units``.
-      max_layers: hidden layers, unused ones included; also the depth of a lane whose
-        space has no ``layers``.
-      activation: one of ``relu``, ``tanh``, ``gelu``, ``silu``, where the space has no
-        choice of that name.
+      max_units: units of a hidden layer, padding included; also the width if the space
+        has no ``hidden_units``.
+      max_layers: hidden layers, unused ones included; also the depth if the space has
+        no ``layers``.
+      activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, if the space has no choice
+        named ``activation``.
       norm: ``"layer"`` or ``"batch"``, before the activation of each hidden layer.
     """
 
@@ -43,7 +57,7 @@ class MLP(nn.Module):
 
     @property
     def padding(self) -> dict[str, str]:
-        """Which field bounds which hyperparameter."""
+        """Name of a hyperparameter to the field that bounds it."""
         return {"hidden_units": "max_units", "layers": "max_layers"}
 
     @nn.compact
@@ -54,19 +68,19 @@ class MLP(nn.Module):
         layers: Array | int | None = None,
         dropout: Array | float | None = None,
         activation: Array | str | None = None,
-        choices: Mapping[str, tuple] | None = None,
+        choices: Mapping[str, tuple[Any, ...]] | None = None,
         train: bool = False,
     ) -> Array:
         """Apply the network.
 
         Args:
-          x: ``[batch, ...]``, flattened.
+          x: ``[batch, ...]``, flattened for each example.
           hidden_units: units in use in every hidden layer, 1 to ``max_units``.
           layers: hidden layers in use, 1 to ``max_layers``.
           dropout: probability of dropping a hidden unit while training.
           activation: a name, or an index of ``choices["activation"]``.
-          choices: what the indices of traced choices stand for.
-          train: whether to drop, and to use a batch's own statistics.
+          choices: name of a traced choice to the values its indices stand for.
+          train: whether to drop units, and to use a batch's own statistics.
 
         Returns:
           ``[batch, classes]``.
@@ -83,7 +97,9 @@ class MLP(nn.Module):
             new = activate(
                 normalise(new, self.norm, active, train), activation, choices
             )
+            # masks.dropout, since Flax's needs a rate that is a Python number
             if train and dropout is not None:
                 new = masks.dropout(new, dropout, self.make_rng("dropout"))
+            # the first layer is always in use: its input may have another width
             x = masks.pass_through(used, new, x) if layer else new
         return MaskedDense(self.classes, name="output")(x, units)

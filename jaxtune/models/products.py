@@ -1,7 +1,7 @@
-"""Products and convolutions in the form that is fast when lanes are stacked.
+"""Products and convolutions in forms that are fast when lanes are stacked.
 
 Under ``vmap`` a convolution becomes a grouped one, whose gradient XLA computes slowly
-on a CPU; unfolded into one matrix product it is several times as fast:
+on a CPU. Unfolded into one matrix product it is several times as fast; see
 ``benchmarks/scaling.py``.
 """
 
@@ -21,10 +21,10 @@ THIN = 64  # outputs of a layer, below which its gradient is computed transposed
 
 @jax.custom_vjp
 def thin_product(x: Array, kernel: Array) -> Array:
-    """``x @ kernel`` for few outputs, as in a classifier's last layer.
+    """Compute ``x @ kernel`` for few outputs, as in a classifier's last layer.
 
     The kernel's gradient is computed as a product whose last axis is the long one, and
-    then transposed; that takes half the time for 10 outputs on a CPU.
+    then transposed. That takes half the time for 10 outputs on a CPU.
 
     Args:
       x: ``[batch, inputs]``.
@@ -51,7 +51,7 @@ thin_product.defvjp(_thin_forward, _thin_backward)
 
 
 def product(x: Array, kernel: Array) -> Array:
-    """``x @ kernel`` in the faster of two forms.
+    """Compute ``x @ kernel`` in the faster of two forms.
 
     Args:
       x: ``[..., inputs]``.
@@ -78,21 +78,31 @@ def unfolded_convolution(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
-    """A convolution as one matrix product, in place of ``lax.conv_general_dilated``.
+    """Convolve by one matrix product, in place of ``lax.conv_general_dilated``.
 
-    For networks of your own: ``nn.Conv(16, (3, 3),
-    conv_general_dilated=jt.models.unfolded_convolution)``.
+    For networks of your own:
+
+    >>> import flax.linen as nn
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> unfolded = jt.models.unfolded_convolution
+    >>> layer = nn.Conv(16, (3, 3), conv_general_dilated=unfolded)
+    >>> key, x = jax.random.key(0), jnp.ones((1, 8, 8, 2))
+    >>> jax.eval_shape(layer.init_with_output, key, x)[0].shape
+    (1, 8, 8, 16)
 
     Args:
       lhs: ``[batch, *space, channels]``.
       rhs: ``[*window, channels, outputs]``.
       window_strides: one number for each axis of space.
-      padding: ``"SAME"``, ``"VALID"``, or pairs of what is added before and after.
-      lhs_dilation: ones.
+      padding: ``"SAME"``, ``"VALID"``, or for each axis of space a pair of the zeros
+        added before and after.
+      lhs_dilation: only ones.
       rhs_dilation: distance of the window's elements along each axis.
-      dimension_numbers: channels last, as Flax has them; not looked at if ``None``.
-      feature_group_count: 1.
-      batch_group_count: 1.
+      dimension_numbers: channels last, as in Flax; not checked if ``None``.
+      feature_group_count: only 1.
+      batch_group_count: only 1.
       precision: of the product, as ``jnp.matmul`` takes it.
       preferred_element_type: of the result.
 
@@ -136,6 +146,7 @@ def unfolded_convolution(
         whole = (padded.shape[0], *end, padded.shape[-1])
         return jax.lax.slice(padded, (0, *begin, 0), whole, (1, *window_strides, 1))
 
+    # the order of the kernel's axes, window first, so that its reshape fits the columns
     offsets = itertools.product(*map(range, window))
     columns = jnp.concatenate([shifted(offset) for offset in offsets], axis=-1)
     return jnp.matmul(
@@ -149,11 +160,11 @@ def unfolded_convolution(
 def _check_layout(numbers: Any, lhs: Array, rhs: Array) -> None:
     if numbers is None:
         return
-    told = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, numbers)
+    given = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, numbers)
     space = tuple(range(1, lhs.ndim - 1))
     last = (0, lhs.ndim - 1, *space)
     kernel = (rhs.ndim - 1, rhs.ndim - 2, *range(rhs.ndim - 2))
-    if (told.lhs_spec, told.rhs_spec, told.out_spec) != (last, kernel, last):
+    if (given.lhs_spec, given.rhs_spec, given.out_spec) != (last, kernel, last):
         raise ValueError(
             f"unfolded_convolution: got dimension_numbers={numbers}. Channels must be "
             "last, as in ('NHWC', 'HWIO', 'NHWC')."

@@ -290,6 +290,7 @@ class Space:
         return self._with({**self._dimensions, **dimensions})
 
     def _with(self, dimensions: dict[str, Dimension]) -> Space:
+        # unchecked: bounds may be tracers, when zooming is traced
         return self.tree_unflatten(tuple(dimensions), tuple(dimensions.values()))
 
     def _checked(self, points: ArrayLike) -> ArrayLike:

@@ -1,4 +1,4 @@
-"""What a trial trains and how it is scored."""
+"""Tasks: the training of one trial, and its metrics."""
 
 from jaxtune.tasks._stream import Stream, stream
 from jaxtune.tasks.hparams import Hparams

@@ -1,4 +1,4 @@
-"""Training data that do not fit on a device, read once an epoch for all lanes."""
+"""Training data too large for a device, read once an epoch for all lanes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.types import PyTree
 
 Prepare = Callable[[str, Any], PyTree]
-"""``(name, batch) -> tree``: a batch as a task takes it, checked; name says which."""
+"""``(name, batch) -> tree``: check a batch and bring it into the form of a task."""
 
 
+# static in the tree of a task; compared by identity, as its functions are
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
-    """The training split of a task, from `jaxtune.data.stream`.
+    """A training split that is read while a search trains, see `jaxtune.data.stream`.
 
     Args:
-      source: epoch to its batches.
-      examples: rows of an epoch, ``N``.
-      rows: how many of them are on a device at once.
-      head: the first rows of epoch 0.
-      prepare: what is done with every batch.
-      sums: epoch to a checksum of what it brought; mutable, filled while reading.
+      source: ``epoch -> batches``.
+      examples: number of rows in an epoch, ``N``.
+      rows: number of rows on a device at once.
+      head: the first rows of epoch 0, for shapes and checks.
+      prepare: function applied to every batch.
+      sums: epoch to the checksum of its rows; mutable, filled while reading.
     """
 
     source: Callable[[int], Iterable[Any]]
@@ -40,10 +41,10 @@ class Stream:
     sums: dict[int, int] = dataclasses.field(default_factory=dict, repr=False)
 
     def through(self, prepare: Prepare) -> Stream:
-        """The same rows, each batch made into something else.
+        """Return a stream of the same rows with one more function applied.
 
         Args:
-          prepare: ``(name, batch) -> tree``; the name is for its messages.
+          prepare: ``(name, batch) -> tree``; the name is for error messages.
 
         Returns:
           A stream.
@@ -54,21 +55,22 @@ class Stream:
             return prepare(name, inner(name, batch))
 
         head = _checked("train", prepare("train", self.head))
+        # other rows come out of it, so its checksums start anew
         return dataclasses.replace(self, prepare=both, head=head, sums={})
 
     def parts(self, epoch: int, size: int) -> Iterator[PyTree]:
-        """An epoch's rows in order, ``size`` at a time, the rest at last.
+        """Yield an epoch's rows in order, ``size`` at a time; the last part is shorter.
 
         Args:
-          epoch: which, from 0.
-          size: rows of a part.
+          epoch: number of the epoch, from 0.
+          size: number of rows in a part.
 
         Yields:
           Trees of NumPy arrays in 32 bits.
 
         Raises:
-          ValueError: rows of another kind than the first ones, more or fewer than
-            ``examples``, or others than when this epoch was read before.
+          ValueError: arrays unlike those of the first rows, more or fewer rows than
+            ``examples``, or other rows than when this epoch was read before.
         """
         waiting: list[PyTree] = []
         have, total, known = 0, 0, 0
@@ -89,6 +91,7 @@ class Stream:
                 waiting, have = [jax.tree.map(lambda a: a[size:], joined)], have - size
         if total != self.examples:
             self._refuse(epoch, str(total))
+        # rounds and reruns read an epoch again: other rows would give other scores
         if self.sums.setdefault(epoch, known) != known:
             raise ValueError(
                 f"stream: epoch {epoch} brought other rows than when it was read "
@@ -100,32 +103,47 @@ class Stream:
     def _refuse(self, epoch: int, found: str) -> None:
         raise ValueError(
             f"stream: examples={self.examples}, but epoch {epoch} has {found} rows. "
-            "Every epoch needs the same number; say the right one."
+            "Every epoch needs the same number of rows; pass it as examples."
         )
 
 
 def stream(
     source: Callable[[int], Iterable[Any]], *, examples: int, rows: int = 16384
 ) -> Stream:
-    """Training data that are read while a search trains: ``train=jt.data.stream(...)``.
+    """Stream training data that do not fit on a device: ``train=jt.data.stream(...)``.
 
-    All lanes of all blocks that are in the same epoch train on one reading of it, on
-    the rows in the order in which they come; what is shuffled is shuffled by the
-    source. The numbers are those of the same rows on the device with ``shuffle=False``,
-    but for the rounding of two compiled programs.
+    Each epoch is read once for all lanes that are in it. They train on the rows in the
+    order in which they come, so shuffle in the source. The scores are those of the same
+    rows on the device with ``shuffle=False``, up to rounding, since two programs are
+    compiled.
+
+    >>> import jaxtune as jt
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).random((200, 4), dtype=np.float32)
+    >>> y = (x.sum(axis=1) > 2).astype(int)
+    >>> def source(epoch):
+    ...     order = np.random.default_rng(epoch).permutation(200)
+    ...     for rows in np.array_split(order, 4):
+    ...         yield x[rows], y[rows]
+    >>> train = jt.data.stream(source, examples=200, rows=100)
+    >>> task = jt.classification(jt.models.MLP(classes=2), train=train, valid=(x, y))
+    >>> task.examples
+    200
 
     Args:
       source: ``epoch -> batches``, an iterable of pairs ``(x, y)`` for classification
-        and regression, of trees for a `Task`; arrays with a common first axis of
-        any length. Called again for every round, so it must depend on the epoch alone.
-      examples: rows in an epoch.
-      rows: how many of them are on a device at once; at least a batch.
+        and regression, of trees for a `Task`. The arrays of a batch have a common first
+        axis of any length. It is called again in every round, so its rows must depend
+        on the epoch alone.
+      examples: number of rows in an epoch.
+      rows: number of rows on a device at once; at least a batch.
 
     Returns:
-      A stream; its first rows have been read, for their shapes.
+      A stream. Its first rows have been read, for their shapes.
 
     Raises:
-      ValueError: no function, or rows that do not make sense.
+      ValueError: a source that is not a function, arrays without a common first axis,
+        values that are not finite numbers, or fewer rows than ``examples``.
     """
     if not callable(source):
         raise ValueError(
@@ -137,6 +155,7 @@ def stream(
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
+    # no more batches than that, since an epoch need not fit into memory
     for batch in source(0):
         first.append(jax.tree.map(np.asarray, batch))
         have += length(first[-1])
@@ -149,14 +168,14 @@ def stream(
 
 
 def length(batch: PyTree) -> int:
-    """Rows of a batch; ``ValueError`` if its arrays differ or there are none."""
+    """Return the rows of a batch; raise ``ValueError`` if its arrays differ in them."""
     lengths = {np.shape(leaf)[0] for leaf in jax.tree.leaves(batch) if np.ndim(leaf)}
     if len(lengths) != 1:
         raise ValueError(
             f"stream: a batch has arrays of {sorted(lengths) or 'no'} rows. They need "
             "a common first axis."
         )
-    return lengths.pop()
+    return int(lengths.pop())
 
 
 def _joined(batches: list[PyTree]) -> PyTree:
@@ -166,7 +185,7 @@ def _joined(batches: list[PyTree]) -> PyTree:
 
 
 def _checked(name: str, batch: PyTree) -> PyTree:
-    """Finite numbers in 32 bits."""
+    """Return a batch as finite numbers in 32 bits."""
     length(batch)
     leaves, tree = jax.tree_util.tree_flatten_with_path(batch)
     checked = [

@@ -1,9 +1,9 @@
-"""One form for every model: Linen modules, NNX factories, plain functions.
+"""Adapters from Linen modules, NNX factories and plain functions to one form.
 
 A model gets the hyperparameters that it names: keywords of ``__call__`` (or of ``init``
 and ``apply``), and, for static ones, fields of a Linen module or keywords of an NNX
-factory. A keyword ``train`` (or ``deterministic``, its opposite) tells training from
-evaluation; ``choices`` tells what the indices of traced choices stand for.
+factory. The keyword ``train`` (or ``deterministic``, its opposite) separates training
+from evaluation, and ``choices`` has the values that traced choices stand for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxtune.types import Array, Key, PyTree
 
 
 class Model(NamedTuple):
-    """A model as pure functions; ``state`` is what training changes without gradients.
+    """A model as pure functions; its ``state`` changes in training without gradients.
 
     Args:
       init: ``(key, x, hparams) -> (params, state)``.
@@ -31,7 +31,7 @@ class Model(NamedTuple):
 
 
 def as_model(model: Any) -> Model:
-    """Adapt whatever a user calls a model.
+    """Adapt any model of a user.
 
     Args:
       model: a Linen module, an NNX factory ``rngs -> module``, or ``(init, apply)``
@@ -54,7 +54,8 @@ def as_model(model: Any) -> Model:
         and len(model) == 2
         and all(map(callable, model))
     ):
-        return functions(*model)
+        init_fn, apply_fn = model
+        return functions(init_fn, apply_fn)
     if callable(model):
         return nnx_factory(model)
     raise ValueError(
@@ -68,22 +69,31 @@ def linen(module: Any) -> Model:
     fields = {name for name in module.__dataclass_fields__ if name not in _LINEN_OWN}
     named = _keywords(type(module).__call__)
 
-    def bound(hparams):
+    def bound(hparams: Mapping[str, Any]) -> Any:
         return module.clone(**_static(fields - named, hparams))
 
-    def init(key, x, hparams):
+    def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
+        # "params" is the key itself: the weights are those of module.init(key, x)
         keys = {"params": key, "dropout": jax.random.fold_in(key, DROPOUT)}
         variables = bound(hparams).init(keys, x, **_wanted(named, hparams, False))
         state = {name: part for name, part in variables.items() if name != "params"}
         return variables.get("params", {}), state
 
-    def apply(params, state, x, key, hparams, train):
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        x: Array,
+        key: Key,
+        hparams: Mapping[str, Any],
+        train: bool,
+    ) -> tuple[Array, PyTree]:
         module, kwargs = bound(hparams), _wanted(named, hparams, train)
         variables = {"params": params, **state}
         if not train:
             return module.apply(variables, x, **kwargs), state
         rngs = {"dropout": key}
         mutable = list(state)
+        # with mutable, even an empty list, Linen returns the pair (outputs, state)
         return module.apply(variables, x, rngs=rngs, mutable=mutable, **kwargs)
 
     return Model(init, apply)
@@ -97,13 +107,20 @@ def functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) -> Mode
     for_init, for_apply = _keywords(init_fn), _keywords(apply_fn)
     takes_input = _takes_input(init_fn)
 
-    def init(key, x, hparams):
+    def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         inputs = (key, x) if takes_input else (key,)
         positional = _first_names(init_fn, len(inputs))
         kwargs = _wanted(for_init - positional, hparams, False)
         return init_fn(*inputs, **kwargs), {}
 
-    def apply(params, state, x, key, hparams, train):
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        x: Array,
+        key: Key,
+        hparams: Mapping[str, Any],
+        train: bool,
+    ) -> tuple[Array, PyTree]:
         kwargs = _wanted(for_apply - _first_names(apply_fn, 2), hparams, train, key)
         return apply_fn(params, x, **kwargs), state
 
@@ -114,7 +131,7 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
     """Adapt ``rngs -> nnx.Module``; variables other than ``Param`` become the state."""
     from flax import nnx
 
-    def build(key, hparams):
+    def build(key: Key, hparams: Mapping[str, Any]) -> Any:
         rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, DROPOUT))
         module = factory(rngs, **_static(_keywords(factory), hparams))
         if not isinstance(module, nnx.Module):
@@ -124,13 +141,21 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
             )
         return module
 
-    def init(key, x, hparams):
+    def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         del x
         parts = nnx.split(build(key, hparams), nnx.Param, ...)
         return parts[1], parts[2]  # type: ignore[misc]
 
-    def apply(params, state, x, key, hparams, train):
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        x: Array,
+        key: Key,
+        hparams: Mapping[str, Any],
+        train: bool,
+    ) -> tuple[Array, PyTree]:
         del key  # the module's own streams are part of its state
+        # the graph is rebuilt abstractly, so that no weight is drawn a second time
         shape = jax.eval_shape(lambda: jax.random.key(0))
         abstract = nnx.eval_shape(lambda k: build(k, hparams), shape)
         # copy: without it a second use of the variables under grad raises
@@ -158,7 +183,7 @@ def _wanted(
 
 
 def _static(named: set[str], hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields shape the code, so only values known while compiling may set them."""
+    """Return the hyperparameters that may set fields: those known while compiling."""
     found = {name: hparams[name] for name in hparams if name in named}
     return {n: value for n, value in found.items() if not isinstance(value, jax.Array)}
 
@@ -169,7 +194,7 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
 
 
 def _takes_input(init_fn: Callable[..., Any]) -> bool:
-    """Whether ``init`` has a place for ``x`` after the key."""
+    """Return whether ``init`` has a place for ``x`` after the key."""
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in _parameters(init_fn)):
         return True
     second = _parameters(init_fn)[1:2]

@@ -1,4 +1,4 @@
-"""Arrays at the door: finite numbers in 32 bits."""
+"""Checks of the user's arrays, which must be finite numbers in 32 bits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import numpy as np
 
 
 def to_device(name: str, array: Any) -> jax.Array:
-    """A checked array on the device, in 32 bits; see `to_32_bits`."""
+    """Return a checked array on the device, in 32 bits; see `to_32_bits`."""
+    # integers are always finite, so they need no copy to the host and back
     if isinstance(array, jax.Array) and not jnp.issubdtype(array.dtype, jnp.inexact):
         return array
     return jnp.asarray(to_32_bits(name, array))
 
 
 def to_32_bits(name: str, array: Any) -> np.ndarray:
-    """A checked array in 32 bits.
+    """Return a checked array in 32 bits.
 
     Args:
-      name: how a message calls it.
+      name: name of the array in error messages.
       array: NumPy or JAX array.
 
     Returns:
       A NumPy array.
 
     Raises:
-      ValueError: another dtype than numbers, a value that is not finite, or one that
+      ValueError: a dtype that is not numeric, a value that is not finite, or one that
         does not fit 32 bits.
     """
     host = np.asarray(array)
@@ -40,6 +41,7 @@ def to_32_bits(name: str, array: Any) -> np.ndarray:
             narrow = host.astype(np.float32)
     else:
         narrow = host
+    # int32 has no infinity: a value that changed in the cast did not fit
     bad = ~np.isfinite(narrow) if narrow.dtype.kind == "f" else narrow != host
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -1,23 +1,39 @@
-"""The hyperparameters of one lane, as the functions of a task see them."""
+"""The hyperparameters of one trial, as the functions of a task see them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-class Hparams(dict):
-    """Name to value: traced scalars, and plain Python objects for static dimensions.
+class Hparams(dict[str, Any]):
+    """A dict of hyperparameters: traced scalars, and Python objects if static.
 
-    A traced choice is its index; `choices` has what the index stands for. Which
-    names were read is remembered, so that a misspelt dimension is noticed.
+    A traced choice is its index, and ``choices`` says what the index stands for. The
+    names that are read are recorded, so that a misspelt dimension is noticed.
+
+    >>> import jaxtune as jt
+    >>> names = {"activation": ("relu", "tanh")}
+    >>> hparams = jt.Hparams({"learning_rate": 0.1, "activation": 1}, choices=names)
+    >>> hparams["learning_rate"], hparams.get("momentum", 0.9)
+    (0.1, 0.9)
+    >>> hparams.choices["activation"][hparams["activation"]]
+    'tanh'
+
+    Args:
+      values: name to value.
+      choices: name of a traced choice to the values that its indices stand for.
     """
 
-    def __init__(self, values: Mapping[str, Any], choices: Mapping[str, tuple] = {}):
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        choices: Mapping[str, tuple[Any, ...]] = {},
+    ) -> None:
         super().__init__(values)
         self.choices = dict(choices)
         self.read: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
-        """One hyperparameter; an unknown name says which there are."""
+        """Return one hyperparameter; the error for an unknown name lists all names."""
         self.read.add(name)
         if name not in self:
             raise KeyError(
@@ -27,25 +43,27 @@ class Hparams(dict):
         return super().__getitem__(name)
 
     def __iter__(self) -> Iterator[str]:
-        """Names. That this is here makes ``{**hparams}`` ask for each of the values."""
+        """Iterate over the names."""
+        # an override, even an idle one, keeps ``{**hparams}`` from copying the values
+        # inside CPython, past __getitem__, so that they would not count as read
         return super().__iter__()
 
     def items(self) -> Any:
-        """Pairs of a name and a value; all are read."""
+        """Return pairs of a name and a value, and count all of them as read."""
         self.read.update(self)
         return super().items()
 
     def values(self) -> Any:
-        """Values; all are read."""
+        """Return the values, and count all of them as read."""
         self.read.update(self)
         return super().values()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """One hyperparameter, or the default where the space has none.
+        """Return one hyperparameter, or the default if the space does not have it.
 
         Args:
-          name: which one.
-          default: what to return without it.
+          name: name of the hyperparameter.
+          default: value to return if there is none.
 
         Returns:
           A traced scalar, or a Python object if static.

@@ -1,4 +1,4 @@
-"""Optimisers whose every number is a traced hyperparameter."""
+"""Optimisers that read every number from traced hyperparameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.tasks.hparams import Hparams
-from jaxtune.types import Array
+from jaxtune.types import Array, PyTree
 
 MOMENTUM, BETA1, BETA2, RMS_DECAY, EPSILON = 0.9, 0.9, 0.999, 0.9, 1e-8
 
@@ -18,26 +18,35 @@ __all__ = ["inverse_epoch_decay", "selected", "standard"]
 
 
 def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
-    """The default: reads the standard names, whichever are in the space.
+    """Build the default optimiser from the standard names that are in the space.
 
-    ``learning_rate`` (0.01 if absent), ``learning_rate_decay``, ``weight_decay``
-    (decoupled, as in AdamW) and ``optimizer``, a choice of ``sgd``, ``momentum``,
-    ``rmsprop`` and ``adam``. Momentum reads ``momentum`` (0.9), RMSProp ``beta2`` (0.9)
-    and ``epsilon`` (1e-8), Adam ``beta1`` (0.9), ``beta2`` (0.999) and ``epsilon``.
-    Without an ``optimizer``, Adam is used if the space has ``beta1``, ``beta2`` or
-    ``epsilon``, and momentum otherwise.
+    The names are ``learning_rate`` (0.01 if absent), ``learning_rate_decay``,
+    ``weight_decay`` (decoupled, as in AdamW) and ``optimizer``, a choice of ``sgd``,
+    ``momentum``, ``rmsprop`` and ``adam``. Momentum reads ``momentum`` (0.9), RMSProp
+    ``beta2`` (0.9) and ``epsilon`` (1e-8), Adam ``beta1`` (0.9), ``beta2`` (0.999) and
+    ``epsilon``. Without an ``optimizer``, Adam is used if the space has ``beta1``,
+    ``beta2`` or ``epsilon``, and momentum otherwise.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> optimizer = jt.optimizers.standard({"learning_rate": 0.5, "optimizer": "sgd"})
+    >>> params = gradients = jnp.ones(2)
+    >>> updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    >>> updates.tolist()
+    [-0.5, -0.5]
 
     Args:
       hparams: name to traced scalar, or to a Python value if static.
 
     Returns:
-      An optax transformation; its ``update`` takes ``epoch=``, the number of epochs
+      An optax transformation. Its ``update`` takes ``epoch=``, the number of epochs
       that the trial has finished.
 
     Raises:
-      ValueError: an ``optimizer`` that is none of the four.
+      ValueError: an ``optimizer`` that is not one of the four.
     """
     parts = [_direction(hparams)]
+    # after the direction and before the rate: decoupled decay, as in AdamW
     weight_decay = hparams.get("weight_decay")
     if weight_decay is not None:
         parts.append(optax.add_decayed_weights(weight_decay))
@@ -50,7 +59,15 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
 
 
 def inverse_epoch_decay(rate: Array | float) -> optax.GradientTransformationExtraArgs:
-    """Learning-rate decay: updates divided by ``1 + rate * epoch``.
+    """Divide updates by ``1 + rate * epoch``, a learning-rate decay.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> decay = jt.optimizers.inverse_epoch_decay(1.0)
+    >>> gradients = jnp.ones(2)
+    >>> state = decay.init(gradients)
+    >>> decay.update(gradients, state, epoch=jnp.int32(3))[0].tolist()
+    [0.25, 0.25]
 
     Args:
       rate: decay rate, 0 for none.
@@ -59,9 +76,17 @@ def inverse_epoch_decay(rate: Array | float) -> optax.GradientTransformationExtr
       A transformation whose ``update`` needs ``epoch=``, counted from 0.
     """
 
-    def update(updates, state, params=None, *, epoch, **extra):
+    def update(
+        updates: PyTree,
+        state: PyTree,
+        params: PyTree = None,
+        *,
+        epoch: Array,
+        **extra: Any,
+    ) -> tuple[PyTree, PyTree]:
         del params, extra
         scale = 1 / (1 + rate * epoch)
+        # in the updates' own dtype, which is not float32 in every user's model
         return jax.tree.map(lambda u: u * scale.astype(u.dtype), updates), state
 
     return optax.GradientTransformationExtraArgs(
@@ -86,6 +111,7 @@ def _adam(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
     )
 
 
+# optax's own, if the optimiser is known when the program is compiled
 DIRECTIONS = {
     "sgd": lambda hparams: optax.identity(),
     "momentum": _momentum,
@@ -115,15 +141,16 @@ def _known(name: Any) -> str:
             f"optimizer: got {name!r}. Use {', '.join(DIRECTIONS)}, or give the task "
             "an optimizer function of your own."
         )
-    return name
+    return str(name)
 
 
 class Member(NamedTuple):
-    """An optimiser as numbers: ``m * a / (sqrt(c * v + inner) + outer)``.
+    """One optimiser as the numbers of ``a * m / (sqrt(c * v + inner) + outer)``.
 
-    ``m = decay * m + weight * g`` and ``v = decay2 * v + weight2 * g ** 2``; ``a`` and
-    ``c`` correct the bias of the first steps where ``corrected``. Without
-    ``adaptive`` it is ``m`` alone, and without ``averaging`` ``m`` is ``g``.
+    ``m = decay * m + weight * g`` and ``v = decay2 * v + weight2 * g ** 2`` are moving
+    averages of the gradient ``g`` and of its square; ``a`` and ``c`` correct their bias
+    in the first steps if ``corrected``. If not ``adaptive``, the step is ``m`` alone.
+    If not ``averaging``, ``m`` is ``g``.
     """
 
     decay: Any = 0.0
@@ -138,7 +165,7 @@ class Member(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What the members share; an empty tuple for a moment that none of them has."""
+    """The state of all members; an empty tuple for a moment that none of them has."""
 
     steps: Array  # [] int32
     first: Any
@@ -161,9 +188,11 @@ def _adam_member(hparams: Mapping[str, Any]) -> Member:
 
 def _rmsprop_member(hparams: Mapping[str, Any]) -> Member:
     decay2, inner = hparams.get("beta2", RMS_DECAY), hparams.get("epsilon", EPSILON)
+    # optax adds RMSProp's epsilon inside the square root, and Adam's outside
     return Member(decay2=decay2, weight2=1 - decay2, inner=inner, adaptive=True)
 
 
+# the same four as numbers of one formula, if the optimiser is a traced choice
 MEMBERS = {
     "sgd": lambda hparams: Member(),
     "momentum": lambda hparams: Member(
@@ -175,10 +204,10 @@ MEMBERS = {
 
 
 def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation:
-    """One of several members, chosen by a traced number.
+    """Combine several members into one transformation, chosen by a traced number.
 
-    They differ in numbers only, so that nothing is computed for the others and the
-    state is that of the largest.
+    The members differ in numbers only. So nothing is computed for the ones not chosen,
+    and the state is that of the largest member.
     """
     adaptive = any(member.adaptive for member in members)
     averaging = any(member.averaging for member in members)
@@ -186,13 +215,15 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
     chosen: Any = [jnp.stack([jnp.asarray(v) for v in c])[index] for c in columns]
     one = Member(*chosen)
 
-    def init(params):
+    def init(params: PyTree) -> Moments:
         zeros = jax.tree.map(jnp.zeros_like, params)
         return Moments(
             jnp.int32(0), zeros if averaging else (), zeros if adaptive else ()
         )
 
-    def update(updates, state, params=None):
+    def update(
+        updates: PyTree, state: Moments, params: PyTree = None
+    ) -> tuple[PyTree, Moments]:
         del params
         steps = optax.safe_increment(state.steps)
         first, second = updates, state.second
@@ -209,7 +240,7 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
         a = jnp.where(one.corrected, 1 / (1 - one.decay**steps), 1.0)
         c = jnp.where(one.corrected, 1 / (1 - one.decay2**steps), 1.0)
 
-        def step(m, v):
+        def step(m: Array, v: Array) -> Array:
             scaled = a * m / (jnp.sqrt(c * v + one.inner) + one.outer)
             return jnp.where(one.adaptive, scaled, m)
 
@@ -221,22 +252,32 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
 def selected(
     index: Array, options: list[optax.GradientTransformation]
 ) -> optax.GradientTransformation:
-    """One of several transformations, chosen by a traced number.
+    """Choose one of several transformations by a traced number.
 
-    Under ``vmap`` all of them are computed and one is kept.
+    All of them are computed and one is kept.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> import optax
+    >>> either = jt.optimizers.selected(jnp.int32(1), [optax.sgd(1.0), optax.sgd(0.5)])
+    >>> gradients = jnp.ones(2)
+    >>> either.update(gradients, either.init(gradients))[0].tolist()
+    [-0.5, -0.5]
 
     Args:
-      index: ``[]`` int32, which one.
+      index: ``[]`` int32, index of the one that is used.
       options: the transformations.
 
     Returns:
       A transformation whose state holds the states of all options.
     """
 
-    def init(params):
+    def init(params: PyTree) -> tuple[PyTree, ...]:
         return tuple(option.init(params) for option in options)
 
-    def update(updates, state, params=None):
+    def update(
+        updates: PyTree, state: tuple[PyTree, ...], params: PyTree = None
+    ) -> tuple[PyTree, tuple[PyTree, ...]]:
         pairs = [
             option.update(updates, part, params)
             for option, part in zip(options, state, strict=True)

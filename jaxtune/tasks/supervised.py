@@ -1,4 +1,4 @@
-"""Classification and regression from arrays, with everything checked at the door."""
+"""Classification and regression from arrays, all of which are checked first."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.adapters import Model, as_model
 from jaxtune.tasks.task import Task, check_data
-from jaxtune.types import Array, ArrayLike, PyTree
+from jaxtune.types import Array, ArrayLike, Key, PyTree
 
 PRECISIONS = ("bfloat16", "float16")
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
 
 Split = tuple[ArrayLike, ArrayLike]
 Measure = Callable[[Array, Array], dict[str, Array]]
+# a function and its first argument: a partial or a closure would be compared by
+# identity, and `_shared` would never find that it has made these functions before
 Measuring = tuple[Callable[[Any, Array, Array], dict[str, Array]], Any]
 
 
@@ -38,27 +40,40 @@ def classification(
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
 ) -> Task:
-    """Train classifiers on cross-entropy, judged by accuracy and loss.
+    """Make a task that trains classifiers on cross-entropy.
+
+    >>> import jaxtune as jt
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> task = jt.classification(
+    ...     jt.models.MLP(classes=2, max_units=8),
+    ...     train=(x[:64], y[:64]),
+    ...     valid=(x[64:], y[64:]),
+    ...     batch_size=16,
+    ... )
+    >>> task.metrics
+    (('accuracy', 'max'), ('loss', 'min'))
 
     Args:
-      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
-        its outputs are logits ``[batch, classes]``.
-      train: ``(x [N, ...], y [N])``, labels as integers from 0; or a stream of them,
-        `jaxtune.data.stream`, for data that do not fit.
-      valid: the split that trials are judged on.
-      test: the split that the chosen trial is judged on once.
-      batch_size: examples per step where the space has no ``batch_size``.
-      shuffle: whether every lane trains on an order of its own in every epoch; all on
-        the rows as they are if not, as a stream does.
+      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
+        Its outputs are logits ``[batch, classes]``.
+      train: ``(x [N, ...], y [N])``, labels as integers from 0; or, for data that do
+        not fit on a device, a stream of such pairs, see `jaxtune.data.stream`.
+      valid: the split that trials are scored on.
+      test: the split that the chosen trial is scored on once.
+      batch_size: examples per step if the space has no ``batch_size``.
+      shuffle: whether every lane trains on its own random order in every epoch; if not,
+        all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``.
-      precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
-        loss in float32. For accelerators: on a CPU it is slower.
+      precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
+        parameters, optimiser and loss in float32. On a CPU this is slower.
 
     Returns:
       A task with the metrics ``accuracy`` (max) and ``loss`` (min).
 
     Raises:
-      ValueError: data that no training could use, naming the array and the row.
+      ValueError: data that cannot be trained on; the message names the array and row.
     """
     splits = _named_splits(train, valid, test)
     highest = (-1, "")
@@ -67,7 +82,7 @@ def classification(
             highest = max(highest, _check_labels(f"{name} y", _at_hand(split)["y"]))
 
     def check(name: str, batch: PyTree) -> PyTree:
-        """A class that nobody has seen would have no output."""
+        """Raise if a batch of the stream has a class unknown at the start."""
         label, where = _check_labels(f"{name} y", batch["y"])
         if label > highest[0]:
             raise ValueError(
@@ -79,10 +94,16 @@ def classification(
     if isinstance(splits["train"], Stream):
         splits["train"] = splits["train"].through(check)
     metrics = (("accuracy", "max"), ("loss", "min"))
-    measure = (_classified, highest)
     how = (model, precision)
-    own = (batch_size, shuffle, optimizer)
-    task = _supervised(how, splits, measure, metrics, *own)
+    task = _supervised(
+        how,
+        splits,
+        measure=(_classified, highest),
+        metrics=metrics,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=optimizer,
+    )
     return dataclasses.replace(task, recipe=_recipe("classification", how, task))
 
 
@@ -97,28 +118,41 @@ def regression(
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
 ) -> Task:
-    """Train on the mean squared error, judged by it and the mean absolute error.
+    """Make a task that trains on the mean squared error.
+
+    >>> import jaxtune as jt
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+    >>> y = x.sum(axis=1)
+    >>> task = jt.regression(
+    ...     jt.models.MLP(classes=1, max_units=8),
+    ...     train=(x[:64], y[:64]),
+    ...     valid=(x[64:], y[64:]),
+    ...     batch_size=16,
+    ... )
+    >>> task.metrics
+    (('mse', 'min'), ('mae', 'min'))
 
     Args:
-      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``;
-        its outputs have the shape of the targets, or ``[batch, 1]`` for targets
+      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
+        Its outputs have the shape of the targets, or ``[batch, 1]`` for targets
         ``[batch]``.
-      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers; or a stream of
-        them, `jaxtune.data.stream`, for data that do not fit.
-      valid: the split that trials are judged on.
-      test: the split that the chosen trial is judged on once.
-      batch_size: examples per step where the space has no ``batch_size``.
-      shuffle: whether every lane trains on an order of its own in every epoch; all on
-        the rows as they are if not, as a stream does.
+      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers; or, for data
+        that do not fit on a device, a stream of such pairs, see `jaxtune.data.stream`.
+      valid: the split that trials are scored on.
+      test: the split that the chosen trial is scored on once.
+      batch_size: examples per step if the space has no ``batch_size``.
+      shuffle: whether every lane trains on its own random order in every epoch; if not,
+        all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``.
-      precision: ``"bfloat16"`` computes the model in it, with parameters, optimiser and
-        loss in float32. For accelerators: on a CPU it is slower.
+      precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
+        parameters, optimiser and loss in float32. On a CPU this is slower.
 
     Returns:
       A task with the metrics ``mse`` (min) and ``mae`` (min).
 
     Raises:
-      ValueError: data that no training could use, naming the array and the row.
+      ValueError: data that cannot be trained on; the message names the array and row.
     """
     splits = _named_splits(train, valid, test)
     for name, split in splits.items():
@@ -127,21 +161,28 @@ def regression(
         elif split is not None:
             splits[name] = _real(name, split)
     metrics = (("mse", "min"), ("mae", "min"))
-    measure = (_regressed, None)
     how = (model, precision)
-    own = (batch_size, shuffle, optimizer)
-    task = _supervised(how, splits, measure, metrics, *own)
+    task = _supervised(
+        how,
+        splits,
+        measure=(_regressed, None),
+        metrics=metrics,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=optimizer,
+    )
     return dataclasses.replace(task, recipe=_recipe("regression", how, task))
 
 
 def _real(name: str, batch: PyTree) -> PyTree:
+    # whole numbers are targets too; to_32_bits makes float32 of all that fits
     return batch | {"y": np.asarray(batch["y"], np.float64)}
 
 
 def _classified(
     highest: tuple[int, str], logits: Array, labels: Array
 ) -> dict[str, Array]:
-    """Metrics of each example; the largest label says how many classes there are."""
+    """Return the metrics of each example; ``highest`` is the largest label of all."""
     if logits.ndim != 2 or logits.shape[1] <= highest[0]:
         raise ValueError(
             f"labels: {highest[1]} is {highest[0]}, but the model's outputs have "
@@ -156,7 +197,7 @@ def _classified(
 
 
 def _regressed(highest: None, outputs: Array, targets: Array) -> dict[str, Array]:
-    """Metrics of each example."""
+    """Return the metrics of each example."""
     del highest
     if outputs.shape == (*targets.shape, 1):
         outputs = outputs[..., 0]
@@ -170,7 +211,7 @@ def _regressed(highest: None, outputs: Array, targets: Array) -> dict[str, Array
 
 
 class Functions(NamedTuple):
-    """What a task does with its data."""
+    """The functions of a task."""
 
     init: Callable[..., Any]
     loss: Callable[..., Any]
@@ -180,6 +221,7 @@ class Functions(NamedTuple):
 def _supervised(
     how: tuple[Any, str | None],
     splits: dict[str, Any],
+    *,
     measure: Measuring,
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
@@ -214,17 +256,25 @@ def _supervised(
 def _functions(
     model: Model, measuring: Measuring, objective: str, example: Array
 ) -> Functions:
-    """The functions of a task; ``example [1, ...]`` gives the shape of an input."""
+    """Build the functions of a task; ``example [1, ...]`` has the shape of an input."""
     measure = partial(measuring[0], measuring[1])
 
-    def init(key, hparams):
+    def init(key: Key, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         return model.init(key, example, hparams)
 
-    def loss(params, state, batch, key, hparams):
+    def loss(
+        params: PyTree,
+        state: PyTree,
+        batch: PyTree,
+        key: Key,
+        hparams: Mapping[str, Any],
+    ) -> tuple[Array, PyTree]:
         outputs, state = model.apply(params, state, batch["x"], key, hparams, True)
         return measure(outputs, batch["y"])[objective].mean(), state
 
-    def evaluate(params, state, split, hparams):
+    def evaluate(
+        params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
+    ) -> dict[str, Array]:
         return _evaluate(model, measure, params, state, split, hparams)
 
     return Functions(init, loss, evaluate)
@@ -238,27 +288,30 @@ def _shared(
     shape: tuple[int, ...],
     dtype: Any,
 ) -> Functions:
-    """The same functions for the same model: a task made again compiles nothing."""
+    """Return the same functions for the same model, so a new task compiles nothing."""
+    # our models look at no more than the shape and dtype of their input
     example = jnp.zeros((1, *shape), dtype)
     return _functions(_as_model(how), measure, objective, example)
 
 
 def _as_model(how: tuple[Any, str | None]) -> Model:
-    """A model as functions, which compute in another precision if one is wanted."""
+    """Return a model as functions, which compute in ``how``'s precision if any."""
     model = as_model(how[0])
     if how[1] is None:
         return model
     dtype = jnp.dtype(how[1])
 
-    def cast(tree):
+    def cast(tree: PyTree) -> PyTree:
         return jax.tree.map(
             lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a,
             tree,
         )
 
-    def apply(params, state, x, *rest):
+    def apply(
+        params: PyTree, state: PyTree, x: Array, *rest: Any
+    ) -> tuple[Array, PyTree]:
         outputs, new = model.apply(cast(params), state, cast(x), *rest)
-        # statistics are kept as they were, whatever the model made of them
+        # statistics keep their dtype, as everything must that a loop carries
         new = jax.tree.map(lambda a, old: a.astype(old.dtype), new, state)
         return outputs.astype(jnp.float32), new
 
@@ -278,7 +331,7 @@ def _is_ours(model: Any) -> bool:
 
 
 def _recipe(name: str, how: tuple[Any, str | None], task: Task) -> Recipe | None:
-    """How to make the task from its data, where all of its functions are ours."""
+    """Return the recipe that makes the task from its data, if all of it is ours."""
     model, precision = how
     ours = _is_ours(model) and task.optimizer is optimizers.standard
     if not ours or task.stream is not None:
@@ -298,12 +351,12 @@ def _evaluate(
     split: PyTree,
     hparams: Mapping[str, Any],
 ) -> dict[str, Array]:
-    """Means over a split, in chunks; the last one is filled up and masked."""
+    """Return means over a split, in chunks; the last one is filled up and masked."""
     examples = split["y"].shape[0]
     chunks = -(-examples // CHUNK)
     size = -(-examples // chunks)
 
-    def add(chunk, totals):
+    def add(chunk: Array | int, totals: Mapping[str, Array]) -> dict[str, Array]:
         ids = chunk * size + jnp.arange(size)
         rows = jax.tree.map(lambda a: a[jnp.minimum(ids, examples - 1)], split)
         outputs, _ = model.apply(params, state, rows["x"], None, hparams, False)
@@ -311,22 +364,24 @@ def _evaluate(
         real = ids < examples
         return {k: totals[k] + jnp.where(real, v, 0).sum() for k, v in values.items()}
 
+    # most splits fit one chunk, and need no loop
     if chunks == 1:
         outputs, _ = model.apply(params, state, split["x"], None, hparams, False)
         return {k: v.mean() for k, v in measure(outputs, split["y"]).items()}
+    # the names and dtypes of the metrics are known only after one abstract call
     shapes = jax.eval_shape(lambda: add(0, _Zeros()))
     zeros = {name: jnp.zeros(s.shape, s.dtype) for name, s in shapes.items()}
     totals = jax.lax.fori_loop(0, chunks, add, zeros)
     return {name: total / examples for name, total in totals.items()}
 
 
-class _Zeros(dict):
-    def __missing__(self, name):
+class _Zeros(dict[str, Any]):
+    def __missing__(self, name: str) -> float:
         return 0.0
 
 
 def _at_hand(split: PyTree | Stream) -> PyTree:
-    """Its arrays; of a stream the first rows."""
+    """Return the arrays of a split; of a stream the first rows."""
     return split.head if isinstance(split, Stream) else split
 
 

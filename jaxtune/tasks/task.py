@@ -1,4 +1,4 @@
-"""What one trial trains, and how it is scored."""
+"""The task: functions and data of one training, and how it is scored."""
 
 from __future__ import annotations
 
@@ -38,36 +38,53 @@ from jaxtune.types import PyTree
 )
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Functions (static) and data (array leaves) in one value.
+    """The training of one trial: functions (static) and data (array leaves).
 
     Another data set of the same shapes compiles nothing. Functions are compared by
-    identity, so build a task once and use it often. ``hparams`` is a dict of the
-    trial's hyperparameters: traced scalars, and Python objects for static dimensions.
+    identity, so build a task once and use it often. ``hparams`` is an `Hparams`, the
+    trial's hyperparameters by name.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> x = jnp.linspace(-1.0, 1.0, 64)
+    >>> data = {"x": x, "y": 3 * x}
+    >>> def error(params, batch):
+    ...     return jnp.mean((params["w"] * batch["x"] - batch["y"]) ** 2)
+    >>> task = jt.Task(
+    ...     init=lambda key, hparams: {"w": jnp.zeros(())},
+    ...     loss=lambda params, batch, key, hparams: error(params, batch),
+    ...     evaluate=lambda params, split, hparams: {"mse": error(params, split)},
+    ...     train=data,
+    ...     valid=data,
+    ...     metrics=(("mse", "min"),),
+    ... )
+    >>> task.examples
+    64
 
     Args:
       init: ``(key, hparams) -> params``, any pytree of arrays.
       loss: ``(params, batch, key, hparams) -> scalar``, the mean over the batch.
       evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split.
       train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
-        Or a stream of them, `jaxtune.data.stream`.
-      valid: the same for the split that trials are judged on.
-      test: the same for the split that the chosen trial is judged on once, or ``None``.
+        Or a stream of batches, see `jaxtune.data.stream`.
+      valid: the split that trials are scored on, as arrays like those of ``train``.
+      test: the split that the chosen trial is scored on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see `jaxtune.optimizers.standard`.
-      batch_size: examples per step where the space has no ``batch_size``.
-      shuffle: whether every lane trains on an order of its own in every epoch; all on
-        the rows as they are if not, as a stream does.
-      metrics: pairs of a metric's name and ``"max"`` or ``"min"``; the first is the one
-        that `jaxtune.search` uses when it is told none.
+      batch_size: examples per step if the space has no ``batch_size``.
+      shuffle: whether every lane trains on its own random order in every epoch; if not,
+        all lanes train on the rows as they are, as with a stream.
+      metrics: pairs of a metric's name and ``"max"`` or ``"min"``; `jaxtune.search`
+        uses the first one unless given another.
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
         ``loss(params, state, batch, key, hparams)`` returns ``(scalar, state)``, and
         ``evaluate(params, state, split, hparams)`` gets the state too.
       limits: pairs of a hyperparameter's name and the smallest and largest value that
-        the model can take; a space that goes beyond is refused.
+        the model can take; a search refuses a space that goes beyond.
       padding: pairs of a hyperparameter that is data inside a padded model and the
         model's static field that bounds it, such as ``("hidden_units", "max_units")``.
-      recipe: how to make it again from its data, if it has none of the user's own
-        functions; a run directory then needs nothing else to go on.
+      recipe: the call that makes the task from its data, if all its functions are
+        jaxtune's; such a run is resumed from its directory alone.
       trains: false for a plain function as a task of zero epochs: ``init`` computes its
         value from the key of the lane itself, and nothing is trained.
     """
@@ -81,6 +98,7 @@ class Task:
     optimizer: Callable[..., Any] = optimizers.standard
     batch_size: int = 64
     shuffle: bool = True
+    # pairs, not dicts: static fields are hashed to find a compiled program
     metrics: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
@@ -93,21 +111,21 @@ class Task:
         """Number of training examples, ``N``."""
         if isinstance(self.train, Stream):
             return self.train.examples
-        return jax.tree.leaves(self.train)[0].shape[0]
+        return int(jax.tree.leaves(self.train)[0].shape[0])
 
     @property
     def stream(self) -> Stream | None:
-        """Where the training examples come from, if not from the device."""
+        """The stream of training examples; ``None`` if they are on the device."""
         return self.train if isinstance(self.train, Stream) else None
 
     @property
     def held(self) -> PyTree:
-        """Training examples at hand: all of them, or the first ones of a stream."""
+        """The training examples in memory: all of them, or the first of a stream."""
         return self.train.head if isinstance(self.train, Stream) else self.train
 
 
 def without_stream(task: Task) -> Task:
-    """The task as programs get it: a stream's rows come beside it."""
+    """Return the task as programs get it: without a stream, whose rows come apart."""
     return task if task.stream is None else dataclasses.replace(task, train=None)
 
 
@@ -122,13 +140,13 @@ def check_data(task: Task) -> Task:
 
     Raises:
       ValueError: a split that is empty or ragged, a value that is not finite or does
-        not fit 32 bits, or a batch larger than the training split; the message names
+        not fit 32 bits, or a batch larger than the training split. The message names
         the array and the row.
     """
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     checked = {name: _check_split(name, split) for name, split in splits.items()}
     if task.stream is not None:
-        checked["train"] = task.train  # checked as it is read
+        checked["train"] = task.train  # each batch is checked when it is read
     task = dataclasses.replace(task, **checked)
     size = task.batch_size
     if not is_whole(size, 1):
@@ -151,6 +169,7 @@ def _check_split(split: str, data: PyTree) -> PyTree:
     arrays = [leaf for _, leaf in leaves]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
+    # a scalar has no rows to train on: it counts as empty
     lengths = [np.shape(array)[0] if np.ndim(array) else 0 for array in arrays]
     for name, length in zip(names, lengths, strict=True):
         if length == 0:
