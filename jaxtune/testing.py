@@ -1,12 +1,7 @@
-"""The contract kit: what every sampler, refiner, scheduler and task must do.
+"""Checks of the contracts of samplers, refiners, schedulers and tasks.
 
 Each check raises ``AssertionError`` with one sentence when the contract is broken. They
-are meant for your own as much as for jaxtune's.
-
->>> import jaxtune as jt
->>> jt.testing.check_sampler(jt.samplers.halton())
->>> jt.testing.check_refiner(jt.zoom(top=4))
->>> jt.testing.check_scheduler(jt.schedulers.hyperband())
+are meant for your own parts as much as for jaxtune's.
 """
 
 from __future__ import annotations
@@ -25,6 +20,7 @@ from jaxtune.programs.lane import DIVERGED, RUNNING
 from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
+from jaxtune.schedulers.base import Explore
 from jaxtune.space import (
     Space,
     choice,
@@ -42,7 +38,11 @@ from jaxtune.types import Key
 
 
 def mixed_space() -> Space:
-    """A space with a dimension of every kind, for checks.
+    """Make a space with a dimension of every kind, for checks.
+
+    >>> import jaxtune as jt
+    >>> jt.testing.mixed_space().names
+    ('rate', 'momentum', 'dropout', 'units', 'decay', 'activation')
 
     Returns:
       Six searched dimensions.
@@ -58,17 +58,20 @@ def mixed_space() -> Space:
 
 
 def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> None:
-    """Check the contract of a sampler that has not been told anything.
+    """Check the contract of a sampler, from its first point on.
+
+    >>> import jaxtune as jt
+    >>> jt.testing.check_sampler(jt.samplers.halton())
 
     Args:
       sampler: the sampler.
-      space: where to sample; `mixed_space` if not given.
-      n: how many points to ask for, at least 3.
+      space: the space to sample; `mixed_space` if not given.
+      n: points to ask for, at least 3.
 
     Raises:
       AssertionError: points of a wrong shape or outside the cube, points that depend on
-        the batching, a key that changes nothing when repeated, or a state that cannot
-        be told failures or is changed in place.
+        the batching or differ when the key is repeated, or a state that is changed in
+        place or does not accept failures.
     """
     space = space or mixed_space()
     key = jax.random.key(7)
@@ -87,21 +90,24 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
     chex.assert_trees_all_equal(_plain(start), before)
     scores = jnp.where(jnp.arange(n) % 3 == 0, jnp.nan, points.sum(1))
     for seeds in (scores, jnp.stack([scores, scores + 1], axis=1)):
-        told = sampler.tell(state, points, seeds)
-        chex.assert_trees_all_equal_structs(_plain(told), _plain(state))
+        after = sampler.tell(state, points, seeds)
+        chex.assert_trees_all_equal_structs(_plain(after), _plain(state))
 
 
 def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> None:
     """Check the contract of a refiner.
 
+    >>> import jaxtune as jt
+    >>> jt.testing.check_refiner(jt.zoom(top=4))
+
     Args:
       refiner: the refiner.
-      space: what to refine; `mixed_space` if not given.
-      n: how many points to refine from.
+      space: the space to refine; `mixed_space` if not given.
+      n: points to refine from.
 
     Raises:
       AssertionError: another tree, bounds that leave the space, failures that are
-        selected, an order of rows that matters, or a result that differs under ``jit``.
+        selected, a result that depends on the order of rows or differs under ``jit``.
     """
     space = space or mixed_space()
     points = jax.random.uniform(jax.random.key(3), (n, space.dim))
@@ -116,7 +122,8 @@ def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> 
     chex.assert_trees_all_equal(
         refiner(space, points[shuffled], scores[shuffled]), smaller
     )
-    # failures in a far corner must move nothing; their number is the caller's share
+    # failures in a far corner must move nothing; as many fail on both sides, since a
+    # refiner may keep a share of all points
     corner = jnp.where(jnp.arange(n)[:, None] < n // 8, 0.999, points)
     expected = refiner(
         space, points, jnp.where(jnp.arange(n) < n // 8, jnp.nan, scores)
@@ -134,13 +141,13 @@ def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> 
 
 
 class Simulation(NamedTuple):
-    """What a scheduler does with known learning curves.
+    """The decisions of a scheduler on known learning curves.
 
     Args:
-      plan: what it planned.
-      epochs: ``[n]`` how long each trial trained.
-      failed: ``[n]`` bool.
-      steps: what it knew and what it decided, in order.
+      plan: the scheduler's plan.
+      epochs: ``[n]`` int, epochs that each trial trained.
+      failed: ``[n]`` bool, trials that failed.
+      steps: pairs of the progress that it saw and its decision, in order.
     """
 
     plan: Plan
@@ -165,15 +172,15 @@ def simulate(
     [3, 3, 3, 3, 3, 3, 9, 9, 9]
 
     Args:
-      scheduler: who decides.
+      scheduler: the scheduler.
       score: ``(row, epoch) -> score``; higher is better, NaN fails the trial.
-      trials: how many.
-      epochs: of a whole training.
-      key: the scheduler's; ``jax.random.key(0)`` if not given.
+      trials: number of trials.
+      epochs: epochs of a whole training.
+      key: key of the scheduler; ``jax.random.key(0)`` if not given.
       concurrent: trials at once for a scheduler that leaves it open.
 
     Returns:
-      What happened.
+      The plan, the decisions and how long each trial trained.
 
     Raises:
       ValueError: a decision that no scheduler may make.
@@ -216,15 +223,18 @@ def _advance(ledger: Ledger, score: Callable[[int, int], float]) -> None:
 def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) -> None:
     """Check the contract of a scheduler.
 
+    >>> import jaxtune as jt
+    >>> jt.testing.check_scheduler(jt.schedulers.hyperband())
+
     Args:
       scheduler: the scheduler.
-      trials: how many to decide on.
-      epochs: of a whole training.
+      trials: number of trials to decide on.
+      epochs: epochs of a whole training.
 
     Raises:
       AssertionError: a plan that loses trials or does not end with the budget, trials
-        that never begin, decisions that differ from one time to the next or with the
-        unit of the scores, or exploration that leaves the cube or mixes members.
+        that never start, decisions that are not repeatable or depend on the unit of the
+        scores, or exploration that leaves the cube or mixes members.
       ValueError: a decision that no scheduler may make.
     """
     plan = scheduler.plan(trials, epochs)
@@ -239,7 +249,7 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
     curves[::7, epochs // 2 :] = np.nan
     found = simulate(scheduler, _lookup(curves), trials, epochs)
     assert (found.epochs > 0).all(), "every trial must begin"
-    for unit in (1.0, 1024.0):
+    for unit in (1.0, 1024.0):  # a power of two changes no rounding
         again = simulate(scheduler, _lookup(unit * curves), trials, epochs)
         same = all(
             np.array_equal(a, b)
@@ -253,10 +263,12 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
 
 
 def _lookup(curves: np.ndarray) -> Callable[[int, int], float]:
+    """Return ``(row, epoch) -> score`` of the curves ``[n, epochs + 1]``."""
     return lambda row, epoch: curves[row, epoch]
 
 
-def _check_explore(explore: Any) -> None:
+def _check_explore(explore: Explore) -> None:
+    """Check that exploration is repeatable and treats every member alone."""
     space, key = mixed_space(), jax.random.key(1)
     points = jax.random.uniform(jax.random.key(2), (6, space.dim))
     moved = explore(key, space, points, 3)
@@ -270,17 +282,38 @@ def _check_explore(explore: Any) -> None:
 
 
 def check_task(task: Task, space: Space, epochs: int = 1) -> None:
-    """Train a few lanes of a task and check what its functions promise.
+    """Train a few lanes of a task and check the contract of its functions.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> import numpy as np
+    >>> import optax
+    >>> x = np.linspace(-1, 1, 8, dtype=np.float32)
+    >>> data = {"x": x, "y": 2 * x}
+    >>> def error(w, batch):
+    ...     return jnp.mean((w * batch["x"] - batch["y"]) ** 2)
+    >>> task = jt.Task(
+    ...     init=lambda key, h: jax.random.normal(key),
+    ...     loss=lambda w, batch, key, h: error(w, batch),
+    ...     evaluate=lambda w, split, h: {"mse": error(w, split)},
+    ...     optimizer=lambda h: optax.sgd(h["rate"]),
+    ...     train=data,
+    ...     valid=data,
+    ...     batch_size=4,
+    ...     metrics=(("mse", "min"),),
+    ... )
+    >>> jt.testing.check_task(task, jt.Space(rate=jt.log_uniform(1e-3, 1e-1)))
 
     Args:
       task: the task.
       space: hyperparameters to train with.
-      epochs: how long.
+      epochs: epochs to train.
 
     Raises:
       AssertionError: parameters that depend on anything but the key, a lane whose
         numbers depend on its neighbours, or metrics that are not repeatable.
-      ValueError: data that no training could use.
+      ValueError: data that cannot be used for training.
     """
     task = as_task(task)
     workload = prepare(task, space, jax.random.key(5), epochs, 4)
@@ -300,7 +333,12 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
 
 
 def compilations() -> int:
-    """How many block programs have been compiled in this process so far.
+    """Count the block programs that have been compiled in this process so far.
+
+    >>> import jaxtune as jt
+    >>> before = jt.testing.compilations()
+    >>> jt.testing.compilations() - before  # nothing was trained in between
+    0
 
     Returns:
       The number; compare it before and after a search.
@@ -315,6 +353,7 @@ def compilations() -> int:
 
 
 def _assert_inside(smaller: Space, space: Space) -> None:
+    """Check that no bound or choice of one space leaves another."""
     for name in space.searched:
         inner, outer = smaller[name], space[name]
         if outer.allowed is not None:
@@ -328,14 +367,14 @@ def _assert_inside(smaller: Space, space: Space) -> None:
 
 
 def _ordered(space: Space) -> Any:
-    """The bounds without the choices, whose evidence counts failures as tries."""
+    """Return the bounds without choices, whose evidence counts failures as tries."""
     return {n: space[n].bounds for n in space.searched if space[n].allowed is None}
 
 
 def _plain(state: Any) -> Any:
-    """Keys as numbers, which NumPy can hold and compare."""
+    """Return a tree with keys as numbers, which NumPy can hold and compare."""
 
-    def data(leaf):
+    def data(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and jnp.issubdtype(
             leaf.dtype, jax.dtypes.prng_key
         ):

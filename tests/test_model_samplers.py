@@ -275,7 +275,7 @@ def test_a_search_tells_every_seed():
         mode="max",
         sampler=model._replace(ask=ask),
     )
-    assert int(states[1].history.told) == 8
+    assert int(states[1].history.trials) == 8
     assert (np.asarray(states[1].history.variance[:8]) > 0).all()
 
 

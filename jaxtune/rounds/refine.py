@@ -1,9 +1,9 @@
 """Coarse to fine: shrink a space to the box around its best points.
 
-The naive box, the smallest and largest coordinate of the best points, loses the optimum
-more often than not. Two numbers make it safe: a margin of some mean spacings of the
-best points, and a floor below which no side shrinks in one step. Where it may grow, a
-side whose best points crowd an edge moves outwards past it.
+The plain bounding box of the best points loses the optimum more often than not. Two
+numbers make it safe: a margin of some mean spacings of the best points, and a floor
+below which no side shrinks in one step. If the box may grow, a side moves outwards past
+an edge that most of the best points crowd.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from jaxtune.types import Array, ArrayLike
 
 
 class Refiner(Protocol):
-    """From a space, points ``[n, d]`` and scores ``[n]`` to a smaller space.
+    """Return a smaller space from a space, points ``[n, d]`` and scores ``[n]``.
 
-    Scores are oriented (higher is better, NaN failed); the tree stays the same.
+    Scores are oriented (higher is better, NaN is failed); the tree stays the same.
     """
 
     def __call__(
@@ -42,46 +42,55 @@ def zoom(
 ) -> Refiner:
     """Shrink a space to the box around its best points.
 
-    Works on each dimension's own scale and never leaves the space it was given, unless
-    ``within`` allows it to grow.
-    A conditional dimension is judged by those of the best points for which it matters,
-    and kept as it is where they are fewer than half of the best.
-    Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the min-max
-    box.
+    It works on each dimension's own scale and never leaves the space it was given,
+    unless ``within`` allows it to grow. A conditional dimension is refined by the best
+    points for which it matters, and kept as it is if they are fewer than half of the
+    best. Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the
+    min-max box.
+
+    >>> import numpy as np
+    >>> import jaxtune as jt
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+    >>> points = np.linspace(0.05, 0.95, 10, dtype=np.float32)[:, None]
+    >>> smaller = jt.zoom(top=4)(space, points, -((points[:, 0] - 0.5) ** 2))
+    >>> low, high = smaller.bounds["x"]  # 0.35 to 0.65, and margins of 0.1
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.25, 0.75)
 
     Args:
-      top: how many of the best points span the box; a float is a share of all points.
-        At least two are taken.
+      top: number of the best points that span the box; a float is a share of all
+        points. At least two are taken.
       margin: room added on each side, in mean spacings of the top points.
       floor: no side becomes shorter than this share of its present length.
-      evidence: a choice is dropped when none of the top points has it and that many
-        points without it would come about by chance with less than this probability.
+      evidence: a choice is dropped when none of the top points has it, and chance alone
+        would bring this about with a probability below ``evidence``.
       within: a larger space of the same dimensions, into which the box may grow. Where
         most of the best points lie in the outer quarter of a side, the box then reaches
         its present length past their mean, but not past the larger space. A ``search``
-        that gets the larger space begins in a smaller box with ``start=``.
+        over the larger space starts in a smaller box with ``start=``.
 
     Returns:
       ``refine(space, points [n, d], scores [n]) -> Space``, jittable, same tree as
       ``space``. Points are in the unit cube of ``space``; scores that are NaN or
       infinite are never selected; ties go to the smaller row. It raises ``ValueError``
       for shapes that do not match and for fewer than two finite scores (under ``jit``,
-      where it cannot raise, it then keeps the space as it is).
+      where it cannot raise, it keeps the space as it is).
 
     Raises:
-      ValueError: ``top`` below 2 or outside (0, 1], ``margin``, ``floor`` or
-        ``evidence`` out of range, or a ``within`` that is no space or (raised by
-        ``refine``) one of which the box is no part.
+      ValueError: ``top`` below 2 or outside (0, 1]; ``margin``, ``floor`` or
+        ``evidence`` out of range; ``within`` is not a space. ``refine`` raises it if
+        its box is not part of ``within``.
     """
     _check_arguments(top, margin, floor, evidence, within)
 
-    def refine(space, points, scores):
+    def refine(space: Space, points: ArrayLike, scores: ArrayLike) -> Space:
         points, scores = _check_points(space, points, scores)
         if within is not None:
             check_part(within, space, "zoom: the box in within")
         n = scores.shape[0]
         count = min(top if isinstance(top, int) else max(2, round(top * n)), n)
         limits = within or space
+        # numbers but `count` are traced: zooms that differ in them share a program
         return _box_of(space, limits, points, scores, count, margin, floor, evidence)
 
     return refine
@@ -98,13 +107,14 @@ def _box_of(
     floor: Array,
     evidence: Array,
 ) -> Space:
+    """Return the space of the box around the best points."""
     chosen = ranking.top(scores, count)
     active = space.active(space.decode(points))
     smaller = {}
     for column, name in enumerate(space.searched):
         dim, u, here = space[name], points[:, column], active[name]
         best = chosen & here
-        # a dimension that most of the best do without has too few to be judged by
+        # where a dimension matters to few of the best, they say too little about it
         enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
         if dim.allowed is None:
             left, right = _box(u, best, margin, floor)
@@ -122,6 +132,7 @@ def _box_of(
 
 
 def _box(u: Array, chosen: Array, margin: Array, floor: Array) -> tuple[Array, Array]:
+    """Return both ends ``[]`` of a side, as shares of its present length."""
     low = jnp.min(jnp.where(chosen, u, jnp.inf))
     high = jnp.max(jnp.where(chosen, u, -jnp.inf))
     room = margin * (high - low) / jnp.maximum(chosen.sum() - 1, 1)
@@ -140,7 +151,8 @@ def _outwards(
     dim: Dimension,
     limit: Dimension,
 ) -> tuple[Array, Array]:
-    """Moved past an edge that most of the chosen points crowd, where there is room."""
+    """Return both ends, moved past an edge that most of the chosen points crowd."""
+    # a side has length 1 here, so the new end is a present length past the mean
     middle = jnp.where(chosen, u, 0).sum() / jnp.maximum(chosen.sum(), 1)
     at_left, at_right = crowding(u, chosen)
     below, above = dim.low > limit.low, dim.high < limit.high
@@ -151,9 +163,9 @@ def _outwards(
 
 
 def crowding(u: ArrayLike, chosen: ArrayLike) -> tuple[Any, Any]:
-    """Whether most of the chosen points lie in the lower or upper quarter of a side.
+    """Test whether most of the chosen points lie in the outer quarter of a side.
 
-    Of eight points thrown at random this is so with a probability of 5 %.
+    Eight random points do so with a probability of 5 %.
 
     Args:
       u: ``[n]`` coordinates.
@@ -167,17 +179,18 @@ def crowding(u: ArrayLike, chosen: ArrayLike) -> tuple[Any, Any]:
 
 
 def outer(u: Any) -> tuple[Any, Any]:
-    """``[n]`` which coordinates lie in the lower and in the upper quarter of a side."""
+    """Return ``[n]`` bool each: coordinates in the lower and in the upper quarter."""
     return u < 0.25, u >= 0.75
 
 
 def _unwanted(
     index: Array, active: Array, chosen: Array, choices: int, evidence: Array
 ) -> Array:
-    """``[choices]`` bool: absent from the top, though tried too often for bad luck.
+    """Return ``[choices]`` bool: absent from the top, too improbably for bad luck.
 
-    The probability that none of ``k`` points drawn from ``n`` without replacement is
-    one of the ``m`` that have the choice is the product of ``(n - m - j) / (n - j)``.
+    Of ``n`` points ``m`` have a choice. The probability that none of ``k`` points drawn
+    without replacement has it is the product of ``(n - m - j) / (n - j)`` over
+    ``j = 0 ... k - 1``.
     """
     has = (index[:, None] == jnp.arange(choices)[None]) & active[:, None]
     n, k = active.sum(), chosen.sum()
@@ -195,6 +208,7 @@ def _check_arguments(
     evidence: float,
     within: Space | None,
 ) -> None:
+    """Raise ``ValueError`` for an argument of `zoom` out of range."""
     if isinstance(top, bool) or not isinstance(top, int | float):
         raise ValueError(f"zoom: top must be a count or a share, got {top!r}.")
     if (isinstance(top, int) and top < 2) or (
@@ -215,12 +229,14 @@ def _check_arguments(
 def _check_points(
     space: Space, points: ArrayLike, scores: ArrayLike
 ) -> tuple[Array, Array]:
+    """Return both as JAX arrays; ``ValueError`` for shapes or scores of no use."""
     points, scores = jnp.asarray(points), jnp.asarray(scores)
     if scores.ndim != 1 or points.shape != (scores.shape[0], space.dim):
         raise ValueError(
             f"zoom: points {points.shape} and scores {scores.shape} do not match; this "
             f"space needs (n, {space.dim}) and (n,)."
         )
+    # under jit nothing can be raised; too few points then leave the box as it is
     if not isinstance(scores, jax.core.Tracer):
         finite = int(np.isfinite(scores).sum())
         if finite < 2:

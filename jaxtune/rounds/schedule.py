@@ -1,4 +1,4 @@
-"""Which dimensions are open in which round: all of them, or tier by tier."""
+"""Schedules of rounds: all dimensions open in each round, or tier by tier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stage(NamedTuple):
 
     Args:
       searched: names of the dimensions that are open; the others keep their defaults.
-      trials: how many configurations.
+      trials: number of configurations.
     """
 
     searched: tuple[str, ...]
@@ -28,7 +28,7 @@ class Schedule(NamedTuple):
     Args:
       space: the whole space.
       stages: the rounds, in order.
-      start: the box in which the dimensions begin; the whole space if ``None``.
+      start: the box in which the search starts; the whole space if ``None``.
     """
 
     space: Space
@@ -41,11 +41,11 @@ class Schedule(NamedTuple):
         return sum(stage.trials for stage in self.stages)
 
     def opened(self, box: Space | None, number: int) -> Space:
-        """The space of one round.
+        """Return the space of one round.
 
         Args:
-          box: what refinement left of the last round's space; ``None`` at first.
-          number: the round, from 0.
+          box: the refined space of the last round; ``None`` at first.
+          number: of the round, from 0.
 
         Returns:
           Dimensions that were open keep the refined bounds, newly opened ones have
@@ -59,15 +59,15 @@ class Schedule(NamedTuple):
 
 
 def flat(space: Space, trials: int, rounds: int) -> Schedule:
-    """Every dimension open in every round, the trials spread evenly.
+    """Make a schedule with all dimensions open, the trials spread evenly.
 
     Args:
       space: the space.
       trials: configurations in all rounds.
-      rounds: how many.
+      rounds: number of rounds.
 
     Returns:
-      A schedule.
+      The schedule.
     """
     counts = apportion(trials, [1] * rounds, 2)
     return Schedule(space, tuple(Stage(space.searched, count) for count in counts))
@@ -76,10 +76,11 @@ def flat(space: Space, trials: int, rounds: int) -> Schedule:
 def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     """Open a space tier by tier: the most important hyperparameters first.
 
-    First tier 1 is searched, all else at its defaults. Then each next tier is opened at
-    its full range, while the tiers before it stay open in the box that refinement left
-    around the best trials. A stage gets trials in proportion to the number of its open
-    dimensions. A conditional dimension opens no earlier than what it depends on.
+    First tier 1 is searched, with all other dimensions at their defaults. Then each
+    next tier is opened at its full range, while the tiers before it stay open in the
+    refined box around the best trials. A stage gets trials in proportion to the number
+    of its open dimensions. A conditional dimension does not open before the dimensions
+    it depends on.
 
     >>> import jaxtune as jt
     >>> schedule = jt.tiered(jt.presets.standard(), 270)
@@ -87,30 +88,22 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     [(2, 24), (5, 57), (7, 78), (10, 111)]
 
     Args:
-      space: the whole space; tiers without a searched dimension are passed over.
+      space: the whole space; tiers without a searched dimension are skipped.
       budget: configurations in the whole search.
-      rounds: zooms within each tier, plus one.
+      rounds: search rounds of each tier, with a refinement between any two.
 
     Returns:
       A schedule for `search`.
 
     Raises:
-      ValueError: a budget that cannot fill the rounds, or nothing searched.
+      ValueError: the budget cannot fill the rounds, or no dimension is searched.
     """
     if not space.searched:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     for name, value in (("budget", budget), ("rounds", rounds)):
         if not is_whole(value, 1):
             raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
-    dimensions = {name: space[name] for name in space.names}
-    opens = {
-        name: max(
-            space[other].tier
-            for other in [name, *ancestors(dimensions, name)]
-            if space[other].searched
-        )
-        for name in space.searched
-    }
+    opens = _opening_tiers(space)
     open_at = [
         tuple(name for name in space.searched if opens[name] <= tier)
         for tier in sorted(set(opens.values()))
@@ -123,3 +116,16 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
         )
     counts = apportion(budget, [len(names) for names in open_at], 2)
     return Schedule(space, tuple(map(Stage, open_at, counts)))
+
+
+def _opening_tiers(space: Space) -> dict[str, int]:
+    """Return the tier at which each searched dimension opens."""
+    dimensions = {name: space[name] for name in space.names}
+    return {
+        name: max(
+            space[other].tier
+            for other in [name, *ancestors(dimensions, name)]
+            if space[other].searched
+        )
+        for name in space.searched
+    }

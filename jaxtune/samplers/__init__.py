@@ -1,4 +1,4 @@
-"""Where to look next: pure functions on the unit cube."""
+"""Samplers: pure functions that choose points of the unit cube."""
 
 from jaxtune.samplers._cma_es import cma_es
 from jaxtune.samplers._gaussian_process import gaussian_process, sensitivity

@@ -1,7 +1,7 @@
 """Covariance matrix adaptation (Hansen & Ostermeier, 2001), by the package ``cmaes``.
 
-The strategy is a function of what was told: it is replayed from the history, generation
-by generation, so that nothing but the history is kept.
+The strategy is a function of the history: it is replayed from it, generation by
+generation, so that no other state is kept.
 """
 
 from __future__ import annotations
@@ -20,18 +20,31 @@ from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.extras import needed, seed_of
 from jaxtune.samplers.geometry import inside
 from jaxtune.space.dimension import BELOW_ONE
+from jaxtune.types import Array
 
 
 @maker
 def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
-    """Evolution strategy on the unit cube, for continuous dimensions and long searches.
+    """Run an evolution strategy, for continuous dimensions and long searches.
 
-    Of the trials that were told, those inside the cube make its generations, in order,
-    whoever asked for them. Choices and integers are coordinates like others to it.
+    All trials passed to ``tell`` that lie inside the cube make its generations, in
+    order, also those of earlier searches. Choices and integers are treated as ordinary
+    coordinates.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.cma_es(population=8)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 8)  # Sobol points, the first generation
+    >>> state = sampler.tell(state, points, -((points - 0.3) ** 2).sum(axis=1))
+    >>> state, points = sampler.ask(state, 8)
+    >>> points.shape
+    (8, 2)
 
     Args:
-      population: trials in a generation; best the size of the batches. If not given, 4
-        and three times the logarithm of the dimensions.
+      population: trials in a generation, best equal to the size of the batches. If not
+        given, four plus three times the logarithm of the number of dimensions.
       sigma: first standard deviation, a share of the cube.
 
     Returns:
@@ -46,8 +59,9 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
     if not 0 < sigma < 1:
         raise ValueError(f"cma_es: sigma must lie in (0, 1), got {sigma}.")
 
-    def suggest(state, n):
+    def suggest(state: ModelState, n: int) -> Array:
         strategy = _replayed(state, population, sigma)
+        # a strategy draws in sequence: the pending points are its first draws
         points = [strategy.ask() for _ in range(len(state.pending) + n)]
         chosen = np.asarray(points[len(state.pending) :], np.float32)
         return jnp.asarray(np.clip(chosen, 0.0, BELOW_ONE))
@@ -56,10 +70,10 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
 
 
 def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:
-    """The strategy after all whole generations of the history."""
+    """Return the strategy after all complete generations of the history."""
     import cmaes
 
-    dim, told = state.space.dim, int(state.history.told)
+    dim, trials = state.space.dim, int(state.history.trials)
     if dim < 2:
         raise ValueError(
             f"cma_es: needs two dimensions, this space has {state.space.searched}. Use "
@@ -70,16 +84,16 @@ def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:
         sigma=sigma,
         bounds=np.tile([0.0, 1.0], (dim, 1)),
         population_size=population,
-        seed=seed_of(jax.random.fold_in(state.key, told)),
+        seed=seed_of(jax.random.fold_in(state.key, trials)),
     )
-    points = np.asarray(state.history.points[:told], np.float64)
-    scores = ranking.worst_if_failed(np.asarray(state.history.scores[:told]))
-    within = np.asarray(inside(state.history.points[:told]))
+    points = np.asarray(state.history.points[:trials], np.float64)
+    scores = ranking.worst_if_failed(np.asarray(state.history.scores[:trials]))
+    within = np.asarray(inside(state.history.points[:trials]))
     points, scores = points[within], scores[within]
     size = strategy.population_size
     for begin in range(0, len(points) - size + 1, size):
         rows = slice(begin, begin + size)
-        # only their order counts, and failures have no number
+        # CMA-ES uses only the order of scores, and a failure has no finite one
         place = np.argsort(ranking.order(scores[rows]))
         strategy.tell(list(zip(points[rows], place.astype(float), strict=True)))
     return strategy

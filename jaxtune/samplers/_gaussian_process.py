@@ -1,8 +1,8 @@
 """Bayesian optimisation with a Gaussian process, in batches.
 
 Matérn 5/2 with a length scale for every dimension, scores warped by half-ranks, cells
-and choices as the space has them, and batches by expected improvement over fantasies of
-what the batch so far will measure.
+and choices as in the space, and batches by expected improvement over fantasies of the
+scores of the batch so far.
 """
 
 from __future__ import annotations
@@ -26,43 +26,54 @@ ROWS = 1024  # trials in a model; its cost grows with their cube
 def gaussian_process(
     acquisition: str = "log_ei", initial: int | None = None, rows: int = ROWS
 ) -> Sampler:
-    """Gaussian process: the sampler to take when a trial costs more than a second.
+    """Fit a Gaussian process; use it when a trial takes more than a second.
 
-    A configuration that was tried, or that is pending, is asked for again only when
+    A configuration that was tried, or that is pending, is suggested again only when
     there is no other. A program is compiled for each size of batch and each doubling of
     the number of trials.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.gaussian_process(initial=8)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 4)  # Sobol points: no eight scores yet
+    >>> state = sampler.tell(state, points, -((points - 0.3) ** 2).sum(axis=1))
+    >>> int(state.history.trials)
+    4
 
     Args:
       acquisition: ``"log_ei"``, expected improvement of the batch as a whole, or
         ``"thompson"``, each point the best of one function drawn from the process.
-      initial: trials with a score before the model is used; Sobol points until then.
-        Twice the dimensions and two more if not given.
+      initial: scored trials before the model is used; Sobol points until then. Twice
+        the dimensions plus two if not given.
       rows: trials that the model is fitted to at most. Of a longer history it sees the
         better ones, half of ``rows``, and the latest others.
 
     Returns:
-      A sampler; its ``tell`` takes trials of any earlier search as well, encoded in
-      this space, and scores ``[n]`` or, with a column for each seed, ``[n, s]``.
+      A sampler; its ``tell`` also takes trials of any earlier search, encoded in this
+      space, and scores ``[n]`` or, with a column for each seed, ``[n, s]``.
 
     Raises:
       ValueError: an argument out of range.
     """
     check_model("gaussian_process", acquisition, initial, rows)
 
-    def suggest(state, n):
+    def suggest(state: ModelState, n: int) -> Array:
         return _suggest(state, n, acquisition, rows)
 
     return model_based(suggest, initial)
 
 
+# compiled once here, so that all samplers with equal arguments share the programs
 _suggest = jax.jit(suggested, static_argnums=(1, 2, 3))
 
 
 def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> None:
-    """Refuse an acquisition that there is not, and models that know too little.
+    """Check the arguments that the samplers with a Gaussian process share.
 
     Raises:
-      ValueError: naming the sampler, the argument and what would be right.
+      ValueError: an unknown acquisition, or too few trials for a model.
     """
     check_whole(name, "initial", initial, 2)
     check_whole(name, "rows", rows, 32)
@@ -74,10 +85,21 @@ def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> 
 
 
 def sensitivity(state: ModelState) -> Array:
-    """How much each dimension matters, by the Gaussian process of what was told.
+    """Compute how much each dimension matters, by a Gaussian process of the trials.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.gaussian_process()
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 16)
+    >>> state = sampler.tell(state, points, -((points[:, 0] - 0.3) ** 2))
+    >>> x, y = jt.samplers.sensitivity(state)
+    >>> bool(x > 3 * y)
+    True
 
     Args:
-      state: of ``gaussian_process`` or ``trust_region``, told some trials.
+      state: of ``gaussian_process`` or ``trust_region``, with some scores.
 
     Returns:
       ``[d]`` inverse length scales in the unit cube: how many times the score can turn
@@ -93,4 +115,5 @@ def sensitivity(state: ModelState) -> Array:
 
 @partial(jax.jit, static_argnums=1)
 def _sensitivity(state: ModelState, rows: int) -> Array:
+    """Return ``[d]`` inverse length scales of the fitted process."""
     return jnp.exp(-model_of(state, rows)[0].hypers.lengths)

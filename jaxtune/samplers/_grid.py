@@ -1,4 +1,4 @@
-"""A full grid: rarely wise, but every point of a small space, once."""
+"""A full grid: rarely wise, but it has every point of a small space once."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
-from jaxtune.types import Array
+from jaxtune.space import Space
+from jaxtune.types import Array, Key
 
 
 class GridState(NamedTuple):
-    """Where the sequence stands."""
+    """The position in the sequence."""
 
     counts: Array  # [d] int32, points along each dimension
     size: Array  # [] int32, points in all
@@ -22,10 +23,25 @@ class GridState(NamedTuple):
 
 @maker
 def grid(points_per_dim: int | Sequence[int]) -> Sampler:
-    """Every combination of equally spaced coordinates, the last dimension fastest.
+    """Try every combination of equally spaced coordinates, the last dimension fastest.
 
     Coordinates are the middles of equal cells. A dimension with fewer values than
-    asked for gives each value once.
+    requested gives each value once.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> space = jt.Space(units=jt.ordinal([8, 16]), dropout=jt.uniform(0.0, 0.6))
+    >>> sampler = jt.samplers.grid(3)
+    >>> state, points = sampler.ask(sampler.init(jax.random.key(0), space), 6)
+    >>> for trial in range(6):
+    ...     values = space.values(space.decode(points), trial)
+    ...     print(values["units"], round(values["dropout"], 3))
+    8 0.1
+    8 0.3
+    8 0.5
+    16 0.1
+    16 0.3
+    16 0.5
 
     Args:
       points_per_dim: points along every dimension, or one number for each.
@@ -42,7 +58,7 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"grid: points per dimension must be >= 1, got {count!r}.")
 
-    def init(key, space):
+    def init(key: Key, space: Space) -> GridState:
         del key
         each = wanted * space.dim if isinstance(points_per_dim, int) else wanted
         if len(each) != space.dim:
@@ -55,11 +71,11 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
             for count, name in zip(each, space.searched, strict=True)
         ]
         size = math.prod(counts)
-        if size >= 2**31:
+        if size >= 2**31:  # ids are int32
             raise ValueError(f"grid: {counts} make {size} points. Use fewer.")
         return GridState(jnp.asarray(counts, jnp.int32), jnp.int32(size), jnp.int32(0))
 
-    def ask(state, n):
+    def ask(state: GridState, n: int) -> tuple[GridState, Array]:
         ids = bounded(state.asked, n, state.size, "grid", "raise points_per_dim")
         strides = state.size // jnp.cumprod(state.counts)
         counts = state.counts[None]

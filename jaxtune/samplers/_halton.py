@@ -12,14 +12,16 @@ import jax.numpy as jnp
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
-from jaxtune.types import Array
+from jaxtune.types import Array, Key
 
-LENGTH = 2**24
+PLACES = 24  # binary digits of a float32; larger bases need fewer and add zeros
+LENGTH = 2**PLACES  # points; in base 2 more would have the same digits again
 
 
 class HaltonState(NamedTuple):
-    """Where the sequence stands."""
+    """The position in the sequence."""
 
     bases: Array  # [d] int32, the first d primes
     digits: Array  # [d, places, largest base] int32, the permuted digits
@@ -28,13 +30,22 @@ class HaltonState(NamedTuple):
 
 @maker
 def halton() -> Sampler:
-    """Scrambled Halton points: quasi-random, for any number of points.
+    """Search at scrambled Halton points: quasi-random, for any number of points.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.halton()
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 3)
+    >>> sorted((3 * points[:, 1]).astype(int).tolist())  # base 3: one in each third
+    [0, 1, 2]
 
     Returns:
       A sampler of up to 16 777 216 points; asking for more raises ``ValueError``.
     """
 
-    def init(key, space):
+    def init(key: Key, space: Space) -> HaltonState:
         bases = _primes(space.dim)
         keys = [jax.random.fold_in(key, j) for j in range(space.dim)]
         tables = [
@@ -44,19 +55,18 @@ def halton() -> Sampler:
             jnp.asarray(bases, jnp.int32), jnp.stack(tables), jnp.int32(0)
         )
 
-    def ask(state, n):
+    def ask(state: HaltonState, n: int) -> tuple[HaltonState, Array]:
         more = "use uniform(), which never ends"
         ids = bounded(state.asked, n, LENGTH, "halton", more)
+        # past the end the ids are -1: any valid id will do, the rows become NaN
         points = _mirror(jnp.maximum(ids, 0), state.bases, state.digits)
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
     return Sampler(init, ask, ignore)
 
 
-PLACES = 24  # binary digits of a float32; larger bases need fewer and add zeros
-
-
 def _primes(count: int) -> list[int]:
+    """Return the first prime numbers."""
     primes: list[int] = []
     candidate = 2
     while len(primes) < count:
@@ -66,10 +76,10 @@ def _primes(count: int) -> list[int]:
     return primes
 
 
-def _permutations(key: Array, base: int, width: int) -> Array:
-    """``[PLACES, width]``: a permutation of ``0 ... base - 1`` for every place."""
+def _permutations(key: Key, base: int, width: int) -> Array:
+    """Return ``[PLACES, width]``: at each place a permutation of ``0 ... base - 1``."""
 
-    def shuffle(place):
+    def shuffle(place: Array) -> Array:
         return jax.random.permutation(jax.random.fold_in(key, place), base)
 
     table = jax.vmap(shuffle)(jnp.arange(PLACES))
@@ -78,7 +88,9 @@ def _permutations(key: Array, base: int, width: int) -> Array:
 
 @jax.jit
 def _mirror(ids: Array, bases: Array, digits: Array) -> Array:
-    def add(place, carry):
+    """Return points ``[n, d]``: the permuted digits of the ids ``[n]``, mirrored."""
+
+    def add(place: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         rest, weight, total = carry
         weight = weight / bases
         digit = digits[column, place, rest % bases[None]]

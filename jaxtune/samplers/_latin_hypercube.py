@@ -10,12 +10,13 @@ from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
 
 
 class LatinHypercubeState(NamedTuple):
-    """Where the sequence stands."""
+    """The position in the sequence."""
 
     key: Key  # root key; folded, never split or advanced
     cells: Array  # [size, d] int32, each column a permutation
@@ -24,7 +25,9 @@ class LatinHypercubeState(NamedTuple):
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _cells(key: Key, dim: int, size: int) -> Array:
-    def column(j):
+    """Return ``[size, dim]`` int32, each column a permutation of its own."""
+
+    def column(j: Array) -> Array:
         return permutation(jax.random.fold_in(key, j), size).astype(jnp.int32)
 
     return jax.vmap(column)(jnp.arange(dim)).T
@@ -32,10 +35,18 @@ def _cells(key: Key, dim: int, size: int) -> Array:
 
 @maker
 def latin_hypercube(size: int) -> Sampler:
-    """``size`` points, one in each of ``size`` equal slices of every dimension.
+    """Place ``size`` points, one in each of ``size`` equal slices of every dimension.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.latin_hypercube(5)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state, points = sampler.ask(sampler.init(jax.random.key(0), space), 5)
+    >>> sorted((5 * points[:, 0]).astype(int).tolist())
+    [0, 1, 2, 3, 4]
 
     Args:
-      size: how many points the hypercube has.
+      size: points of the whole hypercube.
 
     Returns:
       A sampler of ``size`` points; asking for more raises ``ValueError``.
@@ -46,20 +57,21 @@ def latin_hypercube(size: int) -> Sampler:
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"latin_hypercube: size must be an int >= 1, got {size!r}.")
 
-    def init(key, space):
+    def init(key: Key, space: Space) -> LatinHypercubeState:
         cells = _cells(key, space.dim, size)
         inside = jax.random.fold_in(key, IN_CELL)
         return LatinHypercubeState(inside, cells, jnp.int32(0))
 
-    def ask(state, n):
+    def ask(state: LatinHypercubeState, n: int) -> tuple[LatinHypercubeState, Array]:
         more = f"use latin_hypercube({size + n})"
         ids = bounded(state.asked, n, size, f"latin_hypercube({size})", more)
 
-        def place(i):
+        def place(i: Array) -> Array:
             jitter = jax.random.uniform(
                 jax.random.fold_in(state.key, i), state.cells.shape[1:]
             )
             point = (state.cells[i] + jitter) / size
+            # the sum can round up to the end of the last cell
             return jnp.minimum(point, BELOW_ONE)
 
         points = jax.vmap(place)(jnp.maximum(ids, 0))

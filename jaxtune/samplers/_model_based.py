@@ -1,7 +1,7 @@
-"""What all samplers with a model share: a design first, then what the model suggests.
+"""The shell of all samplers with a model: Sobol points first, then its suggestions.
 
-A model sees the history of the trials that were told, and the pending points that were
-handed out and not told yet.
+A model sees the history, which is all trials passed to ``tell``, and the pending
+points, which were handed out and have no score yet.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from jaxtune.types import Array, ArrayLike, Key
 
 
 class ModelState(NamedTuple):
-    """Where the search stands."""
+    """The history of a search, and the points that are out."""
 
     key: Key  # root key; folded, never split or advanced
-    space: Space  # whose cube it is
-    history: History  # what was told
-    pending: Array  # [p, d] handed out by the model and not told yet
+    space: Space  # the space of the cube
+    history: History  # trials passed to tell
+    pending: Array  # [p, d] handed out, without a score yet
     asked: Array  # [] int32, points handed out so far
     design: SobolState  # the points before there is a model
 
 
 class Suggest(Protocol):
-    """The next ``n`` points ``[n, d]`` from what is known."""
+    """Suggest the next ``n`` points ``[n, d]`` from the history."""
 
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
@@ -40,14 +40,15 @@ class Suggest(Protocol):
 def model_based(
     suggest: Suggest, initial: int | None, traceable: bool = True
 ) -> Sampler:
-    """A sampler from a model's suggestions.
+    """Make a sampler of a model's suggestions.
 
     Points are scrambled Sobol points until ``initial`` trials with a score are known.
     ``ask`` may be traced, ``tell`` not.
 
     Args:
       suggest: the model, compiled by its module, so that two samplers share a program.
-      initial: trials before it is used; twice the dimensions and two more if ``None``.
+      initial: scored trials before the model is used; twice the dimensions plus two if
+        ``None``.
       traceable: whether the model is a JAX program.
 
     Returns:
@@ -55,47 +56,57 @@ def model_based(
     """
     first = sobol()
 
-    def init(key, space):
-        none = jnp.zeros((0, space.dim), jnp.float32)
-        own = (key, space, empty_history(space.dim), none, jnp.int32(0))
-        return ModelState(*own, first.init(key, space))
+    def init(key: Key, space: Space) -> ModelState:
+        return ModelState(
+            key=key,
+            space=space,
+            history=empty_history(space.dim),
+            pending=jnp.zeros((0, space.dim), jnp.float32),
+            asked=jnp.int32(0),
+            design=first.init(key, space),
+        )
 
-    def start(state, n):
+    def from_design(state: ModelState, n: int) -> tuple[ModelState, Array]:
         design, points = first.ask(state.design, n)
         return state._replace(design=design), points
 
-    def think(state, n):
+    def from_model(state: ModelState, n: int) -> tuple[ModelState, Array]:
         return state, suggest(state, n)
 
-    def ask(state, n):
+    def ask(state: ModelState, n: int) -> tuple[ModelState, Array]:
         least = 2 * state.space.dim + 2 if initial is None else initial
-        told = state.history.succeeded.sum()
+        scored = state.history.succeeded.sum()
+        # `cond` traces both branches, and a model needs some rows of the buffer
         if state.history.scores.shape[0] == 0:
-            state, points = start(state, n)
-        elif isinstance(told, jax.core.Tracer) and not traceable:
+            state, points = from_design(state, n)
+        elif isinstance(scored, jax.core.Tracer) and not traceable:
             raise ValueError(
                 "ask: this sampler's model is no JAX program. Call it outside of jit."
             )
-        elif isinstance(told, jax.core.Tracer):
+        elif isinstance(scored, jax.core.Tracer):
             state, points = jax.lax.cond(
-                told < least, partial(start, n=n), partial(think, n=n), state
+                scored < least,
+                partial(from_design, n=n),
+                partial(from_model, n=n),
+                state,
             )
         else:
-            state, points = (start if told < least else think)(state, n)
+            state, points = (from_design if scored < least else from_model)(state, n)
         pending = jnp.concatenate([state.pending, points])
         return state._replace(pending=pending, asked=state.asked + n), points
 
-    def tell(state, points, scores):
+    def tell(state: ModelState, points: ArrayLike, scores: ArrayLike) -> ModelState:
         history = extended(state.history, points, scores)
         return state._replace(history=history, pending=_without(state.pending, points))
 
     return Sampler(init, ask, tell)
 
 
-def _without(pending: Array, told: ArrayLike) -> Array:
-    """Pending points that were not among those told, each row taken once."""
+def _without(pending: Array, scored: ArrayLike) -> Array:
+    """Return the pending points without those scored now, each row removed once."""
+    # compared as bytes: the same point comes back bit for bit, and may be out twice
     left = [row.tobytes() for row in np.asarray(pending, np.float32)]
-    for row in np.asarray(told, np.float32):
+    for row in np.asarray(scored, np.float32):
         if row.tobytes() in left:
             left.remove(row.tobytes())
     rows = [np.frombuffer(row, np.float32) for row in left]

@@ -1,7 +1,7 @@
-"""Any sampler of Optuna (Akiba et al., KDD 2019), with the same three functions.
+"""An adapter to any sampler of Optuna (Akiba et al., KDD 2019).
 
-A state holds one study in memory; every step works on a copy of it, so that a state is
-never changed and can be gone on with twice.
+A state holds one study in memory. Every step works on a copy of it, so that a state is
+never changed and two searches may continue from it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from jaxtune.samplers.geometry import inside
 from jaxtune.samplers.history import checked
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
-from jaxtune.types import Array
+from jaxtune.types import Array, ArrayLike, Key
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 
 class OptunaState(NamedTuple):
-    """Where the search stands."""
+    """The study, and the kinds of its parameters."""
 
     study: Pickled
     counts: Array  # [d] int32, values of a dimension; 0 where it is continuous
@@ -37,13 +37,13 @@ class OptunaState(NamedTuple):
 
 
 class Pickled:
-    """A study that cannot be changed, one leaf of a state."""
+    """A study that cannot be changed, so that it can be a leaf of a state."""
 
     def __init__(self, study: Study):
         self.data = pickle.dumps(study)
 
     def copy(self) -> Study:
-        """A study that can."""
+        """Return a study that can be changed."""
         return pickle.loads(self.data)
 
     def __eq__(self, other: object) -> bool:
@@ -55,11 +55,22 @@ class Pickled:
 
 @maker
 def optuna(make: Callable[..., Any]) -> Sampler:
-    """A sampler of Optuna, such as ``optuna.samplers.TPESampler``.
+    """Use a sampler of Optuna, such as ``optuna.samplers.TPESampler``.
 
-    Its study maximises over the unit cube: whole numbers and ordinals are integers to
-    it, choices are categories. Trials outside of the present cube cannot be shown to
-    it, since its distributions cannot hold them.
+    Its study maximises over the unit cube: whole numbers and ordinals become integers,
+    choices become categories. Trials outside the present cube are left out, since the
+    study's distributions cannot hold them.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> from optuna.samplers import TPESampler
+    >>> sampler = jt.samplers.optuna(TPESampler)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), layers=jt.integer(1, 3))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 8)
+    >>> state = sampler.tell(state, points, -((points - 0.3) ** 2).sum(axis=1))
+    >>> points.shape
+    (8, 2)
 
     Args:
       make: ``seed -> sampler``, called with the keyword ``seed``: a class of Optuna's,
@@ -69,18 +80,18 @@ def optuna(make: Callable[..., Any]) -> Sampler:
       A sampler. It cannot be traced.
 
     Raises:
-      ValueError: ``make`` is not callable: give the class, not a sampler of it.
+      ValueError: ``make`` is not callable; pass the class, not an instance.
       ImportError: without the extra ``samplers``.
     """
     needed("optuna")
     if not callable(make):
         raise ValueError(
-            f"optuna: got {make!r}. Give the class, such as "
+            f"optuna: got {make!r}. Pass the class, such as "
             "optuna.samplers.TPESampler, so that it can be seeded."
         )
 
-    def init(key, space):
-        import optuna as library
+    def init(key: Key, space: Space) -> OptunaState:
+        import optuna as library  # this function has its name
 
         seed = seed_of(jax.random.fold_in(key, STUDY))
         study = _quietly(
@@ -91,26 +102,27 @@ def optuna(make: Callable[..., Any]) -> Sampler:
             Pickled(study), jnp.asarray(counts, jnp.int32), jnp.asarray(ordered)
         )
 
-    def ask(state, n):
+    def ask(state: OptunaState, n: int) -> tuple[OptunaState, Array]:
         study, distributions = state.study.copy(), _distributions(state)
         trials = _quietly(lambda: [study.ask(distributions) for _ in range(n)])
         points = [_coordinates(state, trial.params) for trial in trials]
         return state._replace(study=Pickled(study)), jnp.asarray(np.stack(points))
 
-    def tell(state, points, scores):
-        points, scores, _ = checked(points, scores, state.counts.shape[0])
+    def tell(state: OptunaState, points: ArrayLike, scores: ArrayLike) -> OptunaState:
+        rows, means, _ = checked(points, scores, state.counts.shape[0])
         study = state.study.copy()
-        _quietly(lambda: _tell(study, state, points, scores))
+        _quietly(lambda: _tell(study, state, rows, means))
         return state._replace(study=Pickled(study))
 
     return Sampler(init, ask, tell)
 
 
 def _shape(space: Space) -> tuple[list[int], list[bool]]:
-    """Number of equal cells of each dimension, and whether they have an order."""
+    """Return the number of equal cells of each dimension, and which have an order."""
     counts, ordered = [], []
     for name in space.searched:
         dim = space[name]
+        # cells of a log scale differ in width: to the study they are continuous
         even = dim.kind != "continuous" and dim.scale == "linear"
         counts.append(int(dim.cardinality) if even or dim.allowed is not None else 0)
         ordered.append(dim.allowed is None)
@@ -118,6 +130,7 @@ def _shape(space: Space) -> tuple[list[int], list[bool]]:
 
 
 def _distributions(state: OptunaState) -> dict[str, Any]:
+    """Return the study's parameters, ``x0`` to ``x(d - 1)``."""
     from optuna import distributions as kinds
 
     found: dict[str, Any] = {}
@@ -133,7 +146,7 @@ def _distributions(state: OptunaState) -> dict[str, Any]:
 
 
 def _coordinates(state: OptunaState, params: dict[str, Any]) -> np.ndarray:
-    """``[d]`` float32 in the cube: the middle of a cell for what has cells."""
+    """Return the point ``[d]`` of a trial; the middle of a cell if there are cells."""
     counts = state.counts.tolist()
     values = [params[f"x{j}"] for j in range(len(counts))]
     row = [
@@ -144,6 +157,7 @@ def _coordinates(state: OptunaState, params: dict[str, Any]) -> np.ndarray:
 
 
 def _params(state: OptunaState, point: np.ndarray) -> dict[str, Any]:
+    """Return the study's parameters of a point ``[d]`` of the cube."""
     return {
         f"x{j}": int(u * count) if count else float(u)
         for j, (u, count) in enumerate(zip(point, state.counts.tolist(), strict=True))
@@ -153,9 +167,10 @@ def _params(state: OptunaState, point: np.ndarray) -> dict[str, Any]:
 def _tell(
     study: Study, state: OptunaState, points: np.ndarray, scores: np.ndarray
 ) -> None:
-    """Finish the trials that are open at these points, add those that were not."""
+    """Finish the trials that are open at these points, and add the other ones."""
     from optuna.trial import TrialState, create_trial
 
+    # open trials by the bytes of their points, which come back unchanged
     waiting: dict[bytes, list[int]] = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         place = _coordinates(state, trial.params).tobytes()
@@ -177,7 +192,7 @@ def _tell(
 
 
 def _quietly(call: Callable[[], Any]) -> Any:
-    """Optuna logs a line for every study and trial; a sampler prints nothing."""
+    """Call a function without Optuna's log, a line for every study and trial."""
     from optuna import logging
 
     before = logging.get_verbosity()

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore
 from jaxtune.samplers.finite import bounded, nan_if_past_end
+from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
 LENGTH_BITS = 22  # 4 194 304 points
@@ -23,7 +24,7 @@ DIGITS = 24  # what a float32 in [0, 1) holds
 
 
 class SobolState(NamedTuple):
-    """Where the sequence stands."""
+    """The position in the sequence."""
 
     directions: Array  # [LENGTH_BITS, d] uint32, the top DIGITS bits used
     seeds: Array  # [d] uint32, one scramble per dimension
@@ -32,19 +33,28 @@ class SobolState(NamedTuple):
 
 @maker
 def sobol() -> Sampler:
-    """Scrambled quasi-random points: more even than random ones, in any batching.
+    """Search at scrambled Sobol points, more even than random ones in any batching.
 
-    Balanced best when the number of points is a power of two.
+    The balance is best when the number of points is a power of two.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.sobol()
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 8)
+    >>> sorted((8 * points[:, 0]).astype(int).tolist())  # one in each eighth
+    [0, 1, 2, 3, 4, 5, 6, 7]
 
     Returns:
       A sampler of up to 4 194 304 points; asking for more raises ``ValueError``.
     """
 
-    def init(key, space):
+    def init(key: Key, space: Space) -> SobolState:
         seeds = _seeds(key, space.dim)
         return SobolState(jnp.asarray(_directions(space.dim)), seeds, jnp.int32(0))
 
-    def ask(state, n):
+    def ask(state: SobolState, n: int) -> tuple[SobolState, Array]:
         more = "use uniform(), which never ends"
         ids = bounded(state.asked, n, 2**LENGTH_BITS, "sobol", more)
         return state._replace(asked=state.asked + n), _points(ids, state)
@@ -54,7 +64,11 @@ def sobol() -> Sampler:
 
 @cache
 def _directions(dim: int) -> np.ndarray:
-    """``[LENGTH_BITS, dim]``: in Gray code, SciPy's order, point 2^(k+1) - 1 is v_k."""
+    """Return the direction numbers ``[LENGTH_BITS, dim]``.
+
+    SciPy hands its points out in the order of the Gray code, in which point
+    ``2^(k+1) - 1`` is the direction number ``v_k`` itself.
+    """
     from scipy.stats import qmc
 
     engine = qmc.Sobol(dim, scramble=False, bits=DIGITS)
@@ -77,9 +91,9 @@ def _points(ids: Array, state: SobolState) -> Array:
 
 
 def _digits(ids: Array, directions: Array) -> Array:
-    """Point ``i`` is the exclusive or of the direction numbers at the bits of ``i``."""
+    """Return the exclusive or of the direction numbers at the set bits of each id."""
 
-    def add(k, total):
+    def add(k: Array, total: Array) -> Array:
         bit = (ids >> k) & 1
         return total ^ jnp.where(bit[:, None] == 1, directions[k][None], jnp.uint32(0))
 
@@ -90,8 +104,9 @@ def _digits(ids: Array, directions: Array) -> Array:
 def _scramble(digits: Array, seeds: Array) -> Array:
     """Flip digit ``b`` by a hash of the digits above it, the seed and ``b``."""
 
-    def flip(b, scrambled):
+    def flip(b: Array, scrambled: Array) -> Array:
         above = digits >> (DIGITS - b)
+        # a constant for each digit, so that equal digits above get different bits
         place = jnp.uint32(b) * jnp.uint32(0x9E3779B9)
         bit = mixed(mixed(above ^ place) + seeds[None]) >> 31
         return scrambled ^ (bit << (DIGITS - 1 - b))
@@ -100,7 +115,7 @@ def _scramble(digits: Array, seeds: Array) -> Array:
 
 
 def mixed(x: Array) -> Array:
-    """The finaliser of MurmurHash3: every output bit depends on every input bit."""
+    """Apply the finaliser of MurmurHash3: all output bits depend on all input bits."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

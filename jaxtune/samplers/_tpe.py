@@ -23,6 +23,7 @@ from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import features, inside, owners, snapped, unordered
+from jaxtune.samplers.history import History
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
@@ -31,7 +32,7 @@ RECENT = 25  # trials that count in full; older ones count for less
 
 
 class Mixture(NamedTuple):
-    """A weighted kernel around each of ``k`` points; the last one is the prior."""
+    """A density: a weighted kernel around each of ``k`` points, the prior last."""
 
     centres: Array  # [k, d]
     log_weights: Array  # [k], minus infinity for none
@@ -43,13 +44,25 @@ class Mixture(NamedTuple):
 def tpe(
     share: float = 0.1, most: int = 25, draws: int = 24, initial: int = 10
 ) -> Sampler:
-    """Parzen estimator: new points are like the best ones, and unlike the others.
+    """Search with a Parzen estimator: points like the best ones, unlike the others.
+
+    Use it for thousands of trials, or where suggestions must cost next to nothing.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> sampler = jt.samplers.tpe(initial=8)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state, points = sampler.ask(state, 4)  # Sobol points: no eight scores yet
+    >>> state = sampler.tell(state, points, -((points - 0.3) ** 2).sum(axis=1))
+    >>> int(state.history.trials)
+    4
 
     Args:
-      share: how much of the trials counts as best.
-      most: how many of them at most.
+      share: share of the trials that counts as best.
+      most: the largest number of trials that count as best.
       draws: candidates for each point.
-      initial: trials with a score before the model is used; Sobol points until then.
+      initial: scored trials before the model is used; Sobol points until then.
 
     Returns:
       A sampler.
@@ -63,7 +76,7 @@ def tpe(
     if not 0 < share < 1:
         raise ValueError(f"tpe: share must lie in (0, 1), got {share}.")
 
-    def suggest(state, n):
+    def suggest(state: ModelState, n: int) -> Array:
         return _suggest(state, n, share, most, draws)
 
     return model_based(suggest, initial)
@@ -71,52 +84,59 @@ def tpe(
 
 @partial(jax.jit, static_argnums=(1, 3, 4))
 def _suggest(state: ModelState, n: int, share: float, most: int, draws: int) -> Array:
-    space, count = state.space, state.history.told
-    told = snapped(space, state.history.points)
-    good, poor = _split(space, told, state, share, most)
+    """Return the next ``n`` points ``[n, d]``."""
+    space, count = state.space, state.history.trials
+    points = snapped(space, state.history.points)
+    good, poor = _split(space, points, state.history, share, most)
 
-    def drawn(i):
+    def drawn(i: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(state.key, count), i)
         return _sample(key, space, good, draws)
 
-    points = jax.vmap(drawn)(state.asked + jnp.arange(n))  # [n, draws, d]
-    return _picked(space, points, snapped(space, state.pending), good, poor)
+    drawn_points = jax.vmap(drawn)(state.asked + jnp.arange(n))  # [n, draws, d]
+    return _picked(space, drawn_points, snapped(space, state.pending), good, poor)
 
 
 def _split(
-    space: Space, told: Array, state: ModelState, share: float, most: int
+    space: Space, points: Array, history: History, share: float, most: int
 ) -> tuple[Mixture, Mixture]:
-    history = state.history
+    """Return the densities of the best points and of the others."""
     known, c = history.known, history.scores.shape[0]
     scores = jnp.where(known, ranking.worst_if_failed(history.scores), -jnp.inf)
     order = ranking.order(scores)
     place = jnp.zeros(c, jnp.int32).at[order].set(jnp.arange(c))
-    count = jnp.minimum(jnp.ceil(share * history.told), most)
+    count = jnp.minimum(jnp.ceil(share * history.trials), most)
     best = history.succeeded & (place < count)
     others = known & ~best
     first = order[:most]  # all that can be among the best
-    good = _mixture(space, told[first], best[first] * 1.0)
-    # older trials say less of where the search is now
+    good = _mixture(space, points[first], best[first] * 1.0)
+    return good, _mixture(space, points, _recency(others))
+
+
+def _recency(others: Array) -> Array:
+    """Return ``[c]`` weights: older trials say less about where the search is now."""
     position = jnp.cumsum(others)
     total = jnp.maximum(others.sum(), 1)
     older = jnp.maximum(total - RECENT, 1)
     ramp = 1 / total + (1 - 1 / total) * (position - 1) / jnp.maximum(older - 1, 1)
-    weights = others * jnp.minimum(ramp, 1.0)
-    return good, _mixture(space, told, weights)
+    return others * jnp.minimum(ramp, 1.0)
 
 
 def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
+    """Return weighted kernels around ``centres [k, d]``, and the prior."""
     count = (weights > 0).sum()
-    # of points at one place each still has some room
+    # points at one place have no gaps, and each still needs a width
     least = 1 / jnp.minimum(100.0, 2.0 + count)
     gaps = jax.vmap(_gaps, in_axes=(1, None), out_axes=1)(centres, weights > 0)
     widths = jnp.clip(gaps, least, 1.0)
     middle = jnp.full((1, space.dim), 0.5)
+    # an unknown choice: the prior is equally far from all of them
     middle = jnp.where(unordered(space)[None], jnp.nan, middle)
     strangeness = jnp.log1p(1.0 + count)
     centres = jnp.concatenate([centres, middle])
     widths = jnp.concatenate([widths, jnp.ones((1, space.dim))])
     inner = inside(centres)
+    # a kernel around a trial outside the cube counts by the part that reaches in
     log = jnp.log(jnp.append(weights, 1.0)) - jnp.where(
         inner | (jnp.arange(len(inner)) == len(inner) - 1),
         _log_mass(space, centres, widths),
@@ -126,9 +146,9 @@ def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
 
 
 def _gaps(column: Array, present: Array) -> Array:
-    """``[k]`` larger gap of each present coordinate to the next ones below and above.
+    """Return ``[k]``: the larger gap of each coordinate to the next ones on both sides.
 
-    The outermost ones have one neighbour, and a single one the ends of the cube.
+    The outermost coordinates have one neighbour; a single one has the ends of the cube.
     """
     order = jnp.argsort(jnp.where(present, column, jnp.inf))
     sides = column[order]
@@ -141,13 +161,14 @@ def _gaps(column: Array, present: Array) -> Array:
 
 
 def _log_mass(space: Space, centres: Array, widths: Array) -> Array:
+    """Return ``[k]``: the logarithm of the part of each kernel that is in the cube."""
     low, high = -centres / widths, (1 - centres) / widths
     mass = jnp.log(jnp.maximum(ndtr(high) - ndtr(low), 1e-30))
     return jnp.where(unordered(space)[None], 0.0, mass).sum(1)
 
 
 def _log_density(space: Space, x: Array, mixture: Mixture) -> Array:
-    """``[m]``, up to a constant."""
+    """Return ``[m]`` logarithms of the density at ``x``, up to a constant."""
     ordered = ~unordered(space)
     at, centres = (jnp.where(ordered[None], p, 0.0) for p in (x, mixture.centres))
     steep = jnp.where(ordered[None], 1 / mixture.widths, 0.0) ** 2
@@ -163,19 +184,23 @@ def _log_density(space: Space, x: Array, mixture: Mixture) -> Array:
 
 
 def _product(a: Array, b: Array) -> Array:
+    # distances are differences of products, too coarse in an accelerator's default
     return jnp.matmul(a, b.T, precision="highest")
 
 
 def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
+    """Draw ``[count, d]`` points of the cube from a density."""
     which, where = (jax.random.fold_in(key, stream) for stream in (KERNEL, PLACE))
     mass = _log_mass(space, mixture.centres, mixture.widths)
     log = mixture.log_weights + mass  # of what lies in the cube
     ends = jnp.cumsum(jax.nn.softmax(log))
+    # rounding may leave the last end a little below or above 1
     at = ends[-1] * jax.random.uniform(which, (count,))
     chosen = jnp.searchsorted(ends, at, side="right")
     centre, width = mixture.centres[chosen], mixture.widths[chosen]
     low, high = ndtr(-centre / width), ndtr((1 - centre) / width)
     share, free, anew = jax.random.uniform(where, (3, *centre.shape))
+    # of a truncated normal, by the inverse of its distribution function
     point = centre + width * ndtri(low + share * (high - low))
     stranger = jnp.isnan(centre) | (anew < 1 / (1 + jnp.exp(mixture.strangeness)))
     point = jnp.where(unordered(space)[None], jnp.where(stranger, free, centre), point)
@@ -185,6 +210,7 @@ def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
 def _picked(
     space: Space, points: Array, pending: Array, good: Mixture, poor: Mixture
 ) -> Array:
+    """Pick one of the draws for each of the points, ``[n, draws, d]`` to ``[n, d]``."""
     n, draws, dim = points.shape
     flat = points.reshape(n * draws, dim)
     ratio = _log_density(space, flat, good)
@@ -197,7 +223,7 @@ def _picked(
     out = len(pending)
     widths = jnp.tile(width, (out + n, 1))
 
-    def pick(carry, j):
+    def pick(carry: tuple[Array, Array], j: Array) -> tuple[tuple[Array, Array], Array]:
         picked, weights = carry
         liar = Mixture(picked, weights, widths, poor.strangeness)
         with_picks = jnp.logaddexp(against[j], _log_density(space, points[j], liar))

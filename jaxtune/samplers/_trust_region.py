@@ -2,8 +2,8 @@
 
 The trust region of Eriksson et al. (2019), TuRBO. The box lies around the best trial,
 longer where the model says that a dimension matters less. It grows after batches that
-improved on the best, shrinks after batches that did not, and when it has become too
-small begins anew at its first length, with all that is known.
+improved on the best and shrinks after batches that did not. When it has become too
+small, it starts again at its first length, with the whole history.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from jaxtune.samplers.history import History
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array
 
-LONGEST, SHORTEST = 1.6, 0.5**7
-SUCCESSES = 3  # better batches in a row before the box grows
+LONGEST, SHORTEST = 1.6, 0.5**7  # sides of the box, as in the paper
+SUCCESSES = 3  # better batches in a row before the box grows, as in the paper
 PROGRESS = 1e-3  # of the spread of the scores: less is no improvement
 
 
 class Length(NamedTuple):
-    """The box after some batches, and how the last ones went."""
+    """The side of the box after some batches, and the outcome of the last ones."""
 
     side: Array  # [] of the cube
     best: Array  # [] best score before this batch
@@ -49,10 +49,27 @@ def trust_region(
     initial: int | None = None,
     rows: int = ROWS,
 ) -> Sampler:
-    """Gaussian process in a box around the best, for many dimensions and long searches.
+    """Fit a Gaussian process in a box around the best trial that moves and resizes.
 
-    It zooms by itself: with it, ``refine=jaxtune.zoom(floor=1)`` leaves the space of a
-    search as it is. What is told at once is one batch.
+    Use it for many dimensions and long searches. It zooms by itself: with it,
+    ``refine=jt.zoom(floor=1)`` leaves the space of a search as it is. The trials of one
+    call of ``tell`` are one batch.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: (h["x"] - 0.3) ** 2,
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=8,
+    ...     rounds=2,
+    ...     mode="min",
+    ...     sampler=jt.samplers.trust_region(initial=8),  # the model waits for 8 scores
+    ...     refine=jt.zoom(floor=1),
+    ...     verbose=0,
+    ... )
+    >>> result.spaces[1].bounds == result.spaces[0].bounds
+    True
 
     Args:
       length: side of the first box, a share of the cube.
@@ -72,7 +89,7 @@ def trust_region(
         )
     check_model("trust_region", acquisition, initial, rows)
 
-    def suggest(state, n):
+    def suggest(state: ModelState, n: int) -> Array:
         return _suggest(state, n, length, acquisition, rows)
 
     return model_based(suggest, initial)
@@ -92,7 +109,7 @@ def _suggest(
 
 
 def _box(log_lengths: Array, centre: Array, side: Array, choices: Array) -> Box:
-    """Sides in proportion to the length scales, with the volume of a cube."""
+    """Return a box of a cube's volume, its sides in proportion to the length scales."""
     weights = jnp.clip(log_lengths - log_lengths.mean(), -1.0, 1.0)
     half = side * jnp.exp(weights - weights.mean()) / 2
     low, high = jnp.maximum(centre - half, 0), jnp.minimum(centre + half, BELOW_ONE)
@@ -100,20 +117,23 @@ def _box(log_lengths: Array, centre: Array, side: Array, choices: Array) -> Box:
 
 
 def _side(history: History, length: float, dim: int) -> Array:
-    """What the batches told so far make of the first length."""
+    """Return the side of the box after all batches of the history."""
     scores = ranking.worst_if_failed(history.scores)
     fine = history.succeeded
     middle = jnp.where(fine, scores, 0).sum() / jnp.maximum(fine.sum(), 1)
     spread = jnp.where(fine, (scores - middle) ** 2, 0).sum()
     least = PROGRESS * jnp.sqrt(spread / jnp.maximum(fine.sum(), 1))
     last = jnp.append(history.batch[1:] != history.batch[:-1], True)
-    last = last | (jnp.arange(len(last)) == history.told - 1)
+    # empty rows have the number of the first batch, whose end is not seen above then
+    last = last | (jnp.arange(len(last)) == history.trials - 1)
     size = jax.ops.segment_sum(
         history.known * 1, history.batch, num_segments=len(scores)
     )[history.batch]
 
-    def row(carry: Length, told):
-        score, known, ends, count = told
+    def row(
+        carry: Length, columns: tuple[Array, Array, Array, Array]
+    ) -> tuple[Length, None]:
+        score, known, ends, count = columns
         batch = jnp.maximum(carry.batch, score)
         after = _judged(carry._replace(batch=batch), count, least, length, dim)
         ended = known & ends
@@ -127,7 +147,8 @@ def _side(history: History, length: float, dim: int) -> Array:
 
 
 def _judged(now: Length, count: Array, least: Array, length: float, dim: int) -> Length:
-    """After a batch of ``count`` points."""
+    """Return the box after a batch of ``count`` points."""
+    # the first batch has nothing to improve on
     first = jnp.isneginf(now.best)
     better = now.batch > now.best + least
     successes = jnp.where(better, now.successes + 1, 0)

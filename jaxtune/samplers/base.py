@@ -1,4 +1,4 @@
-"""What a sampler is: three pure functions on the unit cube."""
+"""The interface of a sampler: three pure functions on the unit cube."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -23,7 +23,7 @@ class Ask(Protocol):
 
 
 class Tell(Protocol):
-    """Take in scores of points ``[n, d]``: higher is better, NaN is failed.
+    """Take in the scores of points ``[n, d]``: higher is better, NaN is failed.
 
     Scores are ``[n]``, or ``[n, s]`` with a column for each seed.
     """
@@ -32,7 +32,15 @@ class Tell(Protocol):
 
 
 class Sampler(NamedTuple):
-    """Where to look next. No sampler knows what a hyperparameter is.
+    """Three pure functions that choose points; none knows what a hyperparameter is.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> init, ask, tell = jt.samplers.halton()
+    >>> state = init(jax.random.key(0), jt.Space(x=jt.uniform(0.0, 1.0)))
+    >>> state, points = ask(state, 5)
+    >>> points.shape
+    (5, 1)
 
     Args:
       init: ``(key, space) -> state``.
@@ -46,6 +54,6 @@ class Sampler(NamedTuple):
 
 
 def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:
-    """The ``tell`` of a sampler that does not learn."""
+    """Return the state unchanged: the ``tell`` of a sampler that does not learn."""
     del points, scores
     return state

@@ -1,4 +1,4 @@
-"""What samplers share that need a package which jaxtune does not bring."""
+"""Parts of the samplers that need a package from the extra ``samplers``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxtune.types import Key
 
 
 def needed(package: str) -> None:
-    """Say how to get a package, if it is not there.
+    """Check that a package is installed.
 
     Raises:
-      ImportError: naming it and the extra.
+      ImportError: it is not; the message names it and the extra.
     """
     if importlib.util.find_spec(package) is None:
         raise ImportError(
@@ -24,5 +24,5 @@ def needed(package: str) -> None:
 
 
 def seed_of(key: Key) -> int:
-    """A key's last word, a seed for generators that take 32 bits."""
+    """Return a key's last word, a seed for generators that take 32 bits."""
     return int(np.asarray(jax.random.key_data(key))[-1])

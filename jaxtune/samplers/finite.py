@@ -1,4 +1,4 @@
-"""Sequences that end: what happens when more points are asked than there are."""
+"""Sequences that end, and the error when more points are requested than are left."""
 
 from functools import partial
 
@@ -9,12 +9,12 @@ from jaxtune.types import Array
 
 
 def bounded(asked: Array, n: int, size: int | Array, name: str, more: str) -> Array:
-    """Ids of the next ``n`` points of a sequence of ``size``.
+    """Return the ids of the next ``n`` points of a sequence of ``size``.
 
     Args:
       asked: ``[]`` int32, points handed out so far.
-      n: how many are wanted.
-      size: how many there are.
+      n: points requested.
+      size: points of the whole sequence.
       name: the sampler, for the message.
       more: how to get a longer sequence, for the message.
 
@@ -25,11 +25,12 @@ def bounded(asked: Array, n: int, size: int | Array, name: str, more: str) -> Ar
     Raises:
       ValueError: fewer than ``n`` are left.
     """
+    # a traced count has no value to compare
     traced = any(isinstance(count, jax.core.Tracer) for count in (asked, size))
     if not traced and int(asked) + n > size:
         raise ValueError(
             f"{name} has {size} points, {asked} were handed out and {n} more were "
-            f"asked for. Ask for at most {size - asked}, or {more}."
+            f"requested. Ask for at most {size - asked}, or {more}."
         )
     return _ids(asked, n, size)
 
@@ -41,5 +42,9 @@ def _ids(asked: Array, n: int, size: int | Array) -> Array:
 
 
 def nan_if_past_end(ids: Array, points: Array) -> Array:
-    """Points ``[n, d]``, with NaN where the id ``[n]`` is -1: never a clamped row."""
+    """Return the points ``[n, d]``, with NaN where the id ``[n]`` is -1.
+
+    JAX clamps an index that is out of range, so the last point would be handed out
+    again, silently.
+    """
     return jnp.where(ids[:, None] < 0, jnp.nan, points)

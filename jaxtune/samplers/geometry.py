@@ -1,4 +1,4 @@
-"""The cube as a model sees it: cells instead of coordinates, choices without an order.
+"""The cube for a model: cells instead of coordinates, choices without an order.
 
 Coordinates that decode to the same value are the same point (Garrido-Merchán &
 Hernández-Lobato, 2020), and two choices are either equal or not.
@@ -14,32 +14,33 @@ from jaxtune.types import Array
 
 
 def inside(points: Array) -> Array:
-    """``[n]`` bool: the points ``[n, d]`` that lie in the cube."""
+    """Return ``[n]`` bool: which points ``[n, d]`` lie in the cube."""
     return ((points >= 0) & (points < 1)).all(axis=-1)
 
 
 def snapped(space: Space, points: Array) -> Array:
-    """Each coordinate at the middle of its cell; those outside the cube stay.
+    """Move each coordinate to the middle of its cell; those outside the cube stay.
 
     Args:
-      space: whose cube it is.
+      space: the space of the cube.
       points: ``[n, d]``.
 
     Returns:
       ``[n, d]``; equal rows are equal configurations.
     """
     within = (points >= 0) & (points < 1)
+    # points outside have no value to decode; 0.5 stands in for them
     cells = space.encode(space.decode(jnp.where(within, points, 0.5)))
     return jnp.where(within, cells, points)
 
 
 def unordered(space: Space) -> np.ndarray:
-    """``[d]`` bool: the dimensions that are choices."""
+    """Return ``[d]`` bool: which dimensions are choices."""
     return np.asarray([space[n].allowed is not None for n in space.searched], bool)
 
 
 def cell_widths(space: Space) -> Array:
-    """``[d]`` width of a cell, a share of the cube; 0 where values are continuous."""
+    """Return ``[d]`` cell widths, shares of the cube; 0 where values are continuous."""
     widths = []
     for name in space.searched:
         dim = space[name]
@@ -54,13 +55,13 @@ def cell_widths(space: Space) -> Array:
 
 
 def features(space: Space, points: Array) -> Array:
-    """Snapped points in a Euclidean space where different choices are 1 apart.
+    """Map snapped points to a Euclidean space where different choices are 1 apart.
 
-    A choice becomes a column for each of its values, so that distances need not know of
-    kinds. An unknown choice (NaN) is equally far from all.
+    A choice becomes a column for each of its values, so that distances need no case for
+    choices. An unknown choice (NaN) is equally far from all.
 
     Args:
-      space: whose cube it is.
+      space: the space of the cube.
       points: ``[n, d]``, snapped.
 
     Returns:
@@ -74,12 +75,13 @@ def features(space: Space, points: Array) -> Array:
         else:
             index = dim.decode(jnp.where(jnp.isnan(u), 0.5, u))
             hot = index[:, None] == jnp.arange(len(dim.choices))[None]
+            # two columns differ, so their squares add up to a distance of 1
             columns.append(jnp.where(jnp.isnan(u)[:, None], 0.0, hot) * 0.5**0.5)
     return jnp.concatenate(columns, axis=1)
 
 
 def owners(space: Space) -> np.ndarray:
-    """``[D]`` int: the dimension that each feature belongs to."""
+    """Return ``[D]`` int: the dimension of each feature."""
     counts = [
         1 if space[name].allowed is None else len(space[name].choices)
         for name in space.searched

@@ -1,12 +1,11 @@
-"""What a sampler was told: one masked buffer, doubled outside ``jit``, never shortened.
+"""The trials that a sampler knows: one masked buffer, doubled outside ``jit``.
 
-Programs see the buffer alone, so they are compiled once for each of its sizes and not
-for every number of trials.
+Programs see the whole buffer, so they are compiled once for each of its sizes and not
+for every number of trials. It is never shortened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,28 +18,28 @@ SMALLEST = 32  # rows of the first buffer
 
 
 class History(NamedTuple):
-    """Trials in the order in which they were told; the rows past ``told`` are empty.
+    """Trials in the order of the calls of ``tell``, then empty rows.
 
     Args:
       points: ``[c, d]`` float32 in the present cube; outside of it for trials of a
-        larger space, NaN for a choice that this space has no more.
+        larger space, NaN for a choice that is no longer in this space.
       scores: ``[c]`` float32, mean over seeds, higher is better, NaN failed.
       variance: ``[c]`` float32, of that mean, from the spread of the seeds; 0 where
         there was one seed.
-      batch: ``[c]`` int32, rows of equal number were told at once.
-      told: ``[]`` int32, how many rows hold a trial.
+      batch: ``[c]`` int32, the number of the call of ``tell`` that added the row.
+      trials: ``[]`` int32, how many rows hold a trial.
     """
 
     points: Array
     scores: Array
     variance: Array
     batch: Array
-    told: Array
+    trials: Array
 
     @property
     def known(self) -> Array:
         """``[c]`` bool: the rows that hold a trial."""
-        return jnp.arange(self.scores.shape[0]) < self.told
+        return jnp.arange(self.scores.shape[0]) < self.trials
 
     @property
     def succeeded(self) -> Array:
@@ -49,17 +48,17 @@ class History(NamedTuple):
 
 
 def empty_history(dim: int) -> History:
-    """Nothing told yet, in a buffer of no rows."""
+    """Return a history of no trials, in a buffer of no rows."""
     none = jnp.zeros(0, jnp.float32)
     points, batch = jnp.zeros((0, dim), jnp.float32), jnp.zeros(0, jnp.int32)
     return History(points, none, none, batch, jnp.int32(0))
 
 
 def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
-    """More trials; the buffer is doubled as often as needed.
+    """Return the history with more trials; the buffer is doubled as often as needed.
 
     Args:
-      history: what is known.
+      history: the trials so far.
       points: ``[n, d]``.
       scores: ``[n]``, or ``[n, s]`` with a score for each seed; a trial of which any
         seed failed has failed.
@@ -71,40 +70,40 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
       ValueError: shapes that do not match, or a call under ``jit``, where no buffer can
         grow.
     """
-    if any(isinstance(x, jax.core.Tracer) for x in (points, scores, history.told)):
+    if any(isinstance(x, jax.core.Tracer) for x in (points, scores, history.trials)):
         raise ValueError(
             "tell: this sampler's memory grows, which it cannot under jit. Call tell "
             "outside of it; ask may be traced."
         )
     dim = history.points.shape[1]
     rows, means, variances = checked(points, scores, dim)
-    before = int(history.told)
+    before = int(history.trials)
     number = 1 + int(history.batch[before - 1]) if before else 0
-    columns = (rows, means, variances, np.full(len(rows), number, np.int32))
+    batch = np.full(len(rows), number, np.int32)
     after, size = before + len(rows), history.scores.shape[0]
     while size < after:
         size = max(2 * size, SMALLEST)
-    join = _joined(before, size)
-    grown = map(join, history[:4], columns)
-    return History._make([*grown, jnp.int32(after)])
-
-
-def _joined(before: int, size: int) -> Callable[[Array, np.ndarray], Array]:
-    """Columns of ``size`` rows, the first ``before`` of them old."""
 
     def join(old: Array, new: np.ndarray) -> Array:
-        rows = np.zeros((size, *new.shape[1:]), new.dtype)
-        rows[:before] = np.asarray(old)[:before]
-        rows[before : before + len(new)] = new
-        return jnp.asarray(rows)
+        # in NumPy, since JAX would compile a program for every length of `new`
+        column = np.zeros((size, *new.shape[1:]), new.dtype)
+        column[:before] = np.asarray(old)[:before]
+        column[before:after] = new
+        return jnp.asarray(column)
 
-    return join
+    return History(
+        points=join(history.points, rows),
+        scores=join(history.scores, means),
+        variance=join(history.variance, variances),
+        batch=join(history.batch, batch),
+        trials=jnp.int32(after),
+    )
 
 
 def checked(
     points: ArrayLike, scores: ArrayLike, dim: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points ``[n, d]``, mean scores ``[n]`` over seeds, and variances of the means.
+    """Return points ``[n, d]``, mean scores ``[n]`` over seeds, and their variances.
 
     Raises:
       ValueError: shapes that do not match.
@@ -119,10 +118,10 @@ def checked(
 
 
 def _summary(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds, and the variance of that mean.
+    """Return the mean over seeds ``[n]``, and the variance of that mean ``[n]``.
 
-    Few seeds tell little of one trial's spread, so each is drawn towards the median of
-    all: as if that one had been seen with two more seeds.
+    Few seeds say little about one trial's variance, so it is drawn towards the median
+    variance of all trials, as if two more seeds had shown that one.
     """
     if scores.ndim == 1 or scores.shape[1] == 1:
         flat = scores.reshape(len(scores))
@@ -135,4 +134,5 @@ def _summary(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     usual = np.median(spread[fine]) if fine.any() else 0.0
     shrunk = ((seeds - 1) * spread + 2 * usual) / (seeds + 1)
     variance = np.where(fine, shrunk / seeds, 0.0)
+    # finite in float32, which a model's covariance must be
     return mean, np.minimum(variance, 1e30).astype(np.float32)

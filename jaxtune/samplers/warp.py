@@ -1,4 +1,4 @@
-"""Scores as a model likes them: outliers and failures cannot rule.
+"""Scores for a model, warped so that outliers and failures do not dominate.
 
 The better half keeps its distances, in units of its own spread; the worse half is
 replaced by the normal distribution's quantiles of its ranks, failures last (the
@@ -15,7 +15,7 @@ from jaxtune.types import Array
 
 
 def warped(history: History) -> tuple[Array, Array]:
-    """Scores of mean 0 and variance 1 over the known rows, and their variances.
+    """Return scores of mean 0 and variance 1 over the known rows, and their variances.
 
     Args:
       history: ``c`` rows.
@@ -30,15 +30,17 @@ def warped(history: History) -> tuple[Array, Array]:
     mean = jnp.where(known, values, 0.0).sum() / count
     centred = jnp.where(known, values - mean, 0.0)
     scale = jnp.sqrt((centred**2).sum() / count)
+    # equal scores have no scale
     scale = jnp.where(scale > 0, scale, 1.0)
     return centred / scale, history.variance * (slope / scale) ** 2
 
 
 def _half_rank(scores: Array, known: Array, fine: Array) -> tuple[Array, Array]:
-    """Warped values ``[c]``, and how steep the warping is there."""
+    """Return warped values ``[c]``, and the slope of the warping ``[]``."""
     pairs = known[None, :] & known[:, None]
     worse = (pairs & (scores[None, :] < scores[:, None])).sum(1)
     equal = (pairs & (scores[None, :] == scores[:, None])).sum(1)
+    # equal scores share the middle of their ranks
     share = (worse + equal / 2) / jnp.maximum(known.sum(), 1)
     lowest = jnp.min(jnp.where(fine, scores, jnp.inf))
     middle = jnp.min(jnp.where(fine & (share >= 0.5), scores, jnp.inf))

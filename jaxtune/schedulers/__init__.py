@@ -1,4 +1,4 @@
-"""Who trains how long: functions of scores and budgets, never of parameters."""
+"""Schedulers: they decide how long trials train, by scores and budgets alone."""
 
 from jaxtune.schedulers._asha import asha
 from jaxtune.schedulers._hyperband import hyperband

@@ -1,7 +1,7 @@
 """Asynchronous successive halving (Li et al., 2020, MLSys): no lane ever waits.
 
-Whenever a lane is free it goes to a trial that is already among the best one in ``eta``
-of its rung, else to a new one. Nothing waits for the slowest, at the price of some
+A free lane goes to a trial that is already among the best one in ``eta`` of its rung,
+or else to a new trial. Nothing waits for the slowest trial, at the price of some
 promotions that a full rung would not have made.
 """
 
@@ -32,10 +32,10 @@ def asha(
     concurrent: int | None = None,
     bound: float = 0.0,
 ) -> Scheduler:
-    """Promote as soon as a trial is among the best one in ``eta`` of its rung.
+    """Promote a trial as soon as it is among the best one in ``eta`` of its rung.
 
-    Decisions fall at the ends of segments, in the order of trial ids, and depend on
-    scores and on ``concurrent`` alone, never on timing: the same key gives the same
+    Decisions are made at the ends of segments, in the order of trial ids. They depend
+    on scores and on ``concurrent`` alone, never on timing: the same key gives the same
     table.
 
     >>> import jaxtune as jt
@@ -44,11 +44,11 @@ def asha(
       bracket 1: 64 to epoch 2, 64 to epoch 7, 64 to epoch 20)
 
     Args:
-      eta: the best one in so many trials of a rung may go on.
+      eta: the best one in ``eta`` trials of a rung is promoted.
       min_epochs: as in `successive_halving`.
-      concurrent: trials in training at once; as many as fill four blocks if not given,
-        so more than four cores or devices need more. Blocks are full when this, times
-        the number of seeds, is a multiple of their width.
+      concurrent: trials in training at once. If not given, as many as fill four blocks;
+        with more than four cores or devices, pass a larger number. Blocks are full
+        when ``concurrent`` times the number of seeds is a multiple of their width.
       bound: as in `successive_halving`.
 
     Returns:
@@ -70,6 +70,7 @@ def asha(
         del key
         (bracket,) = plan.brackets
         parts, free = [], progress.slots
+        # the highest rung first, as in the paper: trials that are nearly done
         for rung in reversed(range(len(bracket.epochs) - 1)):
             rows = _promotable(bracket, rung, progress)[:free]
             parts.append(decision(rows, bracket.epochs[rung + 1]))
@@ -79,9 +80,10 @@ def asha(
         return together(parts)
 
     def _promotable(bracket: Bracket, rung: int, progress: Progress) -> np.ndarray:
-        """Trials that wait at a rung and are among the best one in eta, best first."""
+        """Return the trials to promote from a rung, best first."""
         at = bracket.epochs[rung]
         here = np.flatnonzero(progress.epochs >= at)
+        # trials that failed on the way count as arrived, and are never the best
         failed = np.flatnonzero(progress.failed & (progress.target == at))
         count = len(np.union1d(here, failed))
         chosen = best(progress, rung, here, int(count / eta), bound)

@@ -1,8 +1,8 @@
 """Hyperband (Li et al., 2018, JMLR 18): halving with several first rungs at once.
 
-Nobody knows beforehand how early scores begin to say something. Hyperband hedges: one
-bracket starts many trials with few epochs, the next fewer with more, the last trains
-its few in full.
+It is not known beforehand after how many epochs a score becomes informative. Hyperband
+hedges: one bracket starts many trials with few epochs, the next fewer with more, and
+the last one trains few trials in full.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
     {27: 6, 81: 2}
     {81: 5}
 
-    Another number of trials is shared out in these proportions.
+    Any other number of trials is shared out in these proportions.
 
     Args:
-      eta: one in so many trials goes on, and trains so many times as long.
+      eta: at each rung one in ``eta`` trials is promoted, and trains ``eta`` times as
+        long.
       min_epochs: smallest first rung of the first bracket. One epoch, as in the paper:
-        the other brackets guard against its saying nothing.
+        if scores say nothing so early, the other brackets still do.
       bound: as in `successive_halving`.
 
     Returns:
-      A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave one bracket
-      only.
+      A scheduler. Its ``plan`` raises ``ValueError`` where the epochs leave only one
+      bracket.
 
     Raises:
       ValueError: an argument out of range.

@@ -2,7 +2,7 @@
 
 All members train at once. Every few epochs the worst of them take over the parameters
 and the hyperparameters of some of the best (exploit), and change the hyperparameters a
-little (explore). What comes out is a schedule of hyperparameters, not a single setting.
+little (explore). The result is a schedule of hyperparameters, not a single setting.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from jaxtune.schedulers.base import (
     Progress,
     Scheduler,
     best,
+    decision,
     start_new_trials,
 )
 from jaxtune.space import Space
@@ -36,12 +37,12 @@ def pbt(
     step: float = 0.1,
     resample: float = 0.05,
 ) -> Scheduler:
-    """Let the worst members take over from the best, and vary what they took over.
+    """Let the worst members take over from the best, with changed hyperparameters.
 
     Numbers move by up to ``step`` of the unit cube, on their own scale, and are
     reflected at the bounds. Choices, static dimensions and those that set shapes stay
-    as they were taken over. A member that diverged takes over as well. Every member and
-    dimension has a key of its own.
+    as they were taken over. A member that diverged takes over from the best as well.
+    Every member and dimension has a key of its own.
 
     >>> import jaxtune as jt
     >>> jt.schedulers.pbt(interval=5).plan(32, 20)
@@ -50,8 +51,8 @@ def pbt(
 
     Args:
       interval: epochs between exploitations; a tenth of the budget if not given.
-      share: the worst share of the members takes over from the best share, each from
-        one of them at random (truncation selection).
+      share: this share of the members, the worst, takes over from the best share, each
+        from one of them at random (truncation selection).
       step: the largest move of a hyperparameter, as a share of its range.
       resample: probability that a hyperparameter is drawn afresh from its range.
 
@@ -82,27 +83,16 @@ def pbt(
         if (progress.target == 0).any():
             return start_new_trials(plan, progress)
         now = int(progress.target.max())
-        done = progress.running.any() or now == bracket.epochs[-1]
-        if done or progress.failed.all():
-            return Decision(*[np.empty(0, np.int32)] * 3)
+        waiting = progress.running.any() or now == bracket.epochs[-1]
+        if waiting or progress.failed.all():
+            return decision([], 0)
         rung = bracket.epochs.index(now)
-        rows = np.arange(len(progress.epochs))
-        source = _sources(key, rung, progress, rows)
-        until = np.full_like(source, bracket.epochs[rung + 1])
-        return Decision(rows.astype(np.int32), source, until)
-
-    def _sources(key, rung, progress, rows):
-        """Each member's own row, or one of the best for the worst and the failed."""
-        count = int(share * len(rows))
-        ranked = best(progress, rung, rows, len(rows), 0.0)
-        failed = np.setdiff1d(rows, ranked)
-        elite = ranked[: max(1, count)]
-        worst = ranked[len(ranked) - max(0, count - len(failed)) :]
-        takers = np.setdiff1d(np.concatenate([failed, worst]), elite)
-        source = rows.astype(np.int32)
-        draws = _draw(jax.random.fold_in(key, EXPLOIT), rung, len(rows))
-        source[takers] = elite[(np.asarray(draws)[takers] * len(elite)).astype(int)]
-        return source
+        source = _sources(key, rung, progress, share)
+        return Decision(
+            trial=np.arange(len(source), dtype=np.int32),
+            source=source,
+            epochs=np.full_like(source, bracket.epochs[rung + 1]),
+        )
 
     def explore(key: Key, space: Space, points: Array, epoch: int) -> Array:
         return _explore(key, space, points, epoch, step, resample)
@@ -110,9 +100,25 @@ def pbt(
     return Scheduler(plan, decide, explore)
 
 
+def _sources(key: Key, rung: int, progress: Progress, share: float) -> np.ndarray:
+    """Return ``[n]`` int32: the member whose state each one continues from."""
+    rows = np.arange(len(progress.epochs))
+    count = int(share * len(rows))
+    ranked = best(progress, rung, rows, len(rows), 0.0)
+    # failed members are the first of the worst, even if they are more than the share
+    failed = np.setdiff1d(rows, ranked)
+    elite = ranked[: max(1, count)]
+    worst = ranked[len(ranked) - max(0, count - len(failed)) :]
+    takers = np.setdiff1d(np.concatenate([failed, worst]), elite)
+    source = rows.astype(np.int32)
+    draws = _draw(jax.random.fold_in(key, EXPLOIT), rung, len(rows))
+    source[takers] = elite[(np.asarray(draws)[takers] * len(elite)).astype(int)]
+    return source
+
+
 @partial(jax.jit, static_argnums=2)
-def _draw(key: Key, rung: Array, members: int) -> Array:
-    """A number in [0, 1) for every member ``[members]``."""
+def _draw(key: Key, rung: int, members: int) -> Array:
+    """Return a number in [0, 1) for every member ``[members]``."""
     own = jax.random.fold_in(key, rung)
     ids = jnp.arange(members)
     return jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(own, i)))(ids)
@@ -120,12 +126,14 @@ def _draw(key: Key, rung: Array, members: int) -> Array:
 
 @jax.jit
 def _explore(
-    key: Key, space: Space, points: Array, epoch: Array, step: Array, resample: Array
+    key: Key, space: Space, points: Array, epoch: int, step: float, resample: float
 ) -> Array:
+    """Return points ``[n, d]``, each coordinate moved a little or drawn afresh."""
     key = jax.random.fold_in(key, epoch)
 
-    def one(member, column, u):
-        def uniform(stream):
+    def one(member: Array, column: Array, u: Array) -> Array:
+        def uniform(stream: int) -> Array:
+            # keys by member and column: no number depends on the other members
             own = jax.random.fold_in(jax.random.fold_in(key, stream), member)
             return jax.random.uniform(jax.random.fold_in(own, column))
 

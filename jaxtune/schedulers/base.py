@@ -1,8 +1,8 @@
-"""What a scheduler is: pure functions of budgets and scores, on the host.
+"""The interface of a scheduler: pure functions of budgets and scores, on the host.
 
-Every scheduler is a gather. It says which trials train next, from whose state each goes
-on, and until when; it never sees parameters, and it has no state of its own, so that
-the record of a search is all that is needed to go on with it.
+Every scheduler is a gather. It decides which trials train next, from which trial's
+state each continues, and until which epoch. It never sees parameters, and it has no
+state of its own, so the record of a search is enough to resume it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from jaxtune import ranking
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
-FRESH = -1  # a source: no lane to go on from
+FRESH = -1  # a source: start from new parameters, not from a trained state
 
 
 class Bracket(NamedTuple):
-    """Trials that are compared with each other, and when.
+    """A group of trials that are compared with each other, and its rungs.
 
     Args:
       first: row of its first trial within the round.
@@ -34,18 +34,18 @@ class Bracket(NamedTuple):
 
     @property
     def rows(self) -> np.ndarray:
-        """Its trials, as rows of the round, ascending."""
+        """Rows of its trials within the round, ascending."""
         return np.arange(self.first, self.first + self.counts[0])
 
 
 class Plan(NamedTuple):
-    """What a scheduler intends, known before anything is traced; prints as a table.
+    """The rungs of a round, known before anything is traced; prints as a table.
 
     Args:
       brackets: in the order of their trials; together they hold every trial once.
       concurrent: trials in training at once, 0 for as many as fill four blocks, or
-        ``None`` for all that are ready, where decisions do not depend on who trains
-        beside whom.
+        ``None`` for all that are ready, where decisions do not depend on which trials
+        train at the same time.
     """
 
     brackets: tuple[Bracket, ...]
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
     @property
     def epochs(self) -> int:
-        """Epochs that all trials together train, at most."""
+        """Epochs that all trials together train at most."""
         total = 0
         for bracket in self.brackets:
             steps = np.diff([0, *bracket.epochs])
@@ -88,17 +88,17 @@ class Plan(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What is known of the ``n`` trials of a round, in trial order.
+    """The state of the ``n`` trials of a round, in trial order.
 
     Args:
-      epochs: ``[n]`` int, trained so far; 0 for one that has not begun.
-      target: ``[n]`` int, where it trains to; it is running while ``epochs < target``
-        and it has not failed.
+      epochs: ``[n]`` int, trained so far; 0 for a trial that has not started.
+      target: ``[n]`` int, the epoch that it trains to; it is running while
+        ``epochs < target`` and it has not failed.
       scores: ``[n, r]`` at each rung of its own bracket, the mean over seeds: higher is
-        better, NaN where it has failed or has not been.
+        better, NaN where it has failed or has not arrived.
       errors: ``[n, r]`` standard error of that mean over seeds; 0 with one seed.
-      failed: ``[n]`` bool, its present state is of no use.
-      slots: trials that may begin or go on now.
+      failed: ``[n]`` bool, its present state cannot be trained further.
+      slots: trials that may start or continue now.
     """
 
     epochs: np.ndarray
@@ -110,18 +110,18 @@ class Progress(NamedTuple):
 
     @property
     def running(self) -> np.ndarray:
-        """``[n]`` bool."""
+        """``[n]`` bool, the trials in training."""
         return (self.epochs < self.target) & ~self.failed
 
 
 class Decision(NamedTuple):
-    """Who trains next: ``m`` slots.
+    """The ``m`` trials that train next.
 
     Args:
-      trial: ``[m]`` int, rows of the trials that train, each at most once.
-      source: ``[m]`` int, whose state each goes on from: its own row, another's, or -1
-        for a fresh start.
-      epochs: ``[m]`` int, until when.
+      trial: ``[m]`` int, rows of the trials, each at most once.
+      source: ``[m]`` int, rows of the trials whose states they continue from: their
+        own, another trial's, or -1 for a fresh start.
+      epochs: ``[m]`` int, the epochs that they train to.
     """
 
     trial: np.ndarray
@@ -139,7 +139,7 @@ class MakePlan(Protocol):
 
 
 class Decide(Protocol):
-    """Say who trains next; called at the start and after every segment of training.
+    """Decide which trials train next, at the start and after every segment of training.
 
     A pure function: the same progress and key give the same decision.
     """
@@ -148,10 +148,10 @@ class Decide(Protocol):
 
 
 class Explore(Protocol):
-    """Change hyperparameters of trials that took over another's state.
+    """Change the hyperparameters of trials that took over another trial's state.
 
     Takes the points ``[n, d]`` that they took over, in the cube of ``space``, and the
-    epoch ``[]``; every row is computed, and those that took nothing over are ignored.
+    epoch ``[]``. Every row is computed; rows that took nothing over are ignored.
     """
 
     def __call__(
@@ -160,7 +160,13 @@ class Explore(Protocol):
 
 
 class Scheduler(NamedTuple):
-    """Who trains how long.
+    """Functions that decide how long each trial trains.
+
+    >>> import jaxtune as jt
+    >>> plan, decide, explore = jt.schedulers.successive_halving(eta=2)
+    >>> plan(16, 8)
+    Plan(16 trials, at most 64 epochs
+      bracket 1: 16 to epoch 2, 8 to epoch 4, 4 to epoch 8)
 
     Args:
       plan: ``(trials, epochs) -> Plan``, plain Python numbers.
@@ -175,12 +181,12 @@ class Scheduler(NamedTuple):
 
 
 def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:
-    """Trials that begin, or go on from their own state.
+    """Make a decision that starts trials, or continues them from their own states.
 
     Args:
-      rows: ``[m]`` int, which.
-      epochs: until when, one number or ``[m]``.
-      fresh: whether they begin.
+      rows: ``[m]`` int, the trials.
+      epochs: the epoch that they train to, one number or ``[m]``.
+      fresh: whether they start.
 
     Returns:
       The decision.
@@ -191,14 +197,18 @@ def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:
 
 
 def together(parts: list[Decision]) -> Decision:
-    """Several decisions as one."""
+    """Join several decisions to one."""
     if not parts:
         return decision([], 0)
-    return Decision(*[np.concatenate(columns) for columns in zip(*parts, strict=True)])
+    return Decision(
+        trial=np.concatenate([part.trial for part in parts]),
+        source=np.concatenate([part.source for part in parts]),
+        epochs=np.concatenate([part.epochs for part in parts]),
+    )
 
 
 def start_new_trials(plan: Plan, progress: Progress) -> Decision:
-    """Every trial that has not begun, to the first rung of its bracket."""
+    """Send every trial that has not started to the first rung of its bracket."""
     parts = []
     for bracket in plan.brackets:
         rows = bracket.rows
@@ -210,14 +220,14 @@ def start_new_trials(plan: Plan, progress: Progress) -> Decision:
 def synchronous(
     choose: Callable[[Bracket, int, Progress, np.ndarray], np.ndarray],
 ) -> Decide:
-    """Decide at a rung when every trial that was sent there has arrived.
+    """Make a ``decide`` that waits at a rung until every trial sent there has arrived.
 
     Args:
-      choose: ``(bracket, rung, progress, rows) -> rows`` that go on, among those that
+      choose: ``(bracket, rung, progress, rows) -> rows`` to promote, among those that
         have arrived at the rung and have not failed.
 
     Returns:
-      A ``decide``.
+      The function ``decide``.
     """
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
@@ -225,26 +235,29 @@ def synchronous(
         parts = [start_new_trials(plan, progress)]
         for bracket in plan.brackets:
             rows = bracket.rows
+            # the latest rung that a trial of the bracket was sent to
             sent = progress.target[rows].max()
             if sent not in bracket.epochs[:-1] or progress.running[rows].any():
                 continue
             here = rows[(progress.target[rows] == sent) & ~progress.failed[rows]]
             rung = bracket.epochs.index(int(sent))
-            going = choose(bracket, rung, progress, here)
-            parts.append(decision(going, bracket.epochs[rung + 1]))
+            promoted = choose(bracket, rung, progress, here)
+            parts.append(decision(promoted, bracket.epochs[rung + 1]))
         return together(parts)
 
     return decide
 
 
-def best(progress: Progress, rung: int, rows: np.ndarray, count: int, bound: float):
-    """The ``count`` best of some trials by their score at a rung; ties by id.
+def best(
+    progress: Progress, rung: int, rows: np.ndarray, count: int, bound: float
+) -> np.ndarray:
+    """Return the ``count`` best of some trials by their score at a rung; ties by id.
 
     Args:
-      progress: what is known.
+      progress: the state of the round.
       rung: index of the rung.
       rows: ``[k]`` the trials, ascending.
-      count: how many at most; failed ones are never among them.
+      count: trials at most; failed ones are never among them.
       bound: standard errors over seeds that are added to the mean.
 
     Returns:
@@ -256,14 +269,16 @@ def best(progress: Progress, rung: int, rows: np.ndarray, count: int, bound: flo
     return rows[order[: min(count, finite)]]
 
 
-def geometric(epochs: int, eta: float, least: int, most: int | None = None):
-    """Rungs ``epochs / eta ** k``, rounded, none below ``least``.
+def geometric(
+    epochs: int, eta: float, least: int, most: int | None = None
+) -> tuple[int, ...]:
+    """Return the rungs ``epochs / eta ** k``, rounded, none below ``least``.
 
     Args:
       epochs: the last rung.
       eta: ratio between rungs.
       least: smallest first rung, in epochs.
-      most: how many divisions at most.
+      most: rungs at most before the last one.
 
     Returns:
       Ascending tuple of ints; only ``(epochs,)`` where there is no room for another.
@@ -271,29 +286,30 @@ def geometric(epochs: int, eta: float, least: int, most: int | None = None):
     rungs = [epochs]
     while most is None or len(rungs) <= most:
         lower = int(epochs / eta ** len(rungs) + 0.5)
-        if lower < least or lower >= rungs[-1]:
+        if lower < least or lower >= rungs[-1]:  # rounding may repeat a rung
             break
         rungs.append(lower)
     return tuple(reversed(rungs))
 
 
 def rung_counts(trials: int, eta: float, rungs: int) -> tuple[int, ...]:
-    """How many train to each rung: one in ``eta`` goes on, and at least one."""
+    """Return the trials that train to each rung: one in ``eta``, and at least one."""
+    # 1e-9: a quotient that rounding left just below a whole number counts as that
     return tuple(max(1, int(trials / eta**k + 1e-9)) for k in range(rungs))
 
 
 def apportion(total: int, weights: list[int], least: int) -> list[int]:
-    """Whole numbers in proportion to weights.
+    """Share out a whole number in proportion to weights.
 
-    The largest remainders get what is left over, the earlier of two equal ones first.
+    The remainder goes to the largest fractions, the earlier of two equal ones first.
 
     Args:
-      total: their sum.
+      total: the number to share out.
       weights: positive numbers.
-      least: the smallest number, where that is possible.
+      least: the smallest share, where that is possible.
 
     Returns:
-      One number for each weight.
+      One whole number for each weight; their sum is ``total``.
     """
     least = min(least, total // len(weights))
     free = total - least * len(weights)

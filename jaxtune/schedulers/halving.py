@@ -1,12 +1,14 @@
 """Successive halving (Jamieson & Talwalkar, 2016, AISTATS).
 
-All trials train a little; the best one in ``eta`` train ``eta`` times as long, and so
-on until the few that are left have trained in full.
+All trials train a little; the best one in ``eta`` of them train ``eta`` times as long,
+and so on until the few that are left have trained in full.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from jaxtune.checks import check_share, check_whole
 from jaxtune.registry import maker
@@ -14,6 +16,7 @@ from jaxtune.schedulers.base import (
     Bracket,
     Decide,
     Plan,
+    Progress,
     Scheduler,
     best,
     geometric,
@@ -26,7 +29,7 @@ from jaxtune.schedulers.base import (
 def successive_halving(
     eta: float = 3, min_epochs: int | None = None, bound: float = 0.0
 ) -> Scheduler:
-    """Stop the worst trials at each rung; one in ``eta`` goes on.
+    """Stop the worst trials at each rung and promote the best one in ``eta``.
 
     >>> import jaxtune as jt
     >>> jt.schedulers.successive_halving(eta=3).plan(64, 20)
@@ -34,11 +37,12 @@ def successive_halving(
       bracket 1: 64 to epoch 2, 21 to epoch 7, 7 to epoch 20)
 
     Args:
-      eta: one in so many trials goes on, and trains so many times as long.
-      min_epochs: smallest first rung. If not given there are at most two rungs before
+      eta: at each rung one in ``eta`` trials is promoted, and trains ``eta`` times as
+        long.
+      min_epochs: smallest first rung. If not given, there are at most two rungs before
         the last, none before epoch 2: scores after one epoch often say nothing.
-      bound: trials are compared by the mean over their seeds plus so many standard
-        errors of it; above 0, uncertain ones get the benefit of the doubt.
+      bound: trials are compared by the mean over their seeds plus ``bound`` standard
+        errors of it; above 0, uncertain trials get the benefit of the doubt.
 
     Returns:
       A scheduler. Its ``plan`` raises ``ValueError`` where the epochs or trials leave
@@ -57,10 +61,10 @@ def successive_halving(
 
 
 def check_halving(name: str, eta: Any, min_epochs: Any, bound: Any) -> None:
-    """Check what all halving schedulers are given.
+    """Check the arguments that all halving schedulers share.
 
     Raises:
-      ValueError: naming the scheduler and the argument.
+      ValueError: one is out of range; the message names the scheduler and the argument.
     """
     if isinstance(eta, bool) or not isinstance(eta, int | float) or not 2 <= eta < 1e6:
         raise ValueError(
@@ -72,9 +76,11 @@ def check_halving(name: str, eta: Any, min_epochs: Any, bound: Any) -> None:
 
 
 def promote_the_best(bound: float) -> Decide:
-    """At every rung of every bracket, the planned number of best trials goes on."""
+    """Make a ``decide`` that promotes the planned number of trials at each rung."""
 
-    def choose(bracket, rung, progress, rows):
+    def choose(
+        bracket: Bracket, rung: int, progress: Progress, rows: np.ndarray
+    ) -> np.ndarray:
         return best(progress, rung, rows, bracket.counts[rung + 1], bound)
 
     return synchronous(choose)
@@ -83,10 +89,10 @@ def promote_the_best(bound: float) -> Decide:
 def rungs_of(
     name: str, epochs: int, eta: float, min_epochs: int | None
 ) -> tuple[int, ...]:
-    """Rungs of one bracket.
+    """Return the rungs of one bracket.
 
     Raises:
-      ValueError: none before the last.
+      ValueError: there is no rung before the last.
     """
     rungs = (
         geometric(epochs, eta, 2, 2)

@@ -1,7 +1,7 @@
 """The median stopping rule (Golovin et al., 2017, KDD: Google Vizier).
 
-A trial stops where its best score so far is below the median, over all trials that came
-as far, of the mean of their scores until there.
+A trial stops where its best score so far is below a median: that of the mean scores, up
+to the same rung, of all trials that arrived there.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import check_whole
 from jaxtune.registry import maker
-from jaxtune.schedulers.base import Bracket, Plan, Scheduler, synchronous
+from jaxtune.schedulers.base import Bracket, Plan, Progress, Scheduler, synchronous
 
 
 @maker
 def median_stopping(
     interval: int | None = None, min_epochs: int | None = None
 ) -> Scheduler:
-    """Stop trials that are worse than the median of the others.
+    """Stop the trials that are worse than the median of all.
 
     >>> import jaxtune as jt
     >>> jt.schedulers.median_stopping(interval=5).plan(64, 20)
@@ -27,11 +27,12 @@ def median_stopping(
 
     Args:
       interval: epochs between decisions; a fifth of the budget if not given.
-      min_epochs: no decision before this epoch; ``interval`` if not given.
+      min_epochs: epoch of the first decision at the earliest; ``interval`` if not
+        given.
 
     Returns:
-      A scheduler. Its ``plan`` raises ``ValueError`` where no decision falls before the
-      end.
+      A scheduler. Its ``plan`` raises ``ValueError`` where no decision is made before
+      the end.
 
     Raises:
       ValueError: an argument out of range.
@@ -51,7 +52,9 @@ def median_stopping(
         rungs.append(epochs)
         return Plan((Bracket(0, tuple(rungs), (trials,) * len(rungs)),))
 
-    def choose(bracket, rung, progress, rows):
+    def choose(
+        bracket: Bracket, rung: int, progress: Progress, rows: np.ndarray
+    ) -> np.ndarray:
         del bracket
         until = progress.scores[rows, : rung + 1]
         usable = np.isfinite(until).all(axis=1)

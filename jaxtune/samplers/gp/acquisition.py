@@ -1,9 +1,11 @@
-"""A batch picked point by point: what is picked is known, by fantasies, to the next.
+"""Acquisition functions: which candidates make the next batch.
 
-Every pick is conditioned on exactly, for all candidates at once: its covariance with
-each of them is one more row of a Cholesky factor. Expected improvement over several
-fantasies of the pending values is that of Snoek et al. (2012), its logarithm that of
-Ament et al. (2023). Thompson sampling draws one function for each point of the batch.
+`greedy` picks point by point, and each pick changes the next one through fantasies,
+random values that the picked points could get. The process is conditioned on every
+pick exactly, for all candidates at once: the covariance of the pick with each of them
+is one more row of a Cholesky factor. Expected improvement over several fantasies of the
+pending values is that of Snoek et al. (2012), its logarithm that of Ament et al.
+(2023). `thompson` draws one function for each point of the batch.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ from jaxtune.samplers.gp.model import Posterior, matern
 from jaxtune.types import Array, Key
 
 FANTASIES = 32
-TAKEN = 2.0  # the reluctance to pick what is a trial already
+TAKEN = 2.0  # the reluctance to pick a point that is a trial already
 
 
 class Picking(NamedTuple):
-    """What is known after some picks."""
+    """The candidates as the process sees them after some picks."""
 
     means: Array  # [f, m] of the candidates, a row for each fantasy
     variance: Array  # [m]
-    rows: Array  # [b, m] what the picks explain; zero rows for those to come
+    rows: Array  # [b, m] parts that the picks explain; zero rows for those to come
     best: Array  # [f] best value
     reluctance: Array  # [m]
 
@@ -40,64 +42,66 @@ def greedy(
     key: Key,
     n: int,
 ) -> Array:
-    """Indices ``[n]`` of the batch among the candidates.
+    """Pick the points of a batch one by one, by expected improvement.
 
     Args:
       process: after the data.
       x: ``[m, D]`` candidates; the first rows are the pending points.
-      prediction: of the candidates.
+      prediction: of the candidates, from `predicted`.
       best: ``[]`` best value so far.
-      reluctance: ``[m]``, from 0 to ``TAKEN``: the candidates of a smaller number are
-        picked before those of a larger one, whatever they promise.
+      reluctance: ``[m]``, from 0 to ``TAKEN``: candidates with a smaller number are
+        picked before those with a larger one, whatever improvement they promise.
       pending: how many points are out.
       key: of the fantasies.
       n: size of the batch.
 
     Returns:
-      ``[n]`` int.
+      ``[n]`` int, indices of the candidates.
     """
     mean, variance, explained = prediction
     signal, noise = jnp.exp(process.hypers.signal), jnp.exp(process.hypers.noise)
     size = pending + n
 
-    def pick(carry: Picking, j: Array):
+    def pick(carry: Picking, j: Array) -> tuple[Picking, Array]:
         scores = log_improvement(carry.means, carry.variance, carry.best)
         # the pending points are the first picks, whatever they promise
         chosen = jnp.where(j < pending, j, _best(scores, carry.reluctance))
         here = x[chosen]
+        # the covariance given the data and the picks so far, in units of the pick's
+        # own deviation: the next row of the Cholesky factor
         column = signal * matern(here[None], x, process.scales)[0]
         column -= explained[:, chosen] @ explained + carry.rows[:, chosen] @ carry.rows
         total = carry.variance[chosen] + noise
         row = column / jnp.sqrt(total)
         draws = jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
         means = carry.means + draws[:, None] * row[None]
-        gone = jnp.where((x == here[None]).all(1), TAKEN, carry.reluctance)
+        marked = jnp.where((x == here[None]).all(1), TAKEN, carry.reluctance)
         after = Picking(
-            means,
-            jnp.maximum(carry.variance - row**2, 1e-9),
-            carry.rows.at[j].set(row),
-            jnp.maximum(carry.best, means[:, chosen]),
-            gone,
+            means=means,
+            variance=jnp.maximum(carry.variance - row**2, 1e-9),
+            rows=carry.rows.at[j].set(row),
+            best=jnp.maximum(carry.best, means[:, chosen]),
+            reluctance=marked,
         )
         return after, chosen
 
     start = Picking(
-        jnp.tile(mean, (FANTASIES, 1)),
-        variance,
-        jnp.zeros((size, x.shape[0])),
-        jnp.full(FANTASIES, best),
-        reluctance,
+        means=jnp.tile(mean, (FANTASIES, 1)),
+        variance=variance,
+        rows=jnp.zeros((size, x.shape[0])),
+        best=jnp.full(FANTASIES, best),
+        reluctance=reluctance,
     )
     return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
 
 
 def _best(scores: Array, reluctance: Array) -> Array:
-    """Index of the largest score among the least reluctant."""
+    """Return the index of the largest score among the least reluctant."""
     return jnp.argmax(jnp.where(reluctance > reluctance.min(), -jnp.inf, scores))
 
 
 def log_improvement(means: Array, variance: Array, best: Array) -> Array:
-    """Logarithm of the expected improvement ``[m]``, averaged over fantasies.
+    """Compute the logarithm of the expected improvement, averaged over fantasies.
 
     Args:
       means: ``[f, m]``.
@@ -105,7 +109,7 @@ def log_improvement(means: Array, variance: Array, best: Array) -> Array:
       best: ``[f]``.
 
     Returns:
-      ``[m]``; finite however small.
+      ``[m]``; finite however small the improvement is.
     """
     deviation = jnp.sqrt(variance)
     each = _log_h((means - best[:, None]) / deviation[None])
@@ -114,8 +118,9 @@ def log_improvement(means: Array, variance: Array, best: Array) -> Array:
 
 
 def _log_h(u: Array) -> Array:
-    """``log(pdf(u) + u * cdf(u))``; by its asymptotic series far below the mean."""
+    """Return ``log(pdf(u) + u * cdf(u))``; its asymptotic series far below 0."""
     density = -(u**2) / 2 - 0.5 * jnp.log(2 * jnp.pi)
+    # both branches are computed, so each is kept where it is finite
     near = jnp.maximum(u, -8.0)
     ratio = jnp.exp(jax.scipy.special.log_ndtr(near) + near**2 / 2)
     ratio = ratio * jnp.sqrt(2 * jnp.pi)
@@ -133,27 +138,28 @@ def thompson(
     reluctance: Array,
     keys: Key,
 ) -> Array:
-    """Indices ``[n]``: each the best of one function drawn from the process.
+    """Pick the best point of each of ``n`` functions drawn from the process.
 
     Args:
       process: after the data.
       x: ``[m, D]`` candidates.
-      prediction: of the candidates, means and explained parts.
+      prediction: of the candidates, their means and explained parts.
       reluctance: as for `greedy`.
       keys: ``[n]``, one for each draw.
 
     Returns:
-      ``[n]`` int.
+      ``[n]`` int, indices of the candidates.
     """
     mean, explained = prediction
     signal = jnp.exp(process.hypers.signal)
     covariance = signal * matern(x, x, process.scales) - explained.T @ explained
+    # candidates are close to each other: without this float32 finds no factor
     covariance += 1e-4 * signal * jnp.eye(x.shape[0])
     factor = jnp.linalg.cholesky(covariance)
     normal = jax.vmap(lambda key: jax.random.normal(key, mean.shape))(keys)
     draws = normal @ factor.T + mean[None]
 
-    def pick(reluctance, draw):
+    def pick(reluctance: Array, draw: Array) -> tuple[Array, Array]:
         chosen = _best(draw, reluctance)
         same = (x == x[chosen][None]).all(1)
         return jnp.where(same, TAKEN, reluctance), chosen

@@ -1,4 +1,4 @@
-"""Where a batch may come from: the whole cube, and clouds around good points."""
+"""Candidates of a batch: points of the whole cube, and clouds around good points."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from jaxtune.types import Array, Key
 
 
 class Box(NamedTuple):
-    """Part of the cube: ``[d]`` and ``[d]``, both in it."""
+    """A part of the cube."""
 
-    low: Array
-    high: Array
+    low: Array  # [d]
+    high: Array  # [d] the largest coordinate, in the box as well
 
 
 def unit_cube(dim: int) -> Box:
-    """The cube itself."""
+    """Return the box that is the whole cube."""
     return Box(jnp.zeros(dim), jnp.full(dim, BELOW_ONE))
 
 
 def uniform_points(key: Key, space: Space, box: Box, count: int) -> Array:
-    """Uniform points ``[count, d]`` of a box, snapped to cells."""
+    """Draw uniform points ``[count, d]`` of a box, snapped to cells."""
     share = jax.random.uniform(key, (count, space.dim))
     return snapped(
         space, _into(box.low[None] + share * (box.high - box.low)[None], box)
@@ -37,16 +37,16 @@ def uniform_points(key: Key, space: Space, box: Box, count: int) -> Array:
 def clouds(
     key: Key, space: Space, box: Box, centres: Array, count: int, widest: float
 ) -> Array:
-    """Clouds around centres: a few coordinates of each point moved, near or far.
+    """Draw clouds around centres: a few coordinates of each point move, near or far.
 
     A coordinate moves by a normal step whose width is drawn between a thousandth of
     ``widest`` and ``widest``, and is a cell at least; a choice is drawn anew.
 
     Args:
       key: of the draw.
-      space: whose cube it is.
+      space: the space of the cube.
       box: where the points must lie.
-      centres: ``[k, d]``; NaN, a choice that is gone, counts as the middle.
+      centres: ``[k, d]``; NaN, a choice that was dropped, counts as the middle.
       count: points of each cloud.
       widest: the largest width of a step.
 
@@ -57,9 +57,11 @@ def clouds(
     keys = [jax.random.fold_in(key, stream) for stream in CLOUD_DRAWS]
     width = widest * 1e-3 ** jax.random.uniform(keys[0], (rows, 1))
     step = jax.random.normal(keys[1], (rows, dim))
+    # a step below the width of a cell would be snapped back to where it began
     step = step * jnp.maximum(width, cell_widths(space)[None])
     free = jax.random.uniform(keys[2], (rows, dim))
     share = jax.random.uniform(keys[3], (rows, 1)) ** 2
+    # on average at least one coordinate of a point moves
     moves = jax.random.uniform(keys[4], (rows, dim)) < jnp.maximum(share, 1.0 / dim)
     centres = jnp.nan_to_num(centres, nan=0.5)
     base = jnp.repeat(jnp.clip(centres, box.low[None], box.high[None]), count, axis=0)
@@ -68,7 +70,7 @@ def clouds(
 
 
 def _into(points: Array, box: Box) -> Array:
-    """Reflected at the sides of the box, so that no corner collects points."""
+    """Reflect points at the sides of the box, so that they do not pile up there."""
     low, high = box.low[None], box.high[None]
     points = jnp.where(points < low, 2 * low - points, points)
     points = jnp.where(points > high, 2 * high - points, points)

@@ -1,11 +1,12 @@
 """A Gaussian process in float32: Matérn 5/2, a length scale for every dimension.
 
-Rasmussen & Williams (2006), chapters 2, 4.2 and 5.4. Empty rows of the buffer take
-part as observations of nothing: a row of the identity matrix, with the value 0.
+Rasmussen & Williams (2006), chapters 2, 4.2 and 5.4. Empty rows of the buffer are rows
+of the identity matrix with the value 0, so they change nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,12 +17,12 @@ from jax.scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from jaxtune.types import Array
 
-JITTER = 3e-6  # of the signal's variance: what float32 needs
-STEPS = 60
+JITTER = 3e-6  # share of the signal's variance that a float32 Cholesky factor needs
+STEPS = 60  # of Adam
 
 
 class Hypers(NamedTuple):
-    """Logarithms of what is learned."""
+    """Logarithms of the hyperparameters of the process."""
 
     lengths: Array  # [d] length scales
     signal: Array  # [] variance of the function
@@ -29,7 +30,7 @@ class Hypers(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What the process is conditioned on."""
+    """The observations that the process is conditioned on."""
 
     x: Array  # [c, D] features
     y: Array  # [c] values
@@ -48,7 +49,7 @@ class Posterior(NamedTuple):
 
 
 def matern(x: Array, z: Array, scales: Array) -> Array:
-    """Correlations ``[n, m]`` between rows of ``x`` and of ``z``."""
+    """Return correlations ``[n, m]`` between rows of ``x`` and of ``z``."""
     return _matern(_squared(x / scales[None], z / scales[None]))
 
 
@@ -63,6 +64,7 @@ def _matern(squared: Array) -> Array:
 
 
 def _covariance(data: Data, hypers: Hypers, scales: Array) -> Array:
+    """Return ``[c, c]`` covariances of the observations."""
     signal, noise = jnp.exp(hypers.signal), jnp.exp(hypers.noise)
     pairs = data.known[:, None] & data.known[None, :]
     shared = jnp.where(pairs, signal * matern(data.x, data.x, scales), 0.0)
@@ -72,18 +74,18 @@ def _covariance(data: Data, hypers: Hypers, scales: Array) -> Array:
 
 @jax.custom_vjp
 def _misfit(covariance: Array, y: Array) -> Array:
-    """Negative log density of ``y``, without the constant."""
+    """Return the negative log density of ``y``, without its constant."""
     return _misfit_forward(covariance, y)[0]
 
 
-def _misfit_forward(covariance: Array, y: Array):
+def _misfit_forward(covariance: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
     factor = cholesky(covariance, lower=True)
     weights = cho_solve((factor, True), y)
     value = y @ weights / 2 + jnp.log(jnp.diagonal(factor)).sum()
     return value, (factor, weights)
 
 
-def _misfit_backward(kept, change):
+def _misfit_backward(kept: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
     # one inverse is cheaper than the derivative of a factorisation
     factor, weights = kept
     half = solve_triangular(factor, jnp.eye(factor.shape[0]), lower=True)
@@ -95,23 +97,24 @@ _misfit.defvjp(_misfit_forward, _misfit_backward)
 
 
 def _prior(hypers: Hypers, dim: int) -> Array:
-    """Log-normal priors, misfits as `_misfit` has them.
+    """Return the negative log density of the log-normal priors.
 
     Length scales grow with the root of the dimension, so that distances do not
     (Hvarfner et al., 2024, "Vanilla Bayesian optimization performs great in high
-    dimensions"). Few scores are explained as well by noise alone: the prior prefers a
-    function.
+    dimensions"). Noise alone explains few scores as well as a function does, so the
+    prior prefers little noise.
     """
     lengths = _normal(hypers.lengths, jnp.log(dim) / 2 - 1.3, 0.5).sum()
     return lengths + _normal(hypers.signal, 0.0, 1.0) + _normal(hypers.noise, -5.0, 1.0)
 
 
 def _normal(value: Array, mean: Array | float, scale: float) -> Array:
+    """Return the negative log density of a normal variable, without its constant."""
     return ((value - mean) / scale) ** 2 / 2
 
 
 def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
-    """The most probable length scales, signal and noise, and the process with them.
+    """Find the most probable length scales, signal and noise.
 
     Args:
       data: ``c`` rows.
@@ -119,10 +122,10 @@ def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
       dim: ``d``.
 
     Returns:
-      The posterior.
+      The posterior with these hyperparameters.
     """
 
-    def loss(hypers):
+    def loss(hypers: Hypers) -> Array:
         hypers = _bounded(hypers)
         scales = jnp.exp(hypers.lengths)[owners]
         value = _misfit(_covariance(data, hypers, scales), data.y)
@@ -135,6 +138,7 @@ def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
 
 
 def _bounded(hypers: Hypers) -> Hypers:
+    """Clip hyperparameters; the noise stays above 1e-5, for float32 to resolve it."""
     return Hypers(
         jnp.clip(hypers.lengths, -3.5, 5.0),
         jnp.clip(hypers.signal, -3.0, 3.0),
@@ -142,10 +146,13 @@ def _bounded(hypers: Hypers) -> Hypers:
     )
 
 
-def _minimised(loss, start: Hypers) -> Hypers:
+def _minimised(loss: Callable[[Hypers], Array], start: Hypers) -> Hypers:
+    """Take ``STEPS`` of Adam down the loss."""
     optimizer = optax.adam(0.1)
 
-    def step(carry, _):
+    def step(
+        carry: tuple[Hypers, optax.OptState], _: None
+    ) -> tuple[tuple[Hypers, optax.OptState], None]:
         hypers, state = carry
         slope = jax.grad(loss)(hypers)
         # a factorisation that failed moves nothing
@@ -158,7 +165,7 @@ def _minimised(loss, start: Hypers) -> Hypers:
 
 
 def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
-    """The process with given hyperparameters; noise is raised until float32 bears it.
+    """Condition the process on data; raise its noise until float32 can factorise.
 
     Args:
       data: ``c`` rows.
@@ -170,13 +177,13 @@ def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
     """
     scales = jnp.exp(hypers.lengths)[owners]
 
-    def factor(hypers):
+    def factor(hypers: Hypers) -> Array:
         return cholesky(_covariance(data, hypers, scales), lower=True)
 
-    def failed(carry):
+    def failed(carry: tuple[Hypers, Array]) -> Array:
         return ~jnp.isfinite(carry[1]).all() & (carry[0].noise < 1.0)
 
-    def raised(carry):
+    def raised(carry: tuple[Hypers, Array]) -> tuple[Hypers, Array]:
         more = carry[0]._replace(noise=carry[0].noise + 2.0)
         return more, factor(more)
 
@@ -185,11 +192,20 @@ def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
 
 
 def predicted(process: Posterior, x: Array) -> tuple[Array, Array, Array]:
-    """Means ``[m]`` and variances ``[m]`` of the function at ``x [m, D]``, and the part
-    ``[c, m]`` of its covariances that the data explain."""
+    """Predict the function at some points.
+
+    Args:
+      process: after the data, ``c`` rows.
+      x: ``[m, D]`` features.
+
+    Returns:
+      Means ``[m]``, variances ``[m]``, and ``[c, m]`` explained parts ``E``: the data
+      lower the covariance of two of the points by the product of their columns.
+    """
     data, signal = process.data, jnp.exp(process.hypers.signal)
     cross = signal * matern(data.x, x, process.scales)
     cross = jnp.where(data.known[:, None], cross, 0.0)
     explained = solve_triangular(process.factor, cross, lower=True)
     variance = signal - (explained**2).sum(0)
+    # rounding can make the variance of a point near the data negative
     return cross.T @ process.weights, jnp.maximum(variance, 1e-9), explained

@@ -1,4 +1,4 @@
-"""From a history to a batch: fit, gather candidates in a box, pick."""
+"""The next batch from a history: fit, gather candidates in a box, pick."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from jaxtune.samplers.gp.acquisition import TAKEN, greedy, log_improvement, thom
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Data, Posterior, fitted, predicted
 from jaxtune.samplers.warp import warped
-from jaxtune.types import Array
+from jaxtune.space import Space
+from jaxtune.types import Array, Key
 
 SPREAD = 2048  # candidates all over the box
 ELSEWHERE = 512  # outside of it
@@ -27,33 +28,35 @@ JOINT = 1024  # candidates of which whole functions are drawn
 
 
 def model_of(state: ModelState, rows: int) -> tuple[Posterior, Array, Array]:
-    """The process after the history, or after ``rows`` of it.
+    """Fit the process to the history, or to ``rows`` of it.
 
     Args:
       state: of the sampler.
-      rows: of a longer history, the better half of them by score and the latest.
+      rows: the largest number of trials; of a longer history, half of them are the
+        best ones and half the latest others.
 
     Returns:
-      The process, its points ``[c, d]`` snapped to cells, and ``[c]`` whether each is a
-      success inside the present cube.
+      The process, its points ``[c, d]`` snapped to cells, and ``[c]`` bool: the trials
+      inside the present cube that have a score.
     """
     space, history = state.space, state.history
-    told, (y, variance) = snapped(space, history.points), warped(history)
+    points, (y, variance) = snapped(space, history.points), warped(history)
     known, fine = history.known, history.succeeded
     if history.scores.shape[0] > rows:
         index = _kept(known, y, rows)
-        told, y, variance = told[index], y[index], variance[index]
+        points, y, variance = points[index], y[index], variance[index]
         known, fine = known[index], fine[index]
-    data = Data(features(space, told), y, variance, known)
+    data = Data(features(space, points), y, variance, known)
     process = fitted(data, owners(space), space.dim)
-    return process, told, fine & inside(told)
+    return process, points, fine & inside(points)
 
 
 def _kept(known: Array, y: Array, rows: int) -> Array:
-    """Indices of the rows that the model sees, in the order of the history."""
+    """Return the indices of the rows for the model, in the order of the history."""
     size = y.shape[0]
     best = jax.lax.top_k(jnp.where(known, y, -jnp.inf), rows // 2)[1]
     chosen = jnp.zeros(size, bool).at[best].set(True) & known
+    # the best rows lie above all others, so the second top_k keeps them
     latest = jnp.where(known, jnp.arange(size), -1) + size * chosen
     index = jax.lax.top_k(jnp.where(known, latest, -1), rows)[1]
     return jnp.sort(index)
@@ -66,28 +69,30 @@ def suggested(
     rows: int,
     region: Callable[[Posterior, Array], Box] | None = None,
 ) -> Array:
-    """The next batch ``[n, d]``.
+    """Suggest the next batch.
 
     Args:
       state: of the sampler.
-      n: how many points.
-      acquisition: a row of the table of acquisitions.
+      n: size of the batch.
+      acquisition: a name in ``ACQUISITIONS``.
       rows: trials in the model at most.
-      region: ``(process, incumbent [d]) -> Box`` where to look; the cube if ``None``.
+      region: ``(process, incumbent [d]) -> Box`` to search; the cube if ``None``.
 
     Returns:
-      Points at the middle of their cells.
+      ``[n, d]`` points at the middle of their cells.
     """
     space = state.space
-    process, told, usable = model_of(state, rows)
-    key = jax.random.fold_in(state.key, state.history.told)
+    process, points, usable = model_of(state, rows)
+    key = jax.random.fold_in(state.key, state.history.trials)
+    # of the function itself: the best of noisy scores is best by luck as well
     means = jnp.where(usable, predicted(process, process.data.x)[0], -jnp.inf)
     # nothing inside the cube yet: half a deviation above the mean is worth beating
     best = jnp.where(usable.any(), means.max(), 0.5)
     box = candidates.unit_cube(space.dim)
     if region is not None:
-        box = region(process, told[jnp.argmax(means)])
-    pool = _pool(process, jax.random.fold_in(key, POOL), state, box, told, means, best)
+        box = region(process, points[jnp.argmax(means)])
+    own = jax.random.fold_in(key, POOL)
+    pool = _pool(process, own, space, box, points, means, best)
     pending = snapped(space, state.pending)
     pool = jnp.concatenate([pending, pool])
     x = features(space, pool)
@@ -98,31 +103,34 @@ def suggested(
     outside = ~((pool >= box.low[None]) & (pool <= box.high[None])).all(1)
     reluctance = jnp.where(unwanted, TAKEN, outside * 1.0)
     key = jax.random.fold_in(key, PICK)
-    own = (best, reluctance, out, key, n)
-    return pool[ACQUISITIONS[acquisition](process, x, predicted(process, x), *own)]
+    prediction = predicted(process, x)
+    pick = ACQUISITIONS[acquisition]
+    return pool[pick(process, x, prediction, best, reluctance, out, key, n)]
 
 
 def _pool(
     process: Posterior,
-    key: Array,
-    state: ModelState,
+    key: Key,
+    space: Space,
     box: Box,
-    told: Array,
+    points: Array,
     means: Array,
     best: Array,
 ) -> Array:
-    """Candidates ``[m, d]``: all over the box, ever closer to the most promising, and
-    a few outside, for when there is nothing new inside."""
-    space = state.space
+    """Gather candidates ``[m, d]``.
 
-    def promise(points):
+    They lie all over the box, ever closer to the most promising ones, and a few lie
+    outside, for when there is nothing new inside.
+    """
+
+    def promise(points: Array) -> Array:
         mean, variance, _ = predicted(process, features(space, points))
         return log_improvement(mean[None], variance, best[None])
 
     keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
     pool = candidates.uniform_points(keys[0], space, box, SPREAD)
     score = promise(pool)
-    leaders = told[jax.lax.top_k(means, LEADERS)[1]]
+    leaders = points[jax.lax.top_k(means, LEADERS)[1]]
     for own, widest in zip(keys[1:-1], CLOUDS, strict=True):
         cloud = candidates.clouds(own, space, box, leaders, CLOUD, widest)
         pool = jnp.concatenate([pool, cloud])
@@ -134,20 +142,21 @@ def _pool(
     )
 
 
-def _tried(x: Array, told: Array, known: Array) -> Array:
-    """``[m]`` bool: the candidates that are trials already."""
+def _tried(x: Array, trials: Array, known: Array) -> Array:
+    """Return ``[m]`` bool: which candidates are trials already."""
 
-    def one(row):
-        return (known & (told == row[None]).all(1)).any()
+    def one(row: Array) -> Array:
+        return (known & (trials == row[None]).all(1)).any()
 
+    # in batches: all pairs at once would be too large an array
     return jax.lax.map(one, x, batch_size=256)
 
 
 def _repeated(x: Array) -> Array:
-    """``[m]`` bool: the candidates that an earlier row is equal to.
+    """Return ``[m]`` bool: which candidates equal an earlier row.
 
-    By a hash of 32 bits: of two different rows with one hash the later one, too, counts
-    as repeated, which costs a candidate in thousands.
+    Rows are compared by a hash of 32 bits. Of two different rows with one hash the
+    later one counts as repeated, which costs at most a few of thousands of candidates.
     """
     words = jax.lax.bitcast_convert_type(x, jnp.uint32)
     hashed = jnp.zeros(len(x), jnp.uint32)
@@ -165,10 +174,10 @@ def _thompson(
     best: Array,
     reluctance: Array,
     pending: int,
-    key: Array,
+    key: Key,
     n: int,
 ) -> Array:
-    """Drawn among the most promising, whatever is out; what is out is not picked."""
+    """Pick with `thompson` among the most promising candidates that are not out."""
     mean, variance, explained = prediction
     score = log_improvement(mean[None], variance, best[None])
     # the least reluctant first, and the most promising of them; never a pending row
@@ -177,9 +186,10 @@ def _thompson(
     out = _tried(x[top], x[:pending], jnp.ones(pending, bool))
     # draw j is the same one whether it is asked for at once or later
     draw = jax.vmap(lambda j: jax.random.fold_in(key, j))
-    own = (mean[top], explained[:, top])
+    of_top = mean[top], explained[:, top]
     left = jnp.where(out, TAKEN, reluctance[top])
-    return top[thompson(process, x[top], own, left, draw(pending + jnp.arange(n)))]
+    keys = draw(pending + jnp.arange(n))
+    return top[thompson(process, x[top], of_top, left, keys)]
 
 
 ACQUISITIONS: dict[str, Callable[..., Any]] = {
