@@ -31,7 +31,7 @@ from jaxtune.space import Space, check_part
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
-from jaxtune.storage.recording import recorded
+from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import Given
 from jaxtune.tasks import Task, check_data
 from jaxtune.types import Key, Objective
@@ -184,7 +184,7 @@ def run(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        record = recorded(directory, search, traced, given, crew.device, allow)
+        record = open_journal(directory, search, traced, given, crew.device, allow)
         with record as (journal, search), told(callback, search.setup):
             result = loop.run(search, plans, journal, say, callback, crew.hire)
         seconds = time.perf_counter() - begin

@@ -13,7 +13,7 @@ from jaxtune.checks import RunError
 from jaxtune.programs.job import Finished
 from jaxtune.space import Space
 from jaxtune.space.points import Points
-from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.documents import (
     box_document,
     box_of,
@@ -76,11 +76,11 @@ class Durable(Journal):
             return None
         start = started(self._store, self._space, number)
         assert start is not None, "a round that has ended has begun"
-        return start, training_of(unpack(blob), start, self._budget)
+        return start, training_of(from_bytes(blob), start, self._budget)
 
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended; its blocks need no states any more."""
-        blob = pack(_training_tree(training))
+        blob = to_bytes(_training_tree(training))
         with self._store.change() as db:
             db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
@@ -97,7 +97,7 @@ class Durable(Journal):
         made = make()
         varied, lineage = made
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
-        blob = pack(tree)
+        blob = to_bytes(tree)
         with self._store.change() as db:
             row = (self._round, number, blob)
             db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
@@ -169,7 +169,8 @@ class Durable(Journal):
         unneeded: list[int],
     ) -> None:
         """Record a block and the states of those that go on; drop older states."""
-        kept = pack({str(i): leaf for i, leaf in enumerate(state)}) if state else None
+        leaves = {str(i): leaf for i, leaf in enumerate(state)}
+        kept = to_bytes(leaves) if state else None
         columns = (work.trial, work.seed, work.epochs, finished.status, work.arrives)
         lanes = [
             (block, place, *map(int, row))
@@ -196,7 +197,7 @@ class Durable(Journal):
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
         if blob is None:
             raise RunError(f"{self._store.path}: the states of block {block} are gone.")
-        leaves = unpack(blob)
+        leaves = from_bytes(blob)
         return [leaves[str(i)] for i in range(len(leaves))]
 
 
@@ -226,7 +227,7 @@ def variation(
     blob = store.one(query, number, which)
     if blob is None:
         return None
-    tree = unpack(blob)
+    tree = from_bytes(blob)
     box = store.one("SELECT box FROM rounds WHERE round = ?", number)
     points = Points(box_of(space, json.loads(box)), **tree["final"])
     return points, Lineage(**tree["lineage"])

@@ -19,11 +19,17 @@ from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.storage import fingerprint
-from jaxtune.storage.arrays import unpack
+from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
-from jaxtune.storage.settings import check_task, key_of, layout_of, rates_of, understood
+from jaxtune.storage.settings import (
+    check_same_task,
+    checked_settings,
+    key_of,
+    layout_of,
+    rates_of,
+)
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task, check_data
@@ -55,7 +61,7 @@ def load(
         another task than its own.
     """
     path = check_directory(directory)
-    settings = understood(path)
+    settings = checked_settings(path)
     store = Store(path / RECORD, write=False)
     try:
         return _result(store, path, settings, task)
@@ -80,7 +86,7 @@ def _result(
         training = (
             _unfinished(store, space, number, settings)
             if blob is None
-            else training_of(unpack(blob), start, settings["epochs"])
+            else training_of(from_bytes(blob), start, settings["epochs"])
         )
         first = sum(map(len, history))
         ids = np.arange(first, first + len(start.points))
@@ -88,8 +94,14 @@ def _result(
         rounds.append(training)
         history.append(rows_of(space, number, ids, training, settings["metric"]))
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
-    own = (settings["metric"], settings["mode"], trials, settings["seeds"])
-    setup = Setup(workload, space, *own)
+    setup = Setup(
+        workload,
+        space,
+        metric=settings["metric"],
+        mode=settings["mode"],
+        trials=trials,
+        seeds=settings["seeds"],
+    )
     record = functools.reduce(Trials.append, history)
     return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
 
@@ -118,17 +130,18 @@ def _workload(
     subject: Any = task if given else task_of(path, settings)
     if isinstance(subject, Task):
         subject = check_data(subject)
-    own = (key_of(settings), settings["block"], settings["epochs"])
     workload = Workload(
         subject,
-        *own,
-        layout_of(settings["layout"]),
+        key=key_of(settings),
+        width=settings["block"],
+        epochs=settings["epochs"],
+        layout=layout_of(settings["layout"]),
         rates=rates_of(settings),
         across=settings["across"],
     )
     if given:
-        known = fingerprint.subject(workload, trace(workload, space))
-        check_task(settings, known)
+        known = fingerprint.task_hashes(workload, trace(workload, space))
+        check_same_task(settings, known)
     return workload
 
 

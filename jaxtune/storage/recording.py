@@ -16,17 +16,23 @@ from jaxtune.storage.directory import (
     create,
     holds_run,
     locked,
-    opened,
+    note_writer,
 )
 from jaxtune.storage.durable import Durable, note
-from jaxtune.storage.settings import Given, adopt, check_same, document, understood
+from jaxtune.storage.settings import (
+    Given,
+    adopt,
+    check_same,
+    checked_settings,
+    settings_document,
+)
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import data_of
 from jaxtune.training.journal import Journal
 
 
 @contextmanager
-def recorded(
+def open_journal(
     directory: str | os.PathLike[str] | None,
     search: Search,
     traced: tuple[Traced, ...],
@@ -56,10 +62,10 @@ def recorded(
         yield Journal(), search
         return
     path = check_directory(directory)
-    asked = document(search, traced, given, device)
+    asked = settings_document(search, traced, given, device)
     with locked(path):
         if holds_run(path):
-            settings = understood(path)
+            settings = checked_settings(path)
             check_same(settings, asked, given, allow)
             search = adopt(search, settings)
             store = Store(path / RECORD, write=True)
@@ -68,9 +74,9 @@ def recorded(
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
-                opened(store)
-                own = (search.schedule.space, search.workload.epochs)
-                journal = Durable(store, *own)
+                note_writer(store)
+                space, epochs = search.schedule.space, search.workload.epochs
+                journal = Durable(store, space, epochs)
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search

@@ -49,7 +49,7 @@ class Given(NamedTuple):
     programs: int | None = None
 
 
-def document(
+def settings_document(
     search: Search,
     traced: tuple[Traced, ...],
     given: Given,
@@ -82,7 +82,7 @@ def document(
         "rates": workload.rates,
         "across": workload.across,
         "layout": _layout_document(workload.layout),
-        "task": fingerprint.subject(workload, traced),
+        "task": fingerprint.task_hashes(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
         "device": device,
@@ -134,7 +134,7 @@ def check_allowed(allow: Sequence[str]) -> Sequence[str]:
     return allow
 
 
-def check_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
+def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Refuse another task than that of a run; ``RunError``."""
     passed = set()
     if recorded["version"] != environment.versions():
@@ -187,7 +187,7 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     return search._replace(workload=workload)
 
 
-def understood(directory: Path) -> dict[str, Any]:
+def checked_settings(directory: Path) -> dict[str, Any]:
     """The settings of a run, every part of which can be read.
 
     Raises:
