@@ -25,10 +25,10 @@ from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
     UserChoices,
     check_allowed,
+    checked_settings,
     key_of,
     made_of,
     schedule_of,
-    understood,
 )
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
@@ -80,7 +80,7 @@ def resume(
     check_versions()
     check_allowed(allow)
     path = check_directory(directory)
-    settings = understood(path)
+    settings = checked_settings(path)
     schedule = schedule_of(settings)
     space = schedule.space
     subject = task if task is not None else task_of(path, settings)

@@ -31,7 +31,7 @@ from jaxtune.space import Space, check_part
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
-from jaxtune.storage.recording import recorded
+from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import UserChoices
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
@@ -201,7 +201,7 @@ def run_search(
                 workload=workload._replace(width=width, rates=rates)
             )
         begin = time.perf_counter()
-        record = recorded(directory, search, traced, choices, session.device, allow)
+        record = open_journal(directory, search, traced, choices, session.device, allow)
         with record as (journal, search), notify_start_and_end(callback, search.setup):
             result = run_rounds(
                 search, plans, journal, report, callback, session.make_pool

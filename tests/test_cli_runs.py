@@ -17,7 +17,7 @@ from killed import interruptible
 
 import jaxtune as jt
 from jaxtune.cli import main
-from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.arrays import from_bytes, to_bytes
 
 SPACE = jt.Space(
     learning_rate=jt.log_uniform(1e-3, 0.5), momentum=jt.reverse_log_uniform(0.5, 0.99)
@@ -94,9 +94,9 @@ def test_rerun_is_equal_or_exits_with_1(finished, tmp_path):
         assert "again to the bit" in shown.output
     db = sqlite3.connect(finished / "run.sqlite")
     (blob,) = db.execute("SELECT ended FROM rounds WHERE round = 1").fetchone()
-    tree = unpack(blob)
+    tree = from_bytes(blob)
     tree["outcome"]["metrics"]["loss"][2] *= np.float32(1 + 2**-23)
-    db.execute("UPDATE rounds SET ended = ? WHERE round = 1", (pack(tree),))
+    db.execute("UPDATE rounds SET ended = ? WHERE round = 1", (to_bytes(tree),))
     db.commit()
     shown = call("rerun", finished, 8)
     assert shown.exit_code == 1

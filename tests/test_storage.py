@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from killed import interruptible
 
 import jaxtune as jt
-from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import locked, settings_of
 from jaxtune.storage.documents import (
     box_document,
@@ -164,9 +164,9 @@ def test_a_rerun_that_differs_says_so(small_task, small_space, tmp_path):
     run(small_task, small_space, tmp_path / "run", trials=8, rounds=1)
     db = sqlite3.connect(tmp_path / "run" / "run.sqlite")
     blob = db.execute("SELECT ended FROM rounds").fetchone()[0]
-    tree = unpack(blob)
+    tree = from_bytes(blob)
     tree["outcome"]["metrics"]["loss"][3] += 1e-6
-    db.execute("UPDATE rounds SET ended = ?", (pack(tree),))
+    db.execute("UPDATE rounds SET ended = ?", (to_bytes(tree),))
     db.commit()
     db.close()
     assert jt.rerun(tmp_path / "run", 2).same
@@ -335,12 +335,12 @@ def test_objects_in_a_space_are_named_and_search_goes_on(tmp_path, cut):
 HOLD = """
 import sys, time
 from pathlib import Path
-from jaxtune.storage.directory import RECORD, locked, opened
+from jaxtune.storage.directory import RECORD, locked, note_writer
 from jaxtune.storage.store import Store
 at = Path(sys.argv[1])
 with locked(at):
     store = Store(at / RECORD, write=True)
-    opened(store)
+    note_writer(store)
     print("held", flush=True)
     time.sleep(600)
 """
@@ -582,7 +582,7 @@ def test_arrays_come_back_to_the_bit(data):
         tree["a/b:c"][name] = words.view(name)[..., 0]
     words = rng.integers(0, 2**16, shape, np.uint16)
     tree["x"][""]["bf16"] = words.view(ml_dtypes.bfloat16)
-    back = unpack(pack(tree))
+    back = from_bytes(to_bytes(tree))
     for path, array in jax.tree_util.tree_leaves_with_path(tree):
         here = back
         for step in path:

@@ -1,6 +1,6 @@
-"""Searches for other tools, and their studies for ours; each tool is an extra.
+"""Export searches to other tools, and import studies of Optuna; each is an extra.
 
-A tool is one file, imported when it is asked for.
+Each tool is one file, imported when it is used.
 """
 
 from jaxtune.integrations._export import export, live

@@ -1,4 +1,4 @@
-"""Hand a search to another tool, while it runs or afterwards."""
+"""Write a search for another tool, while it runs or afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOOLS = {
     "mlflow": "mlflow.MLflow",
     "wandb": "wandb.WandB",
 }
-"""Name of a tool to the file and the class here that write for it."""
+"""Name of a tool to the module and the class that write for it."""
 
 
 def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
@@ -25,20 +25,37 @@ def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
     Args:
       result: from a search, or from a run directory.
       to: ``"csv"`` or ``"parquet"``, a table with one row for each trial;
-        ``"optuna"``, a study with the root space's distributions, states and
-        intermediate values; ``"tensorboard"``, scalars and hyperparameters;
-        ``"mlflow"``, a run for the search with a nested one for each trial;
-        ``"wandb"``, a group of runs.
-      where: a file for tables; for Optuna a journal file or the URL of a database; a
-        folder for TensorBoard and Weights & Biases; for MLflow the address of a store,
-        such as ``sqlite:///mlflow.db``.
+        ``"optuna"``, a study with distributions, states and intermediate values;
+        ``"tensorboard"``, scalars and hyperparameters; ``"mlflow"``, a run for the
+        search with a nested run for each trial; ``"wandb"``, a group of runs.
+      where: a file for tables; a journal file or the URL of a database for Optuna; a
+        folder for TensorBoard and Weights & Biases; the address of a store, such as
+        ``sqlite:///mlflow.db``, for MLflow.
 
     Returns:
-      Where it was written, as the tool wants to be told.
+      The place, in the form that the tool expects.
 
     Raises:
-      ValueError: another tool, or a place that holds something already.
-      ModuleNotFoundError: the tool's package is not there; see the extras.
+      ValueError: an unknown tool, or a place that already holds something.
+      ModuleNotFoundError: the tool's package is not installed; see the extras.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import jax, jaxtune as jt
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+    >>> result = jt.search(
+    ...     lambda key, hparams: (hparams["x"] - 0.3) ** 2,
+    ...     space,
+    ...     key=jax.random.key(0),
+    ...     trials=8,
+    ...     mode="min",
+    ...     verbose=0,
+    ... )
+    >>> where = Path(tempfile.mkdtemp()) / "trials.csv"
+    >>> where == Path(jt.integrations.export(result, "csv", where))
+    True
+    >>> where.read_text().splitlines()[0]
+    'trial,round,status,score,x'
     """
     tool = live(to, where)
     tool.on_start(result.setup)
@@ -48,24 +65,25 @@ def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
 
 
 def live(to: str, where: str | os.PathLike[str]) -> Tool:
-    """A callback that writes for another tool while a search runs.
+    """Return a callback that writes for another tool while a search runs.
 
-    TensorBoard, MLflow and Weights & Biases are told every score as it is measured;
-    tables and studies, the trials of a round when it has ended. A search that goes on
-    tells everything from the beginning: give it a new place.
+    TensorBoard, MLflow and Weights & Biases get every score as it is measured. Tables
+    and studies get the trials of a round when the round has ended. A resumed search
+    reports everything from the beginning, so give it a new place.
 
     Args:
-      to: which tool, as in `export`.
-      where: as in `export`.
+      to: name of the tool, as in `export`.
+      where: place to write to, as in `export`.
 
     Returns:
-      To be passed as ``jaxtune.search(..., callbacks=[...])``.
+      A callback for ``jaxtune.search(..., callbacks=[...])``.
 
     Raises:
-      ValueError: another tool.
+      ValueError: an unknown tool.
     """
     if to not in TOOLS:
         raise ValueError(f"export: got {to!r}. Use one of {', '.join(TOOLS)}.")
+    # imported here: each tool needs a package that may not be installed
     module, name = TOOLS[to].split(".")
-    made: type[Tool] = getattr(import_module(f"jaxtune.integrations.{module}"), name)
-    return made(os.fspath(where))
+    tool: type[Tool] = getattr(import_module(f"jaxtune.integrations.{module}"), name)
+    return tool(os.fspath(where))

@@ -1,4 +1,4 @@
-"""Trials in MLflow: a run for the search, and a nested one for each trial."""
+"""Trials in MLflow: a run for the search, and a nested run for each trial."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class MLflow(Tracker):
     """
 
     def begin(self) -> None:
-        """Make the experiment, if it is new, and the run of the search."""
+        """Create the experiment if it is new, and the run of the search."""
         from mlflow.tracking import MlflowClient
 
         if "://" not in self.where:
             raise ValueError(
-                f"export: {self.where} is no address. Use sqlite:///FILE, or that of a "
-                "server."
+                f"export: {self.where} is no address. Use sqlite:///FILE, or the "
+                "address of a server."
             )
         self._client = MlflowClient(tracking_uri=self.where)
         known = self._client.get_experiment_by_name(EXPERIMENT)
@@ -34,30 +34,31 @@ class MLflow(Tracker):
             else known.experiment_id
         )
         self._runs: dict[int, str] = {}
-        self._search = self._made("search", {})
+        self._search = self._created("search", {})
         self._log(self._search, params=self.about)
 
     def best(self, block: int, score: float) -> None:
-        """One point of the search."""
+        """Log the best score so far to the run of the search."""
         self._log(self._search, {f"best_{self.setup.metric}": score}, block)
 
     def score(self, trial: int, epochs: int, score: float) -> None:
-        """One point of a trial."""
+        """Log a score to the run of a trial."""
         self._log(self._run(trial), {self.setup.metric: score}, epochs)
 
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
-        """Hyperparameters and metrics; a trial that diverged has failed."""
+        """Log hyperparameters and metrics, and end the run; failed trials as failed."""
         run, status = self._run(trial), row["status"]
-        known = self.metrics(row)
-        known.pop(self.setup.metric, None)  # told as a score
-        self._log(run, known, row.get("epochs", 0), hparams)
+        metrics = self.metrics(row)
+        metrics.pop(self.setup.metric, None)  # `score` has logged it
+        self._log(run, metrics, row.get("epochs", 0), hparams)
         for name in ("round", "status"):
             self._client.set_tag(run, f"jaxtune.{name}", row[name])
         self._client.set_terminated(run, STATUS.get(status, "FINISHED"))
         del self._runs[trial]
 
     def on_end(self) -> None:
-        """The search is over; what it left unfinished was killed."""
+        """End all runs; those that are not finished as killed."""
+        # an interrupted search must leave no run that seems to be running
         for run in self._runs.values():
             self._client.set_terminated(run, "KILLED")
         status = "FINISHED" if self.finished else "KILLED"
@@ -66,10 +67,10 @@ class MLflow(Tracker):
     def _run(self, trial: int) -> str:
         if trial not in self._runs:
             tags = {"mlflow.parentRunId": self._search, "jaxtune.trial": str(trial)}
-            self._runs[trial] = self._made(self.name(trial), tags)
+            self._runs[trial] = self._created(self.name(trial), tags)
         return self._runs[trial]
 
-    def _made(self, name: str, tags: dict[str, str]) -> str:
+    def _created(self, name: str, tags: dict[str, str]) -> str:
         run = self._client.create_run(self._experiment, run_name=name, tags=tags)
         return run.info.run_id
 
@@ -82,7 +83,7 @@ class MLflow(Tracker):
     ) -> None:
         from mlflow.entities import Metric, Param
 
-        now = int(time.time() * 1000)
+        now = int(time.time() * 1000)  # milliseconds
         self._client.log_batch(
             run,
             metrics=[Metric(name, v, now, step) for name, v in metrics.items()],

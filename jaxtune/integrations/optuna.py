@@ -1,4 +1,4 @@
-"""Results as Optuna studies, and Optuna studies as trials to tell a sampler."""
+"""Results as studies of Optuna, and studies of Optuna as points for a sampler."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.integrations.tool import Tool, measured
+from jaxtune.integrations.tool import Tool, metric_names
 from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
@@ -21,12 +21,12 @@ STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": 
 class Optuna(Tool):
     """A study in a journal file, or in a database if ``where`` is a URL.
 
-    A journal of a thousand trials takes a second, Optuna's SQLite half a minute.
-    Trials that are not done are left out; the study says how many.
+    A journal file takes a second for a thousand trials, SQLite half a minute. Trials
+    that are not done are left out; a user attribute of the study says how many.
     """
 
     def on_start(self, setup: Setup) -> None:
-        """Make the study; ``ValueError`` if there is one."""
+        """Create the study; raise ``ValueError`` if the place has one already."""
         import optuna as package
 
         try:
@@ -38,13 +38,13 @@ class Optuna(Tool):
         except package.exceptions.DuplicatedStudyError as error:
             raise ValueError(
                 f"export: {self.where} holds a study {NAME!r} already. Use another "
-                "place."
+                "file or database."
             ) from error
         self._study.set_metric_names([setup.metric])
         self._rows = 0
 
     def on_round(self, result: Result) -> None:
-        """Add the trials of the rounds that are new."""
+        """Add the trials that came since the last round."""
         trials = frozen(result, self._rows)
         left = len(result.trials) - self._rows - len(trials)
         self._study.set_user_attr("trials not done", left)
@@ -63,22 +63,23 @@ def _storage(where: str) -> Any:
 
 
 def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
-    """A result's trials as Optuna's, those that are not done left out.
+    """Return the trials of a result as Optuna's; those that are not done are left out.
 
     Args:
       result: from a search, or from a run directory.
-      first: trials before this one are left out.
+      first: id of the first trial to return.
 
     Returns:
-      Trials with parameters, the root space's distributions, states, scores at rungs as
-      intermediate values, and as user attributes id, round, epochs, metrics and the
-      score of every seed.
+      Trials with parameters, the distributions of the search space, states, and scores
+      at rungs as intermediate values. User attributes are the id, round, epochs,
+      metrics and the score of every seed.
     """
     import optuna as package
 
     space, trials = result.setup.space, result.trials
-    spread = {name: distribution(space[name]) for name in space.searched}
-    metrics, found = measured(space, trials.names), []
+    # of the whole space, whatever the box of a trial's round was
+    ranges = {name: distribution(space[name]) for name in space.searched}
+    metrics, found = metric_names(space, trials.names), []
     on_the_way = result.rungs.by_trial()
     for trial in range(first, len(trials)):
         row = trials.row(trial)
@@ -87,11 +88,12 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
         params = {
             name: parameter(space[name], value)
             for name, value in space.values(trials.decoded, trial).items()
-            if name in spread
+            if name in ranges
         }
+        # attributes are kept as JSON, which has no NaN
         seeds = [float(s) if np.isfinite(s) else None for s in trials.scores[trial]]
-        own = {"trial": trial, "round": row["round"], "scores": seeds}
-        own |= {n: row[n] for n in ("epochs", *metrics) if n in row and _fine(row[n])}
+        about = {"trial": trial, "round": row["round"], "scores": seeds}
+        about |= {n: row[n] for n in ("epochs", *metrics) if n in row and _fine(row[n])}
         state = package.trial.TrialState[STATES[row["status"]]]
         failed = state == package.trial.TrialState.FAIL
         found.append(
@@ -99,8 +101,8 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
                 state=state,
                 value=None if failed else row["score"],
                 params=params,
-                distributions={name: spread[name] for name in params},
-                user_attrs=own,
+                distributions={name: ranges[name] for name in params},
+                user_attrs=about,
                 intermediate_values=on_the_way.get(trial, {}),
             )
         )
@@ -112,10 +114,10 @@ def _fine(value: Any) -> bool:
 
 
 def distribution(dim: Dimension) -> Any:
-    """A dimension as Optuna's distribution.
+    """Return the distribution of Optuna for a dimension.
 
-    The log of 1 - x is not among its scales and becomes linear; powers of two become
-    whole numbers on a log scale; values that JSON cannot hold become strings.
+    Optuna has no log scale of 1 - x, which becomes linear. Powers of two become
+    integers on a log scale. Choices that JSON cannot hold become strings.
     """
     from optuna import distributions as kinds
 
@@ -129,12 +131,12 @@ def distribution(dim: Dimension) -> Any:
 
 
 def parameter(dim: Dimension, value: Any) -> Any:
-    """A value as a parameter that its distribution contains."""
+    """Return a value as a parameter that the dimension's distribution contains."""
     if dim.choices:
         return _category(value)
     if dim.kind != "continuous":
         return int(value)
-    # float32 misses a bound by less than its own precision
+    # a float32 value may lie beyond a float64 bound by less than its own precision
     return float(np.clip(value, *dim.bounds))
 
 
@@ -144,26 +146,40 @@ def _category(value: Any) -> Any:
 
 
 def from_optuna(study: package.Study, space: Space) -> tuple[np.ndarray, np.ndarray]:
-    """The finished trials of a study, to be told to a sampler.
+    """Return the finished trials of a study as points and scores for a sampler.
 
     Args:
-      study: any single-objective study whose parameters have the names of ``space``.
+      study: a study with one objective and the parameter names of ``space``.
       space: the space of the new search.
 
     Returns:
       Points ``[n, d]``, and scores ``[n]`` for which higher is better: NaN for failed
-      trials. Parameters that a trial lacks have their default, if a condition explains
-      it. Values outside of the space have coordinates outside ``[0, 1)``.
+      trials. A parameter that a trial lacks has its default if the dimension is
+      conditional. Values outside of the space have coordinates outside ``[0, 1)``.
 
     Raises:
-      ValueError: several objectives, a trial without a parameter that the space always
-        has, or a value that is not one of its choices.
+      ValueError: several objectives, a trial without a parameter of the space that is
+        not conditional, or a value that is not one of a dimension's choices.
+
+    >>> import jax, optuna
+    >>> import jaxtune as jt
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> study = optuna.create_study()
+    >>> study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=10)
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+    >>> points, scores = jt.integrations.from_optuna(study, space)
+    >>> points.shape, scores.shape
+    ((10, 1), (10,))
+    >>> sampler = jt.samplers.tpe()
+    >>> state = sampler.init(jax.random.key(0), space)
+    >>> state = sampler.tell(state, points, scores)
     """
     if len(study.directions) != 1:
         raise ValueError(
-            f"from_optuna: the study has {len(study.directions)} objectives, not one."
+            f"from_optuna: the study has {len(study.directions)} objectives. Use a "
+            "study with one."
         )
-    done = [trial for trial in study.get_trials(deepcopy=False) if _told(trial)]
+    done = [trial for trial in study.get_trials(deepcopy=False) if _comparable(trial)]
     columns = {
         name: np.asarray([_decoded(space[name], name, trial) for trial in done])
         for name in space.searched
@@ -176,8 +192,8 @@ def from_optuna(study: package.Study, space: Space) -> tuple[np.ndarray, np.ndar
     return np.asarray(space.encode(columns)), scores
 
 
-def _told(trial: package.trial.FrozenTrial) -> bool:
-    """Finished in full, or failed; a pruned score does not compare."""
+def _comparable(trial: package.trial.FrozenTrial) -> bool:
+    # a pruned trial has trained for less, so its score does not compare
     return trial.state.name in ("COMPLETE", "FAIL")
 
 
@@ -186,7 +202,7 @@ def _decoded(dim: Dimension, name: str, trial: package.trial.FrozenTrial) -> Any
         if not dim.condition:
             raise ValueError(
                 f"from_optuna: trial {trial.number} of the study has no {name!r}. "
-                "Rename the dimension, or keep only those that the study has."
+                "Rename the dimension, or keep only the dimensions of the study."
             )
         return dim.decoded(dim.default)
     value = trial.params[name]
@@ -196,6 +212,6 @@ def _decoded(dim: Dimension, name: str, trial: package.trial.FrozenTrial) -> Any
     if value not in known:
         raise ValueError(
             f"from_optuna: trial {trial.number} of the study has {name}={value!r}, "
-            f"which is not one of {list(dim.choices)}."
+            f"which is not one of {list(dim.choices)}. Add it to the choices."
         )
     return dim.decoded(dim.choices[known.index(value)])

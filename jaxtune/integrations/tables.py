@@ -1,4 +1,4 @@
-"""Tables in files: one row for each trial, one column for each thing known of it."""
+"""Tables in files: one row for each trial, with the columns of ``result.trials``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from jaxtune.results.result import Result, Setup
 
 
 class Table(Tool):
-    """A file, written anew when a round ends."""
+    """A file that is rewritten after every round."""
 
     def on_start(self, setup: Setup) -> None:
-        """Refuse to write over a file; ``ValueError``."""
-        import pandas  # noqa: F401  # missing? then before anything trains
+        """Raise ``ValueError`` if the file exists already."""
+        import pandas  # noqa: F401  # if missing, fail before anything trains
 
         if Path(self.where).exists():
-            why = f"export: {self.where} exists. Use another file, or remove it."
-            raise ValueError(why)
+            raise ValueError(
+                f"export: {self.where} exists already. Use another file, or remove it."
+            )
 
     def on_round(self, result: Result) -> None:
-        """Write all trials; a reader finds the old table or the new one."""
+        """Write all trials so far; a reader finds the old table or the new one."""
         unfinished = f"{self.where}.tmp"
         self.write(result.trials.to_pandas(), unfinished)
         os.replace(unfinished, self.where)
@@ -33,7 +34,7 @@ class Table(Tool):
 
 
 class Csv(Table):
-    """A comma-separated file; what is missing is empty."""
+    """A comma-separated file; missing values are empty."""
 
     def write(self, frame: Any, where: str) -> None:
         """Write a data frame."""
@@ -41,11 +42,12 @@ class Csv(Table):
 
 
 class Parquet(Table):
-    """A parquet file; values that are no numbers are written as strings."""
+    """A parquet file; values other than numbers are written as strings."""
 
     def write(self, frame: Any, where: str) -> None:
         """Write a data frame."""
         for name in frame.columns:
+            # a column of parquet has one type, and a choice may mix several
             if frame[name].dtype == object:
                 frame[name] = frame[name].map(_text)
         frame.to_parquet(where, index=False)

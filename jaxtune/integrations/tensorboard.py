@@ -1,4 +1,4 @@
-"""Trials in TensorBoard: a run for each, with hyperparameters and scores."""
+"""Trials in TensorBoard: a run for each trial, with hyperparameters and scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from jaxtune.integrations.tool import Tracker
 
 
 class TensorBoard(Tracker):
-    """A folder for each trial: scores by epochs, hyperparameters; one for the search.
+    """A folder for each trial, with scores by epoch and hyperparameters.
 
-    Open it with ``tensorboard --logdir WHERE``; the HParams page compares the trials.
+    One more folder has the best score of the search. Open all of them with
+    ``tensorboard --logdir WHERE``; its HParams page compares the trials.
     """
 
     def begin(self) -> None:
-        """Refuse a folder that is not empty; ``ValueError``."""
-        import tensorboardX  # noqa: F401  # missing? then before anything trains
+        """Raise ``ValueError`` if the folder is not empty."""
+        import tensorboardX  # noqa: F401  # if missing, fail before anything trains
 
         folder = Path(self.where)
         if folder.exists() and any(folder.iterdir()):
@@ -24,29 +25,29 @@ class TensorBoard(Tracker):
         self._files = 0
 
     def best(self, block: int, score: float) -> None:
-        """One point of the search."""
+        """Write the best score so far to the folder of the search."""
         with self._writer("search") as writer:
             writer.add_scalar(f"best_{self.setup.metric}", score, block)
 
     def score(self, trial: int, epochs: int, score: float) -> None:
-        """One point of a trial."""
+        """Write a score to the folder of a trial."""
         with self._writer(self.name(trial)) as writer:
             writer.add_scalar(self.setup.metric, score, epochs)
 
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
-        """Hyperparameters and metrics."""
-        step = row.get("epochs", 0)
+        """Write the hyperparameters and metrics of a trial."""
+        step, metrics = row.get("epochs", 0), self.metrics(row)
         with self._writer(self.name(trial)) as writer:
-            own = {"name": "hparams", "global_step": step}
-            writer.add_hparams(hparams, self.metrics(row), **own)
+            # without a name tensorboardX makes a folder that is named after the time
+            writer.add_hparams(hparams, metrics, name="hparams", global_step=step)
 
     def _writer(self, run: str) -> Any:
-        """A file for each point: thousands of trials cannot all keep one open.
-
-        Their names sort as they were written, which a time in seconds does not do.
-        """
+        """Open a new file in a run's folder, closed after one point."""
+        # thousands of trials cannot all keep a file open
         from tensorboardX import SummaryWriter
 
+        # names must sort in the order of writing; tensorboardX's own has a time in
+        # seconds, which is too coarse
         self._files += 1
         suffix = f".{self._files:08}"
         return SummaryWriter(str(Path(self.where) / run), filename_suffix=suffix)

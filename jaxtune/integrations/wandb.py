@@ -1,4 +1,4 @@
-"""Trials in Weights & Biases: a group of runs, one for each trial and one more."""
+"""Trials in Weights & Biases: a group with a run for each trial and for the search."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from jaxtune.integrations.tool import Tracker
 
 
 class WandB(Tracker):
-    """Runs of a group that has the folder's name; ``wandb sync`` sends them.
+    """A group of runs, named after the folder; ``wandb sync`` uploads them.
 
-    Offline and in the project ``jaxtune``, unless the environment's ``WANDB_MODE`` and
-    ``WANDB_PROJECT`` say otherwise. The runs of a round stay open until it ends.
+    Runs are offline and in the project ``jaxtune``, unless the environment variables
+    ``WANDB_MODE`` and ``WANDB_PROJECT`` say otherwise. The runs of a round stay open
+    until it ends.
     """
 
     def begin(self) -> None:
-        """Make the run of the search."""
+        """Create the run of the search."""
         folder = Path(self.where)
         folder.mkdir(parents=True, exist_ok=True)
         self._group = folder.resolve().name
         self._runs: dict[int, Any] = {}
-        self._search = self._made("search", "search", self.about)
+        self._search = self._created("search", "search", self.about)
+        # else the horizontal axis would count log calls
         self._search.define_metric("*", step_metric="block")
 
     def best(self, block: int, score: float) -> None:
-        """One point of the search."""
+        """Log the best score so far to the run of the search."""
         self._search.log({"block": block, f"best_{self.setup.metric}": score})
 
     def score(self, trial: int, epochs: int, score: float) -> None:
-        """One point of a trial."""
+        """Log a score to the run of a trial."""
         self._run(trial).log({"epochs": epochs, self.setup.metric: score})
 
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
-        """Hyperparameters and metrics; a trial that diverged has failed."""
+        """Log hyperparameters and metrics, and end the run; failed trials as failed."""
         run = self._run(trial)
         run.config.update(hparams)
         run.summary.update({"round": row["round"], "status": row["status"]})
@@ -43,7 +45,7 @@ class WandB(Tracker):
         del self._runs[trial]
 
     def on_end(self) -> None:
-        """The search is over; what it left unfinished has failed."""
+        """End all runs; those that are not finished as failed."""
         for run in self._runs.values():
             run.finish(exit_code=1)
         self._search.finish(exit_code=int(not self.finished))
@@ -51,14 +53,14 @@ class WandB(Tracker):
     def _run(self, trial: int) -> Any:
         if trial not in self._runs:
             about = {"trial": trial}
-            self._runs[trial] = self._made(self.name(trial), "trial", about)
+            self._runs[trial] = self._created(self.name(trial), "trial", about)
             self._runs[trial].define_metric("*", step_metric="epochs")
         return self._runs[trial]
 
-    def _made(self, name: str, kind: str, config: dict[str, Any]) -> Any:
+    def _created(self, name: str, kind: str, config: dict[str, Any]) -> Any:
         import wandb
 
-        # a run holds a trial, not this process: nothing of the machine belongs to it
+        # many runs share this process: its output and statistics belong to none of them
         quiet = wandb.Settings(
             silent=True, console="off", x_disable_stats=True, x_disable_meta=True
         )

@@ -3,11 +3,13 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const NS = "http://www.w3.org/2000/svg", STEP = 25, TOP = 34, BOTTOM = 12, SIDE = 46;
+  const LINES = 3000;  // more lines merge into one grey
   const rows = data.columns[0].values.length;
   const brushes = data.axes.map(() => null);  // [low, high] of each axis, or null
   let order = [...Array(rows).keys()], shown = STEP, sorted = null, chosen = order;
 
-  // numbers by size, text by letter, and what is missing last whichever way
+  // Numbers by size and text by letter; missing values last, whichever the direction.
+  // Equal values are in the order of the page, the best trial first.
   function compare(values, sign) {
     return (a, b) => {
       const x = values[a], y = values[b];
@@ -17,32 +19,34 @@
     };
   }
 
-  function text(value) {
+  function cellText(value) {
     if (value === null) return "–";
     if (typeof value !== "number" || Number.isInteger(value)) return String(value);
     return String(Number(value.toPrecision(5)));
   }
 
-  function element(tag, words, parent) {
-    const made = document.createElement(tag);
-    if (words !== undefined) made.textContent = words;
-    if (parent) parent.append(made);
-    return made;
+  // textContent, never innerHTML: names and values are the user's own strings
+  function htmlElement(tag, words, parent) {
+    const node = document.createElement(tag);
+    if (words !== undefined) node.textContent = words;
+    if (parent) parent.append(node);
+    return node;
   }
 
-  function drawing(tag, attributes, parent, words) {
-    const made = document.createElementNS(NS, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (words !== undefined) made.textContent = words;
-    parent.append(made);
-    return made;
+  function svgElement(tag, attributes, parent, words) {
+    const node = document.createElementNS(NS, tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    if (words !== undefined) node.textContent = words;
+    parent.append(node);
+    return node;
   }
 
   const head = document.querySelector("#trials thead tr");
   data.columns.forEach((column, index) => {
-    const cell = element("th", undefined, head);
+    const cell = htmlElement("th", undefined, head);
     cell.scope = "col";
-    element("button", column.name, cell).addEventListener("click", () => sort(index));
+    // a button inside the heading, so that a keyboard can sort too
+    htmlElement("button", column.name, cell).addEventListener("click", () => sort(index));
   });
 
   function sort(index) {
@@ -53,15 +57,17 @@
       if (i === index) cell.ariaSort = ascending ? "ascending" : "descending";
       else cell.removeAttribute("aria-sort");
     });
-    select();
+    update();
   }
 
-  function fill() {
+  function fillTable() {
     const body = document.querySelector("#trials tbody");
     body.replaceChildren();
     for (const row of chosen.slice(0, shown)) {
-      const line = element("tr", undefined, body);
-      for (const column of data.columns) element("td", text(column.values[row]), line);
+      const line = htmlElement("tr", undefined, body);
+      for (const column of data.columns) {
+        htmlElement("td", cellText(column.values[row]), line);
+      }
     }
     const more = document.getElementById("more"), count = Math.min(shown, chosen.length);
     more.hidden = count === chosen.length;
@@ -72,10 +78,10 @@
 
   document.getElementById("more").addEventListener("click", () => {
     shown += STEP;
-    fill();
+    fillTable();
   });
 
-  function inside(row) {
+  function passesBrushes(row) {
     return brushes.every((brush, axis) => {
       if (!brush) return true;
       const at = data.axes[axis].at[row];
@@ -83,34 +89,35 @@
     });
   }
 
-  function select() {
-    chosen = order.filter(inside);
-    fill();
-    paint();
+  function update() {
+    chosen = order.filter(passesBrushes);
+    fillTable();
+    drawLines();
   }
 
   const box = document.getElementById("parallel");
   const canvas = box.querySelector("canvas"), svg = box.querySelector("svg");
-  let place = [];  // pixels from the left, of each axis
+  let axisX = [];  // of each axis, pixels from the left
 
-  function height(at) {
+  function pixelY(at) {
     return TOP + (1 - at) * (box.clientHeight - TOP - BOTTOM);
   }
 
-  function line(pen, row) {
+  function drawLine(pen, row) {
     pen.beginPath();
     let down = false;
     data.axes.forEach((axis, i) => {
       const at = axis.at[row];
-      if (at === null) { down = false; return; }
-      if (down) pen.lineTo(place[i], height(at));
-      else pen.moveTo(place[i], height(at));
+      if (at === null) { down = false; return; }  // a gap: inactive in this trial
+      if (down) pen.lineTo(axisX[i], pixelY(at));
+      else pen.moveTo(axisX[i], pixelY(at));
       down = true;
     });
     pen.stroke();
   }
 
-  function paint() {
+  function drawLines() {
+    // a canvas has its own pixels: without the ratio, lines blur on a dense screen
     const ratio = window.devicePixelRatio || 1;
     canvas.width = box.clientWidth * ratio;
     canvas.height = box.clientHeight * ratio;
@@ -118,85 +125,90 @@
     pen.scale(ratio, ratio);
     const style = getComputedStyle(document.documentElement);
     pen.strokeStyle = style.getPropertyValue("--faint");
-    const step = Math.ceil(rows / 3000);  // a background of more lines is one grey
-    for (let row = 0; row < rows; row += step) line(pen, row);
-    const best = data.rank;  // 1 for the best, null for failed ones
-    const last = [...chosen].sort((a, b) => (best[a] ?? -1) - (best[b] ?? -1)).slice(-3000);
+    const step = Math.ceil(rows / LINES);  // all trials, thinned, as a grey background
+    for (let row = 0; row < rows; row += step) drawLine(pen, row);
+    const rank = data.rank;  // 1 for the best, 0 for the worst, null for failed trials
+    // the worst first, so that the best are drawn on top
+    const last = [...chosen].sort((a, b) => (rank[a] ?? -1) - (rank[b] ?? -1)).slice(-LINES);
     for (const row of last) {
-      if (best[row] === null) continue;
-      const hue = 60 + 190 * best[row];
-      pen.strokeStyle = `hsla(${hue}, 75%, 45%, ${0.25 + 0.65 * best[row] ** 4})`;
-      pen.lineWidth = best[row] > 0.98 ? 1.6 : 0.9;
-      line(pen, row);
+      if (rank[row] === null) continue;
+      const hue = 60 + 190 * rank[row];
+      pen.strokeStyle = `hsla(${hue}, 75%, 45%, ${0.25 + 0.65 * rank[row] ** 4})`;
+      pen.lineWidth = rank[row] > 0.98 ? 1.6 : 0.9;
+      drawLine(pen, row);
     }
   }
 
-  function lay() {
+  // called again when the window changes its size, since all places are in pixels
+  function layOut() {
     svg.replaceChildren();
     const wide = box.clientWidth - 2 * SIDE, count = data.axes.length;
-    place = data.axes.map((_, i) => SIDE + (count > 1 ? (wide * i) / (count - 1) : wide / 2));
+    axisX = data.axes.map((_, i) => SIDE + (count > 1 ? (wide * i) / (count - 1) : wide / 2));
     data.axes.forEach((axis, i) => {
-      const x = place[i];
-      drawing("line", { x1: x, x2: x, y1: height(1), y2: height(0) }, svg);
+      const x = axisX[i];
+      svgElement("line", { x1: x, x2: x, y1: pixelY(1), y2: pixelY(0) }, svg);
+      // at two heights by turns, so that long names of neighbours do not overlap
       const label = { x, y: i % 2 ? 10 : 22, "text-anchor": "middle" };
-      drawing("text", label, svg, axis.name);
+      svgElement("text", label, svg, axis.name);
       for (const [at, words] of axis.ticks) {
-        drawing("text", { x: x + 4, y: height(at) + 4 }, svg, words);
+        svgElement("text", { x: x + 4, y: pixelY(at) + 4 }, svg, words);
       }
-      const area = { x: x - 12, width: 24, y: height(1), height: height(0) - height(1) };
-      const grip = drawing("rect", { ...area, class: "grip", "data-axis": i }, svg);
-      drawing("title", {}, grip, `Drag along ${axis.name} to choose trials`);
-      grip.addEventListener("pointerdown", (event) => begin(event, i, grip));
-      if (brushes[i]) show(i);
+      const area = { x: x - 12, width: 24, y: pixelY(1), height: pixelY(0) - pixelY(1) };
+      const grip = svgElement("rect", { ...area, class: "grip", "data-axis": i }, svg);
+      svgElement("title", {}, grip, `Drag along ${axis.name} to choose trials`);
+      grip.addEventListener("pointerdown", (event) => startBrush(event, i, grip));
+      if (brushes[i]) drawBrush(i);
     });
-    paint();
+    drawLines();
   }
 
-  function value(event) {
+  // the height of a pointer on the axes, from 0 at the bottom to 1 at the top
+  function pointerHeight(event) {
     const y = event.clientY - box.getBoundingClientRect().top;
     const at = 1 - (y - TOP) / (box.clientHeight - TOP - BOTTOM);
     return Math.min(1, Math.max(0, at));
   }
 
-  function begin(event, axis, grip) {
-    const first = value(event);
+  function startBrush(event, axis, grip) {
+    const first = pointerHeight(event);
+    // the grip is narrow: with the capture it also hears a pointer that leaves it
     grip.setPointerCapture(event.pointerId);
     const move = (now) => {
-      const at = value(now);
+      const at = pointerHeight(now);
       brushes[axis] = [Math.min(first, at), Math.max(first, at)];
-      show(axis);
-      select();
+      drawBrush(axis);
+      update();
     };
     const end = () => {
       grip.removeEventListener("pointermove", move);
       const brush = brushes[axis];
-      if (!brush || brush[1] - brush[0] < 0.01) {  // a click clears
+      if (!brush || brush[1] - brush[0] < 0.01) {  // a click, which removes the brush
         brushes[axis] = null;
-        show(axis);
+        drawBrush(axis);
       }
-      select();
+      update();
     };
     brushes[axis] = null;
     grip.addEventListener("pointermove", move);
     grip.addEventListener("pointerup", end, { once: true });
   }
 
-  function show(axis) {
+  function drawBrush(axis) {
     svg.querySelector(`.brush[data-axis="${axis}"]`)?.remove();
     const brush = brushes[axis];
     if (!brush) return;
-    const [low, high] = brush.map(height);
-    const area = { x: place[axis] - 8, width: 16, y: high, height: low - high };
-    drawing("rect", { ...area, class: "brush", "data-axis": axis }, svg);
+    const [low, high] = brush.map(pixelY);
+    const area = { x: axisX[axis] - 8, width: 16, y: high, height: low - high };
+    svgElement("rect", { ...area, class: "brush", "data-axis": axis }, svg);
   }
 
   document.getElementById("clear").addEventListener("click", () => {
     brushes.fill(null);
     svg.querySelectorAll(".brush").forEach((brush) => brush.remove());
-    select();
+    update();
   });
-  window.addEventListener("resize", lay);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  fill();
-  lay();
+  window.addEventListener("resize", layOut);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawLines);
+  fillTable();
+  layOut();
 })();

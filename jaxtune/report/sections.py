@@ -167,9 +167,9 @@ def _failures(result: Result) -> list[str]:
         for region in found.regions
     ]
     head = ("hyperparameter", "range of failed trials", "failed", "tried", "share")
-    # a trial fails if one of its seeds does, so the two numbers differ
     return [
-        f"<p>{found.trials} trials failed, because {found.lanes} trainings did.</p>",
+        f"<p>{found.trials} trials failed, with {found.lanes} failed trainings in all "
+        "(a trial has one training for each seed).</p>",
         wide_table(head, rows),
     ]
 

@@ -16,7 +16,7 @@ from jaxtune.checks import RunError
 DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile)
 
 
-def pack(tree: dict[str, Any]) -> bytes:
+def to_bytes(tree: dict[str, Any]) -> bytes:
     """Nested dicts of arrays as bytes."""
     leaves = list(_leaves(tree, ()))
     header = json.dumps([[path, array.dtype.name] for path, array in leaves])
@@ -26,7 +26,7 @@ def pack(tree: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def unpack(data: bytes) -> dict[str, Any]:
+def from_bytes(data: bytes) -> dict[str, Any]:
     """What `pack` was given, to the bit; empty dicts are lost.
 
     Raises:

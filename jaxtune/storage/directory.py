@@ -157,7 +157,7 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
     return store
 
 
-def opened(store: Store) -> None:
+def note_writer(store: Store) -> None:
     """Note who writes to the record from now on."""
     with store.change() as db:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")

@@ -13,7 +13,7 @@ from jaxtune.checks import RunError
 from jaxtune.programs.job import BlockResult
 from jaxtune.space import Space
 from jaxtune.space.points import Points
-from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.documents import (
     box_document,
     box_of,
@@ -76,11 +76,11 @@ class Durable(Journal):
             return None
         start = started(self._store, self._space, number)
         assert start is not None, "a round that has ended has begun"
-        return start, training_of(unpack(blob), start, self._budget)
+        return start, training_of(from_bytes(blob), start, self._budget)
 
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended; its blocks need no states any more."""
-        blob = pack(_training_tree(training))
+        blob = to_bytes(_training_tree(training))
         with self._store.change() as db:
             db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
@@ -97,7 +97,7 @@ class Durable(Journal):
         made = make()
         varied, lineage = made
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
-        blob = pack(tree)
+        blob = to_bytes(tree)
         with self._store.change() as db:
             row = (self._round, number, blob)
             db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
@@ -184,7 +184,7 @@ class Durable(Journal):
             for at, value in enumerate(values)
             if assignment.arrives[at]
         ]
-        kept = pack(states) if states else None
+        kept = to_bytes(states) if states else None
         with self._store.change() as db:
             row = (number, self._round, block.width, assignment.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
@@ -200,7 +200,7 @@ class Durable(Journal):
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
         if blob is None:
             raise RunError(f"{self._store.path}: the states of block {block} are gone.")
-        leaves = unpack(blob)
+        leaves = from_bytes(blob)
         return [leaves[str(i)] for i in range(len(leaves))]
 
 
@@ -230,7 +230,7 @@ def variation(
     blob = store.one(query, number, which)
     if blob is None:
         return None
-    tree = unpack(blob)
+    tree = from_bytes(blob)
     box = store.one("SELECT box FROM rounds WHERE round = ?", number)
     points = Points(box_of(space, json.loads(box)), **tree["final"])
     return points, Lineage(**tree["lineage"])

@@ -16,7 +16,7 @@ from jaxtune.tasks.function import function_name
 from jaxtune.types import PyTree
 
 
-def subject(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
+def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
     """A task or a plain function.
 
     Args:

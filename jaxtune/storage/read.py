@@ -19,11 +19,17 @@ from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.storage import fingerprint
-from jaxtune.storage.arrays import unpack
+from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
-from jaxtune.storage.settings import check_task, key_of, layout_of, rates_of, understood
+from jaxtune.storage.settings import (
+    check_same_task,
+    checked_settings,
+    key_of,
+    layout_of,
+    rates_of,
+)
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
@@ -56,7 +62,7 @@ def load(
         another task than its own.
     """
     path = check_directory(directory)
-    settings = understood(path)
+    settings = checked_settings(path)
     store = Store(path / RECORD, write=False)
     try:
         return _result(store, path, settings, task)
@@ -81,7 +87,7 @@ def _result(
         training = (
             _unfinished(store, space, number, settings)
             if blob is None
-            else training_of(unpack(blob), start, settings["epochs"])
+            else training_of(from_bytes(blob), start, settings["epochs"])
         )
         first = sum(map(len, history))
         ids = np.arange(first, first + len(start.points))
@@ -132,8 +138,8 @@ def _workload(
         across=settings["across"],
     )
     if task is not None:
-        known = fingerprint.subject(workload, trace(workload, space))
-        check_task(settings, known)
+        known = fingerprint.task_hashes(workload, trace(workload, space))
+        check_same_task(settings, known)
     return workload
 
 

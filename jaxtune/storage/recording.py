@@ -16,15 +16,15 @@ from jaxtune.storage.directory import (
     create,
     holds_run,
     locked,
-    opened,
+    note_writer,
 )
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
     check_same,
-    document,
-    understood,
+    checked_settings,
+    settings_document,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import data_of
@@ -32,7 +32,7 @@ from jaxtune.training.journal import Journal
 
 
 @contextmanager
-def recorded(
+def open_journal(
     directory: str | os.PathLike[str] | None,
     search: Search,
     traced: tuple[Traced, ...],
@@ -62,10 +62,10 @@ def recorded(
         yield Journal(), search
         return
     path = check_directory(directory)
-    asked = document(search, traced, given, device)
+    asked = settings_document(search, traced, given, device)
     with locked(path):
         if holds_run(path):
-            settings = understood(path)
+            settings = checked_settings(path)
             check_same(settings, asked, given, allow)
             search = adopt(search, settings)
             store = Store(path / RECORD, write=True)
@@ -74,7 +74,7 @@ def recorded(
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
-                opened(store)
+                note_writer(store)
                 journal = Durable(store, search.schedule.space, search.workload.epochs)
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)

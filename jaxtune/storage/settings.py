@@ -52,7 +52,7 @@ class UserChoices(NamedTuple):
     programs: int | None = None
 
 
-def document(
+def settings_document(
     search: Search,
     traced: tuple[Traced, ...],
     given: UserChoices,
@@ -85,7 +85,7 @@ def document(
         "rates": workload.rates,
         "across": workload.across,
         "layout": _layout_document(workload.layout),
-        "task": fingerprint.subject(workload, traced),
+        "task": fingerprint.task_hashes(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
         "device": device,
@@ -138,7 +138,7 @@ def check_allowed(allow: Sequence[str]) -> Sequence[str]:
     return allow
 
 
-def check_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
+def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Refuse another task than that of a run; ``RunError``."""
     _refuse({"task": recorded["task"]}, {"task": known}, _by_version(recorded))
 
@@ -202,7 +202,7 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     return search._replace(workload=workload)
 
 
-def understood(directory: Path) -> dict[str, Any]:
+def checked_settings(directory: Path) -> dict[str, Any]:
     """The settings of a run, every part of which can be read.
 
     Raises:

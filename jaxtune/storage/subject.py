@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune.checks import RunError
 from jaxtune.registry import Recipe
-from jaxtune.storage.arrays import pack, unpack
+from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import DATA
 from jaxtune.storage.documents import value_of
 from jaxtune.tasks import Task, classification, regression
@@ -27,7 +27,7 @@ def data_of(task: Task) -> bytes | None:
     splits = {"train": task.train, "valid": task.valid, "test": task.test}
     if sum(leaf.nbytes for leaf in jax.tree.leaves(splits)) > LARGEST:
         return None
-    return pack(
+    return to_bytes(
         {
             name: {part: np.asarray(leaf) for part, leaf in split.items()}
             for name, split in splits.items()
@@ -54,7 +54,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         network: Recipe = arguments.pop("model")
         known = {"MLP": models.MLP, "CNN": models.CNN}
         model = known[network.name](**dict(network.arguments))
-        data = unpack((directory / DATA).read_bytes())
+        data = from_bytes((directory / DATA).read_bytes())
         splits = {name: (part["x"], part["y"]) for name, part in data.items()}
         make: Any = MAKERS[recipe.name]
         return make(model, **splits, **arguments)
