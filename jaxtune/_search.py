@@ -67,46 +67,61 @@ def search(
     in blocks of lanes, and shrinks the box around the best. The same key gives the same
     table, bit for bit, on the same machine.
 
+    >>> import jax, jax.numpy as jnp, jaxtune as jt
+    >>> def objective(key, hparams):
+    ...     return (jnp.log10(hparams["rate"]) + 2) ** 2
+    >>> space = jt.Space(rate=jt.log_uniform(1e-4, 1.0))
+    >>> result = jt.search(
+    ...     objective, space, key=jax.random.key(0), trials=32, rounds=4, mode="min"
+    ... )
+    >>> round(result.best.hparams["rate"], 2)
+    0.01
+    >>> len(result.trials), len(result.spaces)
+    (32, 4)
+
     Args:
-      task: what to train, from `classification`, `regression` or
-        `Task`; or any function ``(key, hparams) -> scalar`` that JAX can trace.
-      space: what to search; or a schedule of it, such as `tiered`, which has its
-        own trials and rounds.
+      task: a task, from `classification`, `regression` or `Task`; or any function
+        ``(key, hparams) -> scalar`` that JAX can trace.
+      space: the search space; or a schedule of it, such as `tiered`, which has trials
+        and rounds of its own.
       key: root of all randomness, from ``jax.random.key``.
-      trials: configurations in the whole search, spread evenly over the rounds.
-      rounds: how often to zoom in, plus one.
+      trials: number of configurations in the whole search, spread evenly over the
+        rounds.
+      rounds: number of search rounds; the space is refined after each but the last.
       start: the box to begin in, from ``space.restrict(...)``; the whole space if not
         given. ``refine=zoom(within=space)`` lets it grow from there.
-      epochs: how long every trial trains; not for plain functions.
-      seeds: independent trainings of every configuration; its score is their mean, and
-        it has failed if any of them has.
-      metric: which of the task's metrics is the score; its first if not given.
-      mode: ``"max"`` or ``"min"``; taken from the task's metric if not given.
-      sampler: where to look inside a box; ``samplers.sobol()`` if not given.
-      refine: how to shrink the box; ``zoom()`` if not given.
-      scheduler: who trains how long, such as ``schedulers.hyperband()``, within each
-        round; all trials train in full if not given. Not for plain functions.
-      directory: where to keep the run, so that it can be gone on with after it was cut
-        off, looked at, and any trial trained again. If it holds an unfinished run of
-        this very search, that goes on; if a finished one, its result is returned.
-      block: lanes in a block. It is part of a trial's identity: other widths differ in
-        the last bits. If not given it is a constant of the device, or for a search of
-        more than about a minute the fastest by measurement, which is remembered for
-        the task and the machine; ``result.setup.workload`` tells it.
-      programs: at most so many for the shapes of a padded model; chosen from the work
-        that they save if not given. ``plan`` says beforehand. Part of a trial's
-        identity, as ``block`` is.
-      callbacks: told of blocks, rungs and rounds while it runs, see
+      epochs: number of epochs of every trial; not for plain functions.
+      seeds: independent trainings of every configuration. Its score is their mean; it
+        has failed if any of them has.
+      metric: the metric of the task that is the score; its first if not given.
+      mode: ``"max"`` or ``"min"``; the mode of the task's metric if not given.
+      sampler: proposes points inside a box; ``samplers.sobol()`` if not given.
+      refine: shrinks the box; ``zoom()`` if not given.
+      scheduler: decides within each round which trial trains how long, such as
+        ``schedulers.hyperband()``; all trials train in full if not given. Not for
+        plain functions.
+      directory: a folder for the run, so that it can be resumed after an interruption,
+        looked at, and any trial trained again. If it holds an unfinished run of this
+        very search, that is resumed; the result of a finished one is returned.
+      block: lanes in a block. Part of a trial's identity: other widths differ in the
+        last bits. If not given, a constant of the device; in a search of more than
+        about a minute the fastest width by measurement, which is remembered for the
+        task and the machine. ``result.setup.workload`` reports it.
+      programs: largest number of programs for the shapes of a padded model; chosen by
+        the work that they save if not given, see `plan`. Part of a trial's identity,
+        as ``block`` is.
+      callbacks: called with blocks, rungs and rounds while the search runs, see
         `Callback`; ``integrations.live`` has some.
-      executor: who runs blocks, such as ``executors.ray()``; ``executors.local()`` if
+      executor: runs the blocks, such as ``executors.ray()``; ``executors.local()`` if
         not given. On one kind of device it changes no bit.
-      verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
+      verbose: 0 hides the progress, which is a bar on a terminal, and elsewhere a line
+        now and then.
 
     Returns:
       All trials, the best one, and the space of every round.
 
     Raises:
-      ValueError: an argument that makes no sense, saying what would.
+      ValueError: an argument that makes no sense, with one that does.
       RunError: a directory that cannot be used, or that holds another run.
       RuntimeError: a version of jaxlib that is known to compute wrong numbers.
       MemoryError: a single lane that does not fit on the device.
@@ -119,6 +134,7 @@ def search(
     if start is not None:
         schedule = schedule._replace(start=start)
     _check_start(schedule)
+    # below this line nothing asks whether it was a task or a function
     made = as_task(task)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
@@ -155,6 +171,7 @@ def with_shared_width(
             f"block={block}: {across} devices share the lanes of a block. Use a "
             f"multiple of {across}."
         )
+    # rounded up: a share of a block has to be whole
     width = -(-workload.width // across) * across
     return workload._replace(width=width, across=across)
 
@@ -184,6 +201,7 @@ def run_search(
 ) -> Result:
     """Run a search that has been checked, in a directory or without one."""
     callback = Callbacks(callbacks if session.leads else ())
+    # whatever is wrong with the scheduler or the user's functions shows before training
     plans = plan_rounds(search)
     workload, space = search.workload, search.schedule.space
     traced = trace(workload, space)
@@ -200,6 +218,7 @@ def run_search(
             search = search._replace(
                 workload=workload._replace(width=width, rates=rates)
             )
+        # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
         record = open_journal(directory, search, traced, choices, session.device, allow)
         with record as (journal, search), notify_start_and_end(callback, search.setup):
