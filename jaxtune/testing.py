@@ -88,6 +88,7 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
         same = np.array_equal(np.concatenate(got), points)
         assert same, f"batches of {sizes} must give the points of one batch of {n}"
     chex.assert_trees_all_equal(_plain(start), before)
+    # a third failed; scores come alone or with a column for each seed
     scores = jnp.where(jnp.arange(n) % 3 == 0, jnp.nan, points.sum(1))
     for seeds in (scores, jnp.stack([scores, scores + 1], axis=1)):
         after = sampler.tell(state, points, seeds)
@@ -115,6 +116,7 @@ def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> 
     smaller = refiner(space, points, scores)
     chex.assert_trees_all_equal_structs(smaller, space)
     _assert_inside(smaller, space)
+    # not to the bit: one compiled program may round otherwise than several
     chex.assert_trees_all_close(
         jax.jit(refiner)(space, points, scores), smaller, rtol=1e-6
     )
@@ -246,7 +248,7 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
         assert bracket.epochs[-1] == epochs, "the last rung is the whole training"
     noise = np.random.default_rng(0).normal(size=(trials, epochs + 1))
     curves = noise.cumsum(axis=1).astype(np.float32)
-    curves[::7, epochs // 2 :] = np.nan
+    curves[::7, epochs // 2 :] = np.nan  # some trials diverge on the way
     found = simulate(scheduler, _lookup(curves), trials, epochs)
     assert (found.epochs > 0).all(), "every trial must begin"
     for unit in (1.0, 1024.0):  # a power of two changes no rounding
@@ -257,6 +259,7 @@ def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) ->
             for a, b in zip(one, other, strict=True)
         )
         assert same, "the same progress must give the same decisions, in any unit"
+    # where every trial fails, a scheduler that waits for scores would never end
     simulate(scheduler, lambda r, e: np.nan, trials, epochs)
     if scheduler.explore is not None:
         _check_explore(scheduler.explore)
@@ -325,6 +328,7 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
     chex.assert_trees_all_equal(
         first, train_in_full(workload, space, ids, hparams, seeds), strict=True
     )
+    # one trial of the four, with padding in the place of its neighbours
     alone = {name: values[2:3] for name, values in hparams.items()}
     single = train_in_full(workload, space, ids[2:3], alone, seeds)
     for name, values in first.metrics.items():

@@ -1,4 +1,4 @@
-"""From results to small tables of numbers; pictures are drawn elsewhere."""
+"""Analyses: small tables of numbers from results; pictures are drawn elsewhere."""
 
 from jaxtune.analysis._best_of import BestOf, best_of
 from jaxtune.analysis._coordinates import coordinates

@@ -1,4 +1,4 @@
-"""How good the best of n trials is: what a smaller or a larger search would give."""
+"""The expected best score of n trials: would a smaller or a larger search do?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxtune.results.result import Result
 
 
 class BestOf(NamedTuple):
-    """The expected best of some trials.
+    """The expected best score of some trials.
 
     Args:
-      trials: how many are tried.
+      trials: number of trials.
       score: expected best score, in the user's direction.
       low: lower end of the 95 % interval.
       high: upper end.
@@ -35,19 +35,35 @@ def best_of(
     resamples: int = 400,
     seed: int = 0,
 ) -> tuple[BestOf, ...]:
-    """What the best of ``n`` trials of one round is expected to score.
+    """Compute the expected score of the best of ``n`` trials of one round.
 
-    The expectation over draws with replacement, exactly (Dodge et al., EMNLP 2019);
-    the interval is that of resampled trials. If the curve is still steep at its end,
-    more trials would have helped. Failed trials count as tried.
+    The expectation over draws with replacement is exact (Dodge et al., EMNLP 2019); the
+    interval comes from resampled trials. If the curve is still steep at its end, more
+    trials would have helped. Failed trials count as tried.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"],
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=16,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> for row in jt.analysis.best_of(result, [1, 4, 8]):
+    ...     print(row.trials, round(row.score, 1))
+    1 0.5
+    4 0.8
+    8 0.9
 
     Args:
-      result: what a search found.
+      result: the result of a search.
       counts: numbers of trials; powers of two and all of the round if not given.
-      round: whose trials, from 0. Those of the first one are drawn from the whole
-        space, unless a model chose them.
-      resamples: of the trials, for the intervals.
-      seed: of the resampling.
+      round: number of the round, from 0. Trials of the first one are drawn from the
+        whole space, unless a model chose them.
+      resamples: resamples of the trials, for the intervals.
+      seed: seed of the resampling.
 
     Returns:
       A row for each number.
@@ -56,11 +72,11 @@ def best_of(
       ValueError: a round without a score, or a number below 1.
     """
     trials, mode = result.trials, result.setup.mode
-    own = (trials["round"] == round) & (trials["status"] != "waiting")
-    longest = trials.epochs[own].max(initial=0)
-    scores = ranking.orient(trials["score"][own].astype(np.float64), mode)
-    # scores of trials that were stopped early do not compare
-    scores[trials.epochs[own] < longest] = np.nan
+    here = (trials["round"] == round) & (trials["status"] != "waiting")
+    longest = trials.epochs[here].max(initial=0)
+    scores = ranking.orient(trials["score"][here].astype(np.float64), mode)
+    # scores of trials that were stopped early cannot be compared with the others
+    scores[trials.epochs[here] < longest] = np.nan
     fine = np.isfinite(scores)
     if not fine.any():
         raise ValueError(f"best_of: no trial of round {round} has a score.")
@@ -69,6 +85,7 @@ def best_of(
         counts = sorted({2**k for k in range(n.bit_length()) if 2**k <= n} | {n})
     if min(counts) < 1:
         raise ValueError(f"best_of: got {min(counts)} trials. Use numbers from 1.")
+    # a failure counts as the worst score
     worst = scores[fine].min()
     ordered = np.sort(np.where(fine, scores, worst))
     random = np.random.default_rng(seed)
@@ -79,12 +96,15 @@ def best_of(
     sign = ranking.direction(mode)
     low, high = np.sort(sign * ends, axis=0)
     return tuple(
-        BestOf(int(count), *map(float, numbers))
-        for count, *numbers in zip(counts, sign * expected, low, high, strict=True)
+        BestOf(int(count), float(score), float(lowest), float(highest))
+        for count, score, lowest, highest in zip(
+            counts, sign * expected, low, high, strict=True
+        )
     )
 
 
 def _weights(n: int, counts: np.ndarray) -> np.ndarray:
-    """``[n, k]`` probability that the i-th smallest of ``n`` is the best of a draw."""
+    """Return ``[n, k]``: probability that the i-th smallest is the best of a draw."""
+    # (i / n)^count is the probability that no draw is above the i-th smallest
     share = np.arange(n + 1)[:, None] / n
     return np.diff(share ** counts[None], axis=0)

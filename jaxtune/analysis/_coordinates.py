@@ -1,4 +1,4 @@
-"""Where trials lie in the cube of the whole space."""
+"""Coordinates of trials in the cube of the whole space."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ from jaxtune.results.result import Result
 
 
 def coordinates(result: Result) -> np.ndarray:
-    """Every trial as a point of the whole space, whatever the box of its round was.
+    """Return every trial as a point of the whole space, whatever its round's box was.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"],
+    ...     jt.Space(x=jt.uniform(0.0, 2.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=8,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> points = jt.analysis.coordinates(result)
+    >>> points.shape
+    (8, 1)
+    >>> bool(abs(2 * points[:, 0] - result.trials["x"]).max() < 1e-5)
+    True
 
     Args:
-      result: what a search found.
+      result: the result of a search.
 
     Returns:
       ``[n, d]``, columns as in ``space.searched``; NaN where a dimension was not open
       in a trial's round, or did not matter to it.
     """
     space, trials = result.setup.space, result.trials
+    # through values, since a trial's own point is one of its round's smaller box
     decoded = {name: np.asarray(values) for name, values in trials.decoded.items()}
     points, holds = np.array(space.encode(decoded)), space.active(decoded)
     matters = np.stack([np.asarray(holds[name]) for name in space.searched], axis=1)

@@ -1,4 +1,4 @@
-"""Do the best points crowd an edge of the space? Then the optimum may lie outside."""
+"""Edges of the space that the best points crowd: the optimum may lie outside."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Edge(NamedTuple):
     """An edge of the space that most of the best trials are near.
 
     Args:
-      name: of the hyperparameter.
+      name: name of the hyperparameter.
       side: ``"low"`` or ``"high"``.
-      bound: where the space ends.
-      share: of the best trials, how many lie in the outer quarter.
-      suggestion: a bound to try; ``None`` at zero, where there is none on this scale,
-        or where the values are a list.
+      bound: the bound of the space on this side.
+      share: share of the best trials that lie in the outer quarter.
+      suggestion: a bound to try; ``None`` at zero, if the scale has no further one, or
+        if the values are a list.
     """
 
     name: str
@@ -36,11 +36,26 @@ class Edge(NamedTuple):
 
 
 def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
-    """Find edges of the space that the user gave which the best trials crowd.
+    """Find the edges of the user's space that most of the best trials are near.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"],
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=16,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> (edge,) = jt.analysis.edges(result)
+    >>> edge.name, edge.side, edge.bound, edge.suggestion
+    ('x', 'high', 1.0, 1.2)
 
     Args:
-      result: what a search found.
-      top: how many trials are the best; a float is a share of all. At least four are.
+      result: the result of a search.
+      top: number of the best trials; a float is a share of all. At least four are
+        taken.
 
     Returns:
       One row for each crowded edge, in the order of the space. The suggested bound is
@@ -74,11 +89,11 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
 
 
 def _further(dim: Dimension, high: bool) -> Any:
-    """A bound a quarter of the range further out, in the user's units, or ``None``."""
+    """Return a bound a quarter of the range further out, or ``None``."""
     if dim.choices:
         return None
     bound = dim.bounds[high]
-    if not high and bound == 0:  # where nothing is, as without dropout
+    if not high and bound == 0:  # nothing lies below, as with dropout
         return None
     if dim.kind == "power_of_two":
         return 2 * bound if high else bound // 2 or None
@@ -86,9 +101,11 @@ def _further(dim: Dimension, high: bool) -> Any:
     ends = [scale.forward(jnp.float32(end)) for end in dim.bounds]
     step = (ends[1] - ends[0]) / 4
     value = float(scale.inverse(ends[1] + step if high else ends[0] - step))
+    # two digits, as a person would write the bound
     if dim.scale == "reverse_log":
         return max(1 - float(f"{1 - value:.2g}"), 0.0)
     if dim.kind == "continuous":
         return float(f"{value:.2g}")
+    # a whole number further at least, however narrow the range
     whole = max(round(value), bound + 1) if high else min(int(value), bound - 1)
     return None if dim.scale == "log" and whole < 1 else whole

@@ -1,4 +1,4 @@
-"""Luck: how much scores differ between seeds, and what picking the best makes of it."""
+"""Luck: the noise between seeds, and its share in the score of the best trial."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from jaxtune.checks import check_share, check_whole
 from jaxtune.results.result import Result
 from jaxtune.training.retrain import retrain
 
-FEWEST = 4  # trials
+FEWEST = 4  # trials with a score
 
 
 class Noise(NamedTuple):
-    """How far scores can be trusted, from the seeds of a search.
+    """The noise of the scores of a search, measured by its seeds.
 
     Args:
       seeds: trainings of each trial.
       spread: standard deviation between seeds of one trial, among the best trials.
-      score: of the best trial.
-      expected: what a trial that is picked like it scores with a seed that had no part
-        in picking it.
-      optimism: how much better ``score`` is than that.
+      score: score of the best trial.
+      expected: score of a trial that is picked in the same way, with a seed that had no
+        part in picking it.
+      optimism: how much better ``score`` is than ``expected``.
     """
 
     seeds: int
@@ -37,11 +37,11 @@ class Reevaluation(NamedTuple):
     """One trial, trained again with fresh seeds.
 
     Args:
-      trial: its id.
-      score: in the search.
-      again: mean over the fresh seeds.
+      trial: id of the trial.
+      score: its score in the search.
+      again: its mean score over the fresh seeds.
       error: standard error of that mean.
-      optimism: how much better the score in the search was.
+      optimism: how much better ``score`` is than ``again``.
     """
 
     trial: int
@@ -52,16 +52,31 @@ class Reevaluation(NamedTuple):
 
 
 def noise(result: Result, best: float = 0.25) -> Noise:
-    """How much is luck: between seeds, and in the score of the trial that was picked.
+    """Measure how much of the best score is luck, and how much seeds differ.
 
     The best of many scores is best by luck as well. Each seed in turn is left out of
-    the picking and then judges the trial that was picked without it, which takes no
+    the picking, and then judges the trial that was picked without it. This needs no
     model of the noise; `reevaluate` measures the same with fresh seeds.
 
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"] + 0.1 * jax.random.normal(key),
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=32,
+    ...     seeds=4,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> found = jt.analysis.noise(result)
+    >>> 0.05 < found.spread < 0.2
+    True
+
     Args:
-      result: of a search with ``seeds`` of at least 2.
-      best: share of the trials whose spread is told, the best ones: among those that
-        hardly train, seeds make no difference.
+      result: the result of a search with ``seeds`` of at least 2.
+      best: share of the trials that ``spread`` is computed from, the best ones: among
+        trials that hardly train, seeds make no difference.
 
     Returns:
       The spread, and the best score with and without its luck.
@@ -74,13 +89,14 @@ def noise(result: Result, best: float = 0.25) -> Noise:
     seeds = scores.shape[1]
     if seeds < 2:
         raise ValueError(
-            "noise: the search has one seed, which cannot be told from luck. Use "
+            "noise: the search has one seed, which does not show luck. Use "
             "search(..., seeds=2), or analysis.reevaluate(result)."
         )
     order = ranking.order(standing)
     order = order[np.isfinite(standing[order])]
     if len(order) < FEWEST:
         raise ValueError(f"noise: {len(order)} trials have a score, not {FEWEST}.")
+    # scores of trials that were stopped early cannot be compared with the others
     longest = result.trials.epochs[order].max()
     values = scores[order[result.trials.epochs[order] == longest]]
     judged = [_left_out(values, j, result.setup.mode) for j in range(seeds)]
@@ -92,7 +108,7 @@ def noise(result: Result, best: float = 0.25) -> Noise:
 
 
 def _left_out(values: np.ndarray, seed: int, mode: str) -> float:
-    """What a seed says of the trial that is best by the others."""
+    """Return the score of one seed for the trial that is best by the other seeds."""
     others = np.delete(values, seed, axis=1).mean(axis=1)
     return float(values[np.argmax(ranking.orient(others, mode)), seed])
 
@@ -102,12 +118,26 @@ def reevaluate(
 ) -> tuple[Reevaluation, ...]:
     """Train the best trials again with seeds that the search has not used.
 
-    Their scores have no part in picking them, so their mean is what to expect.
+    The new scores have no part in picking the trials, so their mean is what to expect.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"] + 0.1 * jax.random.normal(key),
+    ...     jt.Space(x=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=16,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> (row,) = jt.analysis.reevaluate(result, top=1)
+    >>> row.trial == result.best.trial
+    True
 
     Args:
-      result: what a search found; a loaded one needs its task.
-      top: how many trials.
-      seeds: fresh ones for each.
+      result: the result of a search; a loaded one needs its task.
+      top: number of trials.
+      seeds: fresh seeds for each trial.
 
     Returns:
       One row for each trial, in the order of the search.

@@ -10,7 +10,7 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.results.result import Result
 
 NEAR = 50  # trials that a value is computed from
-SMOOTH = 1.0
+SMOOTH = 1.0  # of SciPy's interpolator; 0 would pass through every score
 
 
 class Surface(NamedTuple):
@@ -30,15 +30,28 @@ class Surface(NamedTuple):
 def surface(result: Result, x: str, y: str, size: int = 60) -> Surface:
     """Smooth the scores of trials over two hyperparameters.
 
-    Radial basis functions of the nearest trials, by SciPy, smoothed because the other
-    hyperparameters make scores differ at one place. It is never outside the range of
-    the scores, and only where trials are: within a tenth of a side from one.
+    It uses SciPy's radial basis functions of the nearest trials, smoothed because the
+    other hyperparameters make scores differ at one place. The surface never leaves the
+    range of the scores. It covers places near trials alone, within a tenth of a side.
+
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: (h["x"] - 0.3) ** 2 + h["y"],
+    ...     jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=32,
+    ...     mode="min",
+    ...     verbose=0,
+    ... )
+    >>> jt.analysis.surface(result, "x", "y", size=5).score.shape
+    (5, 5)
 
     Args:
-      result: what a search found.
-      x: the first hyperparameter.
-      y: the second one.
-      size: ``k``.
+      result: the result of a search.
+      x: name of the first hyperparameter.
+      y: name of the second one.
+      size: ``k``, points along each axis.
 
     Returns:
       The grid and the scores; all NaN with fewer than four trials.
@@ -54,12 +67,17 @@ def surface(result: Result, x: str, y: str, size: int = 60) -> Surface:
     grid = np.linspace(0, 1, size)
     wanted = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
     score = np.full(len(wanted), np.nan)
-    spread = len(at) >= 4 and np.linalg.matrix_rank(at - at.mean(0), tol=1e-3) == 2
-    if spread:
+    # trials on a line, as of a grid with one row, span no surface
+    if len(at) >= 4 and np.linalg.matrix_rank(at - at.mean(0), tol=1e-3) == 2:
         near = KDTree(at).query(wanted)[0] <= 0.1
-        own = {"neighbors": min(NEAR, len(at)), "smoothing": SMOOTH}
         # centred, so that a large constant does not drown the differences
-        fit = RBFInterpolator(at, values - values.mean(), kernel="linear", **own)
+        fit = RBFInterpolator(
+            at,
+            values - values.mean(),
+            neighbors=min(NEAR, len(at)),
+            smoothing=SMOOTH,
+            kernel="linear",
+        )
         smooth = fit(wanted[near]) + values.mean()
         score[near] = np.clip(smooth, values.min(), values.max())
     return Surface(grid, grid, score.reshape(size, size))

@@ -1,8 +1,8 @@
-"""Which hyperparameters mattered, and whether that is the order they were given.
+"""The importance of hyperparameters, beside their tiers.
 
 PED-ANOVA (Watanabe et al., IJCAI 2023), by Optuna: how far the best trials' values of a
-hyperparameter are from all trials' values of it. Both come from the search, so that to
-zoom in does not count as importance by itself.
+hyperparameter are from all trials' values of it. Both come from the search, so zooming
+in does not count as importance by itself.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
-FEWEST = 20  # trials; of fewer the best tenth is one or two
-FEW = 16  # values of a hyperparameter that are looked at one by one
-MOST = 500  # trials that are looked at: the time grows with their number
+FEWEST = 20  # trials; with fewer, the best tenth is one or two
+FEW = 16  # values of a hyperparameter at most that are categories, not a density
+MOST = 500  # trials in the analysis at most: its time grows with their number
 
 
 class Importance(NamedTuple):
-    """What one hyperparameter did.
+    """The importance of one hyperparameter.
 
     Args:
-      name: of the hyperparameter.
-      tier: importance that the space gave it, 1 (most important) to 4.
-      share: of the sum over all hyperparameters, 0 to 1.
+      name: name of the hyperparameter.
+      tier: its tier in the space, 1 (most important) to 4.
+      share: its share of the sum over all hyperparameters, 0 to 1.
       low: lower end of the 95 % interval of the share.
       high: upper end.
     """
@@ -41,15 +41,15 @@ class Importance(NamedTuple):
 
 
 class Importances(NamedTuple):
-    """What all hyperparameters did, and whether the order of tiers held.
+    """The importance of all hyperparameters, and how well their tiers predicted it.
 
     Args:
       rows: one for each searched hyperparameter, the most important one first.
-      order: of the pairs of different tiers, the share in which the lower tier is the
-        more important one; NaN if there is one tier.
+      order: share of the pairs of different tiers in which the lower tier is the more
+        important one; NaN if there is only one tier.
       low: lower end of the 95 % interval of ``order``.
       high: upper end.
-      trials: how many were looked at, evenly spread over the search.
+      trials: number of trials in the analysis, evenly spread over the search.
     """
 
     rows: tuple[Importance, ...]
@@ -60,25 +60,64 @@ class Importances(NamedTuple):
 
 
 def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importances:
-    """How much each hyperparameter had to do with being among the best tenth.
+    """Measure how much each hyperparameter decided which trials are the best tenth.
 
-    A hyperparameter without influence has a small share and not none: the best tenth
+    A hyperparameter without influence has a small share, but not zero: the best tenth
     of few trials differs from all of them by chance. See whether the intervals overlap.
 
+    >>> import jax
+    >>> import jaxtune as jt
+    >>> result = jt.search(
+    ...     lambda key, h: h["x"] + 0.01 * h["y"],
+    ...     jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0)),
+    ...     key=jax.random.key(0),
+    ...     trials=64,
+    ...     mode="max",
+    ...     verbose=0,
+    ... )
+    >>> [row.name for row in jt.analysis.importances(result).rows]
+    ['x', 'y']
+
     Args:
-      result: what a search found.
-      resamples: of the trials, with replacement, for the intervals.
-      seed: of the resampling.
+      result: the result of a search.
+      resamples: resamples of the trials, with replacement, for the intervals.
+      seed: seed of the resampling.
 
     Returns:
       Shares with intervals, beside the tiers.
 
     Raises:
       ValueError: fewer than twenty trials with a score, or all scores equal.
-      ModuleNotFoundError: Optuna is not there; it comes with the extra ``report``.
+      ModuleNotFoundError: Optuna is not installed; it comes with the extra ``report``.
     """
     points, standing, space = coordinates(result), result.standing, result.setup.space
-    # only where every dimension was open are they comparable
+    rows = _analysed(result)
+    points, standing = points[rows], standing[rows]
+    random, n = np.random.default_rng(seed), len(rows)
+    few = [_few(space[name]) for name in space.searched]
+    # the first draw is the trials themselves
+    drawn = [np.arange(n), *random.integers(0, n, (resamples, n))]
+    shares = np.asarray(
+        [_shares(points[d], standing[d], space.searched, few) for d in drawn]
+    )
+    low, high = _interval(shares)
+    tiers = np.asarray([space[name].tier for name in space.searched])
+    held = np.asarray([_held(share, tiers) for share in shares])
+    found = [
+        Importance(name, int(tier), float(share), float(lowest), float(highest))
+        for name, tier, share, lowest, highest in zip(
+            space.searched, tiers, shares[0], low, high, strict=True
+        )
+    ]
+    found.sort(key=lambda row: -row.share)
+    low, high = _interval(held)
+    return Importances(tuple(found), float(held[0]), float(low), float(high), n)
+
+
+def _analysed(result: Result) -> np.ndarray:
+    """Return the ids of the trials to analyse; ``ValueError`` if they are too few."""
+    standing = result.standing
+    # trials are comparable only if every dimension was open
     known = np.flatnonzero(np.isfinite(standing) & ~_closed(result))
     if len(known) < FEWEST:
         raise ValueError(
@@ -90,30 +129,13 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
             f"importances: all {len(known)} trials have the same score, so nothing "
             "mattered. Search a larger space, or use another metric."
         )
-    rows = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
-    points, standing = points[rows], standing[rows]
-    random, n = np.random.default_rng(seed), len(rows)
-    own = space.searched, [_few(space[name]) for name in space.searched]
-    drawn = [np.arange(n), *random.integers(0, n, (resamples, n))]
-    shares = np.asarray([_shares(points[d], standing[d], *own) for d in drawn])
-    low, high = _interval(shares)
-    tiers = np.asarray([space[name].tier for name in space.searched])
-    held = np.asarray([_held(share, tiers) for share in shares])
-    found = [
-        Importance(name, int(tier), *map(float, numbers))
-        for name, tier, *numbers in zip(
-            space.searched, tiers, shares[0], low, high, strict=True
-        )
-    ]
-    found.sort(key=lambda row: -row.share)
-    low, high = _interval(held)
-    return Importances(tuple(found), float(held[0]), float(low), float(high), n)
+    return known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
 
 
 def _few(dim: Dimension) -> bool:
-    """Whether its values are looked at one by one.
+    """Return whether the values of a dimension are so few that they are categories.
 
-    A density over two points is no density: its peaks would be all importance.
+    A density over two points would consist of its peaks, which are no importance.
     """
     if dim.choices or dim.kind == "continuous":
         return bool(dim.choices)
@@ -121,19 +143,19 @@ def _few(dim: Dimension) -> bool:
 
 
 def _closed(result: Result) -> np.ndarray:
-    """``[n]`` whether a trial's round had closed dimensions."""
+    """Return ``[n]`` bool: trials of rounds in which some dimension was not open."""
     return np.isnan(result.trials.points).any(axis=1)
 
 
 def _interval(draws: np.ndarray) -> tuple[Any, Any]:
-    """95 % of the resamples; the first draw is the trials themselves."""
+    """Return both ends of 95 % of the resamples, without the first draw."""
     again = draws[1:] if len(draws) > 1 else draws
     low, high = np.quantile(again, (0.025, 0.975), axis=0)
     return low, high
 
 
 def _held(shares: np.ndarray, tiers: np.ndarray) -> float:
-    """Of pairs of different tiers, how many are in the order of the tiers."""
+    """Return the share of the pairs of different tiers that are in their order."""
     earlier = tiers[:, None] < tiers[None]
     if not earlier.any():
         return float("nan")
@@ -143,7 +165,7 @@ def _held(shares: np.ndarray, tiers: np.ndarray) -> float:
 def _shares(
     points: np.ndarray, standing: np.ndarray, names: tuple[str, ...], few: list[bool]
 ) -> np.ndarray:
-    """``[d]`` shares of the sum of divergences."""
+    """Return ``[d]`` shares of the sum of divergences."""
     found = dict.fromkeys(names, 0.0)
     for rows, together in _alike(points, names):
         if len(rows) < FEWEST:
@@ -156,7 +178,8 @@ def _shares(
 def _alike(
     points: np.ndarray, names: tuple[str, ...]
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """Dimensions that matter to the same trials, and the rows of these."""
+    """Yield the rows of trials to which the same dimensions matter, and these."""
+    # a conditional dimension is compared among the trials that have it
     present = ~np.isnan(points)
     for pattern in np.unique(present.T, axis=0):
         here = (present == pattern[:, None]).all(axis=0)
@@ -171,6 +194,7 @@ def _divergences(
     few: list[bool],
     together: list[str],
 ) -> dict[str, float]:
+    """Return the divergence of each dimension of a group, by Optuna's evaluator."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -198,6 +222,6 @@ def _divergences(
         )
         for i in range(len(standing))
     )
-    # called itself, since not to normalise is an experimental argument elsewhere
+    # not by `get_param_importances`, where "no normalisation" is experimental
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     return evaluator.evaluate(study, params=together)

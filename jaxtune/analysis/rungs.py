@@ -1,4 +1,4 @@
-"""How much early scores say about later ones: Spearman's rank correlation."""
+"""The worth of early scores: their rank correlation (Spearman) with later ones."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from jaxtune.results.result import Result
 
-FEWEST = 5  # trials; of fewer a correlation says nothing
+FEWEST = 5  # trials; with fewer a correlation says nothing
 
 
 class RungCorrelation(NamedTuple):
     """The scores of the same trials at two rungs.
 
     Args:
-      early: epochs at the first one.
-      late: epochs at the second one.
-      trials: how many have a score at both.
-      correlation: of their ranks, 1 where the order is the same.
+      early: epochs of the first rung.
+      late: epochs of the second rung.
+      trials: number of trials with a score at both.
+      correlation: correlation of their ranks; 1 if the order is the same.
     """
 
     early: int
@@ -30,15 +30,35 @@ class RungCorrelation(NamedTuple):
 def rung_correlations(result: Result) -> tuple[RungCorrelation, ...]:
     """Compare the order of trials at each rung with that at each later one.
 
-    Only trials that went on have both scores, and those were the better ones: among all
-    trials the correlation would be higher. Near 0 the earlier rung decides by chance,
-    and a larger ``min_epochs`` is worth its price.
+    Only trials that were promoted have both scores, and those were the better ones:
+    among all trials the correlation would be higher. If it is near 0, the earlier rung
+    decides by chance, and a larger ``min_epochs`` is worth its cost.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import jaxtune as jt
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 32, dtype=np.float32)[:, None]
+    >>> linear = (lambda rng, x: jnp.zeros((1, 1)), lambda w, x: x @ w)
+    >>> task = jt.regression(linear, train=(x, 2 * x), valid=(x, 2 * x), batch_size=16)
+    >>> result = jt.search(
+    ...     task,
+    ...     jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1)),
+    ...     key=jax.random.key(0),
+    ...     trials=16,
+    ...     epochs=4,
+    ...     scheduler=jt.schedulers.median_stopping(interval=2),
+    ...     verbose=0,
+    ... )
+    >>> (row,) = jt.analysis.rung_correlations(result)
+    >>> row.early, row.late, row.correlation > 0.9
+    (2, 4, True)
 
     Args:
-      result: of a search with a scheduler.
+      result: the result of a search with a scheduler.
 
     Returns:
-      One row for each pair of rungs that at least five trials passed; none without a
+      One row for each pair of rungs that at least five trials reached; none without a
       scheduler.
     """
     from scipy.stats import spearmanr

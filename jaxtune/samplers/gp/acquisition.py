@@ -74,16 +74,8 @@ def greedy(
         total = carry.variance[chosen] + noise
         row = column / jnp.sqrt(total)
         draws = jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
-        means = carry.means + draws[:, None] * row[None]
-        marked = jnp.where((x == here[None]).all(1), TAKEN, carry.reluctance)
-        after = Picking(
-            means=means,
-            variance=jnp.maximum(carry.variance - row**2, 1e-9),
-            rows=carry.rows.at[j].set(row),
-            best=jnp.maximum(carry.best, means[:, chosen]),
-            reluctance=marked,
-        )
-        return after, chosen
+        same = (x == here[None]).all(1)
+        return _conditioned(carry, j, chosen, same, row, draws), chosen
 
     start = Picking(
         means=jnp.tile(mean, (FANTASIES, 1)),
@@ -93,6 +85,32 @@ def greedy(
         reluctance=reluctance,
     )
     return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
+
+
+def _conditioned(
+    picks: Picking, j: Array, chosen: Array, same: Array, row: Array, draws: Array
+) -> Picking:
+    """Return the candidates after one more pick.
+
+    Args:
+      picks: the candidates before it.
+      j: ``[]`` number of the pick.
+      chosen: ``[]`` its candidate.
+      same: ``[m]`` bool, the candidates that are equal to it.
+      row: ``[m]`` its row of the Cholesky factor.
+      draws: ``[f]`` normal draws, from which its value in each fantasy follows.
+
+    Returns:
+      The candidates after it.
+    """
+    means = picks.means + draws[:, None] * row[None]
+    return Picking(
+        means=means,
+        variance=jnp.maximum(picks.variance - row**2, 1e-9),
+        rows=picks.rows.at[j].set(row),
+        best=jnp.maximum(picks.best, means[:, chosen]),
+        reluctance=jnp.where(same, TAKEN, picks.reluctance),
+    )
 
 
 def _best(scores: Array, reluctance: Array) -> Array:
