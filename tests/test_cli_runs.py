@@ -152,7 +152,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
     assert child.returncode == -signal.SIGINT, said
-    assert "Go on with: jaxtune resume run" in said
+    assert "Resume with: jaxtune resume run" in said
     shown = call("show", tmp_path / "run")
     assert "not finished" in shown.output
     assert "waiting" in shown.output

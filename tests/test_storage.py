@@ -652,7 +652,7 @@ def test_control_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == -signal.SIGINT  # a shell says 130
-    assert f"finished blocks are kept. Go on with: jaxtune resume {tmp_path}" in said
+    assert f"finished blocks are kept. Resume with: jaxtune resume {tmp_path}" in said
     partial = jt.load(tmp_path)
     assert (partial.trials["status"] == "ok").sum() >= 12
 
@@ -701,7 +701,7 @@ def test_a_scheduler_that_changes_its_mind_is_noticed(
     cut(10**9)
     mood.append("bad")
     with pytest.raises(
-        jt.RunError, match=r"block \d .* its scheduler decides otherwise"
+        jt.RunError, match=r"block \d .* its scheduler decides differently"
     ):
         jt.resume(tmp_path, scheduler=fickle)
     mood.clear()

@@ -1,4 +1,4 @@
-"""Nested dicts of arrays as bytes: NumPy's own format, in which nothing is executed."""
+"""Nested dicts of arrays as bytes in NumPy's format, which executes nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,23 @@ import numpy as np
 
 from jaxtune.checks import RunError
 
+# what NumPy, json and zipfile raise for bytes that are not ours or are cut off
 DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile)
 
 
 def to_bytes(tree: dict[str, Any]) -> bytes:
-    """Nested dicts of arrays as bytes."""
+    """Return nested dicts of arrays as bytes.
+
+    Args:
+      tree: dicts whose keys are strings, and whose leaves are arrays of any shape.
+
+    Returns:
+      Bytes for `from_bytes`.
+    """
     leaves = list(_leaves(tree, ()))
     header = json.dumps([[path, array.dtype.name] for path, array in leaves])
+    # numbered, with the paths in the header: a user's names may hold any character,
+    # those of a zip file's members may not
     arrays: dict[str, Any] = {str(i): array for i, (_, array) in enumerate(leaves)}
     file = io.BytesIO()
     np.savez(file, header=np.frombuffer(header.encode(), np.uint8), **arrays)
@@ -27,7 +37,13 @@ def to_bytes(tree: dict[str, Any]) -> bytes:
 
 
 def from_bytes(data: bytes) -> dict[str, Any]:
-    """What `pack` was given, to the bit; empty dicts are lost.
+    """Return the dicts that `to_bytes` got, to the bit; empty dicts are lost.
+
+    Args:
+      data: bytes from `to_bytes`.
+
+    Returns:
+      Nested dicts of arrays.
 
     Raises:
       RunError: bytes that are damaged, or that hold pickles.
@@ -37,7 +53,7 @@ def from_bytes(data: bytes) -> dict[str, Any]:
             return _tree(file)
     except DAMAGED as error:
         raise RunError(
-            f"the arrays of a run are damaged ({error}). Use a copy of it."
+            f"the arrays of a run are damaged ({error}). Use a copy of the run."
         ) from error
 
 
@@ -62,5 +78,5 @@ def _leaves(
 
 
 def _dtype(name: str) -> np.dtype:
-    """NumPy keeps the bits of bfloat16 and the like, and forgets what they were."""
+    # NumPy's format keeps the bits of bfloat16 and its like, but not their dtype
     return np.dtype(getattr(ml_dtypes, name, name))

@@ -1,7 +1,7 @@
-"""A run directory: ``run.json`` for people, ``run.sqlite`` for the record, and a lock.
+"""A run directory: ``run.json`` with the settings, ``run.sqlite`` and a lock.
 
-``run.json`` is written last, in one step: a directory holds a run if it is there. All
-file names are constants, so that nothing inside a directory can point outside it.
+``run.json`` is written last and in one step, so a directory holds a run if this file
+exists. All file names are constants, so nothing in a directory can point outside it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
+# SQLite puts the files with a suffix beside its own
 OWN = (RECORD, f"{RECORD}-wal", f"{RECORD}-shm", f"{RECORD}-journal", LOCK, DATA)
 
 
 def check_directory(directory: Any) -> Path:
-    """Refuse what is no path; ``ValueError``."""
+    """Return a directory as a path; raise ``ValueError`` if it is not one."""
     if not isinstance(directory, str | os.PathLike) or not os.fspath(directory):
         raise ValueError(
             f"directory: got {directory!r}. Use a path, such as 'runs/digits'."
@@ -37,17 +38,17 @@ def check_directory(directory: Any) -> Path:
 
 
 def holds_run(directory: Path) -> bool:
-    """Whether there is a run, finished or not."""
+    """Return whether a directory holds a run, finished or not."""
     return (directory / SETTINGS).is_file()
 
 
 def begun(directory: Any) -> bool:
-    """Whether a directory was given and holds a run."""
+    """Return whether a directory was given and holds a run."""
     return directory is not None and holds_run(check_directory(directory))
 
 
 def settings_of(directory: Path) -> dict[str, Any]:
-    """The settings of a run.
+    """Read the settings of a run.
 
     Args:
       directory: the run directory.
@@ -56,51 +57,53 @@ def settings_of(directory: Path) -> dict[str, Any]:
       The contents of ``run.json``.
 
     Raises:
-      RunError: no run there, a damaged file, or one from a newer version.
+      RunError: no run, a damaged file, or a run of a newer version.
     """
     if not directory.is_dir():
-        raise RunError(f"{directory} is no directory. Give the directory of a run.")
+        raise RunError(f"{directory} is no directory. Use the directory of a run.")
     if not holds_run(directory):
-        begun = (directory / RECORD).exists()
-        cut = "it was cut off before it began. Start the search again"
-        other = "give the directory that jaxtune.search was given"
-        why = cut if begun else other
-        raise RunError(f"{directory} holds no run (there is no {SETTINGS}): {why}.")
+        why = "Use the directory that was passed to jaxtune.search"
+        if (directory / RECORD).exists():
+            why = "Its search was interrupted before it began. Start the search again"
+        raise RunError(f"{directory} holds no run (there is no {SETTINGS}). {why}.")
     try:
         settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise RunError(
-            f"{directory / SETTINGS} cannot be read ({error}). Use a copy of it."
+            f"{directory / SETTINGS} cannot be read ({error}). Use a copy of the run."
         ) from None
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        raise RunError(f"{directory / SETTINGS} is not the file of a jaxtune run.")
+        raise RunError(
+            f"{directory / SETTINGS} is not the file of a jaxtune run. Use the "
+            "directory of a run."
+        )
     if not isinstance(settings.get("schema"), int) or settings["schema"] > SCHEMA:
         raise RunError(
             f"{directory}: written by a newer jaxtune (schema {settings['schema']}; "
-            f"this one knows up to {SCHEMA}). Install that version: pip install -U "
-            "jaxtune"
+            f"this version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
         )
     return settings
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Be the only process that writes; a dead one's lock is free at once.
+    """Hold the lock of a directory, so that no other process writes to it.
 
     Args:
-      directory: the run directory; made if it is missing.
+      directory: the run directory; created if it is missing.
 
     Raises:
-      RunError: another process writes to it, or it cannot be made or written to.
+      RunError: another process writes to it, or it cannot be created or written to.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        # the operating system's lock, which it releases when a process dies
         lock = filelock.FileLock(directory / LOCK, timeout=0)
         lock.acquire()
     except filelock.Timeout:
         raise RunError(
-            f"{directory} is in use by {_owner(directory)}. Wait until it is done, or "
-            "stop it; this search changed nothing."
+            f"{directory} is in use by {_owner(directory)}. Wait until it has ended, "
+            "or stop it; this search changed nothing."
         ) from None
     except OSError as error:
         raise RunError(
@@ -114,24 +117,24 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def _owner(directory: Path) -> str:
-    """Who holds the lock, as far as the record says."""
+    """Return who holds the lock, as far as the record says."""
     try:
         store = Store(directory / RECORD, write=False)
         newest = "SELECT detail FROM events WHERE kind = 'opened' ORDER BY rowid DESC"
         found = store.one(newest)
         store.close()
-    except RunError:
+    except RunError:  # the other process may not have created the record yet
         found = None
     return found or "another process"
 
 
 def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Store:
-    """Begin a run in a directory whose lock is held.
+    """Create a run in a directory whose lock is held.
 
     Args:
-      directory: empty, or left by a beginning that was cut off.
-      settings: what goes into ``run.json``.
-      data: the data of the task, if the run is to keep them.
+      directory: an empty directory, or one in which a creation was interrupted.
+      settings: the contents of ``run.json``.
+      data: the data of the task, if the run keeps them.
 
     Returns:
       The open record.
@@ -142,9 +145,10 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
     others = sorted({path.name for path in directory.iterdir()} - {*OWN, *_PARTS})
     if others:
         raise RunError(
-            f"{directory} holds {others[0]!r} and no run. Use an empty directory, so "
-            "that nothing of yours is mixed with it."
+            f"{directory} holds {others[0]!r} and no run. Use an empty directory, to "
+            "keep a run apart from your own files."
         )
+    # without run.json there is no run: what is left is of an interrupted creation
     for name in {*OWN, *_PARTS} - {LOCK}:
         (directory / name).unlink(missing_ok=True)
     store = Store.create(directory / RECORD)
@@ -158,7 +162,7 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
 
 
 def note_writer(store: Store) -> None:
-    """Note who writes to the record from now on."""
+    """Note in the record which process writes to it from now on."""
     with store.change() as db:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
@@ -167,13 +171,17 @@ _PARTS = (f"{SETTINGS}.part", f"{DATA}.part")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file, whole or not at all."""
+    """Write a file, whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
+            # before the rename, else a power cut could leave an empty file of that name
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}).") from error
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}). Free some space, or use "
+            "another directory."
+        ) from error

@@ -1,8 +1,8 @@
 """Spaces, configurations and recipes as JSON, and back.
 
-JSON holds numbers, strings and lists. Infinite numbers and tuples are wrapped; any
-other object, such as a function among the values of a choice, is only named: it can be
-shown and compared, but not brought back.
+JSON holds numbers, strings and lists. Infinite numbers and tuples are wrapped. Of any
+other object, such as a function among the values of a choice, only the name is kept: it
+can be shown and compared, but not restored.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from jaxtune.space import Dimension, Space
 
 
 class Unserialisable(NamedTuple):
-    """Stands for an object that JSON could not hold.
+    """A stand-in for an object that JSON cannot hold.
 
     Args:
-      name: what it was called.
+      name: module and name of the object, or its ``repr``.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Unserialisable(NamedTuple):
 
 
 def value_document(value: Any) -> Any:
-    """A value as JSON."""
+    """Return a value as JSON."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -51,11 +51,12 @@ def value_document(value: Any) -> Any:
         return {"tuple": [value_document(part) for part in value]}
     module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
     shown = f"{module}.{name}" if name else repr(value)
+    # without the address, which differs from process to process
     return {"object": re.sub(r" at 0x[0-9a-f]+", "", shown)}
 
 
 def value_of(document: Any) -> Any:
-    """The value of a document."""
+    """Return the value of a document."""
     if not isinstance(document, dict):
         return document
     if "float" in document:
@@ -75,7 +76,7 @@ STATIC = ("kind", "scale", "default", "tier", "static")
 
 
 def space_document(space: Space) -> dict[str, Any]:
-    """A whole space: name to what its dimension is, in order."""
+    """Return a whole space as JSON: name to dimension, in order."""
     return {name: _dimension_document(space[name]) for name in space.names}
 
 
@@ -89,7 +90,7 @@ def _dimension_document(dim: Dimension) -> dict[str, Any]:
 
 
 def space_of(document: dict[str, Any]) -> Space:
-    """The space of a document."""
+    """Return the space of a document."""
     return Space(**{name: _dimension_of(part) for name, part in document.items()})
 
 
@@ -105,12 +106,12 @@ def _dimension_of(document: dict[str, Any]) -> Dimension:
 
 
 def box_document(box: Space) -> dict[str, Any]:
-    """What rounds change of a space: bounds, choices left, and what is open."""
+    """Return as JSON what a round changes of a space: bounds, choices, what is open."""
     return {name: _bounds_document(box[name]) for name in box.names}
 
 
 def box_of(space: Space, document: dict[str, Any]) -> Space:
-    """The box of a document, within the space that it was cut from."""
+    """Return the box of a document, which was cut from a space."""
     parts = {
         name: dataclasses.replace(space[name], **_bounds_of(document[name]))
         for name in space.names
@@ -142,7 +143,15 @@ def _bounds_of(document: dict[str, Any]) -> dict[str, Any]:
 def hparams_documents(
     space: Space, hparams: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """Each of ``n`` configurations: name to a value that people can read."""
+    """Return ``n`` configurations as JSON: name to a value that people can read.
+
+    Args:
+      space: the space of the run.
+      hparams: name to ``[n]`` values, as `Space.decode` returns them.
+
+    Returns:
+      ``n`` documents.
+    """
     columns = {
         name: [value_document(_exact(space[name], v)) for v in values]
         for name, values in hparams.items()
@@ -152,14 +161,16 @@ def hparams_documents(
 
 
 def _exact(dim: Dimension, number: Any) -> Any:
-    """The shortest decimal, unless it misses a float32 on its way through float64."""
+    """Return a value whose decimals give the same number again, to the bit."""
+    # the short decimal of a float32, read as float64 and rounded, may miss it
     value = dim.value(number)
     known = dim.by_index or number.dtype != np.float32
     return value if known or np.float32(value) == number else number.item()
 
 
 def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Name to ``[n]`` values as `Space.decode` gives them, to the bit."""
+    """Return name to ``[n]`` values as `Space.decode` returns them, to the bit."""
+    # traced only: the dtypes are those of the space, nothing is computed
     shapes = jax.eval_shape(space.decode, jnp.zeros((1, space.dim)))
     hparams = {}
     for name, shape in shapes.items():
@@ -172,10 +183,10 @@ def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.nd
 
 
 def schedule_document(schedule: Schedule) -> list[dict[str, Any]]:
-    """The rounds of a schedule."""
+    """Return the rounds of a schedule as JSON."""
     return [{"open": list(s.searched), "trials": s.trials} for s in schedule.stages]
 
 
 def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
-    """The rounds of a document."""
+    """Return the rounds of a document."""
     return tuple(Stage(tuple(part["open"]), part["trials"]) for part in document)

@@ -1,4 +1,4 @@
-"""A journal in a run directory: every finished block is one transaction."""
+"""A journal in a run directory, where every finished block is one transaction."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from jaxtune.training.widths import WidthOverrides
 class Durable(Journal):
     """The journal of one search; see `jaxtune.training.journal.Journal`.
 
-    Mutable: it stands at a block of a round. What is on record is told in the order in
-    which it happened, and must be what the search asks for.
+    Mutable: it stands at a block of a round. It returns what is recorded in the order
+    in which it happened, and raises if the search requests something else.
 
     Args:
       store: the open file.
@@ -47,19 +47,19 @@ class Durable(Journal):
         self._round = self._variation = 0
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
-        """Begin a round: its points as recorded, or made and recorded now."""
-        ask = self._store.one
+        """Begin a round; return its recorded points, or make and record them now."""
+        # blocks are numbered through all rounds, also when ended rounds are skipped
         before = "SELECT count(*) FROM blocks WHERE round < ?"
         self._round, self._variation = number, 0
-        self._block = ask(before, number)
+        self._block = self._store.one(before, number)
         known = started(self._store, self._space, number)
         return known or self._begun(number, make())
 
     def _begun(self, number: int, start: Points) -> Points:
         first = self._store.one("SELECT count(*) FROM trials")
-        told = hparams_documents(self._space, start.hparams)
+        documents = hparams_documents(self._space, start.hparams)
         rows = [
-            (first + i, number, point.tobytes(), json.dumps(told[i]))
+            (first + i, number, point.tobytes(), json.dumps(documents[i]))
             for i, point in enumerate(np.asarray(start.points, np.float32))
         ]
         box = json.dumps(box_document(start.space))
@@ -70,7 +70,7 @@ class Durable(Journal):
         return start
 
     def ended(self, number: int) -> tuple[Points, Training] | None:
-        """A round that is over."""
+        """Return a recorded round that has ended, or ``None``."""
         blob = self._store.one("SELECT ended FROM rounds WHERE round = ?", number)
         if blob is None:
             return None
@@ -79,7 +79,7 @@ class Durable(Journal):
         return start, training_of(from_bytes(blob), start, self._budget)
 
     def end(self, number: int, training: Training) -> None:
-        """Record how a round ended; its blocks need no states any more."""
+        """Record how a round ended, and drop the states of its blocks."""
         blob = to_bytes(_training_tree(training))
         with self._store.change() as db:
             db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
@@ -89,7 +89,7 @@ class Durable(Journal):
     def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
-        """Trials took over states: what they go on with, recorded or made now."""
+        """Return what trials train with after they took over states, or make it now."""
         number, self._variation = self._variation, self._variation + 1
         known = variation(self._store, self._space, self._round, number)
         if known is not None:
@@ -104,17 +104,19 @@ class Durable(Journal):
         return made
 
     def width(self, usual: int) -> int:
-        """Lanes in the next block: those it had, if it is recorded."""
+        """Return the width of the next block: the recorded one, if there is one."""
         query = "SELECT width FROM blocks WHERE block = ?"
         recorded = self._store.one(query, self._block)
         return recorded or self._chosen or self._last(usual)
 
     def packed(self, usual: int) -> int:
-        """As many as the last block had, or more: a narrower one did not fit."""
+        """Return the width for which the next blocks are packed."""
+        # a narrower block was cut because it did not fit into memory, after it had been
+        # packed for the width of the blocks before
         return max(self._last(usual), self.width(usual))
 
     def _last(self, usual: int) -> int:
-        # not of the block before, which may be in flight
+        # of the last one that is recorded: the block before may still be running
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
         return self._store.one(query, self._block) or usual
 
@@ -143,7 +145,7 @@ class Durable(Journal):
                 f"block {number} of {self._store.path} trained trials "
                 f"{sorted(set(trial.tolist()))}, but the search now asks for "
                 f"{sorted(set(assignment.trial.tolist()))}: its scheduler decides "
-                "otherwise than before. Give the one that the run began with."
+                "differently than before. Use the scheduler that the run began with."
             )
         return number, BlockResult(
             metrics=self._metrics(number, len(lanes)),
@@ -178,6 +180,7 @@ class Durable(Journal):
             strict=True,
         )
         lanes = [(number, at, *map(int, row)) for at, row in enumerate(columns)]
+        # SQLite has no NaN: it stores NULL, which `_metrics` turns back
         metrics = [
             (number, at, name, None if np.isnan(value) else float(value))
             for name, values in result.metrics.items()
@@ -196,36 +199,39 @@ class Durable(Journal):
             db.executemany(forget, [(old,) for old in unneeded])
 
     def state(self, block: int) -> list[np.ndarray]:
-        """The states that were kept with a block."""
+        """Return the states that were kept with a block: leaves ``[k, ...]``."""
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
         if blob is None:
-            raise RunError(f"{self._store.path}: the states of block {block} are gone.")
+            raise RunError(
+                f"{self._store.path}: the states of block {block} are missing. Use a "
+                "copy of the run."
+            )
         leaves = from_bytes(blob)
         return [leaves[str(i)] for i in range(len(leaves))]
 
 
 def note(db: Any, kind: str, detail: str) -> None:
-    """Add to the run's log."""
+    """Add an event to the run's log."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     db.execute("INSERT INTO events VALUES (?, ?, ?)", (now, kind, detail))
 
 
 def started(store: Store, space: Space, number: int) -> Points | None:
-    """The points that a round began with."""
+    """Return the points that a round began with, or ``None`` if it has not begun."""
     box = store.one("SELECT box FROM rounds WHERE round = ?", number)
     if box is None:
         return None
     query = "SELECT point, hparams FROM trials WHERE round = ? ORDER BY trial"
     rows = store.ask(query, number)
     points = np.stack([np.frombuffer(point, np.float32) for point, _ in rows])
-    hparams = hparams_of(space, [json.loads(told) for _, told in rows])
+    hparams = hparams_of(space, [json.loads(document) for _, document in rows])
     return Points(box_of(space, json.loads(box)), points, hparams)
 
 
 def variation(
     store: Store, space: Space, number: int, which: int
 ) -> tuple[Points, Lineage] | None:
-    """What trials went on with after they took over states."""
+    """Return what trials trained with after they took over states, if recorded."""
     query = "SELECT value FROM variations WHERE round = ? AND number = ?"
     blob = store.one(query, number, which)
     if blob is None:
@@ -237,7 +243,7 @@ def variation(
 
 
 def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
-    """How a round ended."""
+    """Return the outcome of a round from its tree, see `Durable.end`."""
     outcome, spent = tree["outcome"], LaneEpochs(*tree["spent"].tolist())
     return Training(
         RoundMetrics(

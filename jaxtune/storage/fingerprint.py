@@ -1,4 +1,4 @@
-"""What a run depends on beside its settings: data, functions, versions, device."""
+"""Hashes of what a run depends on besides its settings: data, functions, programs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from jaxtune.types import PyTree
 
 
 def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
-    """A task or a plain function.
+    """Return hashes of a task or a plain function.
 
     Args:
-      workload: whose.
-      traced: its programs.
+      workload: with the task or the function.
+      traced: its traced programs.
 
     Returns:
-      Hashes of the data, the parameters' tree, the optimiser's code and the programs;
-      shapes and dtypes in full.
+      For a task, hashes of the data, the optimiser's code and the programs, and shapes
+      and dtypes of data and parameters in full. For a function, its name and a hash of
+      its programs.
     """
     task = workload.task
     if not task.trains:
@@ -43,7 +44,7 @@ def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any
 
 
 def _leaves(tree: PyTree) -> dict[str, str]:
-    """Path to shape, dtype, and for arrays a hash of their bytes."""
+    """Return path to shape and dtype, and for arrays a hash of their bytes."""
     described = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         shown = f"{leaf.dtype}{list(leaf.shape)}"
@@ -54,9 +55,9 @@ def _leaves(tree: PyTree) -> dict[str, str]:
 
 
 def code(function: Callable[..., Any]) -> str:
-    """A hash of a function's source, or of its byte code where there is no source."""
+    """Return a hash of a function's source, or of its byte code if it has no source."""
     module = getattr(function, "__module__", "")
-    if module.split(".")[0] == "jaxtune":  # its version says the rest
+    if module.split(".")[0] == "jaxtune":  # the version is compared as well
         return f"{module}.{function.__qualname__}"
     try:
         text = inspect.getsource(function)

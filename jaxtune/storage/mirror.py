@@ -1,4 +1,4 @@
-"""The run directory of each process: the first one's, and copies of it."""
+"""The run directory of each process of a pod: the first one's, or a copy of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ from jaxtune.storage.directory import LOCK, OWN, SETTINGS, begun
 
 @contextmanager
 def own_directory(directory: Any, crew: ExecutorSession) -> Iterator[Any]:
-    """The directory for the first process; for the others a copy of what it holds."""
+    """Yield the directory to the first process, and a copy of it to the others.
+
+    Args:
+      directory: the run directory, or ``None``.
+      crew: the processes of the search.
+
+    Yields:
+      A directory for this process, or ``None``.
+    """
     if directory is None or crew.processes == 1:
         yield directory
         return
+    # every process runs the whole search, so each needs a record; a run directory has
+    # one writer, the first process
     files = crew.agree(lambda: _files(directory))
     if crew.leads:
         yield directory
@@ -33,7 +43,7 @@ def own_directory(directory: Any, crew: ExecutorSession) -> Iterator[Any]:
 
 
 def _files(directory: Any) -> dict[str, bytes]:
-    """A run as it is, name to bytes."""
+    """Return the files of a run, name to bytes; none if there is no run."""
     if not begun(directory):
         return {}
     paths = [Path(directory) / name for name in {SETTINGS, *OWN} - {LOCK}]

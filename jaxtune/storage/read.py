@@ -1,4 +1,4 @@
-"""A result from a run directory; nothing in the directory is executed."""
+"""Read a result from a run directory; nothing in the directory is executed."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ from jaxtune.types import Objective
 def load(
     directory: str | os.PathLike[str], task: Task | Objective | None = None
 ) -> Result:
-    """Open a run, finished or not, also while it is going on.
+    """Open a run, finished or not, also while its search is running.
 
     Trials that are not done have the status ``waiting``.
 
     Args:
-      directory: where the run is.
-      task: what it trained, to test or train again with; not needed where model and
+      directory: the run directory.
+      task: the task of the run, needed to test or train again; not needed if model and
         optimiser are jaxtune's own.
 
     Returns:
-      The result, to the bit what the search returned.
+      The result, equal to the bit to what the search returned.
 
     Raises:
-      RunError: no run there, a damaged or newer one, one that has no trials yet, or
-        another task than its own.
+      RunError: no run, a damaged or newer run, a run without trials yet, or another
+        task than that of the run.
     """
     path = check_directory(directory)
     settings = checked_settings(path)
@@ -77,7 +77,7 @@ def _result(
     workload = _workload(path, settings, space, task)
     begun = store.one("SELECT count(*) FROM rounds")
     if not begun:
-        raise RunError(f"{path} has no trials yet. Look again, or resume it.")
+        raise RunError(f"{path} has no trials yet. Try again later, or resume it.")
     boxes, rounds = [], []
     history: list[Trials] = []
     for number in range(begun):
@@ -108,7 +108,7 @@ def _result(
 
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
-    """What `load` tells of the time of a run."""
+    """Return the seconds that a run took, as `load` reports them."""
     store = Store(check_directory(directory) / RECORD, write=False)
     try:
         return _seconds(store)
@@ -117,11 +117,11 @@ def seconds_of(directory: str | os.PathLike[str]) -> float:
 
 
 def _seconds(store: Store) -> float:
-    """That all sittings took, as far as they could say so when they ended."""
-    told = store.ask(
+    """Return the seconds of all sessions; a killed session could not record its own."""
+    details = store.ask(
         "SELECT detail FROM events WHERE kind IN ('finished', 'interrupted')"
     )
-    return sum(float(detail) for (detail,) in told if detail) or math.nan
+    return sum(float(detail) for (detail,) in details if detail) or math.nan
 
 
 def _workload(
@@ -146,7 +146,7 @@ def _workload(
 def _unfinished(
     store: Store, space: Space, number: int, settings: dict[str, Any]
 ) -> Training:
-    """What is known of a round that has not ended."""
+    """Return what is known of a round that has not ended."""
     start = started(store, space, number)
     assert start is not None
     seeds, budget = settings["seeds"], settings["epochs"]
@@ -176,7 +176,8 @@ def _width_overrides(store: Store, number: int, usual: int) -> WidthOverrides:
 
 
 def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
-    """Kind of device to the trials of a round that it ran."""
+    """Return kind of device to the trials of a round that it ran."""
+    # a run of version 0.1.0 that is opened for reading has no such table
     if not store.one("SELECT count(*) FROM sqlite_master WHERE name = 'devices'"):
         return {}
     rows = store.ask(
@@ -191,19 +192,19 @@ def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
 def _latest(
     store: Store, number: int, first: int, shape: tuple[int, int], budget: int
 ) -> RoundMetrics:
-    """The last that was measured of each lane of a round."""
+    """Return the last metrics of each lane of a round that has not ended."""
     lanes = store.ask(
         "SELECT trial, seed, l.epochs, status, arrived, block, place FROM lanes l "
         "JOIN blocks USING (block) WHERE round = ? ORDER BY block, place",
         number,
     )
-    told = store.ask(
+    values_of_lanes = store.ask(
         "SELECT block, place, name, value FROM metrics JOIN blocks USING (block) "
         "WHERE round = ?",
         number,
     )
     measured: dict[tuple[int, int], dict[str, float]] = {}
-    for block, place, name, value in told:
+    for block, place, name, value in values_of_lanes:
         measured.setdefault((block, place), {})[name] = value
     names = [
         name for (name,) in store.ask("SELECT DISTINCT name FROM metrics ORDER BY name")
@@ -214,13 +215,14 @@ def _latest(
         at = trial - first, seed
         failed = state in FAILED
         if not arrived and not failed:
-            continue  # it was not scored there
+            continue  # it only paused in this block, without a score
         done = failed or trained >= budget
         epochs[at], status[at] = trained, state if done else WAITING
         for name in names:
             known = measured.get((block, place), {}).get(name)
             metrics[name][at] = np.nan if known is None else known
-    # seeds that were scored at different times have no score in common yet
+    # a score is the mean over seeds after equal epochs: seeds that were scored after
+    # different ones have none in common yet
     over = np.isin(status, FAILED).any(axis=1)
     uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
     epochs[uneven], status[uneven] = 0, WAITING

@@ -1,4 +1,4 @@
-"""A search in a directory: begin or go on, and say how to go on when it is cut off."""
+"""Open the journal of a search: begin or resume a run, and record how it ended."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ def open_journal(
     device: dict[str, str],
     allow: Sequence[str] = (),
 ) -> Iterator[tuple[Journal, Search]]:
-    """The journal of a search, and the search with what its run began with.
+    """Open the journal of a search, and begin or resume its run.
 
     Args:
-      directory: where; a journal that forgets if ``None``.
-      search: what is asked for.
-      traced: its programs.
+      directory: the run directory; ``None`` for a journal that records nothing.
+      search: the requested search.
+      traced: its traced programs.
       given: what the user chose.
-      device: what its blocks run on.
-      allow: what may differ from the run.
+      device: the kind of device that runs its blocks.
+      allow: what may differ from the run, see `check_same`.
 
     Yields:
-      Journal and search.
+      The journal, and the search with the block width and layout of the run.
 
     Raises:
-      ValueError: no path.
+      ValueError: a directory that is not a path.
       RunError: a directory that cannot be used, or that holds another run.
-      KeyboardInterrupt: saying how to go on.
+      KeyboardInterrupt: with a text that says how to resume.
     """
     if directory is None:
         yield Journal(), search
         return
     path = check_directory(directory)
-    asked = settings_document(search, traced, given, device)
+    requested = settings_document(search, traced, given, device)
     with locked(path):
         if holds_run(path):
             settings = checked_settings(path)
-            check_same(settings, asked, given, allow)
+            check_same(settings, requested, given, allow)
             search = adopt(search, settings)
             store = Store(path / RECORD, write=True)
         else:
-            store = create(path, asked, data_of(search.workload.task))
+            store = create(path, requested, data_of(search.workload.task))
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
@@ -79,12 +79,14 @@ def open_journal(
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search
+                # reached only if the search has ended and nothing was raised
                 _finish(store, time.perf_counter() - begin)
         finally:
             store.close()
 
 
 def _finish(store: Store, seconds: float) -> None:
+    # a finished run that is opened again trains nothing: its time stays as it is
     if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
         return
     with store.change() as db:
@@ -94,7 +96,7 @@ def _finish(store: Store, seconds: float) -> None:
 
 @contextmanager
 def _explained(path: Path, store: Store, begin: float) -> Iterator[None]:
-    """Say what is kept and how to go on."""
+    """Say what is kept and how to resume, when a search is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
@@ -107,4 +109,4 @@ def _interrupted(path: Path, store: Store, seconds: float) -> str:
     with store.change() as db:
         note(db, "interrupted", f"{seconds:.3f}")
     blocks = store.one("SELECT count(*) FROM blocks")
-    return f"{blocks} finished blocks are kept. Go on with: jaxtune resume {path}"
+    return f"{blocks} finished blocks are kept. Resume with: jaxtune resume {path}"

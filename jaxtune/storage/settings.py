@@ -1,4 +1,4 @@
-"""What a search is a function of, as a document; and how two of them differ."""
+"""The settings of a run: all that its numbers depend on, as JSON, and comparisons."""
 
 from __future__ import annotations
 
@@ -32,20 +32,19 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
-from jaxtune.versions import SAME_BITS
 
 IN_FULL = recipe_of(in_full())
 
 LAST_BITS = ("version", "device", "flags", "block")
-"""What may differ if one says so, because it changes no more than the last bits."""
+"""Settings that may differ if allowed, since they change no more than last bits."""
 
 
 class UserChoices(NamedTuple):
-    """What the user chose, or left to us.
+    """The choices of the user; ``None`` where jaxtune chooses.
 
     Args:
       block: lanes in a block.
-      programs: for padded shapes, at most.
+      programs: largest number of programs for padded shapes.
     """
 
     block: int | None = None
@@ -58,7 +57,17 @@ def settings_document(
     given: UserChoices,
     device: dict[str, str],
 ) -> dict:
-    """The settings of a run: all that its numbers depend on."""
+    """Return the settings of a run: all that its numbers depend on.
+
+    Args:
+      search: the requested search.
+      traced: its traced programs.
+      given: what the user chose.
+      device: the kind of device that runs its blocks.
+
+    Returns:
+      The contents of ``run.json``.
+    """
     workload = search.workload
     start = search.schedule.start
     made = {
@@ -91,77 +100,70 @@ def settings_document(
         "device": device,
         "flags": environment.flags(),
     }
+    # through JSON, so that tuples are lists as in the settings that are read
     return json.loads(json.dumps(settings))
 
 
 def _how_made(part: Any) -> Any:
-    """Return the recipe of one of ours, or a name for one of the user's own."""
+    """Return the recipe of one of jaxtune's own parts, or the name of a user's."""
     recipe = recipe_of(part)
     if recipe == IN_FULL:
-        return None  # as runs say it that began before there was this scheduler
+        return None  # as in runs that began before there was this scheduler
     return value_document(recipe or (part[0] if isinstance(part, tuple) else part))
 
 
 def check_same(
     recorded: dict[str, Any],
-    asked: dict[str, Any],
+    requested: dict[str, Any],
     given: UserChoices,
     allow: Sequence[str],
 ) -> None:
-    """Refuse to go on with a run whose numbers would not be those of one search.
+    """Raise if a search must not resume a run, because its numbers would differ.
 
     Args:
       recorded: the settings of the run.
-      asked: those of the search that is to go on with it.
-      given: what the user chose; what was left to us is as recorded.
-      allow: of `LAST_BITS`, what may differ.
+      requested: the settings of the search that is to resume it.
+      given: what the user chose; other choices are taken from the run.
+      allow: those of `LAST_BITS` that may differ.
 
     Raises:
-      RunError: naming what differs, both values, and the way out.
+      RunError: a setting differs; the error has both values and the way out.
     """
-    passed = {"recipe", "layout", "rates", *check_allowed(allow)}
+    # these are adopted from the run, or follow from what is compared
+    ignored = {"recipe", "layout", "rates", *check_allowed(allow)}
     if given.block is None:
-        passed.add("block")
+        ignored.add("block")
     if "block" in allow:
-        passed.add("across")  # a share of a block is a narrower one
-    _refuse(recorded, asked, passed | _by_version(recorded))
+        ignored.add("across")  # a device's share of a block is a narrower block
+    if recorded["version"] != requested["version"]:
+        ignored.add("task.program")  # versions of jax print a program differently
+    _refuse(recorded, requested, ignored)
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
-    """Refuse to allow what changes more than the last bits; ``ValueError``."""
+    """Return ``allow``; raise ``ValueError`` for what changes more than last bits."""
     unknown = [word for word in allow if word not in LAST_BITS]
     if isinstance(allow, str) or unknown:
         raise ValueError(
-            f"allow: got {allow!r}. Use a list of what may differ, since it changes no "
-            f"more than the last bits: {', '.join(LAST_BITS)}."
+            f"allow: got {allow!r}. Use a list of settings that change no more than "
+            f"the last bits: {', '.join(LAST_BITS)}."
         )
     return allow
 
 
 def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
-    """Refuse another task than that of a run; ``RunError``."""
-    _refuse({"task": recorded["task"]}, {"task": known}, _by_version(recorded))
+    """Raise ``RunError`` for another task than that of a run."""
+    ignored = set()
+    if recorded["version"] != environment.versions():
+        ignored.add("task.program")
+    _refuse({"task": recorded["task"]}, {"task": known}, ignored)
 
 
-def _by_version(recorded: dict[str, Any]) -> set[str]:
-    """Return what may differ since other versions wrote a run."""
-    was, now = dict(recorded["version"]), environment.versions()
-    passed = set()
-    if was["jaxtune"] in SAME_BITS:
-        was["jaxtune"] = now["jaxtune"]
-        passed.add("version.jaxtune")
-        if "function" in recorded["task"]:
-            passed.add("task.program")  # it was not the program of a task then
-    if was != now:
-        passed.add("task.program")  # a program's text is that of one version
-    return passed
-
-
-def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:
+def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:
     found = [
         (path, was, now)
         for path, was, now in _differences(old, new, "")
-        if not any(path == p or path.startswith(f"{p}.") for p in passed)
+        if not any(path == p or path.startswith(f"{p}.") for p in ignored)
     ]
     if not found:
         return
@@ -171,7 +173,7 @@ def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:
     way_out = "Use what the run began with, or another directory."
     if word in LAST_BITS:
         call = f"jaxtune.resume(directory, task, allow=[{word!r}])"
-        way_out = f"If other last bits are fine: {call}."
+        way_out = f"If different last bits are acceptable, use {call}."
     raise RunError(
         f"the run has another {path}: {_short(was)}, now {_short(now)}{more}. {way_out}"
     )
@@ -179,6 +181,8 @@ def _refuse(old: dict[str, Any], new: dict[str, Any], passed: set[str]) -> None:
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
+        # names that only the run has, such as its id, are not settings; deeper down a
+        # missing name is a difference, such as a dimension that is gone
         both = [*new, *[name for name in old if path and name not in new]]
         for name in both:
             inside = f"{path}.{name}" if path else name
@@ -193,7 +197,7 @@ def _short(value: Any) -> str:
 
 
 def adopt(search: Search, recorded: dict[str, Any]) -> Search:
-    """The search with the block width and layout that the run began with."""
+    """Return the search with the block width and layout that the run began with."""
     workload = search.workload._replace(
         width=recorded["block"],
         layout=layout_of(recorded["layout"]),
@@ -203,13 +207,21 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
 
 
 def checked_settings(directory: Path) -> dict[str, Any]:
-    """The settings of a run, every part of which can be read.
+    """Read the settings of a run, and check that every part can be understood.
+
+    Args:
+      directory: the run directory.
+
+    Returns:
+      The contents of ``run.json``.
 
     Raises:
-      RunError: no run there, a damaged one, or one from a newer version.
+      RunError: no run, a damaged run, or a run of a newer version.
     """
-    settings = {"across": 1, **settings_of(directory)}  # version 0.1.0 does not say
+    # version 0.1.0 did not write "across"
+    settings = {"across": 1, **settings_of(directory)}
     try:
+        # read once only to see errors here, where they name the file
         schedule_of(settings)
         layout_of(settings["layout"])
         rates_of(settings)
@@ -219,7 +231,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
             raise KeyError(missing[0])
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of it."
+            f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of the run."
         ) from error
     return settings
 
@@ -231,14 +243,14 @@ NAMES = (
 
 
 def schedule_of(settings: dict[str, Any]) -> Schedule:
-    """The space of a run, its rounds, and the box it began in."""
+    """Return the space of a run, its rounds, and the box that it began in."""
     space, start = space_of(settings["space"]), settings["start"]
     stages = stages_of(settings["rounds"])
     return Schedule(space, stages, start and box_of(space, start))
 
 
 def key_of(settings: dict[str, Any]) -> Any:
-    """The root key of a run."""
+    """Return the root key of a run."""
     data = jnp.asarray(settings["key"]["data"], jnp.uint32)
     return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
 
@@ -255,12 +267,12 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
 
 
 def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:
-    """What was measured to choose the width."""
+    """Return the rates that were measured to choose the width."""
     return tuple((width, rate) for width, rate in settings["rates"])
 
 
 def layout_of(document: dict[str, Any]) -> Layout:
-    """The layout of a document."""
+    """Return the layout of a document."""
     batching = document["batching"]
     return Layout(
         None if batching is None else Batching(**batching),
@@ -271,24 +283,31 @@ def layout_of(document: dict[str, Any]) -> Layout:
 
 
 def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
-    """The sampler, refiner or scheduler of a run, unless one is given.
+    """Return the given sampler, refiner or scheduler, or else that of a run.
+
+    Args:
+      settings: the settings of the run.
+      name: ``"sampler"``, ``"refine"`` or ``"scheduler"``.
+      given: the user's, or ``None``.
+
+    Returns:
+      The part; ``None`` if the run has no scheduler.
 
     Raises:
-      RunError: the user's own, which a run cannot hold.
+      RunError: a part of the user's own, which a run cannot hold.
     """
     if given is not None or settings[name] is None:
         return given
     recipe = value_of(settings[name])
     if not isinstance(recipe, Recipe) or recipe.name not in MAKERS:
         raise RunError(
-            f"the run's {name} is not one of jaxtune's own ({recipe}), so it must be "
-            f"given again: jaxtune.resume(directory, task, {name}=...)."
+            f"the run's {name} is not one of jaxtune's own ({recipe}), so a run cannot "
+            f"hold it. Give it: jaxtune.resume(directory, task, {name}=...)."
         )
     for argument, value in recipe.arguments:
         if isinstance(value, Unserialisable):
             raise RunError(
                 f"the run's {name} was made with {argument}={value}, which a run "
-                "cannot hold, so it must be given again: "
-                f"jaxtune.resume(directory, task, {name}=...)."
+                f"cannot hold. Give it: jaxtune.resume(directory, task, {name}=...)."
             )
     return remake(recipe)

@@ -1,7 +1,7 @@
-"""The SQLite file of a run directory: tables, and what can be wrong with a file.
+"""The SQLite file of a run directory: its tables, and errors in plain words.
 
-The journal is written ahead (WAL), and every change is one transaction that is on the
-disk when it returns: a process may be killed at any moment.
+SQLite logs changes ahead of the file (WAL), and every change is one transaction that is
+on the disk when it returns, so a process may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtune.checks import RunError
 
 APPLICATION = 0x6A617874  # "jaxt": marks the file as ours
 SCHEMA = 1
-PAGE = 16384  # bytes: states are large, and 4096 took 1.6 times as long to write
+PAGE = 16384  # bytes; with 4096, states took 1.6 times as long to write
 
 TABLES = """
 CREATE TABLE rounds (
@@ -40,7 +40,7 @@ CREATE TABLE metrics (
 CREATE TABLE events (time TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
 CREATE INDEX lanes_of_trials ON lanes (trial, seed);
 """
-# version 0.1.0 had no such table, and reads a file that has one
+# apart from TABLES: version 0.1.0 had no such table, and can read a file that has one
 DEVICES = """
 CREATE TABLE IF NOT EXISTS devices (
   block INTEGER PRIMARY KEY REFERENCES blocks, kind TEXT NOT NULL);
@@ -48,11 +48,11 @@ CREATE TABLE IF NOT EXISTS devices (
 
 
 class Store:
-    """An open SQLite file; mutable only through `change`.
+    """An open SQLite file, changed only through `change`.
 
     Args:
       path: the file.
-      write: whether to open it for changes; the caller holds the directory's lock.
+      write: whether to open it for changes; then the caller holds the directory's lock.
     """
 
     def __init__(self, path: Path, write: bool):
@@ -65,11 +65,13 @@ class Store:
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute(DEVICES)
             else:
-                self._db.execute("BEGIN")  # all that is read is of one moment
+                # one transaction for all queries: a search that is running may write
+                # between them, and the result must be of one moment
+                self._db.execute("BEGIN")
 
     @classmethod
     def create(cls, path: Path) -> Store:
-        """A new file, whole or not at all."""
+        """Create a file, whole or not at all, and open it for changes."""
         with cls._explained_at(path):
             db = sqlite3.connect(path, isolation_level=None)
             marks = (
@@ -82,20 +84,20 @@ class Store:
         return cls(path, write=True)
 
     def ask(self, query: str, *values: Any) -> list[tuple]:
-        """Rows of a query."""
+        """Return the rows of a query."""
         with self._explained():
             return self._db.execute(query, values).fetchall()
 
     def one(self, query: str, *values: Any) -> Any:
-        """The first column of the first row; ``None`` if there is none."""
+        """Return the first column of the first row; ``None`` if there is no row."""
         rows = self.ask(query, *values)
         return rows[0][0] if rows else None
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """All that is done inside is kept, or nothing of it."""
+        """Keep all changes that are made inside, or none of them."""
         with self._explained():
-            self._undo()  # of a change that was interrupted anywhere
+            self._undo()  # Ctrl-C may have interrupted even the undoing of a change
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -108,17 +110,17 @@ class Store:
             self._db.execute("ROLLBACK")
 
     def shrink(self) -> None:
-        """Give the room of deleted states back."""
+        """Give the space of deleted states back to the disk."""
         self._unless_read("VACUUM")
 
     def close(self) -> None:
-        """Close the file, and leave it as one file that needs no others."""
+        """Close the file, and merge SQLite's files beside it into this one."""
         if self._write:
             self._unless_read("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     def _unless_read(self, statement: str) -> None:
-        """Tidy up, or leave it for the next time if somebody reads just now."""
+        """Execute a statement that tidies up, unless another process reads the file."""
         with self._explained():
             try:
                 self._db.execute(statement)
@@ -136,9 +138,10 @@ class Store:
         schema = self._db.execute("PRAGMA user_version").fetchone()[0]
         if schema > SCHEMA:
             raise RunError(
-                f"{self.path}: written by a newer jaxtune (schema {schema}; this one "
-                f"knows up to {SCHEMA}). Install that version: pip install -U jaxtune"
+                f"{self.path}: written by a newer jaxtune (schema {schema}; this "
+                f"version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
             )
+        # a file that is cut within its last page can pass SQLite's own check
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:
             raise sqlite3.DatabaseError("malformed: the last page is cut")
@@ -152,40 +155,42 @@ class Store:
     @staticmethod
     @contextmanager
     def _explained_at(path: Path) -> Iterator[None]:
-        """Turn what SQLite says into what a user can do about it."""
+        """Turn an error of SQLite into one that says what a user can do."""
         try:
             yield
         except sqlite3.Error as error:
-            said = str(error)
+            message = str(error)
             for symptom, text in EXPLANATIONS.items():
-                if symptom in said:
-                    told = text.format(error=said)
-                    raise RunError(f"{path}: {told}.") from error
+                if symptom in message:
+                    explanation = text.format(error=message)
+                    raise RunError(f"{path}: {explanation}.") from error
             raise
 
 
 EXPLANATIONS = {
     "disk is full": (
-        "the disk is full. All blocks before this one are kept: make room, and go on "
-        "with jaxtune resume"
+        "the disk is full. All blocks before this one are kept: free some space, then "
+        "use jaxtune resume"
     ),
     "disk I/O error": (
-        "the disk failed ({error}). Blocks that were finished before are kept: look at "
-        "the disk, and go on with jaxtune resume"
+        "the disk failed ({error}). Blocks that were finished before are kept: check "
+        "the disk, then use jaxtune resume"
     ),
     "readonly": "cannot be written to. Make the directory writable",
-    "not a database": "is no database. Use a copy of the file, or another directory",
-    "malformed": "is damaged ({error}). Use a copy of it",
-    "no such table": "is damaged ({error}). Use a copy of it",
-    "no such column": "is damaged ({error}). Use a copy of it",
-    "unable to open": "cannot be opened ({error}). Is the directory readable?",
+    "not a database": "is no database. Use a copy of the run, or another directory",
+    "malformed": "is damaged ({error}). Use a copy of the run",
+    "no such table": "is damaged ({error}). Use a copy of the run",
+    "no such column": "is damaged ({error}). Use a copy of the run",
+    "unable to open": "cannot be opened ({error}). Make the directory readable",
     "locked": "another program is writing to it. Wait for it, or stop it",
 }
 
 
 def _connect(path: Path, write: bool) -> sqlite3.Connection:
     if not path.exists():
-        raise RunError(f"{path} is missing, so there is nothing to go on with.")
+        raise RunError(
+            f"{path} is missing, so there is no run to open. Use a copy of the run."
+        )
     where = path.resolve().as_uri()
     if write:
         return sqlite3.connect(f"{where}?mode=rw", uri=True, isolation_level=None)
@@ -193,7 +198,8 @@ def _connect(path: Path, write: bool) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA schema_version").fetchone()
     except sqlite3.OperationalError:
-        # on a medium that nobody can write to, and with nothing left to be merged
+        # Even a reader of a WAL file writes files beside it, which a read-only medium
+        # refuses. "immutable" does without, but misses changes that are not merged yet.
         if path.with_name(path.name + "-wal").exists():
             raise
         db = sqlite3.connect(f"{where}?immutable=1", uri=True, isolation_level=None)

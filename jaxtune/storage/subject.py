@@ -1,4 +1,4 @@
-"""The task of a run, made again from its directory where all of its code is ours."""
+"""The task of a run, rebuilt from its directory if all of its code is jaxtune's own."""
 
 from __future__ import annotations
 
@@ -37,9 +37,14 @@ def data_of(task: Task) -> bytes | None:
 
 
 def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
-    """The task of a run, from its recipe and its data; ``None`` if it has none.
+    """Rebuild the task of a run from its recipe and its data.
 
-    Only models and makers of jaxtune are called, and only by the names of a table.
+    Args:
+      directory: the run directory.
+      settings: its settings.
+
+    Returns:
+      The task; ``None`` if the run has no recipe or no data.
 
     Raises:
       RunError: a recipe or data that are damaged.
@@ -48,6 +53,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         return None
     from jaxtune import models
 
+    # a stranger's run may name anything: only names of these two tables are called
     try:
         recipe = value_of(settings["recipe"])
         arguments = dict(recipe.arguments)
