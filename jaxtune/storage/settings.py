@@ -32,6 +32,7 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
+from jaxtune.versions import SAME_BITS
 
 IN_FULL = recipe_of(in_full())
 
@@ -135,9 +136,7 @@ def check_same(
         ignored.add("block")
     if "block" in allow:
         ignored.add("across")  # a device's share of a block is a narrower block
-    if recorded["version"] != requested["version"]:
-        ignored.add("task.program")  # versions of jax print a program differently
-    _refuse(recorded, requested, ignored)
+    _refuse(recorded, requested, ignored | _by_version(recorded))
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
@@ -153,10 +152,20 @@ def check_allowed(allow: Sequence[str]) -> Sequence[str]:
 
 def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Raise ``RunError`` for another task than that of a run."""
-    ignored = set()
-    if recorded["version"] != environment.versions():
-        ignored.add("task.program")
-    _refuse({"task": recorded["task"]}, {"task": known}, ignored)
+    _refuse({"task": recorded["task"]}, {"task": known}, _by_version(recorded))
+
+
+def _by_version(recorded: dict[str, Any]) -> set[str]:
+    """Return what may differ because another version wrote the run."""
+    was, now, ignored = dict(recorded["version"]), environment.versions(), set()
+    if was["jaxtune"] in SAME_BITS:
+        was["jaxtune"] = now["jaxtune"]
+        ignored.add("version.jaxtune")
+        if "function" in recorded["task"]:
+            ignored.add("task.program")  # it was not the program of a task then
+    if was != now:
+        ignored.add("task.program")  # versions of jax print a program differently
+    return ignored
 
 
 def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:

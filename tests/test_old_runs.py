@@ -1,0 +1,88 @@
+"""Runs that earlier versions wrote: they open, resume and rerun."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import killed
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune import environment
+from jaxtune.storage.directory import settings_of
+
+ARCHIVE = Path(__file__).with_name("runs_of_0_1_0.tar.xz")
+SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
+
+
+def bowl(key, hparams):
+    return jnp.log10(hparams["learning_rate"]) ** 2 + 0.1 * jax.random.normal(key)
+
+
+TASKS = {"function": bowl, "halving": killed.line(), "pbt": killed.line()}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Each task's finished run, and one that was interrupted after five blocks."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def allowed(path):
+    """What a run of another machine needs; nothing where it was written."""
+    settings = settings_of(path)
+    device = settings["device"] != environment.device()
+    was, now = settings["version"], environment.versions()
+    version = any(was[name] != now[name] for name in now if name != "jaxtune")
+    return [w for w, differs in (("device", device), ("version", version)) if differs]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_run_of_an_earlier_version_opens_resumes_and_reruns(name, runs):
+    task, allow = TASKS[name], allowed(runs / name)
+    whole = jt.load(runs / name, task)
+    assert whole.finished
+    part = jt.load(runs / f"{name}_cut", task)
+    assert not part.finished
+    assert (part.trials["status"] == "waiting").any()
+    found = jt.resume(runs / f"{name}_cut", task, allow=allow, verbose=0)
+    assert found.finished
+    again = [jt.rerun(runs / name, trial, task) for trial in (1, 9)]
+    done = np.flatnonzero(np.isin(part.trials["status"], ("ok", "stopped")))
+    np.testing.assert_array_equal(found.trials.scores[done], part.trials.scores[done])
+    if allow:  # written on another machine: the last bits of the rest may differ
+        return
+    assert killed.digest(found) == killed.digest(whole)
+    assert all(one.same for one in again)
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "99.0"])
+def test_other_versions_are_refused_with_their_name(version, runs):
+    path = runs / "halving_cut" / "run.json"
+    settings = json.loads(path.read_text())
+    settings["version"]["jaxtune"] = version
+    path.write_text(json.dumps(settings))
+    with pytest.raises(jt.RunError, match=version.replace(".", r"\.")):
+        jt.resume(path.parent, killed.line(), verbose=0)
+
+
+def test_another_task_than_that_of_an_old_run_is_refused(runs):
+    other = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+    with pytest.raises(jt.RunError, match="another space"):
+        jt.search(
+            killed.line(),
+            other,
+            key=jax.random.key(3),
+            trials=16,
+            rounds=2,
+            seeds=2,
+            block=4,
+            epochs=6,
+            scheduler=jt.schedulers.successive_halving(),
+            directory=runs / "halving_cut",
+        )
