@@ -63,7 +63,7 @@ class Plan(NamedTuple):
 
     @property
     def compares(self) -> bool:
-        """Whether trials are compared on the way, before they have trained in full."""
+        """True if trials are compared on the way, before they have trained in full."""
         return self.rungs > 1
 
     @property
