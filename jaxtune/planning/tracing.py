@@ -121,7 +121,7 @@ def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trac
     task, key, values = jax.tree.unflatten(tree, shapes)
     found: dict[str, Any] = {}
 
-    def lane(task, key, values):
+    def lane(task: Task, key: Key, values: dict[str, Any]) -> Any:
         hparams = static.hparams(values)
         metrics, trained = _lane(task, key, hparams, static.batching)
         found.update(read=frozenset(hparams.read), metrics=tuple(metrics))

@@ -74,7 +74,7 @@ def choose_width(
     if known is not None and known.exists():
         return _read(known)
     on_cpu = jax.default_backend() == "cpu"
-    size = flops.operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
+    size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
     if size < WORTH[on_cpu]:
         return Calibration(workload.width)
     widths = WIDTHS[on_cpu] if workload.task.trains else FUNCTION_WIDTHS
