@@ -33,7 +33,7 @@ from jaxtune.storage.settings import (
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
-from jaxtune.training.retrain import retrain
+from jaxtune.training.retraining import retrain
 from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.training.lineage import TrajectorySegment
-from jaxtune.training.retrain import retrain
+from jaxtune.training.retraining import retrain
+from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
 

@@ -17,14 +17,14 @@ from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.lineage import (
+from jaxtune.training.retraining import retrain
+from jaxtune.training.round import Training
+from jaxtune.training.trajectory import (
     Lineage,
     TrajectorySegment,
     concatenate_lineages,
     trajectory_of,
 )
-from jaxtune.training.retrain import retrain
-from jaxtune.training.round import Training
 from jaxtune.training.widths import WidthOverrides
 
 

@@ -81,7 +81,7 @@ def run_rounds(
     Args:
       search: its arguments.
       plans: of its rounds, from `plan_rounds`.
-      journal: reports everything; it may know the beginning.
+      journal: records everything; it may know the beginning.
       report: shows the progress.
       callback: hears of everything that users may want to follow.
       make_pool: makes worker pools.
