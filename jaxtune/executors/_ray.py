@@ -36,9 +36,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Ray's switch for clusters off Linux; without them a node's address is the loopback's
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 MODE = "RAY_AUTH_MODE"
-STATISTICS = "RAY_USAGE_STATS_ENABLED"  # sent home by Ray
-# of a cluster of our own: a block that took all memory is not tried as it is again
-OURS = {"task_oom_retries": 0}
+STATISTICS = "RAY_USAGE_STATS_ENABLED"  # whether Ray reports its use to its makers
+# for a cluster that is started here: a block that took all memory is not tried again
+# at the same width
+LOCAL_CONFIG = {"task_oom_retries": 0}
 FRESH = 2.0  # seconds for which a count of workers holds
 
 
@@ -64,14 +65,14 @@ def ray(
         for as long as the search lasts, that listens on the loopback interface only.
       workers: processes of a cluster that is started; one for each core if not given,
         or for each share of a GPU.
-      cpus: cores that a block asks for.
-      gpus: GPUs that a block asks for; a fraction shares one.
-      resources: anything else that it asks for, by Ray's names.
-      tries: a block whose process dies is run so often before it is given up: its
-        trials have failed then, and the search goes on.
+      cpus: cores that a block needs.
+      gpus: GPUs that a block needs; a fraction shares one.
+      resources: anything else that a block needs, by Ray's names.
+      tries: how often a block is run if its process dies each time. Then the block is
+        given up: its trials have failed, and the search continues.
       mixed: whether blocks may run on other kinds of device than the first. Last bits
-        depend on the kind, so if not, the search stops where one turns up; if so,
-        ``result.devices`` tells which trials ran where.
+        depend on the kind, so if false, the search stops where another one turns up; if
+        true, ``result.devices`` has the trials of each kind.
       runtime_env: for Ray to prepare workers with, as for ``ray.init``.
 
     Returns:
@@ -189,7 +190,7 @@ def _cluster(
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse to join others from a process that only ever listens to itself."""
+    """Refuse to join a cluster from a process that listens to itself alone."""
     import ray
 
     here = ray.util.get_node_ip_address()
@@ -218,9 +219,11 @@ def _start(
         plain["resources"] = {n: workers * v for n, v in request.resources.items()}
     os.environ.setdefault(STATISTICS, "0")
     with warnings.catch_warnings():
-        # Python's of JAX: what is forked here becomes another program at once
+        # Python warns of forks beside JAX's threads, but these become Ray's programs
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        ray.init("local", include_dashboard=False, _system_config=dict(OURS), **plain)
+        ray.init(
+            "local", include_dashboard=False, _system_config=dict(LOCAL_CONFIG), **plain
+        )
     where = ray.util.get_node_ip_address()
     if where not in LOOPBACK:
         ray.shutdown()

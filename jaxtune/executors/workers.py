@@ -113,6 +113,8 @@ class FuturePool(WorkerPool):
     def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
         """Run jobs, see `WorkerPool`; they are prepared in this thread."""
         pending: deque[Future[Any] | None] = deque()
+        # in the order of jobs, so that neither a journal nor a scheduler sees which
+        # worker was faster
         with self.running():
             for job in jobs:
                 pending.append(None if job is None else self.submit(run, job))

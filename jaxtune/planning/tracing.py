@@ -117,6 +117,7 @@ def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Trace
 @lru_cache(maxsize=64)
 def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
     """Trace a lane, unless the same functions were traced for the same shapes."""
+    # data are shapes here and no constants of the program, so its hash leaves them out
     del under  # the settings of JAX, on which a program depends as well
     task, key, values = jax.tree.unflatten(tree, shapes)
     found: dict[str, Any] = {}

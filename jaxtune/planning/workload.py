@@ -24,10 +24,10 @@ class Workload(NamedTuple):
       width: lanes in a block.
       epochs: how long every lane trains; 0 for a plain function.
       layout: how shapes become programs.
-      split: what is scored on.
-      rates: what was measured to choose the width, see ``calibrate``.
-      across: devices that share the lanes of a block: it is as if it were so much
-        narrower.
+      split: the split to score on.
+      rates: the measurements that led to the width, see `choose_width`.
+      across: number of devices that share the lanes of a block: the bits are those of a
+        block of ``width / across`` lanes.
     """
 
     task: Task
@@ -51,7 +51,8 @@ class Workload(NamedTuple):
 
     @property
     def budget(self) -> int:
-        """Length of a whole training in turns: epochs, or the one of a function."""
+        """Length of a whole training in turns: its epochs, or 1 for a function."""
+        # with no turn at all, a plain function would have arrived before it began
         return max(1, self.epochs)
 
     @property
@@ -59,7 +60,7 @@ class Workload(NamedTuple):
         """The workload on data that are at hand: for a stream, on its first rows.
 
         Its programs are as large and as fast as those of the search, and compute the
-        same; what is asked of programs beforehand is asked of these.
+        same, so these are traced and measured in their place.
 
         Raises:
           ValueError: a stream that brings less than a batch at once.
@@ -73,6 +74,7 @@ class Workload(NamedTuple):
                 f"stream: rows={rows} are less than a batch of {batching.micro}. Use "
                 "more rows, or smaller batches."
             )
+        # whole micro-batches only, as in an epoch of the search
         fewer = batching._replace(examples=rows // batching.micro * batching.micro)
         return self._replace(
             task=dataclasses.replace(task, train=task.held, shuffle=False),

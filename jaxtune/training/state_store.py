@@ -108,7 +108,7 @@ class StateStore:
                 self._unneeded.append(state.block)
 
     def unneeded(self) -> list[int]:
-        """Return, once each, the blocks whose saved states can be deleted."""
+        """Return blocks with saved states that can be deleted; each of them once."""
         blocks, self._unneeded = self._unneeded, []
         return blocks
 
