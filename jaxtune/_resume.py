@@ -58,13 +58,13 @@ def resume(
 
     Args:
       directory: where the run is.
-      task: what it trains; not needed where model and optimiser are jaxtune's own.
+      task: the run's task; not needed where model and optimiser are jaxtune's.
       sampler: needed if the run has one that is not jaxtune's.
       refine: needed if the run has one that is not jaxtune's.
       scheduler: needed if the run has one that is not jaxtune's.
       block: another number of lanes in a block; needs ``allow=["block"]``.
-      allow: what may differ from how the run began, though it changes last bits:
-        ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+      allow: settings that may differ from those of the run, though they change last
+        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
       callbacks: called with what happens from now on, see `Callback`.
       executor: runs the blocks, and may be another one than before;
         ``executors.local()`` if not given.
@@ -140,7 +140,7 @@ def _check_values(space: Space) -> None:
                 raise RunError(
                     f"dimension {name!r} has the value {value}, a Python object, which "
                     "a run does not hold. Call jaxtune.search as before, with the same "
-                    "directory: it goes on."
+                    "directory, which resumes the run."
                 )
 
 
@@ -176,7 +176,7 @@ def rerun(
     Args:
       directory: where the run is.
       trial: its id.
-      task: what the run trains; not needed where model and optimiser are jaxtune's own.
+      task: the run's task; not needed where model and optimiser are jaxtune's.
 
     Returns:
       The recorded metrics and those of the new training.

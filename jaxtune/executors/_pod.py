@@ -85,7 +85,7 @@ def _places() -> int:
 
 
 class Pod(WorkerPool):
-    """A pool of many processes, each of which is given the same jobs.
+    """A pool of many processes, all of which get the same jobs.
 
     Args:
       pool: of this process.
@@ -138,7 +138,7 @@ def _portable(error: Exception) -> Exception:
             f"{error.where} of process {jax.process_index()}", error.detail
         )
     try:
-        # some errors can be pickled and not unpickled, which has to show here
+        # both, since some errors can be pickled and not unpickled
         return pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(f"process {jax.process_index()}: {error!r}")

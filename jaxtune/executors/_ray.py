@@ -40,7 +40,7 @@ STATISTICS = "RAY_USAGE_STATS_ENABLED"  # whether Ray reports its use to its mak
 # for a cluster that is started here: a block that took all memory is not tried again
 # at the same width
 LOCAL_CONFIG = {"task_oom_retries": 0}
-FRESH = 2.0  # seconds for which a count of workers holds
+FRESH = 2.0  # seconds for which a count of workers is used again
 
 
 def ray(
@@ -142,8 +142,8 @@ class ResourceRequest(NamedTuple):
 
     def fit(self, have: dict[str, float]) -> int:
         """Return how many blocks run at once with such resources."""
-        wanted = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
-        return min(int(have.get(k, 0) / share) for k, share in wanted.items() if share)
+        needs = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
+        return min(int(have.get(k, 0) / share) for k, share in needs.items() if share)
 
 
 @contextmanager
@@ -197,8 +197,9 @@ def _check_reachable(address: str) -> None:
     if here in LOOPBACK and address != "auto" and _host(address) not in LOOPBACK:
         raise RuntimeError(
             f"ray: this process is known to Ray as {here}, so {address} could not "
-            "reach it: it began a cluster of its own before, or this system does so "
-            f"by itself. Use a new process, with {CLUSTERS}=1 in its environment."
+            "reach it: it started a local cluster before, or this system's default is "
+            f"the loopback interface. Use a new process, with {CLUSTERS}=1 in its "
+            "environment."
         )
 
 
@@ -228,8 +229,8 @@ def _start(
     if where not in LOOPBACK:
         ray.shutdown()
         raise RuntimeError(
-            "ray: it was imported before it could be asked to listen on the loopback "
-            f"interface only, and would listen on {where}. Set {CLUSTERS}=0 in the "
+            "ray: it was imported before jaxtune could restrict it to the loopback "
+            f"interface, and would listen on {where}. Set {CLUSTERS}=0 in the "
             "environment, or call ray.init(...) as you want it before the search."
         )
 
@@ -281,7 +282,7 @@ class RayPool(FuturePool):
 
     @property
     def capacity(self) -> int:
-        """A block for every worker, and one more that waits beside it."""
+        """Two blocks for each worker: one runs, and the next one is there already."""
         import ray
 
         now = time.monotonic()
@@ -292,7 +293,7 @@ class RayPool(FuturePool):
 
     @property
     def lookahead(self) -> int:
-        """Enough that a block which is tried again holds up no worker."""
+        """So many that no worker waits for a block that is tried again."""
         return 4 * self._count
 
     def with_shared(self, more: PyTree) -> RayPool:
@@ -329,13 +330,13 @@ class RayPool(FuturePool):
                 f"executor: a block ran on {result.device}, but the search began on "
                 f"{self._allowed}, and last bits depend on the kind of device. Ask for "
                 "one kind with resources={...}, or use mixed=True: result.devices then "
-                "tells which trials ran where. What was done before is kept."
+                "has the trials of each kind. Finished blocks are kept."
             )
         return result
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Cancel the tasks whose results are not wanted any more."""
+        """Enclose some tasks; those that are not done at the end are cancelled."""
         import ray
 
         try:
@@ -360,7 +361,7 @@ def _put(blob: Blob) -> Any:
 
 
 def _result(future: Future[Any]) -> Any:
-    """Return the result of a task, or raise its own error."""
+    """Return the result of a task, or raise the error that its code raised."""
     import ray
 
     try:

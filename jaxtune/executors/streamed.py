@@ -48,8 +48,8 @@ class Streamed(WorkerPool):
     """A pool that reads a stream for another: all its jobs are of one epoch.
 
     Args:
-      pool: of the devices that train; what they share is the task without its training
-        data, and the root key.
+      pool: of the devices that train; they share the task without its training data,
+        and the root key.
       stream: the training data.
     """
 
@@ -141,7 +141,7 @@ def local_pool(shared: PyTree, stream: Stream | None = None) -> WorkerPool:
     """Return a pool of the devices of this process.
 
     Args:
-      shared: a tuple of what all jobs read.
+      shared: a tuple that all jobs read.
       stream: the training data that are not in it, if any.
     """
     return with_stream(Devices(shared), stream)

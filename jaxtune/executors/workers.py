@@ -45,7 +45,7 @@ class OutOfMemory(Exception):
 
 @contextmanager
 def memory_of(where: Any) -> Iterator[None]:
-    """Raise `OutOfMemory` for errors of XLA, and of the libraries below, that mean it.
+    """Raise `OutOfMemory` for errors of XLA and its libraries that mean it.
 
     Args:
       where: the device, for the message.

@@ -91,7 +91,7 @@ def _batching(task: Task, space: Space) -> Batching:
 
 
 def _warn_about(task: Task, space: Space, micro: int) -> None:
-    """Warn of what accumulating micro-batches costs, or changes."""
+    """Warn where accumulating micro-batches is slow, or changes statistics."""
     where = "dimension 'batch_size': "
     if micro < SMALL:
         warn(
@@ -173,9 +173,9 @@ def _split(
 ) -> dict[str, list[int]]:
     """Add sizes one by one, each time the one that saves most work per program.
 
-    It stops at the limit, or where a program saves less than is enough: what it costs
-    to compile, in a search of usual size, so that neither the trials nor the epochs of
-    this search change a lane's bits.
+    It stops at the limit, or where one more program saves too little: less than it
+    costs to compile, in a search of usual size. The trials and epochs of this search
+    are not looked at, so they change no lane's bits.
     """
     cost = _cost_of(task, space, fields)
     shares = {name: _shares(space[name]) for name in tops}
@@ -254,7 +254,7 @@ def groups(
 
     Args:
       layout: how shapes become programs.
-      space: says which dimensions are static.
+      space: the space, for its static dimensions.
       hparams: name to ``[n]`` decoded values.
       seeds: lanes of each trial.
 

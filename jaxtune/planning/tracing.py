@@ -33,7 +33,7 @@ class Traced(NamedTuple):
       metrics: names of the metrics that it returns.
       params: abstract parameters of a lane that has been trained; ``None`` for a
         plain function.
-      jaxpr: all that it computes.
+      jaxpr: the whole computation.
     """
 
     read: frozenset[str]
@@ -53,7 +53,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
       One entry for each.
 
     Raises:
-      Exception: whatever a user's function raises, with a note that says when.
+      Exception: any that a user's function raises, with a note.
     """
     workload, rows, found = workload.sample, typical(space), []
     for group in groups(workload.layout, space, rows, 1):

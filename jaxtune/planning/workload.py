@@ -1,4 +1,4 @@
-"""The workload of a search: what all its blocks have in common."""
+"""The workload of a search: everything that all its blocks have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Workload(NamedTuple):
       task: the task; ``None`` in a run that was loaded without it.
       key: root key.
       width: lanes in a block.
-      epochs: how long every lane trains; 0 for a plain function.
+      epochs: epochs that every lane trains; 0 for a plain function.
       layout: how shapes become programs.
       split: the split to score on.
       rates: the measurements that led to the width, see `choose_width`.
@@ -63,7 +63,7 @@ class Workload(NamedTuple):
         same, so these are traced and measured in their place.
 
         Raises:
-          ValueError: a stream that brings less than a batch at once.
+          ValueError: a stream that reads less than a batch at once.
         """
         task, batching = self.task, self.layout.batching
         if task.stream is None or batching is None:
@@ -91,13 +91,13 @@ def prepare(
     programs: int | None = None,
     platform: str | None = None,
 ) -> Workload:
-    """Return what every block of a search over this space has in common.
+    """Return the workload of a search over this space.
 
     Args:
       task: a task, checked.
       space: the whole space, before any zooming.
       key: root key.
-      epochs: how long every lane trains.
+      epochs: epochs that every lane trains.
       width: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       platform: of the devices, such as ``"cpu"``; this process's if not given.

@@ -45,7 +45,7 @@ class Group(NamedTuple):
     """Lanes that share their static hyperparameters, hence a program.
 
     Args:
-      static: what the program is compiled for.
+      static: values that the program is compiled for.
       lanes: ``[m]`` int, indices ``trial * seeds + seed``.
     """
 
@@ -111,7 +111,7 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    """Return the shapes and dtypes of what `start` returns."""
+    """Return the shapes and dtypes of the lanes that `start` returns."""
     return starting().eval_shape(task, root, block, static)
 
 

@@ -20,10 +20,10 @@ class Job(NamedTuple):
 
     Args:
       block: ``W`` lanes, padded.
-      static: what its program is compiled for.
+      static: values that its program is compiled for.
       fresh: ``[W]`` bool, lanes that start now.
       state: stacked states ``[W, ...]`` of the others; ``None`` if all start.
-      epochs: how long to train; 0 for a task that is not trained.
+      epochs: epochs to train; 0 for a task that is not trained.
       split: the split to score on; ``None`` to score nothing.
       going: ``[m]`` bool, lanes that will train on, so their states are needed unless
         they diverge; the rest of the block is padding.
@@ -67,7 +67,7 @@ def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
     if job.epochs == 0:
         # start and score in one program: many a plain function takes less time than the
         # dispatch of a second one
-        assert job.split is not None, "what is not trained is scored"
+        assert job.split is not None, "a task that is not trained is scored"
         measured = blocks.measure(task, root, job.block, job.split, job.static)
         metrics, status = jax.device_get(measured)
         return _untrained(_result(metrics, status, len(job.going)))
@@ -95,10 +95,10 @@ def end(task: Task, job: Job, state: Lane) -> BlockResult:
         metrics, status = blocks.score(task, job.block, state, job.split, job.static)
     metrics, status = jax.device_get((metrics, status))
     result = _result(metrics, status, len(job.going))
-    wanted = np.flatnonzero(job.going & (result.status == RUNNING))
-    if not wanted.size:
+    needed = np.flatnonzero(job.going & (result.status == RUNNING))
+    if not needed.size:
         return result
-    return result._replace(states=to_host(state, wanted))
+    return result._replace(states=to_host(state, needed))
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:

@@ -21,7 +21,7 @@ FAILED = (DIVERGED, CRASHED)  # a lane runs, or is one of these
 
 
 class Lane(NamedTuple):
-    """All that one trial needs to go on training."""
+    """The state of one trial in training; nothing else is needed to train on."""
 
     params: PyTree
     state: PyTree  # batch statistics and the like
@@ -50,7 +50,7 @@ class Batching(NamedTuple):
 
     micro: int  # examples in one gradient computation
     examples: int  # in one epoch
-    whole: bool  # true: a micro-batch is a batch; false: each lane says how many are
+    whole: bool  # true: each micro-batch is a batch; false: a lane has its number
 
 
 class Pending(NamedTuple):

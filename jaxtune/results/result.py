@@ -157,7 +157,7 @@ class Result:
 
     @property
     def cost(self) -> Cost:
-        """The work of the search, and what stopping saved; zeros for functions."""
+        """The work of the search, and the part that stopping saved; 0 for functions."""
         spent = [training.outcome.spent for training in self.rounds]
         live = sum(part.live for part in spent)
         computed = sum(part.computed for part in spent)
@@ -192,13 +192,13 @@ class Result:
         return {kind: np.concatenate(trials) for kind, trials in parts.items()}
 
     def trajectory(self, trial: int) -> list[TrajectorySegment]:
-        """Return how a trial came to be: several segments if it took over states.
+        """Return the segments of a trial: several if it took over states.
 
         Args:
           trial: its id.
 
         Returns:
-          Segments in order: of which trial, until which epoch, with which setting.
+          Segments in order, each with its trial, last epoch and hyperparameters.
 
         Raises:
           IndexError: no such trial.
@@ -255,7 +255,7 @@ class Result:
         return html.write(self, Path(path))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the best trial, and how the search went."""
+        """Return HTML for a notebook: a summary and the best trial."""
         failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
         summary = (

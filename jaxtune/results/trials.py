@@ -117,7 +117,7 @@ class Trials:
         return frame
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the first and the last rows."""
+        """Return HTML for a notebook: the first and the last rows."""
         n, shown = len(self), list(range(len(self)))
         if n > 2 * SHOWN:
             shown = shown[:SHOWN] + shown[-SHOWN:]

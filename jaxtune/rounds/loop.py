@@ -43,7 +43,7 @@ class Search(NamedTuple):
       mode: ``"max"`` or ``"min"``.
       sampler: proposes points inside a box.
       refine: shrinks the box.
-      scheduler: decides which trial trains how long.
+      scheduler: decides how long each trial trains.
     """
 
     workload: Workload

@@ -2,8 +2,8 @@
 
 A search is a function of its arguments, so a record must hold only the steps that are
 expensive or whose last bits belong to one machine: the points of a round, the results
-of blocks, how trials were varied, and how a round ended. A search that is resumed runs
-the same loop; its journal answers what is known, and the rest is computed.
+of blocks, the configurations after takeovers, and the end of a round. A search that is
+resumed runs the same loop; its journal returns what is known, and the rest is computed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FinishedBlock(NamedTuple):
       number: of the block.
       width: its lanes, padding included.
       assignment: the same lanes by trial and seed, and how far they trained.
-      result: what it measured.
+      result: its metrics, statuses and states.
       new: whether it ran now.
     """
 
@@ -77,7 +77,7 @@ class Journal:
         return None
 
     def end(self, number: int, training: Any) -> None:
-        """Remember how a round ended."""
+        """Remember the end of a round."""
 
     def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
@@ -95,7 +95,7 @@ class Journal:
         return self._chosen or usual
 
     def packed(self, usual: int) -> int:
-        """Return the lanes for which the next blocks are packed, or were."""
+        """Return the width that the next blocks are, or were, packed for."""
         return self.width(usual)
 
     def lookup_block(

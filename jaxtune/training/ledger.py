@@ -1,7 +1,7 @@
-"""The ledger of a round: how far its lanes have trained, and what they measured.
+"""The ledger of a round: the epochs, statuses and metrics of its lanes.
 
-There is one of it. What a scheduler may see, its `Progress`, is derived from it, and so
-are the scores on the way and the lanes that still have to train.
+A round has one ledger. The `Progress` that a scheduler may see is derived from it, and
+so are the scores at the rungs and the lanes that still have to train.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtune.schedulers import Decision, Plan, Progress
 
 
 class Rungs(NamedTuple):
-    """Scores on the way: one row for every rung that a trial reached.
+    """Scores at rungs: one row for every rung that a trial reached.
 
     Args:
       trial: ``[k]`` int, in the order in which they became known.
@@ -40,7 +40,7 @@ class Rungs(NamedTuple):
 
 
 def no_rungs(seeds: int) -> Rungs:
-    """Return no scores on the way."""
+    """Return the rungs of a round without a scheduler: no rows."""
     none = np.zeros(0, np.int32)
     return Rungs(none, none, np.zeros((0, seeds), np.float32))
 
@@ -106,7 +106,7 @@ class Ledger:
         metrics: dict[str, np.ndarray],
         status: np.ndarray,
     ) -> None:
-        """Note what some lanes ``[m]`` measured.
+        """Record the results of some lanes ``[m]``.
 
         Args:
           lanes: ``[m]`` int.
@@ -197,7 +197,7 @@ class RungScores:
         return self._ledger.metrics.get(self._metric, unknown).reshape(shape)
 
     def progress(self, slots: int | None) -> Progress:
-        """Return what a scheduler may see, as a copy.
+        """Return the progress that a scheduler may see, as a copy.
 
         Args:
           slots: trials that may train at once; all if ``None``.
@@ -271,8 +271,8 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
     """Refuse a decision that no scheduler may make.
 
     Args:
-      decided: what the scheduler returned.
-      progress: what it was given.
+      decided: the scheduler's decision.
+      progress: the progress that it was made from.
       budget: epochs of a whole training.
 
     Returns:

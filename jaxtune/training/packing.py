@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-TURNS = 9  # of the whole budget: how often lanes that train let others catch up
+# parts of the whole budget, after each of which lanes let waiting ones catch up
+TURNS = 9
 
 
 class Segment(NamedTuple):

@@ -67,7 +67,7 @@ def retrain(
       overrides: blocks of another width than the workload's.
 
     Returns:
-      Name to ``[s]``: bit for bit what the search measured, given its workload.
+      Name to ``[s]``: the metrics of the search to the bit, given its workload.
     """
     alone = workload.alone(trajectory[-1].epochs)
     usual, ids = alone.width, [segment.trial for segment in trajectory]

@@ -42,9 +42,9 @@ class Training(NamedTuple):
     """The outcome of one round.
 
     Args:
-      outcome: last measurements, statuses and epochs.
+      outcome: last metrics, statuses and epochs.
       final: points and hyperparameters at the end.
-      rungs: scores on the way.
+      rungs: scores at the rungs.
       lineage: the states that trials took over from others.
       budget: epochs of a whole training; 0 for plain functions.
       over: whether the round has ended.
@@ -63,7 +63,7 @@ class SchedulerRun(NamedTuple):
 
     Args:
       scheduler: the scheduler.
-      plan: what it planned for the trials and epochs of this round.
+      plan: its plan for the trials and epochs of this round.
       key: its key for this round.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
@@ -104,7 +104,7 @@ def train_round(
       make_pool: makes the worker pool.
 
     Returns:
-      Measurements, final configurations, and what happened on the way.
+      Metrics, final configurations, rungs and lineage.
 
     Raises:
       ValueError: a decision that no scheduler may make.
@@ -148,7 +148,7 @@ def train_round(
 def _decide(
     run: SchedulerRun, scores: RungScores, slots: int | None, budget: int
 ) -> tuple[Decision, Progress]:
-    """Return the scheduler's next decision, checked, and what it was made from."""
+    """Return the next decision, checked, and the progress that it is based on."""
     progress = scores.progress(slots)
     decided = run.scheduler.decide(run.key, run.plan, progress)
     decided = check_decision(decided, progress, budget)
@@ -157,7 +157,7 @@ def _decide(
 
 
 def _takes_over(decided: Decision) -> np.ndarray:
-    """Return ``[m]`` bool: the trials that go on from the state of another."""
+    """Return ``[m]`` bool: true for trials that take over the state of another."""
     # -1 is a fresh start, and no trial
     return (decided.source != decided.trial) & (decided.source >= 0)
 

@@ -172,12 +172,12 @@ class RoundState:
         ledger.copy(into, out)
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
-        """Train the blocks that can be filled, or what is left; commit in order."""
+        """Train the blocks that can be filled, or the rest; commit them in order."""
         for block in self._runner.run(self._segments(), self._assign, self._job):
             on_block(self._commit(block))
 
     def _segments(self) -> list[Segment]:
-        # what is on record was packed for the width of that time
+        # blocks on record must be packed again for the width that they had
         width, ledger = self._journal.packed(self._workload.width), self.ledger
         if self._stream is not None:
             waiting = ledger.waiting
@@ -192,7 +192,7 @@ class RoundState:
         )
 
     def metrics(self) -> RoundMetrics:
-        """Return what is known of all trials."""
+        """Return the last metrics, statuses and epochs of all trials."""
         ledger = self.ledger
         known = {n: v.reshape(ledger.shape) for n, v in self._known().items()}
         return RoundMetrics(
@@ -281,7 +281,7 @@ class RoundState:
         )
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
-        """Take in the result of a segment, and let the journal keep it."""
+        """Add the result of a segment to the ledger, the states and the journal."""
         segment, assignment, result = block.segment, block.assignment, block.result
         lanes, store = segment.lanes, self._stores[segment.group]
         on = (result.status == RUNNING) & (assignment.epochs < self._workload.epochs)

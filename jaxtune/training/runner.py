@@ -123,8 +123,8 @@ class BlockRunner:
         self._journal.choose(smaller)
         warn(
             f"a block of {width} lanes does not fit on {error.where}: it is run again, "
-            f"and the search goes on, with blocks of {smaller}. The last bits of these "
-            f"trials are those of block={smaller}.",
+            f"and the search continues, with blocks of {smaller}. The last bits of "
+            f"these trials are those of block={smaller}.",
         )
 
 

@@ -18,8 +18,8 @@ class Lineage(NamedTuple):
 
     Args:
       trial: ``[k]`` int.
-      epochs: ``[k]`` int, when.
-      source: ``[k]`` int, from which trial; itself at its beginning.
+      epochs: ``[k]`` int, trained by the state until then.
+      source: ``[k]`` int, the trial that the state came from; itself at its beginning.
       hparams: name to ``[k]``, decoded.
     """
 
@@ -63,7 +63,7 @@ def takeovers(
       now: the configurations from now on.
       decided: a decision of ``m`` slots.
       taken: ``[m]`` bool, the slots that took over another trial's state.
-      progress: what the decision was made from.
+      progress: the progress that the decision is based on.
     """
     rows, source = decided.trial[taken], decided.source[taken]
     hparams = {name: values[rows] for name, values in now.hparams.items()}
