@@ -33,7 +33,7 @@ from jaxtune.storage.settings import (
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
-from jaxtune.training.retrain import retrain
+from jaxtune.training.retraining import retrain
 from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 
@@ -51,22 +51,23 @@ def resume(
     executor: Executor | None = None,
     verbose: int = 1,
 ) -> Result:
-    """Go on with a run that was cut off, as if it had not been.
+    """Resume a run that was interrupted, as if it had not been.
 
     The final table is that of an uninterrupted search, bit for bit, on the same machine
     and versions. A finished run is returned as it is.
 
     Args:
       directory: where the run is.
-      task: what it trains; not needed where model and optimiser are jaxtune's own.
-      sampler: needed if the run's is the user's own.
-      refine: needed if the run's is the user's own.
-      scheduler: needed if the run's is the user's own.
+      task: the run's task; not needed where model and optimiser are jaxtune's.
+      sampler: needed if the run has one that is not jaxtune's.
+      refine: needed if the run has one that is not jaxtune's.
+      scheduler: needed if the run has one that is not jaxtune's.
       block: another number of lanes in a block; needs ``allow=["block"]``.
-      allow: what may differ from how the run began, though it changes last bits:
-        ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
-      callbacks: told of what this run brings, see `Callback`.
-      executor: who runs blocks, whoever began; ``executors.local()`` if not given.
+      allow: settings that may differ from those of the run, though they change last
+        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+      callbacks: called with what happens from now on, see `Callback`.
+      executor: runs the blocks, and may be another one than before;
+        ``executors.local()`` if not given.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -90,8 +91,8 @@ def resume(
             return found
         raise RunError(
             f"{path}: the task has functions of your own, which a run does not hold "
-            f"({_own(settings)}). Give it: jaxtune.resume(directory, task), or "
-            "jaxtune resume DIR --task FILE.py:NAME."
+            f"({_user_functions(settings)}). Give it: jaxtune.resume(directory, task), "
+            "or jaxtune resume DIR --task FILE.py:NAME."
         )
     _check_values(space)
     made = as_task(subject)
@@ -127,7 +128,7 @@ def resume(
         )
 
 
-def _own(settings: dict[str, Any]) -> str:
+def _user_functions(settings: dict[str, Any]) -> str:
     known = settings["task"]
     return known.get("function") or f"optimizer {known['optimizer']}"
 
@@ -139,7 +140,7 @@ def _check_values(space: Space) -> None:
                 raise RunError(
                     f"dimension {name!r} has the value {value}, a Python object, which "
                     "a run does not hold. Call jaxtune.search as before, with the same "
-                    "directory: it goes on."
+                    "directory, which resumes the run."
                 )
 
 
@@ -149,7 +150,7 @@ class Rerun(NamedTuple):
     Args:
       trial: its id.
       recorded: metric to one value per seed, from the run.
-      again: the same, trained now, alone.
+      again: metric to one value per seed, of the trial trained again alone.
     """
 
     trial: int
@@ -175,14 +176,15 @@ def rerun(
     Args:
       directory: where the run is.
       trial: its id.
-      task: what the run trains; not needed where model and optimiser are jaxtune's own.
+      task: the run's task; not needed where model and optimiser are jaxtune's.
 
     Returns:
-      What was recorded and what came out now.
+      The recorded metrics and those of the new training.
 
     Raises:
       IndexError: no such trial.
-      RunError: no run, another task than its own, or a trial that has not been scored.
+      RunError: no run, a task other than the run's, or a trial that has not been
+        scored.
     """
     check_versions()
     path = check_directory(directory)

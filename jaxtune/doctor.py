@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import cache
+from jaxtune.types import Array, PyTree
 from jaxtune.versions import check_versions
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy")
@@ -106,7 +107,7 @@ def _gradients() -> Finding:
     first, last = random.normal(size=(LANES, 16, 32)), random.normal(size=(LANES, 32))
     x, y = random.normal(size=(64, 16)), random.normal(size=64)
 
-    def loss(weights, data):
+    def loss(weights: PyTree, data: PyTree) -> Array:
         hidden = jnp.tanh(data[0] @ weights[0])
         return jnp.mean((hidden @ weights[1] - data[1]) ** 2)
 

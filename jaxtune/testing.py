@@ -33,7 +33,7 @@ from jaxtune.space import (
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import Ledger, RungScores, check_decision
-from jaxtune.training.retrain import train_in_full
+from jaxtune.training.retraining import train_in_full
 from jaxtune.types import Key
 
 

@@ -10,7 +10,7 @@ import jaxtune as jt
 from jaxtune.planning.workload import prepare
 from jaxtune.programs import lane
 from jaxtune.random import INIT, ORDER, lane_key, permutation
-from jaxtune.training.retrain import train_in_full
+from jaxtune.training.retraining import train_in_full
 
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
 RNG = np.random.default_rng(3)

@@ -22,7 +22,7 @@ from jaxtune.storage.directory import RECORD
 from jaxtune.storage.durable import Durable
 from jaxtune.storage.store import Store
 from jaxtune.training.journal import BlockAssignment
-from jaxtune.training.lineage import TrajectorySegment
+from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of, split_by_width
 
 CHILD = """

@@ -10,7 +10,7 @@ from jaxtune.planning import flops as work
 from jaxtune.planning import layout as planner
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import prepare
-from jaxtune.training.retrain import train_in_full
+from jaxtune.training.retraining import train_in_full
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(64, 12)).astype(np.float32), RNG.integers(0, 3, 64)

@@ -12,7 +12,7 @@ from jaxtune.programs import block, lane
 from jaxtune.programs.block import gather
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.tasks.function import as_task
-from jaxtune.training.retrain import train_in_full
+from jaxtune.training.retraining import train_in_full
 
 
 def sample(space, n, seed=0):

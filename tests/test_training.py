@@ -16,7 +16,7 @@ from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Decision
 from jaxtune.space.points import Points
 from jaxtune.training.ledger import Ledger, RungScores
-from jaxtune.training.packing import TURNS, pack
+from jaxtune.training.packing import TURNS, pack_lanes
 from jaxtune.training.round import SchedulerRun, train_round
 from jaxtune.training.round_state import RoundState
 from jaxtune.training.state_store import StateStore
@@ -559,7 +559,7 @@ def test_blocks_are_full_or_there_is_none_to_fill(data):
     target = epochs + 1 + np.asarray(data.draw(ints))
     group = np.asarray(data.draw(ints)) % 3
     lanes = np.flatnonzero(np.asarray(data.draw(ints)) > 3)
-    segments = pack(lanes, epochs, target, group, width, budget)
+    segments = pack_lanes(lanes, epochs, target, group, width, budget)
     packed = np.concatenate([s.lanes for s in segments] or [np.empty(0, int)])
     assert len(set(packed)) == len(packed)
     assert set(packed) <= set(lanes)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import check_share, check_whole
 from jaxtune.results.result import Result
-from jaxtune.training.retrain import retrain
+from jaxtune.training.retraining import retrain
 
 FEWEST = 4  # trials with a score
 

@@ -34,10 +34,10 @@ def pod() -> Executor:
     """Run blocks in the processes of ``jax.distributed``: a pod, or a cluster.
 
     Start the same script on every host, and call ``jax.distributed.initialize()`` first
-    in it. Blocks are shared out by process index, and their results exchanged. The
-    first process writes the directory, shows the progress and tells the callbacks; all
-    of them return the same result. When one of them dies, all stop; start them again
-    with the same directory, and the search goes on.
+    in it. Blocks are divided by process index, and their results exchanged. The first
+    process writes the directory, shows the progress and calls the callbacks; all of
+    them return the same result. When one of them dies, all stop; start them again with
+    the same directory, and the search is resumed.
 
     Returns:
       An executor.
@@ -62,6 +62,7 @@ def pod() -> Executor:
             )
 
         def make_pool(shared: PyTree, stream: Stream | None) -> WorkerPool:
+            # a stream's rows are read once for all blocks of an epoch, so in one turn
             turn = None if stream is not None else TURNS * _places()
             return Pod(local_pool(shared, stream), turn)
 
@@ -79,11 +80,12 @@ def pod() -> Executor:
 
 def _places() -> int:
     """Return the blocks that run at once in all processes, as the first one counts."""
+    # hosts may differ in their cores, but must exchange after the same jobs
     return _agreed(lambda: Devices(()).capacity) * jax.process_count()
 
 
 class Pod(WorkerPool):
-    """A pool of many processes, each of which is given the same jobs.
+    """A pool of many processes, all of which get the same jobs.
 
     Args:
       pool: of this process.
@@ -104,26 +106,28 @@ class Pod(WorkerPool):
             yield from self._turn_of(run, turn)
 
     def _turn_of(self, run: Run, jobs: list[Any]) -> Iterator[Any]:
-        count, own = jax.process_count(), jax.process_index()
+        count, here = jax.process_count(), jax.process_index()
+        # blocks on record are not counted, so that new ones are divided evenly
         new = [i for i, job in enumerate(jobs) if job is not None]
-        whose = {at: number % count for number, at in enumerate(new)}
-        mine = [job if whose.get(i) == own else None for i, job in enumerate(jobs)]
+        process = {at: number % count for number, at in enumerate(new)}
+        local = [job if process.get(i) == here else None for i, job in enumerate(jobs)]
         done: Any
         try:
-            results = enumerate(self._pool.map_ordered(run, mine))
+            results = enumerate(self._pool.map_ordered(run, local))
             done = {i: result for i, result in results if result is not None}
         except Exception as error:
+            # exchanged like results: if this process stopped here, others would wait
             done = _portable(error)
-        everybody = exchanged((_checksum(jobs), done))
-        if len({checksum for checksum, _ in everybody}) > 1:
+        messages = exchanged((_checksum(jobs), done))
+        if len({checksum for checksum, _ in messages}) > 1:
             raise RuntimeError(
                 "pod: the processes ask for different blocks, so they do not run the "
                 "same search. Give all of them the same script, data, key and versions."
             )
-        failed = [results for _, results in everybody if isinstance(results, Exception)]
+        failed = [results for _, results in messages if isinstance(results, Exception)]
         if failed:
             raise failed[0]
-        known = {i: one for _, theirs in everybody for i, one in theirs.items()}
+        known = {i: one for _, results in messages for i, one in results.items()}
         yield from (known.get(i) for i in range(len(jobs)))
 
 
@@ -134,6 +138,7 @@ def _portable(error: Exception) -> Exception:
             f"{error.where} of process {jax.process_index()}", error.detail
         )
     try:
+        # both, since some errors can be pickled and not unpickled
         return pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(f"process {jax.process_index()}: {error!r}")
@@ -149,15 +154,16 @@ def _checksum(jobs: list[Any]) -> int:
     return known
 
 
-def exchanged(own: Any) -> list[Any]:
-    """Return what every process brings, in their order, in all of them.
+def exchanged(message: Any) -> list[Any]:
+    """Send a message to all processes, and return theirs in the order of processes.
 
     Raises:
       ValueError: more than fits into one message, from any of them.
     """
     from jax.experimental import multihost_utils
 
-    data = np.frombuffer(pickle.dumps(own), np.uint8)
+    data = np.frombuffer(pickle.dumps(message), np.uint8)
+    # sizes first, so that a message which is too large is refused by all processes
     size = np.int32(min(len(data), MOST + 1))
     sizes = np.ravel(multihost_utils.process_allgather(size))
     if sizes.max() > MOST:

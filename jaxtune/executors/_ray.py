@@ -36,10 +36,11 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Ray's switch for clusters off Linux; without them a node's address is the loopback's
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 MODE = "RAY_AUTH_MODE"
-STATISTICS = "RAY_USAGE_STATS_ENABLED"  # sent home by Ray
-# of a cluster of our own: a block that took all memory is not tried as it is again
-OURS = {"task_oom_retries": 0}
-FRESH = 2.0  # seconds for which a count of workers holds
+STATISTICS = "RAY_USAGE_STATS_ENABLED"  # whether Ray reports its use to its makers
+# for a cluster that is started here: a block that took all memory is not tried again
+# at the same width
+LOCAL_CONFIG = {"task_oom_retries": 0}
+FRESH = 2.0  # seconds for which a count of workers is used again
 
 
 def ray(
@@ -64,14 +65,14 @@ def ray(
         for as long as the search lasts, that listens on the loopback interface only.
       workers: processes of a cluster that is started; one for each core if not given,
         or for each share of a GPU.
-      cpus: cores that a block asks for.
-      gpus: GPUs that a block asks for; a fraction shares one.
-      resources: anything else that it asks for, by Ray's names.
-      tries: a block whose process dies is run so often before it is given up: its
-        trials have failed then, and the search goes on.
+      cpus: cores that a block needs.
+      gpus: GPUs that a block needs; a fraction shares one.
+      resources: anything else that a block needs, by Ray's names.
+      tries: how often a block is run if its process dies each time. Then the block is
+        given up: its trials have failed, and the search continues.
       mixed: whether blocks may run on other kinds of device than the first. Last bits
-        depend on the kind, so if not, the search stops where one turns up; if so,
-        ``result.devices`` tells which trials ran where.
+        depend on the kind, so if false, the search stops where another one turns up; if
+        true, ``result.devices`` has the trials of each kind.
       runtime_env: for Ray to prepare workers with, as for ``ray.init``.
 
     Returns:
@@ -141,8 +142,8 @@ class ResourceRequest(NamedTuple):
 
     def fit(self, have: dict[str, float]) -> int:
         """Return how many blocks run at once with such resources."""
-        wanted = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
-        return min(int(have.get(k, 0) / share) for k, share in wanted.items() if share)
+        needs = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
+        return min(int(have.get(k, 0) / share) for k, share in needs.items() if share)
 
 
 @contextmanager
@@ -189,15 +190,16 @@ def _cluster(
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse to join others from a process that only ever listens to itself."""
+    """Refuse to join a cluster from a process that listens to itself alone."""
     import ray
 
     here = ray.util.get_node_ip_address()
     if here in LOOPBACK and address != "auto" and _host(address) not in LOOPBACK:
         raise RuntimeError(
             f"ray: this process is known to Ray as {here}, so {address} could not "
-            "reach it: it began a cluster of its own before, or this system does so "
-            f"by itself. Use a new process, with {CLUSTERS}=1 in its environment."
+            "reach it: it started a local cluster before, or this system's default is "
+            f"the loopback interface. Use a new process, with {CLUSTERS}=1 in its "
+            "environment."
         )
 
 
@@ -218,15 +220,17 @@ def _start(
         plain["resources"] = {n: workers * v for n, v in request.resources.items()}
     os.environ.setdefault(STATISTICS, "0")
     with warnings.catch_warnings():
-        # Python's of JAX: what is forked here becomes another program at once
+        # Python warns of forks beside JAX's threads, but these become Ray's programs
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        ray.init("local", include_dashboard=False, _system_config=dict(OURS), **plain)
+        ray.init(
+            "local", include_dashboard=False, _system_config=dict(LOCAL_CONFIG), **plain
+        )
     where = ray.util.get_node_ip_address()
     if where not in LOOPBACK:
         ray.shutdown()
         raise RuntimeError(
-            "ray: it was imported before it could be asked to listen on the loopback "
-            f"interface only, and would listen on {where}. Set {CLUSTERS}=0 in the "
+            "ray: it was imported before jaxtune could restrict it to the loopback "
+            f"interface, and would listen on {where}. Set {CLUSTERS}=0 in the "
             "environment, or call ray.init(...) as you want it before the search."
         )
 
@@ -278,7 +282,7 @@ class RayPool(FuturePool):
 
     @property
     def capacity(self) -> int:
-        """A block for every worker, and one more that waits beside it."""
+        """Two blocks for each worker: one runs, and the next one is there already."""
         import ray
 
         now = time.monotonic()
@@ -289,7 +293,7 @@ class RayPool(FuturePool):
 
     @property
     def lookahead(self) -> int:
-        """Enough that a block which is tried again holds up no worker."""
+        """So many that no worker waits for a block that is tried again."""
         return 4 * self._count
 
     def with_shared(self, more: PyTree) -> RayPool:
@@ -326,13 +330,13 @@ class RayPool(FuturePool):
                 f"executor: a block ran on {result.device}, but the search began on "
                 f"{self._allowed}, and last bits depend on the kind of device. Ask for "
                 "one kind with resources={...}, or use mixed=True: result.devices then "
-                "tells which trials ran where. What was done before is kept."
+                "has the trials of each kind. Finished blocks are kept."
             )
         return result
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Cancel the tasks whose results are not wanted any more."""
+        """Enclose some tasks; those that are not done at the end are cancelled."""
         import ray
 
         try:
@@ -357,7 +361,7 @@ def _put(blob: Blob) -> Any:
 
 
 def _result(future: Future[Any]) -> Any:
-    """Return the result of a task, or raise its own error."""
+    """Return the result of a task, or raise the error that its code raised."""
     import ray
 
     try:

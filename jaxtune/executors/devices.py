@@ -29,7 +29,7 @@ class Devices(FuturePool):
     """The devices of this process; mutable, lives for one round.
 
     Args:
-      shared: what all blocks read; every device gets it once.
+      shared: a tuple that all blocks read; every device gets it once.
     """
 
     _free: SimpleQueue[Any]

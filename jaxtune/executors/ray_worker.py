@@ -18,7 +18,9 @@ from jaxtune.environment import kind, under
 from jaxtune.executors.serialization import loads
 from jaxtune.executors.workers import memory_of
 
-KEPT = 8  # things unpacked: of each, functions keep their programs
+# blobs that stay unpacked: a function that is unpacked again is another one to jit, and
+# all its programs are compiled again
+KEPT = 8
 _known: OrderedDict[str, Any] = OrderedDict()
 _always = ExitStack()
 
@@ -75,7 +77,7 @@ def run_job(
       The result, with the kind of this device.
 
     Raises:
-      NoRoom: it does not fit into memory.
+      OutOfMemory: it does not fit into memory.
       RuntimeError: this process has other versions or flags than the driver, or lacks
         a module of the user's.
     """
@@ -107,9 +109,10 @@ def _follow(sender: Driver) -> None:
             f"executor: {whereabouts()} has {', '.join(differ)}, and numbers depend on "
             "it. Install the same there, for instance with runtime_env={'pip': [...]}."
         )
-    # the user's own modules, where this machine has them too
+    # modules of the user, where this machine has them too
     found = [path for path in sender.paths if os.path.isdir(path)]
     sys.path.extend(path for path in found if path not in sys.path)
+    # never left: this process may outlive the search and run blocks of the next one
     _always.enter_context(compiled_once())
 
 

@@ -29,7 +29,7 @@ def dumps(value: Any) -> bytes:
     """Return any value as bytes; functions of a script or a notebook go by value.
 
     Raises:
-      ValueError: what cannot be sent, such as an open file.
+      ValueError: a value that cannot be sent, such as an open file.
     """
     import cloudpickle
 

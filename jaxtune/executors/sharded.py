@@ -38,6 +38,7 @@ class Sharded(WorkerPool):
         """Run jobs, see `WorkerPool`."""
         shares = itertools.chain.from_iterable(self._shares(job) for job in jobs)
         results = self._pool.map_ordered(run, shares)
+        # results come in the order of jobs, so the next ones are those of one block
         while block := list(itertools.islice(results, self._across)):
             yield _joined([share for share in block if share is not None])
 
@@ -66,7 +67,7 @@ def _part(job: Job, start: int, stop: int) -> Job:
         block=rows(job.block),
         fresh=rows(job.fresh),
         state=rows(job.state),
-        going=rows(job.going),
+        going=rows(job.going),  # without padding, so it may be shorter than a share
     )
 
 
@@ -77,6 +78,7 @@ def _joined(shares: list[BlockResult]) -> BlockResult | None:
     for share in shares:
         if share.error:
             return share
+    # no states is an empty list, which is another tree than the leaves of some states
     states = [share.states for share in shares if share.states]
     return BlockResult(
         metrics=_concatenated([share.metrics for share in shares]),

@@ -34,7 +34,7 @@ class Carried(NamedTuple):
       leaves: its states and open batches ``[W, ...]``; ``None`` before the first part.
       like: their abstract form.
       device: the kind of device that trained the last part.
-      error: why the block was given up; empty if it goes on.
+      error: why the block was given up; empty if it trains.
     """
 
     job: Job
@@ -48,8 +48,8 @@ class Streamed(WorkerPool):
     """A pool that reads a stream for another: all its jobs are of one epoch.
 
     Args:
-      pool: of the devices that train; what they share is the task without its training
-        data, and the root key.
+      pool: of the devices that train; they share the task without its training data,
+        and the root key.
       stream: the training data.
     """
 
@@ -74,7 +74,7 @@ class Streamed(WorkerPool):
         carried: list[Any] = [Carried(job) for job in jobs]
         size, examples = _cut(jobs, self._stream)
         start = 0
-        for part in _ahead(self._stream.parts(_epoch_of(jobs[0]), size)):
+        for part in _read_ahead(self._stream.parts(_epoch_of(jobs[0]), size)):
             # an epoch ends with the last whole micro-batch; the rest is read, not used
             part = jax.tree.map(lambda a: a[: examples - start], part)  # noqa: B023
             rows = len(jax.tree.leaves(part)[0])
@@ -115,6 +115,8 @@ def _end(shared: Any, carried: Carried) -> BlockResult:
 def _cut(jobs: list[Job], stream: Stream) -> tuple[int, int]:
     """Return the rows of a part, a multiple of all micro-batches, and of an epoch."""
     batchings = [job.static.batching for job in jobs]
+    # static batch sizes differ by group; a part has to end a micro-batch of each, while
+    # the length of an epoch is the same for all
     micro = math.lcm(*{b.micro for b in batchings if b is not None})
     (examples,) = {b.examples for b in batchings if b is not None}
     return max(1, stream.rows // micro) * micro, examples
@@ -125,8 +127,9 @@ def _epoch_of(job: Job) -> int:
     return 0 if job.state is None else int(np.max(job.state.epoch))
 
 
-def _ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
+def _read_ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
     """Yield the same parts, the next one read while this one is used."""
+    # one thread: the user's source is an iterator, which two must not advance at once
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, parts, None)
         while (part := following.result()) is not None:
@@ -138,7 +141,7 @@ def local_pool(shared: PyTree, stream: Stream | None = None) -> WorkerPool:
     """Return a pool of the devices of this process.
 
     Args:
-      shared: a tuple of what all jobs read.
+      shared: a tuple that all jobs read.
       stream: the training data that are not in it, if any.
     """
     return with_stream(Devices(shared), stream)

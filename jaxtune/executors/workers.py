@@ -45,7 +45,7 @@ class OutOfMemory(Exception):
 
 @contextmanager
 def memory_of(where: Any) -> Iterator[None]:
-    """Raise `OutOfMemory` for errors of XLA, and of the libraries below, that mean it.
+    """Raise `OutOfMemory` for errors of XLA and its libraries that mean it.
 
     Args:
       where: the device, for the message.
@@ -113,6 +113,8 @@ class FuturePool(WorkerPool):
     def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
         """Run jobs, see `WorkerPool`; they are prepared in this thread."""
         pending: deque[Future[Any] | None] = deque()
+        # in the order of jobs, so that neither a journal nor a scheduler sees which
+        # worker was faster
         with self.running():
             for job in jobs:
                 pending.append(None if job is None else self.submit(run, job))

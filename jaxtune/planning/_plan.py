@@ -25,8 +25,8 @@ class PlannedGroup(NamedTuple):
 
     Args:
       static: name to value, sizes of padding included.
-      trials: how many, of a typical sample.
-      blocks: how many blocks they fill.
+      trials: number of them in a typical sample.
+      blocks: number of blocks that they fill.
       padding: share of their arithmetic that is spent on padding inside the model.
     """
 
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
       padding: share of the arithmetic of all trials that is spent on padding.
       empty: share of lanes that only fill up the last block of a group.
       memory: bytes on the device while the largest group trains, as the compiler
-        states them; 0 if not asked for.
+        states them; 0 if not requested.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -87,18 +87,18 @@ def plan(
     programs: int | None = None,
     memory: bool = True,
 ) -> Plan:
-    """Say beforehand how a search is cut into programs and blocks.
+    """Plan how a search is cut into programs and blocks; nothing is trained.
 
     The trials are a typical sample of the whole space; a search that zooms has others.
 
     Args:
-      task: what `search` would be given.
+      task: the task or function, as for `search`.
       space: the space to search.
-      trials: how many configurations.
+      trials: number of configurations.
       seeds: trainings of every configuration.
       block: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
-      memory: whether to ask the compiler, which takes seconds.
+      memory: whether to compile a program to know its memory, which takes seconds.
 
     Returns:
       Groups, programs, block width, padding, empty lanes, memory.
@@ -107,8 +107,10 @@ def plan(
       ValueError: a space that the task cannot take.
     """
     made = as_task(task)
+    # every epoch costs the same, so the shares of padding are those of one
     epochs = 1 if made.trains else 0
     workload = prepare(made, space, jax.random.key(0), epochs, block, programs)
+    # Sobol points fill the space evenly, so a small sample has all groups in proportion
     sampler = sobol()
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
@@ -117,15 +119,18 @@ def plan(
     done = sum(part[1] for part in counted)
     lanes = sum(part[0].blocks for part in counted) * workload.width
     batching = workload.layout.batching
+    # the blocks of a group all need the same memory: that of one with most arithmetic
     largest = found[int(np.argmax([part[1] / part[0].blocks for part in counted]))]
+    used = sum(part[2] for part in counted)
+    compiles = memory and workload.trains
     return Plan(
-        tuple(part[0] for part in counted),
-        len(found) * (3 if workload.trains else 1),
-        workload.width,
-        batching.micro if batching else 0,
-        1 - sum(part[2] for part in counted) / done if workload.trains else 0.0,
-        1 - trials * seeds / lanes,
-        _memory(workload, hparams, largest, seeds) if memory and workload.trains else 0,
+        groups=tuple(part[0] for part in counted),
+        programs=len(found) * (3 if workload.trains else 1),
+        width=workload.width,
+        micro_batch=batching.micro if batching else 0,
+        padding=1 - used / done if workload.trains else 0.0,
+        empty=1 - trials * seeds / lanes,
+        memory=_memory(workload, hparams, largest, seeds) if compiles else 0,
     )
 
 
@@ -139,6 +144,7 @@ def _counted(
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     buckets = workload.layout.buckets
     fixed = dict(group.static.values)
+    # many trials share their sizes, and every count traces the model
     exact: dict[tuple, float] = {}
 
     def cost(sizes: dict[str, int]) -> float:
@@ -149,6 +155,7 @@ def _counted(
             exact[at] = flops.per_example(task, lane)
         return exact[at]
 
+    # a trial uses the arithmetic of its exact sizes, and computes that of its bucket
     used = sum(
         cost({b.field: int(hparams[b.name][row]) for b in buckets}) for row in rows
     )

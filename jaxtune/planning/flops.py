@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxtune.tasks import Hparams, Task
+from jaxtune.types import Key, PyTree
 
 EXAMPLES = 16  # counted at once
 PASSES = 3  # a gradient takes twice the work of the loss
@@ -28,10 +29,10 @@ def per_example(task: Task, hparams: Hparams) -> float:
     static = {k: v for k, v in hparams.items() if not hasattr(v, "dtype")}
     traced = {k: v for k, v in hparams.items() if k not in static}
 
-    def lane(values):
+    def lane(values: dict[str, Any]) -> Hparams:
         return Hparams({**values, **static}, hparams.choices)
 
-    def loss(made, batch, key, values):
+    def loss(made: Any, batch: PyTree, key: Key, values: dict[str, Any]) -> Any:
         made = made if task.stateful else (made,)
         return task.loss(*made, batch, key, lane(values))
 
@@ -42,10 +43,10 @@ def per_example(task: Task, hparams: Hparams) -> float:
         lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.held
     )
     jaxpr = jax.make_jaxpr(loss)(made, batch, key, traced)
-    return operations(jaxpr.jaxpr) / rows
+    return count_operations(jaxpr.jaxpr) / rows
 
 
-def operations(jaxpr: Any) -> float:
+def count_operations(jaxpr: Any) -> float:
     """Return the operations of a program; a loop of unknown length counts one turn."""
     return sum(_equation(equation) for equation in jaxpr.eqns)
 
@@ -56,7 +57,7 @@ def _equation(equation: Any) -> float:
     if inner:
         times = params.get("length", 1) if name == "scan" else 1
         # of the branches of a condition, vmap computes all
-        return times * sum(map(operations, inner))
+        return times * sum(map(count_operations, inner))
     out = sum(math.prod(getattr(v.aval, "shape", ())) for v in equation.outvars)
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]

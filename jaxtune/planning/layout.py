@@ -1,7 +1,7 @@
-"""The programs of a search: batches, static values, and buckets of padded shapes.
+"""The layout of a search: batches, static values, and buckets of padded shapes.
 
-Planned on the host, from the task and the whole space. The number of trials and the
-present box have no say, so a trial's bits do not depend on them.
+Planned on the host, from the task and the whole space. The number of trials and the box
+of a round are not looked at, so a trial's bits do not depend on them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from jaxtune.types import HparamArrays
 SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
 USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
-# operations that take as long as compiling another program, by whether on a CPU; what
-# a lane's epoch must save by one: docs/decisions.md
+# operations that another program must save in a search of usual size, on a CPU and
+# elsewhere: about as many as take the time of compiling it (docs/decisions.md)
 PROGRAM = {True: 5e11, False: 5e13}
 
 
@@ -58,13 +58,13 @@ def lay_out(
       task: the task; one that is not trained needs no layout.
       space: the whole space, before any zooming.
       programs: at most so many for padded shapes; chosen if not given.
-      on_cpu: where programs run: what another one is worth.
+      on_cpu: whether programs run on a CPU, which sets what another one is worth.
 
     Returns:
       The layout.
 
     Raises:
-      ValueError: batch sizes that are no whole numbers or larger than the data.
+      ValueError: batch sizes that are not whole numbers or larger than the data.
     """
     if not task.trains:
         return Layout()
@@ -91,17 +91,17 @@ def _batching(task: Task, space: Space) -> Batching:
 
 
 def _warn_about(task: Task, space: Space, micro: int) -> None:
-    """Warn of what accumulating micro-batches costs, or changes."""
-    said = "dimension 'batch_size': "
+    """Warn where accumulating micro-batches is slow, or changes statistics."""
+    where = "dimension 'batch_size': "
     if micro < SMALL:
         warn(
-            f"{said}its values share no divisor above {micro}, so gradients are "
+            f"{where}its values share no divisor above {micro}, so gradients are "
             f"computed for {micro} example(s) at a time, which is slow. Use "
             "power_of_two(16, 256), or an ordinal of multiples of 16.",
         )
     if task.stateful and _has_statistics(task, space):
         warn(
-            f"{said}the model keeps running statistics, and takes them over "
+            f"{where}the model keeps running statistics, and takes them over "
             f"micro-batches of {micro}. Use static=True for those of whole batches.",
         )
 
@@ -173,9 +173,9 @@ def _split(
 ) -> dict[str, list[int]]:
     """Add sizes one by one, each time the one that saves most work per program.
 
-    It stops at the limit, or where a program saves less than is enough: what it costs
-    to compile, in a search of usual size, so that neither the trials nor the epochs of
-    this search change a lane's bits.
+    It stops at the limit, or where one more program saves too little: less than it
+    costs to compile, in a search of usual size. The trials and epochs of this search
+    are not looked at, so they change no lane's bits.
     """
     cost = _cost_of(task, space, fields)
     shares = {name: _shares(space[name]) for name in tops}
@@ -220,7 +220,7 @@ def _candidates(dimension: Dimension) -> list[int]:
 
 
 def _shares(dimension: Dimension) -> dict[int, float]:
-    """Value to its share of the dimension's range."""
+    """Return each value of a dimension with its share of the range."""
     middles = (jnp.arange(4096) + 0.5) / 4096
     values, counts = np.unique(
         np.asarray(dimension.decode(middles)), return_counts=True
@@ -231,7 +231,7 @@ def _shares(dimension: Dimension) -> dict[int, float]:
 def _cost_of(
     task: Task, space: Space, fields: dict[str, str]
 ) -> Callable[[dict[str, int]], float]:
-    """Return a function: sizes of padding to operations of one lane and epoch."""
+    """Return a function from sizes of padding to operations of one lane and epoch."""
     middle = _middle(space)
     known: dict[tuple, float] = {}
 
@@ -248,13 +248,13 @@ def _cost_of(
 
 
 def groups(
-    plan: Layout, space: Space, hparams: HparamArrays, seeds: int
+    layout: Layout, space: Space, hparams: HparamArrays, seeds: int
 ) -> list[Group]:
     """Partition lanes by static values and buckets.
 
     Args:
-      plan: how shapes become programs.
-      space: says which dimensions are static.
+      layout: how shapes become programs.
+      space: the space, for its static dimensions.
       hparams: name to ``[n]`` decoded values.
       seeds: lanes of each trial.
 
@@ -265,7 +265,7 @@ def groups(
     listed = [name for name in space.names if space[name].kind == "choice"]
     choices = tuple((n, space[n].choices) for n in listed if n not in static)
     columns = {n: [space[n].value(v) for v in np.asarray(hparams[n])] for n in static}
-    for bucket in plan.buckets:
+    for bucket in layout.buckets:
         columns[bucket.field] = _padded(bucket, hparams[bucket.name])
     members: dict[tuple, list[int]] = {}
     for trial in range(len(next(iter(hparams.values())))):
@@ -273,7 +273,9 @@ def groups(
         lanes = range(trial * seeds, (trial + 1) * seeds)
         members.setdefault(values, []).extend(lanes)
     return [
-        Group(Static(values, choices, _batches(plan, dict(values))), np.asarray(lanes))
+        Group(
+            Static(values, choices, _batches(layout, dict(values))), np.asarray(lanes)
+        )
         for values, lanes in members.items()
     ]
 
@@ -283,8 +285,9 @@ def _padded(bucket: Bucket, values: Any) -> list[int]:
     return tops[np.searchsorted(tops, np.asarray(values))].tolist()
 
 
-def _batches(plan: Layout, static: dict[str, Any]) -> Batching | None:
+def _batches(layout: Layout, static: dict[str, Any]) -> Batching | None:
     """Return the batching of a group, where a static batch size is the micro-batch."""
-    if plan.batching is None or "batch_size" not in static:
-        return plan.batching
-    return plan.batching._replace(micro=static["batch_size"], whole=True)
+    if layout.batching is None or "batch_size" not in static:
+        return layout.batching
+    # known to the compiler, so a whole batch is one gradient and none is accumulated
+    return layout.batching._replace(micro=static["batch_size"], whole=True)

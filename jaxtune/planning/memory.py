@@ -17,10 +17,10 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
     Args:
       workload: the task.
       block: any block of the width in question.
-      static: what its program is compiled for.
+      static: values that its program is compiled for.
 
     Returns:
-      Bytes; 0 where the compiler does not say.
+      Bytes; 0 where the compiler states none.
     """
     task, key = workload.sample.task, workload.key
     if task.trains:
@@ -45,10 +45,10 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
 def available(device: Any) -> int:
     """Return the available device memory in bytes; for a CPU, half of physical memory.
 
-    Where the system does not say, as on Windows, there is no limit: a block that does
+    Where the system states none, as on Windows, there is no limit: a block that does
     not fit is halved.
     """
-    known = device.memory_stats() or {}
+    known = device.memory_stats() or {}  # None for a CPU
     if "bytes_limit" in known:
         return known["bytes_limit"] - known.get("bytes_in_use", 0)
     if not hasattr(os, "sysconf"):

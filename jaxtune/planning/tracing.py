@@ -33,7 +33,7 @@ class Traced(NamedTuple):
       metrics: names of the metrics that it returns.
       params: abstract parameters of a lane that has been trained; ``None`` for a
         plain function.
-      jaxpr: all that it computes.
+      jaxpr: the whole computation.
     """
 
     read: frozenset[str]
@@ -53,7 +53,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
       One entry for each.
 
     Raises:
-      Exception: whatever a user's function raises, with a note that says when.
+      Exception: any that a user's function raises, with a note.
     """
     workload, rows, found = workload.sample, typical(space), []
     for group in groups(workload.layout, space, rows, 1):
@@ -117,11 +117,12 @@ def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Trace
 @lru_cache(maxsize=64)
 def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
     """Trace a lane, unless the same functions were traced for the same shapes."""
+    # data are shapes here and no constants of the program, so its hash leaves them out
     del under  # the settings of JAX, on which a program depends as well
     task, key, values = jax.tree.unflatten(tree, shapes)
     found: dict[str, Any] = {}
 
-    def lane(task, key, values):
+    def lane(task: Task, key: Key, values: dict[str, Any]) -> Any:
         hparams = static.hparams(values)
         metrics, trained = _lane(task, key, hparams, static.batching)
         found.update(read=frozenset(hparams.read), metrics=tuple(metrics))

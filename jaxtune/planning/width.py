@@ -34,8 +34,8 @@ from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
 
-# by whether on a CPU: operations of a search that is worth measuring for (a minute of
-# an MLP's training), and widths to measure
+# on a CPU (True) and elsewhere: operations of a search that is long enough to measure
+# widths for (a minute of an MLP's training), and the widths
 WORTH = {True: 1e13, False: 3e14}
 WIDTHS = {True: (1, 4, 16, 64), False: (64, 256, 1024, 4096)}
 FUNCTION_WIDTHS = (16, 64, 256, 1024)
@@ -65,16 +65,16 @@ def choose_width(
       workload: with the constant.
       space: the whole space.
       traced: its programs.
-      trainings: how many whole trainings, or values, the search is worth.
+      trainings: number of whole trainings, or values, that the search is worth.
 
     Returns:
-      The width, with what was measured.
+      The width, with the measurements.
     """
     known = _place(workload, traced)
     if known is not None and known.exists():
         return _read(known)
     on_cpu = jax.default_backend() == "cpu"
-    size = flops.operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
+    size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
     if size < WORTH[on_cpu]:
         return Calibration(workload.width)
     widths = WIDTHS[on_cpu] if workload.task.trains else FUNCTION_WIDTHS
@@ -133,7 +133,7 @@ def _rate(devices: Devices, jobs_of: Callable[[int], list[Job]]) -> float:
 
 
 def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list[Job]:
-    """Return a block for some epochs; a plain function, which has none, some times."""
+    """Return a block to train for some epochs, or to evaluate so many times."""
     width, trains = len(block.trial), workload.task.trains
     job = Job(
         block=block,

@@ -1,4 +1,4 @@
-"""The workload of a search: what all its blocks have in common."""
+"""The workload of a search: everything that all its blocks have in common."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Workload(NamedTuple):
       task: the task; ``None`` in a run that was loaded without it.
       key: root key.
       width: lanes in a block.
-      epochs: how long every lane trains; 0 for a plain function.
+      epochs: epochs that every lane trains; 0 for a plain function.
       layout: how shapes become programs.
-      split: what is scored on.
-      rates: what was measured to choose the width, see ``calibrate``.
-      across: devices that share the lanes of a block: it is as if it were so much
-        narrower.
+      split: the split to score on.
+      rates: the measurements that led to the width, see `choose_width`.
+      across: number of devices that share the lanes of a block: the bits are those of a
+        block of ``width / across`` lanes.
     """
 
     task: Task
@@ -51,7 +51,8 @@ class Workload(NamedTuple):
 
     @property
     def budget(self) -> int:
-        """Length of a whole training in turns: epochs, or the one of a function."""
+        """Length of a whole training in turns: its epochs, or 1 for a function."""
+        # with no turn at all, a plain function would have arrived before it began
         return max(1, self.epochs)
 
     @property
@@ -59,10 +60,10 @@ class Workload(NamedTuple):
         """The workload on data that are at hand: for a stream, on its first rows.
 
         Its programs are as large and as fast as those of the search, and compute the
-        same; what is asked of programs beforehand is asked of these.
+        same, so these are traced and measured in their place.
 
         Raises:
-          ValueError: a stream that brings less than a batch at once.
+          ValueError: a stream that reads less than a batch at once.
         """
         task, batching = self.task, self.layout.batching
         if task.stream is None or batching is None:
@@ -73,6 +74,7 @@ class Workload(NamedTuple):
                 f"stream: rows={rows} are less than a batch of {batching.micro}. Use "
                 "more rows, or smaller batches."
             )
+        # whole micro-batches only, as in an epoch of the search
         fewer = batching._replace(examples=rows // batching.micro * batching.micro)
         return self._replace(
             task=dataclasses.replace(task, train=task.held, shuffle=False),
@@ -89,13 +91,13 @@ def prepare(
     programs: int | None = None,
     platform: str | None = None,
 ) -> Workload:
-    """Return what every block of a search over this space has in common.
+    """Return the workload of a search over this space.
 
     Args:
       task: a task, checked.
       space: the whole space, before any zooming.
       key: root key.
-      epochs: how long every lane trains.
+      epochs: epochs that every lane trains.
       width: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       platform: of the devices, such as ``"cpu"``; this process's if not given.

@@ -25,7 +25,7 @@ class Static(NamedTuple):
     """Everything compiled into a program besides the task; hashable."""
 
     values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
-    choices: tuple[tuple[str, tuple], ...] = ()  # what the index of a choice stands for
+    choices: tuple[tuple[str, tuple], ...] = ()  # the values that indices stand for
     batching: Batching | None = None  # none where nothing is trained
 
     def hparams(self, traced: dict[str, Array]) -> Hparams:
@@ -45,7 +45,7 @@ class Group(NamedTuple):
     """Lanes that share their static hyperparameters, hence a program.
 
     Args:
-      static: what the program is compiled for.
+      static: values that the program is compiled for.
       lanes: ``[m]`` int, indices ``trial * seeds + seed``.
     """
 
@@ -55,8 +55,9 @@ class Group(NamedTuple):
 
 def pad(block: Block, width: int) -> Block:
     """Fill up to ``width`` lanes by repeating the last one."""
-    have = len(block.trial)
-    rows = np.minimum(np.arange(width), have - 1)
+    # a copy of a lane needs no mask in any program: lanes do not see each other, and
+    # the results of padding are cut off
+    rows = np.minimum(np.arange(width), len(block.trial) - 1)
     return jax.tree.map(lambda a: np.asarray(a)[rows], block)
 
 
@@ -74,12 +75,14 @@ def fill(
     """
     rows, fixed = lanes // len(seeds), dict(static.values)
     traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
-    ids, own = trials[rows], seeds[lanes % len(seeds)]
-    return pad(Block(ids.astype(np.uint32), own.astype(np.uint32), traced), width)
+    trial = trials[rows].astype(np.uint32)
+    seed = seeds[lanes % len(seeds)].astype(np.uint32)
+    return pad(Block(trial, seed, traced), width)
 
 
-# a program that runs once for a lane: random numbers compile in a third of the time so
-SELDOM = {"xla_backend_optimization_level": 1}
+# `start` runs once for a lane and is all random numbers: with less optimisation it
+# compiles in a third of the time and is as fast
+QUICK_COMPILE = {"xla_backend_optimization_level": 1}
 
 
 def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
@@ -95,12 +98,12 @@ def starting() -> Any:
 @cache
 def _starting(on_cpu: bool) -> Any:
     """Compile `start` with options that only this backend knows."""
-    options = SELDOM if on_cpu else None
+    options = QUICK_COMPILE if on_cpu else None
     return jax.jit(_start, static_argnames="static", compiler_options=options)
 
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    def one(trial, seed, hparams):
+    def one(trial: Array, seed: Array, hparams: dict[str, Array]) -> Lane:
         key = lane_key(root, trial, seed)
         return lanes.start(task, key, static.hparams(hparams))
 
@@ -108,26 +111,27 @@ def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
 
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    """Return the shapes and dtypes of what `start` returns."""
+    """Return the shapes and dtypes of the lanes that `start` returns."""
     return starting().eval_shape(task, root, block, static)
 
 
+# the states are donated: the device need not hold those of before and after at once
 @partial(jax.jit, static_argnames="static", donate_argnames="state")
 def advance(
     task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
 ) -> Lane:
     """Train every lane for some epochs more; their number is data, not code."""
-
     batching = static.batching
     assert batching is not None, "the static part of a task's programs has batches"
 
-    def one(trial, seed, hparams, lane):
+    def one(trial: Array, seed: Array, hparams: dict[str, Array], lane: Lane) -> Lane:
         key = lane_key(root, trial, seed)
         return lanes.advance(task, key, static.hparams(hparams), lane, batching)
 
-    def epoch(_, state):
+    def epoch(_: Array, state: Lane) -> Lane:
         return jax.vmap(one)(*block, state)
 
+    # a loop of unknown length, so that one program serves every budget
     return jax.lax.fori_loop(0, epochs, epoch, state)
 
 
@@ -145,10 +149,19 @@ def advance_part(
     batching = static.batching
     assert batching is not None, "the static part of a task's programs has batches"
 
-    def one(trial, seed, hparams, lane, pending):
-        own = (lane_key(root, trial, seed), static.hparams(hparams))
-        return lanes.advance_part(task, *own, lane, pending, rows, begin, batching)
+    def one(
+        trial: Array,
+        seed: Array,
+        hparams: dict[str, Array],
+        lane: Lane,
+        pending: Pending,
+    ) -> tuple[Lane, Pending]:
+        key = lane_key(root, trial, seed)
+        return lanes.advance_part(
+            task, key, static.hparams(hparams), lane, pending, rows, begin, batching
+        )
 
+    # rows is not mapped: all lanes train on the same rows
     return jax.vmap(one)(*block, *state)
 
 
@@ -166,7 +179,7 @@ def score(
     """Return metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
     data = getattr(task, split)
 
-    def one(hparams, lane):
+    def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
         return lanes.score(task, static.hparams(hparams), lane, data)
 
     return jax.vmap(one)(block.hparams, state), state.status
@@ -174,19 +187,20 @@ def score(
 
 @jax.jit
 def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
-    """Lane ``i`` goes on from lane ``source[i]``; -1 takes lane ``i`` of ``fresh``.
+    """Return lane ``source[i]`` as lane ``i``; for -1, lane ``i`` of ``fresh``.
 
     Args:
       state: stacked lanes, first axis ``[W]``.
       fresh: stacked lanes of the same width, from `start`.
-      source: ``[W]`` int32. In JAX an index of -1 would silently read the last lane.
+      source: ``[W]`` int32, a lane of ``state``, or -1.
 
     Returns:
       Stacked lanes.
     """
     new = source < 0
 
-    def pick(old, started):
+    def pick(old: Array, started: Array) -> Array:
+        # in JAX an index of -1 would silently read the last lane
         moved = old[jnp.maximum(source, 0)]
         return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), started, moved)
 
@@ -204,9 +218,11 @@ def measure(
     """
     data = getattr(task, split)
 
-    def one(trial, seed, hparams):
-        key, own = lane_key(root, trial, seed), static.hparams(hparams)
-        lane = lanes.start(task, key, own)
-        return lanes.score(task, own, lane, data), lane.status
+    def one(
+        trial: Array, seed: Array, traced: dict[str, Array]
+    ) -> tuple[dict[str, Array], Array]:
+        key, hparams = lane_key(root, trial, seed), static.hparams(traced)
+        lane = lanes.start(task, key, hparams)
+        return lanes.score(task, hparams, lane, data), lane.status
 
     return jax.vmap(one)(*block)

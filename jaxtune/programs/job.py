@@ -20,13 +20,13 @@ class Job(NamedTuple):
 
     Args:
       block: ``W`` lanes, padded.
-      static: what its program is compiled for.
+      static: values that its program is compiled for.
       fresh: ``[W]`` bool, lanes that start now.
       state: stacked states ``[W, ...]`` of the others; ``None`` if all start.
-      epochs: how long to train; 0 for a task that is not trained.
+      epochs: epochs to train; 0 for a task that is not trained.
       split: the split to score on; ``None`` to score nothing.
-      going: ``[m]`` bool, lanes whose states are wanted unless they diverge; the rest
-        of the block is padding.
+      going: ``[m]`` bool, lanes that will train on, so their states are needed unless
+        they diverge; the rest of the block is padding.
     """
 
     block: Block
@@ -44,7 +44,7 @@ class BlockResult(NamedTuple):
     Args:
       metrics: name to ``[m]`` float32; only those of lanes that arrived count.
       status: ``[m]`` int32.
-      states: leaves ``[k, ...]`` of the lanes that are wanted and have not diverged.
+      states: leaves ``[k, ...]`` of the lanes that will train on.
       device: the kind of device that ran it; empty if that is not known.
       error: why the block was given up; empty if it ran.
     """
@@ -62,11 +62,12 @@ def failed_block(error: str) -> BlockResult:
 
 
 def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
-    """Train a block, score it, and bring what is wanted to the host."""
+    """Train a block, score it, and bring the results to the host."""
     task, root = shared
     if job.epochs == 0:
-        # one program instead of two: many functions cost less than a dispatch
-        assert job.split is not None, "what is not trained is scored"
+        # start and score in one program: many a plain function takes less time than the
+        # dispatch of a second one
+        assert job.split is not None, "a task that is not trained is scored"
         measured = blocks.measure(task, root, job.block, job.split, job.static)
         metrics, status = jax.device_get(measured)
         return _untrained(_result(metrics, status, len(job.going)))
@@ -82,25 +83,27 @@ def begin(task: Task, root: Key, job: Job) -> Lane:
     started = blocks.start(task, root, job.block, job.static)
     if job.state is None:
         return started
+    # a block may hold both, as packing fills it with whatever lanes wait
     source = np.where(job.fresh, -1, np.arange(len(job.fresh))).astype(np.int32)
     return blocks.gather(job.state, started, source)
 
 
 def end(task: Task, job: Job, state: Lane) -> BlockResult:
-    """Score a block, and bring what is wanted to the host."""
+    """Score a block, and bring the results and the needed states to the host."""
     metrics, status = {}, state.status
     if job.split is not None:
         metrics, status = blocks.score(task, job.block, state, job.split, job.static)
     metrics, status = jax.device_get((metrics, status))
     result = _result(metrics, status, len(job.going))
-    wanted = np.flatnonzero(job.going & (result.status == RUNNING))
-    if not wanted.size:
+    needed = np.flatnonzero(job.going & (result.status == RUNNING))
+    if not needed.size:
         return result
-    return result._replace(states=to_host(state, wanted))
+    return result._replace(states=to_host(state, needed))
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:
-    """Return the first lanes, with one NaN, so that records compare bit by bit."""
+    """Return the results of the first lanes, without those of the padding."""
+    # NaN has many bit patterns; with one of them, records compare bit by bit
     plain = {
         name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
         for name, values in metrics.items()
@@ -109,6 +112,7 @@ def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:
 
 
 def _untrained(result: BlockResult) -> BlockResult:
-    """Mark lanes with a metric that is not finite: no step was there to diverge at."""
+    """Return a result in which lanes with a metric that is not finite have failed."""
+    # training finds this out by the loss, but here there was no step
     fine = np.all([np.isfinite(v) for v in result.metrics.values()], axis=0)
     return result._replace(status=np.where(fine, RUNNING, DIVERGED).astype(np.int32))

@@ -21,21 +21,21 @@ FAILED = (DIVERGED, CRASHED)  # a lane runs, or is one of these
 
 
 class Lane(NamedTuple):
-    """All that one trial needs to go on training."""
+    """The state of one trial in training; nothing else is needed to train on."""
 
     params: PyTree
     state: PyTree  # batch statistics and the like
     moments: PyTree  # of the optimiser
     epoch: Array  # [] int32, epochs finished
     status: Array  # [] int32, an index of STATUS
-    stopped: Array  # [] int32, the micro-batch whose loss was not finite, or -1
+    stopped: Array  # [] int32, the first micro-batch with a loss not finite, or -1
 
 
 def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
     """Return a lane with fresh parameters and a fresh optimiser."""
     # a plain function owns its lane's key, and no other stream is drawn from it
-    own = jax.random.fold_in(key, INIT) if task.trains else key
-    params, state = _stateful_init(task, own, hparams)
+    init_key = jax.random.fold_in(key, INIT) if task.trains else key
+    params, state = _stateful_init(task, init_key, hparams)
     moments = task.optimizer(hparams).init(params)
     zero = jnp.int32(0)
     return Lane(params, state, moments, zero, jnp.int32(RUNNING), jnp.int32(-1))
@@ -48,9 +48,9 @@ class Batching(NamedTuple):
     batch size, and a lane's last batch of an epoch holds what is left.
     """
 
-    micro: int  # examples whose gradient is computed at once
+    micro: int  # examples in one gradient computation
     examples: int  # in one epoch
-    whole: bool  # whether every micro-batch is a batch, or a lane's own number of them
+    whole: bool  # true: each micro-batch is a batch; false: a lane has its number
 
 
 class Pending(NamedTuple):
@@ -65,16 +65,26 @@ def advance(
 ) -> Lane:
     """Train one epoch: every example of a fresh order of the data, batch by batch.
 
-    A lane whose loss is not finite keeps its last parameters and is marked; its later
-    steps change nothing.
+    After a loss that is not finite, a lane is marked and keeps its last parameters:
+    later steps change nothing.
     """
+    # once an epoch, and in a loop: unrolled into the training step, it took a compiler
+    # minutes (docs/decisions.md)
     order = _order(task, key, lane.epoch)
 
     def take(begin: Array, size: int) -> PyTree:
         return batches.take(task.train, jax.lax.dynamic_slice(order, (begin,), (size,)))
 
-    own, stretch = (task, key, hparams, batching), RowRange(0, batching.examples)
-    trained, _ = _train(*own, lane, nothing(batching, lane.params), take, stretch)
+    trained, _ = _train(
+        task,
+        key,
+        hparams,
+        batching,
+        lane=lane,
+        pending=nothing(batching, lane.params),
+        take=take,
+        rows=RowRange(0, batching.examples),
+    )
     return trained._replace(epoch=lane.epoch + 1)
 
 
@@ -93,15 +103,15 @@ def advance_part(
     Args:
       task: without its training data.
       key: of the lane.
-      hparams: its own.
+      hparams: of the lane.
       lane: its state.
       pending: the batch that the part before left open; `nothing` at first.
       rows: as many batches as there are, and the rest in an epoch's last part.
       begin: ``[]`` int32, the first row's place in the epoch.
-      batching: how an epoch is cut up.
+      batching: the cut of an epoch into batches.
 
     Returns:
-      Its state, an epoch older after the last part, and the batch that is open.
+      The lane's state, an epoch older after the last part, and the batch that is open.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
 
@@ -110,8 +120,17 @@ def advance_part(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), rows
         )
 
-    own, stretch = (task, key, hparams, batching), RowRange(begin, count)
-    trained, pending = _train(*own, lane, pending, take, stretch)
+    trained, pending = _train(
+        task,
+        key,
+        hparams,
+        batching,
+        lane=lane,
+        pending=pending,
+        take=take,
+        rows=RowRange(begin, count),
+    )
+    # begin is traced, so that all parts of an epoch share one program
     over = (begin + count >= batching.examples).astype(jnp.int32)
     return trained._replace(epoch=lane.epoch + over), pending
 
@@ -119,8 +138,8 @@ def advance_part(
 class RowRange(NamedTuple):
     """Some rows of an epoch."""
 
-    begin: Array | int  # place of the first one
-    rows: int
+    begin: Array | int  # place of the first one in the epoch
+    size: int
 
 
 def _order(task: Task, key: Key, epoch: Array) -> Array:
@@ -139,17 +158,18 @@ def _train(
     lane: Lane,
     pending: Pending,
     take: Callable[[Array, int], PyTree],
-    stretch: RowRange,
+    rows: RowRange,
 ) -> tuple[Lane, Pending]:
     """Train on rows of an epoch; ``take(begin, size)`` gives them."""
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))
     total = -(-batching.examples // batching.micro)
-    first = stretch.begin // batching.micro
+    first = rows.begin // batching.micro
     noise = jax.random.fold_in(key, NOISE)
 
-    def objective(params, state, batch, key):
-        loss, state = _stateful_loss(task, params, state, batch, key, hparams)
-        return loss, state
+    def objective(
+        params: PyTree, state: PyTree, batch: PyTree, key: Key
+    ) -> tuple[Array, PyTree]:
+        return _stateful_loss(task, params, state, batch, key, hparams)
 
     def step(
         carry: tuple[Lane, Pending], index: Array, size: int
@@ -163,16 +183,21 @@ def _train(
         lane = _mark(lane._replace(state=state), loss, done)
         if batching.whole:
             return _update(optimizer, lane, gradients), pending
+        # lanes of one program differ in their batch sizes, so every lane computes the
+        # update at every step, and only the lanes with a full batch keep it
         pending = _add(pending, gradients, size)
         full = (pending.examples >= hparams["batch_size"]) | (index == total - 1)
         mean = _mean(pending, gradients)
         lane = _when(full, _update(optimizer, lane, mean), lane)
         return lane, _when(full, _empty(pending.gradients), pending)
 
-    def micro_batch(carry, index):
+    def micro_batch(
+        carry: tuple[Lane, Pending], index: Array
+    ) -> tuple[tuple[Lane, Pending], None]:
         return step(carry, index, batching.micro), None
 
-    steps, rest = divmod(stretch.rows, batching.micro)
+    # a scan's steps have one shape, so the rest, which is smaller, is a step after it
+    steps, rest = divmod(rows.size, batching.micro)
     carry = lane, pending
     if steps:
         carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
@@ -192,12 +217,12 @@ def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
 def _update(
     optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
 ) -> Lane:
-    """Take one step of the optimiser; a lane that diverged does not move."""
+    """Return the lane after one step of the optimiser; one that diverged stays."""
     updates, moments = optimizer.update(
         gradients, lane.moments, lane.params, epoch=lane.epoch
     )
     running = lane.status == RUNNING
-    # where, not a product: 0 * nan is nan
+    # where() and not a product with a mask, since 0 * nan is nan
     updates = jax.tree.map(lambda u: jnp.where(running, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(lane.params, updates)
     return lane._replace(params=params, moments=moments)
@@ -210,9 +235,9 @@ def nothing(batching: Batching, params: PyTree) -> Pending:
 
 def _empty(like: PyTree) -> Pending:
     """Return an empty sum, in float32 at least."""
-    # a sum of small numbers loses bits first
 
-    def zeros(leaf):
+    # a long sum loses its low bits in bfloat16, even where every gradient keeps them
+    def zeros(leaf: Array) -> Array:
         return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
 
     return Pending(jax.tree.map(zeros, like), jnp.int32(0))

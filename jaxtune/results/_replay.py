@@ -1,4 +1,4 @@
-"""Train a model along the hyperparameters that a search found, one or a schedule."""
+"""Training again along the hyperparameters of a trial, one setting or a schedule."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.training.lineage import TrajectorySegment
-from jaxtune.training.retrain import retrain
+from jaxtune.training.retraining import retrain
+from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
 
@@ -37,16 +37,16 @@ def replay(
 ) -> Replay:
     """Train a trial's schedule of hyperparameters again.
 
-    Without a key it is the recorded training, through all the trials whose states it
-    took over, bit for bit. With one it is a fresh model: other initial weights, order
-    of the data and noise, trained from the start along the same schedule. Population
-    based training finds schedules; any other trial's has a single setting.
+    Without a key it is the recorded training, bit for bit, with every state that the
+    trial took over. With one it is a fresh model: other initial weights, order of the
+    data and noise, trained from the start along the same schedule. Population based
+    training finds schedules; any other trial has a single setting.
 
     Args:
-      result: what a search of a task found.
-      trial: whose schedule; the best one's if not given.
+      result: the result of a search of a task.
+      trial: the trial; the best one if not given.
       key: root of the fresh model's randomness.
-      seeds: how many fresh models; those of the search if not given.
+      seeds: number of fresh models; as many as in the search if not given.
       split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
@@ -72,12 +72,15 @@ def replay(
         raise ValueError(f"replay: the task has no split {split!r}.")
     if key is not None:
         workload = workload._replace(key=check_key(key))
+        # a fresh model takes over nothing: one trial's order and noise from the start,
+        # and blocks of one width, since there are no recorded bits to repeat
         trajectory = [segment._replace(trial=trial) for segment in trajectory]
         overrides = overrides_of()
     count = seeds or result.trials.scores.shape[1]
     metrics = retrain(
         workload, result.setup.space, trajectory, np.arange(count), overrides
     )
+    # plain values, as a user would write them: the record has choices as indices
     schedule = tuple((one.epochs, _setting(result, one)) for one in trajectory)
     return Replay(schedule, metrics)
 

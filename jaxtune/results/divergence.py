@@ -1,4 +1,4 @@
-"""Failed trials: how many, and in which part of the space."""
+"""Failed trials: their number, and the part of the space where they are."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Divergence(NamedTuple):
     """The failures of a search.
 
     Args:
-      trials: how many trials.
-      lanes: how many trainings, seeds apart, ended in a score that is not finite.
-      rounds: how many trials of each round.
-      regions: where, the range with the largest share of failures first.
+      trials: number of failed trials.
+      lanes: number of trainings, one for each seed, with a score that is not finite.
+      rounds: number of failed trials of each round.
+      regions: ranges that hold them, the one with the largest share of failures first.
     """
 
     trials: int
@@ -62,6 +62,7 @@ def locate_failures(space: Space, trials: Trials) -> Divergence:
     failed = trials.failed
     rounds = trials["round"]
     counts = [int(failed[rounds == n].sum()) for n in range(int(rounds.max()) + 1)]
+    # of a run that was interrupted, some trials have no score and have not failed
     known = trials["status"] != "waiting"
     regions = [
         region
@@ -81,6 +82,7 @@ def _regions(
         spans = [(value, value, _equal(column, value)) for value in values]
     else:
         numbers = column.astype(np.float64)
+        # NaN where a condition makes the dimension inactive: it is not to blame there
         here = numbers[failed & np.isfinite(numbers)]
         if not here.size:
             return []
@@ -98,4 +100,5 @@ def _regions(
 
 
 def _equal(column: np.ndarray, value: Any) -> np.ndarray:
+    # one by one: a choice may be a tuple, which NumPy would compare element by element
     return np.asarray([entry == value for entry in column], bool)

@@ -17,14 +17,14 @@ from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.lineage import (
+from jaxtune.training.retraining import retrain
+from jaxtune.training.round import Training
+from jaxtune.training.trajectory import (
     Lineage,
     TrajectorySegment,
     concatenate_lineages,
     trajectory_of,
 )
-from jaxtune.training.retrain import retrain
-from jaxtune.training.round import Training
 from jaxtune.training.widths import WidthOverrides
 
 
@@ -99,6 +99,7 @@ class Result:
     setup: Setup
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     seconds: float = dataclasses.field(default=math.nan, repr=False)
+    # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -111,7 +112,8 @@ class Result:
     def standing(self) -> np.ndarray:
         """``[n]`` the order of the trials: higher is better, NaN has failed.
 
-        Scores in one direction; ranks, where trials trained for different times.
+        These are scores in one direction, or ranks where trials trained for different
+        numbers of epochs.
         """
         oriented = ranking.orient(self.trials["score"], self.setup.mode)
         return ranking.standing(oriented, self.trials.epochs)
@@ -132,6 +134,7 @@ class Result:
                 f"all {len(self.trials)} trials failed, so none is best. See "
                 "result.trials; search lower learning rates."
             )
+        # a stable order, so that ties go to the smaller id on every machine
         trial = int(ranking.order(standing)[0])
         return Best(
             trial,
@@ -142,7 +145,7 @@ class Result:
 
     @property
     def rungs(self) -> Rungs:
-        """Scores on the way, as a scheduler saw them; without one there are none."""
+        """Scores at the rungs, as a scheduler saw them; without one there are none."""
         parts = zip(*[training.rungs for training in self.rounds], strict=True)
         return Rungs(*map(np.concatenate, parts))
 
@@ -154,11 +157,12 @@ class Result:
 
     @property
     def cost(self) -> Cost:
-        """The work of the search, and what stopping saved; zeros for functions."""
+        """The work of the search, and the part that stopping saved; 0 for functions."""
         spent = [training.outcome.spent for training in self.rounds]
         live = sum(part.live for part in spent)
         computed = sum(part.computed for part in spent)
         whole = self.trials.scores.size * self.setup.workload.epochs
+        # plain functions compute no epochs, and then no lane was wasted
         occupancy = live / computed if computed else 1.0
         return Cost(live, whole - live, occupancy, self.seconds)
 
@@ -169,7 +173,7 @@ class Result:
 
     @property
     def width_overrides(self) -> WidthOverrides:
-        """Blocks that were narrower than planned, because the planned did not fit."""
+        """Blocks of another width than planned, because the planned did not fit."""
         parts = [training.outcome.width_overrides for training in self.rounds]
         return WidthOverrides(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -178,8 +182,9 @@ class Result:
         """Kind of device to the trials that trained on it, ascending.
 
         Last bits depend on the kind: with more than one, `rerun` repeats a trial only
-        on its own.
+        on the kind that trained it.
         """
+        # ids grow from round to round, so the parts are in order
         parts: dict[str, list[np.ndarray]] = {}
         for training in self.rounds:
             for kind, trials in training.outcome.devices.items():
@@ -187,18 +192,19 @@ class Result:
         return {kind: np.concatenate(trials) for kind, trials in parts.items()}
 
     def trajectory(self, trial: int) -> list[TrajectorySegment]:
-        """Return how a trial came to be: several segments if it took over states.
+        """Return the segments of a trial: several if it took over states.
 
         Args:
           trial: its id.
 
         Returns:
-          Segments in order: of which trial, until which epoch, with which setting.
+          Segments in order, each with its trial, last epoch and hyperparameters.
 
         Raises:
           IndexError: no such trial.
         """
         row = self.trials.row(trial)
+        # states are taken over within a round only, so one round's lineage is enough
         hparams = {name: v[trial] for name, v in self.trials.decoded.items()}
         lineage = self.rounds[row["round"]].lineage
         epochs = int(self.trials.epochs[trial])
@@ -243,24 +249,26 @@ class Result:
         Returns:
           The path.
         """
+        # the one import against the direction of the wings, hence not at the top
         from jaxtune.report import html
 
         return html.write(self, Path(path))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the best trial, and how the search went."""
+        """Return HTML for a notebook: a summary and the best trial."""
         failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
-        told = (
+        summary = (
             f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
             f"{failed} failed."
         )
         if not np.isfinite(self.standing).any():
-            return f"<p>{told}</p>"
+            return f"<p>{summary}</p>"
         best = self.best
-        told += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
-        rows = list(best.hparams.items())
-        return f"<p>{escape(told)}</p>\n{html_table(('hyperparameter', 'best'), rows)}"
+        summary += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
+        # the name of a metric is the user's text
+        return f"<p>{escape(summary)}</p>\n{table}"
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())

@@ -1,4 +1,4 @@
-"""From what a round measured to rows of the record."""
+"""Rows of the record, made from the outcome of a round."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def rows_of(
       space: the space that the user gave.
       number: the round, from 0.
       ids: ``[n]`` trial ids.
-      training: what came out of it.
-      metric: which metric is the score.
+      training: the outcome of the round.
+      metric: the metric that is the score.
 
     Returns:
       ``n`` rows.
@@ -37,6 +37,7 @@ def rows_of(
     outcome, final = training.outcome, training.final
     unknown = np.full(outcome.status.shape, np.nan, np.float32)
     scores = outcome.metrics.get(metric, unknown)
+    # first, since a round whose trials all failed may know no metric by its name
     means = {metric: _mean(scores)}
     means |= {name: _mean(values) for name, values in outcome.metrics.items()}
     columns = {
@@ -50,13 +51,14 @@ def rows_of(
     holds = jax.device_get(space.active(final.hparams))
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
+    # "value" is the one metric of a plain function, and that is its score already
     columns |= {name: mean for name, mean in means.items() if name != "value"}
     points = _coordinates(space, final.space, final.points)
     return Trials(columns, scores, points, final.hparams)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over seeds ``[n]``; NaN if any seed failed."""
+    """Return means over seeds ``[n]``; NaN if any seed failed."""
     failed = ~np.isfinite(values).all(axis=1)
     with np.errstate(invalid="ignore"):
         mean = values.mean(axis=1, dtype=np.float64).astype(np.float32)
@@ -70,6 +72,7 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
     failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
     crashed = (outcome.status == CRASHED).any(axis=1)
     short = outcome.epochs < training.budget
+    # the first that holds: a trial that failed was stopped early as well
     return np.select(
         [crashed, failed.any(axis=1), waits.any(axis=1), short],
         [CRASHED, DIVERGED, WAITING, STOPPED],
@@ -83,6 +86,7 @@ def _column(
     """Return plain values; ``None`` or NaN where a dimension is inactive."""
     dimension = space[name]
     if dimension.by_index:
+        # filled, not converted: a choice may be a tuple, which would become an axis
         column = np.empty(len(values), object)
         column[:] = [
             dimension.value(v) if h else None

@@ -19,10 +19,10 @@ class Trials:
 
     ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"``,
     ``"diverged"``, ``"stopped"`` by a scheduler before the end, or ``"crashed"`` with
-    every process that trained it), ``score`` (as last
-    measured, the mean over seeds, in the user's direction, NaN if failed), for tasks
-    ``epochs`` (how long it trained), every hyperparameter by name (under population
-    based training its last value), and every metric by name (mean over seeds).
+    every process that trained it), ``score`` (as last measured, the mean over seeds, as
+    the task measures it, NaN if failed), for tasks ``epochs`` (trained by the trial),
+    every hyperparameter by name (under population based training its last value), and
+    every metric by name (mean over seeds).
 
     Args:
       columns: name to ``[n]`` array.
@@ -39,7 +39,7 @@ class Trials:
     decoded: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
-        """Number of trials, ``n``."""
+        """Return the number of trials, ``n``."""
         return len(self.scores)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -50,7 +50,7 @@ class Trials:
 
     @property
     def epochs(self) -> np.ndarray:
-        """``[n]`` how long each trial trained; zeros for plain functions."""
+        """``[n]`` epochs that each trial trained; zeros for plain functions."""
         return self.columns.get("epochs", np.zeros(len(self), np.int32))
 
     @property
@@ -95,6 +95,7 @@ class Trials:
         """
         if not 0 <= trial < len(self):
             raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
+        # ids are rows: a record starts at trial 0 and is only appended to
         rows = {name: column[trial] for name, column in self.columns.items()}
         return {
             k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()
@@ -107,7 +108,7 @@ class Trials:
         Returns:
           A ``pandas.DataFrame`` (needs pandas, in the extra ``report``).
         """
-        import pandas as pd
+        import pandas as pd  # here, since it is an extra
 
         frame = pd.DataFrame(dict(self.columns))
         if self.scores.shape[1] > 1:
@@ -116,7 +117,7 @@ class Trials:
         return frame
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the first and the last rows."""
+        """Return HTML for a notebook: the first and the last rows."""
         n, shown = len(self), list(range(len(self)))
         if n > 2 * SHOWN:
             shown = shown[:SHOWN] + shown[-SHOWN:]

@@ -1,4 +1,4 @@
-"""The loop of a search: ask, train, score, tell, refine."""
+"""The loop of a search: ask the sampler, train, score, tell the sampler, refine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Search(NamedTuple):
       mode: ``"max"`` or ``"min"``.
       sampler: proposes points inside a box.
       refine: shrinks the box.
-      scheduler: decides which trial trains how long.
+      scheduler: decides how long each trial trains.
     """
 
     workload: Workload
@@ -81,9 +81,9 @@ def run_rounds(
     Args:
       search: its arguments.
       plans: of its rounds, from `plan_rounds`.
-      journal: reports everything; it may know the beginning.
+      journal: records everything; it may know the beginning.
       report: shows the progress.
-      callback: hears of everything that users may want to follow.
+      callback: called with everything that users may want to follow.
       make_pool: makes worker pools.
 
     Returns:
@@ -95,15 +95,11 @@ def run_rounds(
     boxes: list[Space] = []
     done = [0.0]  # whole trainings, for the progress
     for number, (_, count) in enumerate(schedule.stages):
-
-        def make(number: int = number, count: int = count) -> Points:
-            last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
-            return _begin(search, number, count, schedule.opened(last, number), history)
-
         first = sum(map(len, history))
         ids = np.arange(first, first + count)
         known = journal.ended(number)
         if known is None:
+            make = functools.partial(_begin, search, number, count, rounds, history)
             start = journal.begin(number, make)
             training = train_round(
                 search.workload,
@@ -143,9 +139,15 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
 
 
 def _begin(
-    search: Search, number: int, count: int, box: Space, history: list[Trials]
+    search: Search,
+    number: int,
+    count: int,
+    rounds: list[Training],
+    history: list[Trials],
 ) -> Points:
-    """Return the configurations that a round begins with."""
+    """Return the configurations that a round begins with, after those before it."""
+    last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
+    box = search.schedule.opened(last, number)
     draw = _stream(search.workload.key, SAMPLE, number)
     points = _ask(search.sampler, draw, box, history, count, search.mode)
     return Points(box, points, jax.device_get(box.decode(points)))
@@ -189,11 +191,13 @@ def _ask(
     mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
+    # a new sampler each round: what it knows is a function of the record alone
     state = sampler.init(key, box)
     known = _known(history, mode)
     # round by round: arrays of one shape, so that later rounds compile nothing new
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
+        # a trial's point in the cube differs from box to box
         points = box.encode(rows.decoded)
         state = sampler.tell(state, points, jnp.asarray(scores))
     return np.asarray(sampler.ask(state, count)[1])
@@ -201,6 +205,7 @@ def _ask(
 
 def _known(history: list[Trials], mode: str) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
+    # otherwise they are ranks, since scores after different epochs do not compare
     standing = _standing(history, mode)
     if not history or history[0].scores.shape[1] == 1:
         return standing
@@ -242,6 +247,7 @@ def _watch(
     sign, number = ranking.direction(search.mode), len(history) + 1
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
     finite = sign * scores[np.isfinite(scores)]
+    # lists, which the function below can change
     best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
 
     def after_block(event: BlockEvent) -> None:

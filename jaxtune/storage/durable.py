@@ -23,9 +23,9 @@ from jaxtune.storage.documents import (
 from jaxtune.storage.store import Store
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.lineage import Lineage
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
 

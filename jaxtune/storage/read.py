@@ -35,9 +35,9 @@ from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import no_rungs
-from jaxtune.training.lineage import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.trajectory import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
 

@@ -1,1 +1,1 @@
-"""The training of one round: blocks in order, states that wait, who trains next."""
+"""The training of one round: its blocks, ledger, scheduler and waiting states."""

@@ -2,8 +2,8 @@
 
 A search is a function of its arguments, so a record must hold only the steps that are
 expensive or whose last bits belong to one machine: the points of a round, the results
-of blocks, how trials were varied, and how a round ended. A search that is resumed runs
-the same loop; its journal answers what is known, and the rest is computed.
+of blocks, the configurations after takeovers, and the end of a round. A search that is
+resumed runs the same loop; its journal returns what is known, and the rest is computed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.programs.job import BlockResult
 from jaxtune.space.points import Points
-from jaxtune.training.lineage import Lineage
+from jaxtune.training.trajectory import Lineage
 
 
 class BlockAssignment(NamedTuple):
@@ -40,11 +40,11 @@ class FinishedBlock(NamedTuple):
     """A block that has finished, now or before a search was resumed.
 
     Args:
-      segment: the part of the work that it did.
+      segment: the lanes of the round that it trained.
       number: of the block.
       width: its lanes, padding included.
-      assignment: whom it trained, and how far.
-      result: what it measured.
+      assignment: the same lanes by trial and seed, and how far they trained.
+      result: its metrics, statuses and states.
       new: whether it ran now.
     """
 
@@ -63,11 +63,13 @@ class Journal:
     """
 
     def __init__(self) -> None:
+        # the number is the block's name on record: blocks are looked up in their order
         self._block = 0
         self._chosen: int | None = None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Return the points of a round: as remembered, or made and remembered now."""
+        # make is called only for a new round: a sampler may have to fit a model
         return make()
 
     def ended(self, number: int) -> tuple[Points, Any] | None:
@@ -75,12 +77,12 @@ class Journal:
         return None
 
     def end(self, number: int, training: Any) -> None:
-        """Remember how a round ended."""
+        """Remember the end of a round."""
 
     def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
-        """Return what trials go on with that took over states: remembered, or made."""
+        """Return the configurations after takeovers: remembered, or made now."""
         return make()
 
     def choose(self, width: int) -> None:
@@ -89,10 +91,11 @@ class Journal:
 
     def width(self, usual: int) -> int:
         """Return the lanes of the next block: those it had, if it is remembered."""
+        # a width that was halved once stays: the usual one would not fit again either
         return self._chosen or usual
 
     def packed(self, usual: int) -> int:
-        """Return the lanes for which the next blocks are packed, or were."""
+        """Return the width that the next blocks are, or were, packed for."""
         return self.width(usual)
 
     def lookup_block(
@@ -116,4 +119,5 @@ class Journal:
 
     def state(self, block: int) -> list[np.ndarray]:
         """Return the states that were kept with a block: leaves ``[k, ...]``."""
-        raise AssertionError(f"nobody kept the states of block {block}")
+        # this journal reports no block as known, so all states are in memory
+        raise AssertionError(f"no journal keeps the states of block {block}")

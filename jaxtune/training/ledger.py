@@ -1,7 +1,7 @@
-"""The ledger of a round: how far its lanes have trained, and what they measured.
+"""The ledger of a round: the epochs, statuses and metrics of its lanes.
 
-There is one of it. What a scheduler may see, its `Progress`, is derived from it, and so
-are the scores on the way and the lanes that still have to train.
+A round has one ledger. The `Progress` that a scheduler may see is derived from it, and
+so are the scores at the rungs and the lanes that still have to train.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtune.schedulers import Decision, Plan, Progress
 
 
 class Rungs(NamedTuple):
-    """Scores on the way: one row for every rung that a trial reached.
+    """Scores at rungs: one row for every rung that a trial reached.
 
     Args:
       trial: ``[k]`` int, in the order in which they became known.
@@ -40,7 +40,7 @@ class Rungs(NamedTuple):
 
 
 def no_rungs(seeds: int) -> Rungs:
-    """Return no scores on the way."""
+    """Return the rungs of a round without a scheduler: no rows."""
     none = np.zeros(0, np.int32)
     return Rungs(none, none, np.zeros((0, seeds), np.float32))
 
@@ -84,6 +84,7 @@ class Ledger:
     def send(self, rows: np.ndarray, epochs: np.ndarray) -> None:
         """Let trials ``[m]`` train until they have trained ``[m]`` epochs."""
         self.target[rows] = epochs
+        # a trial that failed trains again if it has taken over another's state
         self._halted[rows] = False
         self._open[rows] = True
 
@@ -92,7 +93,8 @@ class Ledger:
         self._halted[rows] = True
 
     def copy(self, into: np.ndarray, source: np.ndarray) -> None:
-        """Let lanes ``[m]`` stand where other lanes ``[m]`` stand."""
+        """Give lanes ``[m]`` the epochs and statuses of other lanes ``[m]``."""
+        # NumPy reads all sources before it writes, so two lanes may swap
         self.epochs[into] = self.epochs[source]
         self.status[into] = self.status[source]
 
@@ -104,10 +106,10 @@ class Ledger:
         metrics: dict[str, np.ndarray],
         status: np.ndarray,
     ) -> None:
-        """Note what some lanes ``[m]`` measured.
+        """Record the results of some lanes ``[m]``.
 
         Args:
-          lanes: which.
+          lanes: ``[m]`` int.
           epochs: ``[m]`` int, trained until now.
           arrives: ``[m]`` bool, the lanes that were scored.
           metrics: name to ``[m]``.
@@ -118,8 +120,11 @@ class Ledger:
         for name, values in metrics.items():
             empty = np.full(len(self.epochs), np.nan, np.float32)
             known = self.metrics.setdefault(name, empty)
+            # a block is scored as a whole, but what is known of a lane must not depend
+            # on the lanes beside it: only those that arrived get a score
             known[lanes[arrives]] = values[arrives]
-        # what an earlier rung measured is not the score of a lane that failed since
+        # what an earlier rung measured is not the score of a lane that failed since;
+        # lanes that arrive bring their NaN, but a block that was given up brings none
         lost = np.isin(status, FAILED) & ~(arrives & bool(metrics))
         for known in self.metrics.values():
             known[lanes[lost]] = np.nan
@@ -131,8 +136,9 @@ class Ledger:
           values: ``[n, s]`` the metric that is the score.
 
         Returns:
-          Rows ``[k]`` of these trials, and ``[k]`` bool each: which of them arrived,
-          and which failed. One may have arrived with a score that is not finite.
+          Rows ``[k]`` of these trials, then ``[k]`` bool: those that arrived, and
+          ``[k]`` bool: those that failed. A trial that arrives with a score that is not
+          finite is both.
         """
         arrived, failed = self._arrived, self._failed(values)
         rows = np.flatnonzero(self._open & (arrived | failed))
@@ -141,6 +147,7 @@ class Ledger:
 
     def failed(self, values: np.ndarray) -> np.ndarray:
         """Return ``[n]`` bool: a seed diverged, or arrived with a score not finite."""
+        # a trial that has not begun stands at its target, 0, and has no score yet
         begun = self.target > 0
         return self._failed(values) & begun & ~self._open
 
@@ -156,6 +163,7 @@ class Ledger:
     @property
     def trial_epochs(self) -> np.ndarray:
         """``[n]`` epochs that all seeds of a trial have trained."""
+        # seeds of one trial may train in different blocks, so one may be ahead
         return self.epochs.reshape(self.shape).min(axis=1)
 
 
@@ -172,6 +180,7 @@ class RungScores:
     def __init__(self, plan: Plan, ledger: Ledger, metric: str, mode: str):
         trials = ledger.shape[0]
         self._ledger, self._metric, self._mode = ledger, metric, mode
+        # brackets differ in their number of rungs; no epoch equals -1
         self._rungs = np.full((trials, plan.rungs), -1)
         for bracket in plan.brackets:
             self._rungs[bracket.rows, : len(bracket.epochs)] = bracket.epochs
@@ -182,12 +191,13 @@ class RungScores:
     @property
     def _values(self) -> np.ndarray:
         """``[n, s]`` the score as the task measures it; NaN where it is not known."""
+        # metrics are known by name only after a block has been scored
         shape = self._ledger.shape
         unknown = np.full(shape[0] * shape[1], np.nan, np.float32)
         return self._ledger.metrics.get(self._metric, unknown).reshape(shape)
 
     def progress(self, slots: int | None) -> Progress:
-        """Return what a scheduler may see, as a copy.
+        """Return the progress that a scheduler may see, as a copy.
 
         Args:
           slots: trials that may train at once; all if ``None``.
@@ -217,7 +227,7 @@ class RungScores:
             )
 
     def update(self, trials: np.ndarray) -> tuple[Rungs, np.ndarray]:
-        """Note the rungs that trials have reached since the last call.
+        """Record the rungs that trials have reached since the last call.
 
         Args:
           trials: ``[n]`` trial ids.
@@ -227,15 +237,16 @@ class RungScores:
         """
         ledger, values = self._ledger, self._values
         rows, arrived, failed = ledger.arrivals(values)
-        there = rows[arrived]
-        at = np.argmax(self._rungs[there] == ledger.target[there, None], axis=1)
+        at_rung = rows[arrived]
+        rung = np.argmax(self._rungs[at_rung] == ledger.target[at_rung, None], axis=1)
         oriented = np.asarray(
-            ranking.orient(values[there].astype(np.float64), self._mode)
+            ranking.orient(values[at_rung].astype(np.float64), self._mode)
         )
-        self._scores[there, at] = oriented.mean(axis=1)
+        self._scores[at_rung, rung] = oriented.mean(axis=1)
         seeds = ledger.shape[1]
+        # with one seed the standard error is not defined and stays zero
         if seeds > 1:
-            self._errors[there, at] = oriented.std(axis=1, ddof=1) / np.sqrt(seeds)
+            self._errors[at_rung, rung] = oriented.std(axis=1, ddof=1) / np.sqrt(seeds)
         finite = np.where(np.isfinite(values), values, np.float32(np.nan))
         new = Rungs(trials[rows], ledger.trial_epochs[rows], finite[rows])
         self._log.append(new)
@@ -260,8 +271,8 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
     """Refuse a decision that no scheduler may make.
 
     Args:
-      decided: what the scheduler returned.
-      progress: what it was given.
+      decided: the scheduler's decision.
+      progress: the progress that it was made from.
       budget: epochs of a whole training.
 
     Returns:
@@ -287,6 +298,7 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
                 f"until epoch {epochs[at]}, but {why}."
             )
 
+    # in this order: a row that does not exist is no index for the checks after it
     refuse((trial < 0) | (trial >= count), f"there are {count} trials")
     refuse((source < -1) | (source >= count), f"there are {count} trials")
     refuse(progress.running[trial], "it is still training")
@@ -295,6 +307,7 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
     kept = source == trial
     refuse(kept & progress.failed[trial], "it has diverged")
     refuse(epochs > budget, f"a whole training has {budget} epochs")
+    # for a fresh start, source -1 reads the last row, which where() then leaves out
     refuse(
         epochs <= np.where(source < 0, 0, progress.epochs[source]), "it is past that"
     )

@@ -1,9 +1,9 @@
 """Packing of lanes into blocks: full blocks, and no lane waits for long.
 
 A stopped lane saves time only if its place is taken. So a block is dispatched when it
-is full, and lanes that are left over wait for others. Whoever has trained least comes
-first, so that the long trainings do not stay alone at the end; and while lanes wait,
-the others pause after a share of the budget and let them catch up.
+is full, and lanes that are left over wait for others. Lanes that have trained least
+come first, so that no long training stays alone at the end; and while lanes wait, the
+others pause after a share of the budget and let them catch up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-TURNS = 9  # of the whole budget: how often lanes that train let others catch up
+# parts of the whole budget, after each of which lanes let waiting ones catch up
+TURNS = 9
 
 
 class Segment(NamedTuple):
@@ -37,16 +38,17 @@ def pack_in_lockstep(
     Returns:
       Segments, full or not.
     """
+    # a stream is read once an epoch for all lanes, so all must be in the same epoch
     lanes = lanes[epochs[lanes] == epochs[lanes].min()]
     return [
-        Segment(int(number), mine[i : i + width], 1)
+        Segment(int(number), members[i : i + width], 1)
         for number in np.unique(group[lanes])
-        for mine in [lanes[group[lanes] == number]]
-        for i in range(0, len(mine), width)
+        for members in [lanes[group[lanes] == number]]
+        for i in range(0, len(members), width)
     ]
 
 
-def pack(
+def pack_lanes(
     lanes: np.ndarray,
     epochs: np.ndarray,
     target: np.ndarray,
@@ -70,11 +72,12 @@ def pack(
     full: list[Segment] = []
     partial: list[Segment] = []
     for number in np.unique(group[lanes]):
-        mine = lanes[group[lanes] == number]
-        mine = mine[np.argsort(epochs[mine], kind="stable")]
-        blocks = [mine[i : i + width] for i in range(0, len(mine), width)]
-        left = len(blocks[-1]) < width and len(blocks) > 1
-        most = max(1, budget // TURNS) if left else budget
+        members = lanes[group[lanes] == number]
+        # a stable order, since a resumed search must cut the same blocks
+        members = members[np.argsort(epochs[members], kind="stable")]
+        blocks = [members[i : i + width] for i in range(0, len(members), width)]
+        lanes_wait = len(blocks[-1]) < width and len(blocks) > 1
+        most = max(1, budget // TURNS) if lanes_wait else budget
         for block in blocks:
             least = int((target[block] - epochs[block]).min())
             segment = Segment(int(number), block, min(least, most))

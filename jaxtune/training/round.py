@@ -24,27 +24,28 @@ from jaxtune.training.ledger import (
     check_decision,
     no_rungs,
 )
-from jaxtune.training.lineage import (
+from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
+from jaxtune.training.trajectory import (
     Lineage,
     concatenate_lineages,
     first_rows,
     no_lineage,
     takeovers,
 )
-from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
 from jaxtune.types import Key
 
-AT_ONCE = 4  # blocks in training where a scheduler leaves it to us: for as many cores
+# blocks in training where a scheduler does not say: with one, one core would work
+AT_ONCE = 4
 
 
 class Training(NamedTuple):
     """The outcome of one round.
 
     Args:
-      outcome: last measurements, statuses and epochs.
+      outcome: last metrics, statuses and epochs.
       final: points and hyperparameters at the end.
-      rungs: scores on the way.
-      lineage: which trial took over whose state.
+      rungs: scores at the rungs.
+      lineage: the states that trials took over from others.
       budget: epochs of a whole training; 0 for plain functions.
       over: whether the round has ended.
     """
@@ -62,7 +63,7 @@ class SchedulerRun(NamedTuple):
 
     Args:
       scheduler: the scheduler.
-      plan: what it planned for the trials and epochs of this round.
+      plan: its plan for the trials and epochs of this round.
       key: its key for this round.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
@@ -97,13 +98,13 @@ def train_round(
       seeds: ``[s]`` seed ids.
       run: the scheduler.
       on_block: called with every finished block.
-      journal: reports every block; it may know the results of some.
+      journal: records every block; it may know the results of some.
       on_rung: called with the trials that reached a rung before the last or after it,
         whenever some did.
       make_pool: makes the worker pool.
 
     Returns:
-      Measurements, final configurations, and what happened on the way.
+      Metrics, final configurations, rungs and lineage.
 
     Raises:
       ValueError: a decision that no scheduler may make.
@@ -116,14 +117,12 @@ def train_round(
     slots = _slots(run.plan, workload, journal, len(seeds))
     now, lineage = start, [first_rows(trials, start)]
     while True:
-        progress = scores.progress(slots)
-        decided = run.scheduler.decide(run.key, run.plan, progress)
-        decided = check_decision(decided, progress, workload.budget)
-        scores.check_rungs(decided)
-        taken = (decided.source != decided.trial) & (decided.source >= 0)
+        decided, progress = _decide(run, scores, slots, workload.budget)
+        taken = _takes_over(decided)
         if taken.any():
-            make = partial(_take_over, workload, space, trials, run, now, decided)
-            now, rows = journal.explore(partial(make, progress))
+            # on record, since the last bits of new points belong to one machine
+            make = partial(_take_over, workload, space, trials, run)
+            now, rows = journal.explore(partial(make, now, decided, progress))
             state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             lineage.append(rows)
         state.ledger.send(decided.trial, decided.epochs)
@@ -133,7 +132,7 @@ def train_round(
         state.wave(on_block)
         reached, failed = scores.update(trials)
         if run.plan.compares:
-            # a trial of which one seed failed has failed: its other lanes make room
+            # a trial has failed if one seed has: its other lanes make room
             state.ledger.halt(failed)
             if reached.trial.size:
                 on_rung(reached)
@@ -146,11 +145,28 @@ def train_round(
     )
 
 
+def _decide(
+    run: SchedulerRun, scores: RungScores, slots: int | None, budget: int
+) -> tuple[Decision, Progress]:
+    """Return the next decision, checked, and the progress that it is based on."""
+    progress = scores.progress(slots)
+    decided = run.scheduler.decide(run.key, run.plan, progress)
+    decided = check_decision(decided, progress, budget)
+    scores.check_rungs(decided)
+    return decided, progress
+
+
+def _takes_over(decided: Decision) -> np.ndarray:
+    """Return ``[m]`` bool: true for trials that take over the state of another."""
+    # -1 is a fresh start, and no trial
+    return (decided.source != decided.trial) & (decided.source >= 0)
+
+
 def _slots(plan: Plan, workload: Workload, journal: Journal, seeds: int) -> int | None:
     """Return the trials that train at once; ``None`` for all that are ready."""
     if plan.concurrent is None:
         return None
-    # as many as at the round's beginning, if a run is resumed with other blocks
+    # the journal's width: a run that is resumed with another one must decide as before
     lanes = AT_ONCE * journal.width(workload.width)
     return plan.concurrent or max(1, lanes // seeds)
 
@@ -164,9 +180,9 @@ def _take_over(
     decided: Decision,
     progress: Progress,
 ) -> tuple[Points, Lineage]:
-    """Return the configurations after some trials took over others, and who did."""
+    """Return the configurations after some takeovers, and their lineage."""
     explored = _explored(workload, space, run, now, decided, progress)
-    taken = (decided.source != decided.trial) & (decided.source >= 0)
+    taken = _takes_over(decided)
     return explored, takeovers(trials, explored, decided, taken, progress)
 
 
@@ -178,21 +194,23 @@ def _explored(
     decided: Decision,
     progress: Progress,
 ) -> Points:
-    """Return configurations after trials took over others' and changed them."""
+    """Return the configurations, copied where states are, and then changed there."""
     source = np.arange(len(now.points))
+    # as an index, -1 would silently read the last row
     source[decided.trial] = np.where(decided.source < 0, decided.trial, decided.source)
     copied = now.points[source]
     points = copied
     if run.scheduler.explore is not None:
         epoch = int(progress.epochs[decided.source[decided.source >= 0]].max())
         moved = run.scheduler.explore(run.key, now.space, jnp.asarray(copied), epoch)
-        points = np.array(moved)
+        points = np.array(moved)  # a copy: NumPy's views of JAX arrays are read-only
     shapes = {bucket.name for bucket in workload.layout.buckets}
     for column, name in enumerate(now.space.searched):
-        # what sets a shape comes with the state that has it
+        # what sets a shape must stay that of the state, or the state would not fit
         if space[name].static or name in shapes:
             points[:, column] = copied[:, column]
     takers = source != np.arange(len(source))
+    # explored and decoded in one shape, so compiled once; only takers are changed
     points = np.where(takers[:, None], points, now.points)
     hparams = jax.device_get(now.space.decode(points))
     return Points(

@@ -21,7 +21,7 @@ from jaxtune.space import Space
 from jaxtune.tasks import without_stream
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Ledger
-from jaxtune.training.packing import Segment, pack, pack_in_lockstep
+from jaxtune.training.packing import Segment, pack_in_lockstep, pack_lanes
 from jaxtune.training.runner import BlockRunner
 from jaxtune.training.state_store import StateStore
 from jaxtune.training.widths import WidthOverrides, overrides_of
@@ -86,8 +86,8 @@ class RoundMetrics(NamedTuple):
 class RoundState:
     """``n`` trials times ``s`` seeds in training; lane ``row * s + seed``.
 
-    Mutable: it lives as long as one round. Which lanes share a block changes none of
-    their bits.
+    Mutable: it lives as long as one round. A lane's bits depend on the width of its
+    blocks, and never on the lanes beside it.
 
     Args:
       workload: the task, root key, width and budget; a lane that has trained the whole
@@ -96,7 +96,7 @@ class RoundState:
       trials: ``[n]`` trial ids.
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
-      journal: reports every block; it may know the results of some.
+      journal: records every block; it may know the results of some.
       make_pool: makes the worker pool.
     """
 
@@ -110,7 +110,7 @@ class RoundState:
         journal: Journal | None = None,
         make_pool: MakePool = local_pool,
     ):
-        # programs of a stream get its rows beside the task
+        # a stream cannot go to a device: its programs get the rows beside the task
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
         self._space, self._trials, self._seeds = space, trials, seeds
@@ -130,7 +130,7 @@ class RoundState:
         self._regroup(np.arange(len(trials)))
 
     def relabel(self, trials: np.ndarray, hparams: HparamArrays) -> None:
-        """Go on under other ids ``[n]``, with other hyperparameters ``{name: [n]}``."""
+        """Give all trials other ids ``[n]`` and hyperparameters ``{name: [n]}``."""
         self._trials = trials
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self._regroup(np.arange(len(trials)))
@@ -138,11 +138,11 @@ class RoundState:
     def gather(
         self, rows: np.ndarray, source: np.ndarray, hparams: HparamArrays
     ) -> None:
-        """Let trials go on from the states of others, all at once.
+        """Replace the states of trials by those of others, all at once.
 
         Args:
           rows: ``[m]`` the trials.
-          source: ``[m]`` the trial whose state each takes over.
+          source: ``[m]`` the trials that the states come from.
           hparams: name to ``[n]`` values of all trials from now on.
         """
         ledger = self.ledger
@@ -155,7 +155,8 @@ class RoundState:
                 "has not begun, or has diverged."
             )
         was = self._group[out]
-        # first share, then drop: a state may be taken over by others and let go at once
+        # first share, then drop: the same decision may let a trial lose its state and
+        # others take it over, and a state without users is gone
         taken = {g: self._stores[g].share(out[was == g]) for g in np.unique(was)}
         for group in np.unique(self._group[into]):
             self._stores[group].drop(into[self._group[into] == group])
@@ -171,16 +172,17 @@ class RoundState:
         ledger.copy(into, out)
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
-        """Train the blocks that can be filled, or what is left; commit in order."""
+        """Train the blocks that can be filled, or the rest; commit them in order."""
         for block in self._runner.run(self._segments(), self._assign, self._job):
             on_block(self._commit(block))
 
     def _segments(self) -> list[Segment]:
+        # blocks on record must be packed again for the width that they had
         width, ledger = self._journal.packed(self._workload.width), self.ledger
         if self._stream is not None:
             waiting = ledger.waiting
             return pack_in_lockstep(waiting, ledger.epochs, self._group, width)
-        return pack(
+        return pack_lanes(
             ledger.waiting,
             epochs=ledger.epochs,
             target=ledger.lane_target,
@@ -190,20 +192,21 @@ class RoundState:
         )
 
     def metrics(self) -> RoundMetrics:
-        """Return what is known of all trials."""
+        """Return the last metrics, statuses and epochs of all trials."""
         ledger = self.ledger
         known = {n: v.reshape(ledger.shape) for n, v in self._known().items()}
         return RoundMetrics(
-            known,
-            ledger.status.reshape(ledger.shape),
-            np.minimum(ledger.trial_epochs, self._workload.epochs),
-            self.spent,
-            self._runner.width_overrides,
-            self._runner.devices,
+            metrics=known,
+            status=ledger.status.reshape(ledger.shape),
+            # the ledger counts turns, and a plain function's one turn is no epoch
+            epochs=np.minimum(ledger.trial_epochs, self._workload.epochs),
+            spent=self.spent,
+            width_overrides=self._runner.width_overrides,
+            devices=self._runner.devices,
         )
 
     def _known(self) -> dict[str, np.ndarray]:
-        """Return metrics by lane; all NaN as long as no lane has lived to be scored."""
+        """Return metrics by lane; all NaN as long as no block has been scored."""
         if self.ledger.metrics:
             return self.ledger.metrics
         unknown = np.full(len(self._group), np.nan, np.float32)
@@ -211,6 +214,7 @@ class RoundState:
 
     def _metric_names(self) -> list[str]:
         """Find the names of the metrics by tracing."""
+        # callbacks get every metric by name from the first block on, whatever failed
         static, split = self._statics[self._group[0]], self._workload.split
         block, state = self._block(np.arange(1), static, 1), self._shape(static)
         scored = blocks.score.eval_shape(self._task, block, state, split, static)
@@ -222,7 +226,7 @@ class RoundState:
         return blocks.shape(self._task, self._workload.key, block, static)
 
     def _group_of(self, static: Static) -> np.ndarray:
-        """Return ``[L]`` bool: the lanes of a group."""
+        """Return ``[L]`` bool: true for the lanes of a group."""
         return self._group == self._statics.index(static)
 
     def _regroup(self, rows: np.ndarray) -> None:
@@ -230,6 +234,7 @@ class RoundState:
         part = {name: values[rows] for name, values in self.hparams.items()}
         for group in groups(self._workload.layout, self._space, part, len(self._seeds)):
             if group.static not in self._statics:
+                # appended and never sorted: lanes keep the numbers of their groups
                 self._statics.append(group.static)
                 shape = partial(self._shape, group.static)
                 self._stores.append(StateStore(shape, self._journal.state))
@@ -239,7 +244,7 @@ class RoundState:
     def _assign(self, segment: Segment) -> BlockAssignment:
         lanes, seeds = segment.lanes, len(self._seeds)
         after = self.ledger.epochs[lanes] + segment.epochs
-        # a plain function takes one turn and no epoch
+        # a plain function takes one turn, in which it trains zero epochs
         most = self._workload.epochs
         return BlockAssignment(
             trial=self._trials[lanes // seeds],
@@ -258,10 +263,11 @@ class RoundState:
         """Return a segment as a job that any device can run."""
         lanes, store = segment.lanes, self._stores[segment.group]
         static = self._statics[segment.group]
+        # padding repeats the last lane here because fill() repeats it in the block
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
         fresh, state = self.ledger.epochs[padded] == 0, None
         if not fresh.all():
-            # a fresh lane has no state: any other fills its place until it is started
+            # a fresh lane has no state yet: another's fills its place until it starts
             state = store.take(np.where(fresh, padded[~fresh][0], padded))
         return Job(
             block=self._block(lanes, static, width),
@@ -270,14 +276,16 @@ class RoundState:
             state=state,
             epochs=assignment.trains,
             split=self._workload.split if assignment.arrives.any() else None,
+            # no state leaves the device for a lane that has trained the whole budget
             going=assignment.epochs < self._workload.epochs,
         )
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
-        """Take in the result of a segment, and let the journal keep it."""
+        """Add the result of a segment to the ledger, the states and the journal."""
         segment, assignment, result = block.segment, block.assignment, block.result
         lanes, store = segment.lanes, self._stores[segment.group]
         on = (result.status == RUNNING) & (assignment.epochs < self._workload.epochs)
+        # the states that this block began with can go in the transaction that keeps it
         store.drop(lanes)
         if block.new:
             unneeded = [number for each in self._stores for number in each.unneeded()]

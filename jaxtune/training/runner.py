@@ -30,8 +30,8 @@ class BlockRunner:
     Args:
       pool: the workers.
       width: lanes in a block, unless the journal has another width.
-      journal: asked whether it knows a block.
-      across: devices that share the lanes of a block, whose width is a multiple.
+      journal: looked up for every block.
+      across: devices that share the lanes of a block; the width is a multiple of it.
     """
 
     def __init__(self, pool: WorkerPool, width: int, journal: Journal, across: int = 1):
@@ -75,12 +75,15 @@ class BlockRunner:
         def jobs() -> Iterator[Job | None]:
             """Yield the job of each block; ``None`` for one that the journal knows."""
             while waiting:
+                # block by block: it was halved meanwhile, or is another one on record
                 segment, width = waiting.popleft(), self._journal.width(self._width)
                 if len(segment.lanes) > width:
                     waiting.appendleft(segment._replace(lanes=segment.lanes[width:]))
                     segment = segment._replace(lanes=segment.lanes[:width])
                 assignment = assign(segment)
                 number, known = self._journal.lookup_block(assignment)
+                # pools run ahead, but results come in the order of jobs: first in,
+                # first out finds the block of a result
                 result = known or PENDING
                 flying.append(FinishedBlock(segment, number, width, assignment, result))
                 yield None if known else prepare(segment, assignment, width)
@@ -91,7 +94,8 @@ class BlockRunner:
                     yield self._noted(flying.popleft(), result)
             except OutOfMemory as error:
                 self._halve(flying[0].width, error)
-                # the generator of jobs is gone, and with it all that was in flight
+                # the generator of jobs has ended, and with it all that was in flight:
+                # those blocks are numbered again, in order, from the one that failed
                 waiting.extendleft(block.segment for block in reversed(flying))
                 self._journal.rewind(flying[0].number)
                 flying.clear()
@@ -119,8 +123,8 @@ class BlockRunner:
         self._journal.choose(smaller)
         warn(
             f"a block of {width} lanes does not fit on {error.where}: it is run again, "
-            f"and the search goes on, with blocks of {smaller}. The last bits of these "
-            f"trials are those of block={smaller}.",
+            f"and the search continues, with blocks of {smaller}. The last bits of "
+            f"these trials are those of block={smaller}.",
         )
 
 
@@ -134,4 +138,5 @@ def _given_up(block: FinishedBlock, result: BlockResult) -> BlockResult:
         f"({some}{more}): {result.error}",
     )
     status = np.full(len(block.assignment.trial), CRASHED, np.int32)
+    # no device, even if one is named: none brought the block to its end
     return result._replace(status=status, device="")

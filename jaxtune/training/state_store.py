@@ -17,14 +17,14 @@ from jaxtune.types import PyTree
 
 
 @dataclasses.dataclass
-class State:
+class StoredState:
     """One lane's state; lanes that took it over share it until they train on.
 
     Args:
       block: number of the block after which it was kept.
-      place: which of the states kept then.
-      row: where it is in memory; ``None`` if it is only on record.
-      users: lanes that would go on from it.
+      place: its index among the states kept then.
+      row: its row in memory; ``None`` if it is only on record.
+      users: number of lanes that will train on from it.
     """
 
     block: int
@@ -34,9 +34,9 @@ class State:
 
 
 class StateStore:
-    """Rows of stacked arrays, one for each state; they are used again when it goes.
+    """Rows of stacked arrays, one for each state; a row is used again when it is free.
 
-    Mutable, and owned by one cohort, whose lanes all have states of one shape.
+    Mutable, for one group of lanes of one round: their states have one shape.
 
     Args:
       shape: gives an abstract state, stacked or not.
@@ -47,7 +47,7 @@ class StateStore:
         self, shape: Callable[[], PyTree], recall: Callable[[int], list[np.ndarray]]
     ):
         self._shape, self._recall = cache(shape), recall
-        self._states: dict[int, State] = {}
+        self._states: dict[int, StoredState] = {}
         self._free: list[int] = []
         self._rows = 0
         self._leaves: list[np.ndarray] = []
@@ -58,40 +58,42 @@ class StateStore:
         """Keep the states of some lanes.
 
         Args:
-          lanes: ``[k]`` which; none of them here.
+          lanes: ``[k]`` int; none of them has a state here.
           block: number of the block that they come from.
           state: leaves ``[k, ...]``, from `to_host`; none if they are on record.
         """
         self._kept[block] = len(lanes)
-        states = [State(block, place) for place in range(len(lanes))]
+        states = [StoredState(block, place) for place in range(len(lanes))]
         for lane, kept in zip(lanes.tolist(), states, strict=True):
             self._give(lane, kept)
         if state:
             self._store(states, state)
 
     def take(self, lanes: np.ndarray) -> PyTree:
-        """Stacked states ``[k, ...]`` of lanes; ``KeyError`` for one not here."""
+        """Return stacked states ``[k, ...]``; ``KeyError`` for a lane without one."""
         states = [self._states[lane] for lane in lanes.tolist()]
+        # of a resumed search, only the states that lanes train on from are read
         for block in {state.block for state in states if state.row is None}:
             self._load(block)
         rows = np.asarray([state.row for state in states])
         return from_host([leaf[rows] for leaf in self._leaves], self._shape())
 
-    def share(self, lanes: np.ndarray) -> list[State]:
-        """Return states that other lanes are about to take over."""
+    def share(self, lanes: np.ndarray) -> list[StoredState]:
+        """Return the states of lanes, to be given to others."""
         states = [self._states[lane] for lane in lanes.tolist()]
+        # counted as users already, so that drop() in between frees none of them
         for state in states:
             state.users += 1
         return states
 
-    def give(self, lanes: np.ndarray, states: list[State]) -> None:
-        """Let lanes go on from shared states."""
+    def give(self, lanes: np.ndarray, states: list[StoredState]) -> None:
+        """Give shared states to lanes."""
         for lane, state in zip(lanes.tolist(), states, strict=True):
             self._give(lane, state)
             state.users -= 1
 
     def drop(self, lanes: np.ndarray) -> None:
-        """Forget lanes; those not here are ignored."""
+        """Remove the states of lanes; a lane without one is ignored."""
         for lane in lanes.tolist():
             state = self._states.pop(lane, None)
             if state is None:
@@ -106,16 +108,16 @@ class StateStore:
                 self._unneeded.append(state.block)
 
     def unneeded(self) -> list[int]:
-        """Return, once each, the blocks whose saved states can be deleted."""
-        told, self._unneeded = self._unneeded, []
-        return told
+        """Return blocks with saved states that can be deleted; each of them once."""
+        blocks, self._unneeded = self._unneeded, []
+        return blocks
 
-    def _give(self, lane: int, state: State) -> None:
+    def _give(self, lane: int, state: StoredState) -> None:
         state.users += 1
         self._states[lane] = state
 
     def _load(self, block: int) -> None:
-        """Bring the states of a block into memory that are needed and not there."""
+        """Bring those states of a block into memory that are used and not there."""
         found = {
             state.place: state
             for state in self._states.values()
@@ -125,9 +127,10 @@ class StateStore:
         leaves = [leaf[places] for leaf in self._recall(block)]
         self._store(list(found.values()), leaves)
 
-    def _store(self, states: list[State], leaves: list[np.ndarray]) -> None:
+    def _store(self, states: list[StoredState], leaves: list[np.ndarray]) -> None:
         missing = len(states) - len(self._free)
         if missing > 0:
+            # at least doubled, so that growing copies a row only a few times
             size = max(2 * self._rows, self._rows + missing)
             old = self._leaves or [leaf[:0] for leaf in leaves]
             self._leaves = [_grown(leaf, size) for leaf in old]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.training.journal import BlockAssignment
-from jaxtune.training.lineage import TrajectorySegment
+from jaxtune.training.trajectory import TrajectorySegment
 
 
 class WidthOverrides(NamedTuple):
@@ -33,7 +33,10 @@ class WidthOverrides(NamedTuple):
     width: np.ndarray
 
     def of(self, trial: int, seed: int) -> list[tuple[int, int, int]]:
-        """Return ``(after which epoch, until which, width)`` of one lane, in order."""
+        """Return ``(first epoch, last epoch, width)`` of one lane, in order.
+
+        A block trains the epochs after the first one, up to the last.
+        """
         rows = np.flatnonzero((self.trial == trial) & (self.seed == seed))
         ends, widths = self.epochs[rows], self.width[rows]
         # a plain function takes no epoch: it ends at 0, so it begins before that
@@ -48,12 +51,13 @@ def overrides_of(
     """Return the rows of some blocks.
 
     Args:
-      assignments: pairs of what a block did and its width.
+      assignments: pairs of a block's assignment and its width.
     """
     parts = [
         (a.trial, a.seed, a.epochs, _filled(a, a.trains), _filled(a, width))
         for a, width in assignments
     ]
+    # no rows to begin with, since NumPy refuses to concatenate an empty list
     none = [np.zeros(0, np.int64)] * len(WidthOverrides._fields)
     return WidthOverrides(*map(np.concatenate, zip(none, *parts, strict=True)))
 
@@ -72,7 +76,7 @@ def split_by_width(
 
     Args:
       trajectory: segments in order.
-      seed: which lane of the trials.
+      seed: the seed of the lane.
       overrides: blocks of other widths.
       usual: the width of all other blocks.
 
@@ -80,7 +84,7 @@ def split_by_width(
       Segments and the width that each is trained at, in order.
     """
     cut: list[tuple[TrajectorySegment, int]] = []
-    now = min(0, trajectory[0].epochs - 1)  # before 0 for a plain function, see above
+    now = min(0, trajectory[0].epochs - 1)  # -1 for a plain function, see `of`
     for segment in trajectory:
         for begin, end, width in overrides.of(segment.trial, seed):
             begin, end = max(begin, now), min(end, segment.epochs)

@@ -12,8 +12,8 @@ from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.space import Space
 from jaxtune.training.journal import Journal
-from jaxtune.training.lineage import TrajectorySegment
 from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
+from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import WidthOverrides, split_by_width
 from jaxtune.types import HparamArrays
 
@@ -37,7 +37,7 @@ def train_in_full(
       hparams: name to ``[n]`` decoded values.
       seeds: ``[s]`` seed ids.
       on_block: called with every finished block.
-      journal: reports every block; it may know the results of some.
+      journal: records every block; it may know the results of some.
       make_pool: makes the worker pool.
 
     Returns:
@@ -62,20 +62,21 @@ def retrain(
     Args:
       workload: task, root key, width and split.
       space: the space that the trial comes from.
-      trajectory: how the trial came to be, in order.
+      trajectory: the segments that led to the trial's state, in order.
       seeds: ``[s]`` seed ids.
       overrides: blocks of another width than the workload's.
 
     Returns:
-      Name to ``[s]``: bit for bit what the search measured, given its workload.
+      Name to ``[s]``: the metrics of the search to the bit, given its workload.
     """
     alone = workload.alone(trajectory[-1].epochs)
     usual, ids = alone.width, [segment.trial for segment in trajectory]
     if overrides is None or not np.isin(overrides.trial, ids).any():
         return _retrained(alone, space, [(one, usual) for one in trajectory], seeds)
+    # a device's share of a block has the bits of a block of that width, see Sharded
     overrides = overrides._replace(width=overrides.width // workload.across)
     parts = []
-    for seed in seeds.tolist():  # each seed may have trained at widths of its own
+    for seed in seeds.tolist():  # seeds of one trial may have trained at other widths
         cut = split_by_width(trajectory, seed, overrides, usual)
         parts.append(_retrained(alone, space, cut, np.asarray([seed])))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -92,9 +93,10 @@ def _retrained(
     state = RoundState(workload, space, trials, hparams, seeds, journal)
     for segment, width in cut:
         if segment is not first:
+            # the state stays and the trial changes, as when one takes over another's
             state.relabel(*_alone(segment))
         journal.choose(width)
-        # a plain function takes one turn and no epoch
+        # a plain function trains no epoch, but it has to take one turn
         _advance(state, np.zeros(1, np.int32), np.asarray([max(1, segment.epochs)]))
     return {name: v[0] for name, v in state.metrics().metrics.items()}
 

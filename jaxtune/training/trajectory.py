@@ -1,4 +1,4 @@
-"""Lineage: the state that each trial went on from, and with which settings."""
+"""Lineage: the states that trials took over, and the path of one trial back to them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Lineage(NamedTuple):
 
     Args:
       trial: ``[k]`` int.
-      epochs: ``[k]`` int, when.
-      source: ``[k]`` int, from which trial; itself at its beginning.
+      epochs: ``[k]`` int, trained by the state until then.
+      source: ``[k]`` int, the trial that the state came from; itself at its beginning.
       hparams: name to ``[k]``, decoded.
     """
 
@@ -33,7 +33,7 @@ class TrajectorySegment(NamedTuple):
     """A part of a training: of one trial, until one epoch, with one setting.
 
     Args:
-      trial: whose order of the data and noise are used.
+      trial: the order of the data and the noise are those of this trial.
       epochs: the epoch at which it ends.
       hparams: name to a decoded value.
     """
@@ -63,10 +63,11 @@ def takeovers(
       now: the configurations from now on.
       decided: a decision of ``m`` slots.
       taken: ``[m]`` bool, the slots that took over another trial's state.
-      progress: what the decision was made from.
+      progress: the progress that the decision is based on.
     """
     rows, source = decided.trial[taken], decided.source[taken]
     hparams = {name: values[rows] for name, values in now.hparams.items()}
+    # the age of a state comes with it: from now on it is that of the new trial
     return Lineage(trials[rows], progress.epochs[source], trials[source], hparams)
 
 
@@ -80,9 +81,11 @@ def trajectory_of(lineage: Lineage, last: TrajectorySegment) -> list[TrajectoryS
     segments: list[TrajectorySegment] = []
     trial, until = last.trial, last.epochs
     while True:
+        # strictly before: a state that was taken at this epoch is the one from before
+        # its own trial took over another's at the same epoch
         known = (lineage.trial == trial) & (lineage.epochs < until)
         if not known.any():
-            # it never took over, and nor did those that it comes from
+            # epoch 0 is reached; a round without takeovers has no rows at all
             return [*([] if segments else [last]), *reversed(segments)]
         row = np.flatnonzero(known)[-1]
         hparams = {name: values[row] for name, values in lineage.hparams.items()}
@@ -102,6 +105,6 @@ def concatenate_lineages(parts: list[Lineage]) -> Lineage:
 
 
 def no_lineage(start: Points) -> Lineage:
-    """Return the lineage of a round in which nobody took over anything."""
+    """Return the lineage of a round in which no trial took over a state."""
     none = np.zeros(0, np.int32)
     return Lineage(none, none, none, {n: v[:0] for n, v in start.hparams.items()})
