@@ -1,9 +1,9 @@
 """Is the batch size a hyperparameter to tune for quality?
 
-For every batch size the learning rate is searched anew, with the same number of epochs
-and so of examples. Beside it: what each batch size reaches with the rate that was best
-for the smallest one. Google's tuning playbook says: choose the batch size for speed,
-and tune the learning rate again whenever it changes.
+For every batch size the learning rate is searched again, with the same number of epochs
+and so of examples. The other result is the loss of each batch size at the rate that was
+best for the smallest one. Google's tuning playbook says: choose the batch size for
+speed, and tune the learning rate again whenever the batch size changes.
 
     python experiments/batch_size.py [--keys 20] [--out DIR]
 """
@@ -78,8 +78,8 @@ def draw(table, tuned, first):
     left.legend(frameon=False, loc="lower left")
     ways = (("rate searched again", tuned.get), ("rate of 16", lambda _: first))
     for (name, row), marker in zip(ways, "os", strict=True):
-        told = [mean(scores[row(size)]) for size, (_, scores) in table.items()]
-        middle, low, high = np.asarray(told).T
+        means = [mean(scores[row(size)]) for size, (_, scores) in table.items()]
+        middle, low, high = np.asarray(means).T
         bars = [middle - low, high - middle]
         style = {"fmt": f"{marker}-", "capsize": 3, "label": name}
         right.errorbar(list(table), middle, bars, **style)

@@ -1,8 +1,9 @@
 """Does it help to zoom into the box around the best trials?
 
-The same number of trials over five hyperparameters of a digit classifier: in one round,
-or in rounds that each search the box around the best of the one before. The naive box
-is the smallest one that holds the best points; jaxtune's has a margin and a floor.
+The same number of trials over six hyperparameters of a digit classifier: in one round,
+or in rounds that each search the box around the best trials of the round before. The
+naive box is the smallest one that holds the best points; jaxtune's box has a margin and
+a floor.
 
     python experiments/coarse_to_fine.py [--keys 20] [--out DIR]
 """

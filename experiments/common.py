@@ -1,4 +1,4 @@
-"""What the experiments share: real data, intervals, and where their pictures go."""
+"""Data, intervals and output files that the experiments share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GALLERY = Path(__file__).parents[1] / "docs" / "experiments"
 
 
 def split(load: Callable[..., Any], train: int, valid: int) -> dict[str, Any]:
-    """A data set of scikit-learn's, shuffled once, each column scaled by the train."""
+    """Return a scikit-learn data set, shuffled once, scaled by its training split."""
     x, y = load(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order].astype(np.float64), y[order]
@@ -33,19 +33,22 @@ def split(load: Callable[..., Any], train: int, valid: int) -> dict[str, Any]:
 
 
 def digits(units: int = 64, layers: int = 1, **own: Any) -> jt.Task:
-    """600 digits to train, so that the setting matters; 600 and 597 to judge."""
+    """Return the task of classifying digits.
+
+    600 examples to train, few enough that the setting matters; 600 and 597 to score.
+    """
     model = jt.models.MLP(classes=10, max_units=units, max_layers=layers)
     return jt.classification(model, **split(load_digits, 600, 600), **own)
 
 
 def breast_cancer(units: int = 64, layers: int = 1) -> jt.Task:
-    """Two classes, 30 numbers: 200 to train, 200 and 169 to judge."""
+    """Return a task of two classes and 30 inputs: 200, 200 and 169 examples."""
     model = jt.models.MLP(classes=2, max_units=units, max_layers=layers)
     return jt.classification(model, **split(load_breast_cancer, 200, 200))
 
 
 def diabetes(units: int = 64, layers: int = 1) -> jt.Task:
-    """Regression on 10 numbers: 200 to train, 142 and 100 to judge; target scaled."""
+    """Return a regression on 10 inputs, target scaled: 200, 142 and 100 examples."""
     data = split(load_diabetes, 200, 142)
     middle, spread = data["train"][1].mean(), data["train"][1].std()
     scaled = {
@@ -57,7 +60,7 @@ def diabetes(units: int = 64, layers: int = 1) -> jt.Task:
 
 
 def mean(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval, by bootstrap."""
+    """Return the mean and its 95 % interval, by bootstrap."""
     values = np.asarray(values, float)
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0]), float(values[0])
@@ -66,13 +69,13 @@ def mean(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def text(values: Sequence[float], form: str = ".3f") -> str:
-    """A mean and its interval in words."""
+    """Return a mean and its interval as text."""
     middle, low, high = mean(values)
     return f"{middle:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> str:
-    """Wilcoxon's signed-rank test of pairs with the same key."""
+    """Return, as text, p of Wilcoxon's signed-rank test of pairs with the same key."""
     if np.array_equal(one, other):
         return "p = 1"
     return f"p = {wilcoxon(one, other).pvalue:.2g}"
@@ -91,16 +94,16 @@ def strip(axes: Any, columns: dict[str, Sequence[float]]) -> None:
 
 
 def keep(name: str, figure: Any, found: list[str], numbers: Any, out: Path) -> None:
-    """Write picture and numbers, and print what was found."""
+    """Write the picture and the numbers, and print the results."""
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / f"{name}.png", dpi=110)
-    told = {"found": found, "numbers": numbers}
-    (out / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+    results = {"found": found, "numbers": numbers}
+    (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     print("\n".join(found))
 
 
 def arguments(about: str | None, keys: int) -> tuple[int, Path]:
-    """How many keys, and where pictures go."""
+    """Return the number of keys and the folder for pictures, from the command line."""
     parser = argparse.ArgumentParser(description=str(about).split("\n")[0])
     parser.add_argument("--keys", type=int, default=keys, help="searches of each kind")
     parser.add_argument("--out", type=Path, default=GALLERY, help="folder for pictures")

@@ -1,6 +1,6 @@
 """Search four hyperparameters of a digit classifier, coarse to fine.
 
-The data are the 1797 real 8 x 8 digits that scikit-learn ships. 256 networks are
+The data are the 1797 real 8 x 8 digits that come with scikit-learn. 256 networks are
 trained in four rounds of 64; after each round the box shrinks around the eight best.
 
     python experiments/digits.py [--out DIR]        # the same as: jaxtune demo
@@ -24,7 +24,7 @@ SPACE = jt.Space(
 
 
 def task() -> jt.Task:
-    """Digits, shuffled once with a fixed seed: 1200 to train, 300 and 297 to judge."""
+    """Return the task, shuffled once: 1200 digits to train, 300 and 297 to score."""
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = (x[order] / 16).astype(np.float32), y[order]

@@ -1,7 +1,7 @@
 """25 trials over two hyperparameters: a grid, at random, or Sobol points?
 
-The lecture's argument: of a 5 x 5 grid over learning rate and Adam's epsilon, only five
-learning rates are ever tried, and nobody knows beforehand that epsilon hardly matters.
+The lecture's argument: a 5 x 5 grid over learning rate and Adam's epsilon tries only
+five learning rates, and before the search nobody knows that epsilon hardly matters.
 
     python experiments/grid_vs_random.py [--keys 50] [--out DIR]
 """
@@ -52,9 +52,9 @@ def draw(trials, best):
     for axes, (name, tables) in zip(panels, trials.items(), strict=False):
         table = tables[0]
         style = {"s": 45, "cmap": "viridis_r", "vmin": 0.1, "vmax": 1.0}
-        places = table["learning_rate"], table["epsilon"]
-        points = axes.scatter(*places, c=table["score"], edgecolor="black", **style)
-        for rate in table["learning_rate"]:  # what is seen of the one that matters
+        x, y = table["learning_rate"], table["epsilon"]
+        points = axes.scatter(x, y, c=table["score"], edgecolor="black", **style)
+        for rate in table["learning_rate"]:  # the tried values of the one that matters
             axes.axvline(rate, ymax=0.04, color="black", linewidth=1)
         axes.set(xscale="log", yscale="log", title=f"{name}, the first key")
         axes.set(xlim=(5e-6, 2), ylim=(3e-11, 3e-3))

@@ -1,6 +1,7 @@
 """Does the lecture's order of importance hold?
 
-All nine hyperparameters of Adam and momentum networks at once, on three real data sets.
+One search over all nine hyperparameters of networks trained with Adam or momentum, on
+each of three real data sets.
 The lecture puts the learning rate first, then momentum, batch size and hidden units,
 then layers and decay, and Adam's betas and epsilon last.
 

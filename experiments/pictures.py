@@ -1,9 +1,9 @@
-"""The pictures of the documentation, drawn from the tutorial's own searches.
+"""Draw the pictures of the documentation from the searches of the tutorial.
 
     python experiments/pictures.py
 
 Runs the code of docs/tutorial.md, and one search with population based training for
-the picture of who took over from whom.
+the picture of which trial copied which state.
 """
 
 import os
@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def tutorial() -> dict:
-    """What the tutorial's code leaves behind; its run goes to a temporary folder."""
+    """Run the tutorial in a temporary folder, and return the names it defined."""
     names: dict = {}
     blocks = re.findall(
         r"```python\n(.*?)```", (DOCS / "tutorial.md").read_text(), re.S

@@ -1,8 +1,8 @@
 """On which scale should a hyperparameter be searched?
 
-The lecture's two examples: learning rates from 0.0001 to 1, nine of ten of which lie
-above 0.1 on a linear scale; and momenta from 0.9 to 0.999, which average over 10 to
-1000 steps, but over fewer than 20 half of the time.
+The lecture's two examples. Learning rates from 0.0001 to 1: on a linear scale nine of
+ten lie above 0.1. Momenta from 0.9 to 0.999, which average over 10 to 1000 steps: on a
+linear scale half of them average over fewer than 20.
 
     python experiments/scales.py [--keys 50] [--out DIR]
 """
@@ -25,7 +25,7 @@ SEARCHES = {
         "log of 1 − x": jt.Space(momentum=jt.reverse_log_uniform(0.9, 0.999), **OWN[1]),
     },
 }
-TRIALS = 8  # few, as one has for one hyperparameter of many
+TRIALS = 8  # few: a search over many hyperparameters has few for each
 
 
 def main(keys, out):

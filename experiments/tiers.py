@@ -1,9 +1,9 @@
 """Does it help to search the most important hyperparameters first?
 
-The same number of trainings on scikit-learn's digits, spent in three ways over the
+Three searches with the same number of trainings on scikit-learn's digits, over the
 standard nine hyperparameters and the optimiser: tier by tier, all at once with as many
-zooms, and all at once without zoom. Repeated with several keys; the same key gives all
-three the same initial weights.
+zooms, and all at once without zoom. This is repeated with several keys; the same key
+gives all three the same initial weights.
 
     python experiments/tiers.py [--keys 20] [--budget 64] [--epochs 10] [--json FILE]
 """
@@ -23,7 +23,10 @@ SPACE = jt.presets.standard().restrict(hidden_units=(16, 64), layers=(1, 2))
 
 
 def task() -> jt.Task:
-    """Digits: 600 to train, so that the setting matters; 600 and 597 to judge."""
+    """Return the task of classifying digits.
+
+    600 examples to train, few enough that the setting matters; 600 and 597 to score.
+    """
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = (x[order] / 16).astype(np.float32), y[order]
@@ -36,7 +39,7 @@ def task() -> jt.Task:
 
 
 def searches(budget: int) -> dict[str, dict]:
-    """Name to what differs between the searches."""
+    """Return the arguments in which the searches differ, by name."""
     tiers = jt.tiered(SPACE, budget)
     zooms = len(tiers.stages)
     return {
@@ -47,7 +50,7 @@ def searches(budget: int) -> dict[str, dict]:
 
 
 def main(keys: int, budget: int, epochs: int, out: Path | None) -> None:
-    """Search with every key, and compare key by key."""
+    """Search with every key, compare key by key, and print the table."""
     subject = task()
     losses: dict[str, list[float]] = {name: [] for name in searches(budget)}
     tested: dict[str, list[float]] = {name: [] for name in losses}

@@ -1,4 +1,4 @@
-"""A search that is started alike everywhere; it goes on where it was cut off.
+"""Start a search on one machine, a Ray cluster or a pod, or resume it.
 
 python train.py DIRECTORY [--on local|ray|pod] [--trials 256] [--epochs 20]
 """
@@ -14,7 +14,7 @@ import jaxtune as jt
 
 
 def task():
-    """What is trained: here digits, from scikit-learn's wheel."""
+    """Return a classifier of the digits that come with scikit-learn."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype(np.float32)
     return jt.classification(
@@ -25,10 +25,10 @@ def task():
 
 
 def executor(on: str):
-    """Who runs the blocks."""
-    if on == "ray":  # the cluster that RAY_ADDRESS names, or one on this machine
+    """Return the executor for ``on``."""
+    if on == "ray":  # the cluster of RAY_ADDRESS, or a new one on this machine
         return jt.executors.ray(os.environ.get("RAY_ADDRESS"))
-    if on == "pod":  # Slurm and TPU pods say by themselves who is who
+    if on == "pod":  # on Slurm and TPU pods, JAX finds the processes itself
         where = {}
         if "COORDINATOR" in os.environ:
             where["coordinator_address"] = os.environ["COORDINATOR"]
@@ -40,14 +40,15 @@ def executor(on: str):
 
 
 def main() -> None:
-    """Search, and say what is best."""
+    """Run the search, and print the best trial."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
     parser.add_argument("--on", choices=["local", "ray", "pod"], default="local")
     parser.add_argument("--trials", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
-    who = executor(options.on)  # before anything is computed: a pod has to meet first
+    # the processes of a pod must connect before JAX computes anything
+    chosen = executor(options.on)
     space = jt.Space(
         learning_rate=jt.log_uniform(1e-3, 1.0, tier=1),
         momentum=jt.reverse_log_uniform(0.5, 0.99),
@@ -63,7 +64,7 @@ def main() -> None:
         block=8,
         scheduler=jt.schedulers.successive_halving(),
         directory=options.directory,
-        executor=who,
+        executor=chosen,
     )
     if jax.process_index() == 0:
         print(result.best)
