@@ -50,6 +50,7 @@ def search():
     begin = time.perf_counter()
     jaxtune.search(task, digits.SPACE, key=key, **arguments, verbose=0)
     again = time.perf_counter() - begin
+    # names of JAX's own events; turning Python into a program is tracing and lowering
     compile_ = "/jax/core/compile/"
     return {
         "import": imported,

@@ -80,7 +80,7 @@ def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> 
         valid=(x[1200:1500], y[1200:1500]),
     )
     plan = jt.plan(task, space, trials=trials, programs=programs, memory=False)
-    jax.clear_caches()
+    jax.clear_caches()  # so that the first search compiles everything
     seconds = []
     for _ in range(2):
         begin = time.perf_counter()

@@ -109,6 +109,7 @@ def measure_ray(trials: int, repeats: int) -> dict:
     found["first_search_seconds_with_a_cluster_of_its_own"] = first
     import ray
 
+    # one cluster for all searches below, so that its start is not timed again
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error")
     for workers in (1, 2):
         executor = jt.executors.ray(cpus=2 // workers)

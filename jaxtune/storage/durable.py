@@ -145,7 +145,7 @@ class Durable(Journal):
         if not same:
             raise RunError(
                 f"block {number} of {self._store.path} trained trials "
-                f"{sorted(set(trial.tolist()))}, but the search now asks for "
+                f"{sorted(set(trial.tolist()))}, but the search now requests "
                 f"{sorted(set(work.trial.tolist()))}: its scheduler decides "
                 "differently than before. Use the scheduler that the run began with."
             )
@@ -156,7 +156,7 @@ class Durable(Journal):
         rows = self._store.ask(query, block)
         metrics: dict[str, np.ndarray] = {}
         for name, place, value in rows:
-            empty = np.full(lanes, np.nan, np.float32)
+            empty = np.full(lanes, np.nan, np.float32)  # unscored lanes have no rows
             metrics.setdefault(name, empty)[place] = np.nan if value is None else value
         return metrics
 
@@ -182,7 +182,8 @@ class Durable(Journal):
             (block, place, *map(int, row))
             for place, row in enumerate(zip(*columns, strict=True))
         ]
-        # SQLite has no NaN: it stores NULL, which `_metrics` turns back
+        # Only of lanes that were scored; the others paused in this block. SQLite has no
+        # NaN: it stores NULL, which `_metrics` turns back.
         metrics = [
             (block, place, name, None if np.isnan(value) else float(value))
             for name, values in finished.metrics.items()
@@ -192,7 +193,7 @@ class Durable(Journal):
         with self._store.change() as db:
             row = (block, self._round, width, work.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
-            if device:
+            if device:  # a block that crashed ran on none
                 db.execute("INSERT INTO devices VALUES (?, ?)", (block, device))
             db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
             db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
@@ -256,6 +257,7 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
 
 
 def _training_tree(training: Training) -> dict[str, Any]:
+    # named tuples and ints as dicts and arrays, which is all that `to_bytes` holds
     outcome = training.outcome._asdict()
     return {
         "spent": np.asarray(outcome.pop("spent")),

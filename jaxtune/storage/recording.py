@@ -77,6 +77,7 @@ def open_journal(
                 note_writer(store)
                 space, epochs = search.schedule.space, search.workload.epochs
                 journal = Durable(store, space, epochs)
+                # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search
