@@ -1,7 +1,8 @@
-"""Where the time of a first search goes: import, trace, compile, run.
+"""Measure where the time of a first search goes: import, trace, compile, run.
 
-The demo's search (256 networks, four rounds) in fresh processes: with an empty cache
-folder, with the folder that it left, and without one; and the imports alone.
+The demo's search (256 networks, four rounds) runs in fresh processes: with an empty
+cache folder, with the folder of the process before, and without a cache. The imports
+are also timed alone.
 
     python benchmarks/cold.py [--repeats 3] [--json FILE]
 """
@@ -21,7 +22,8 @@ IMPORTS = ("jax", "jax, flax, optax", "jaxtune")
 
 
 def search():
-    """One search in this process, taken apart by JAX's own events."""
+    """Return the seconds of one search in this process, by JAX's own events."""
+    # imported here, since the import is part of what is measured
     begin = time.perf_counter()
     import jax
 
@@ -48,6 +50,7 @@ def search():
     begin = time.perf_counter()
     jaxtune.search(task, digits.SPACE, key=key, **arguments, verbose=0)
     again = time.perf_counter() - begin
+    # names of JAX's own events; turning Python into a program is tracing and lowering
     compile_ = "/jax/core/compile/"
     return {
         "import": imported,
@@ -62,7 +65,7 @@ def search():
 
 
 def child(cache):
-    """The same in another process."""
+    """Return what `search` measures in a fresh process with this cache."""
     done = subprocess.run(
         [sys.executable, __file__, "--child"],
         capture_output=True,
@@ -74,17 +77,17 @@ def child(cache):
 
 
 def importing(names):
-    """Seconds of a process that does nothing else."""
+    """Return the seconds of a process that only imports these packages."""
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", f"import {names}"], check=True)
     return time.perf_counter() - begin
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeats", type=int, default=3, help="the median is shown")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -92,6 +95,7 @@ def main() -> None:
         return
     rows = {"no cache": [], "empty cache": [], "cache of before": []}
     imports = {names: [] for names in IMPORTS}
+    # in turns, so that a slow minute of the machine falls on all of them
     for _ in range(options.repeats):
         for names, times in imports.items():
             times.append(importing(names))

@@ -1,7 +1,7 @@
-"""What a run directory costs: the same search with and without one, in turns.
+"""Measure what a run directory costs: the same search with and without one, in turns.
 
-Digits, network 64-128-10, at most 20 epochs; then the time to open the finished run,
-and to call ``resume`` on it.
+Digits, network 64-128-10, at most 20 epochs. The time to open the finished run, and to
+call ``resume`` on it, are measured too.
 
     python benchmarks/durable.py [--trials 256] [--repeats 5] [--json FILE]
 """
@@ -29,18 +29,18 @@ SCHEDULERS = {
 
 
 def timed(call):
-    """Seconds of a call."""
+    """Return the seconds of a call."""
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--trials", type=int, default=256, help="trials of a search")
+    parser.add_argument("--repeats", type=int, default=5, help="the median is shown")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype(np.float32)
@@ -63,7 +63,7 @@ def main() -> None:
             arguments |= {"rounds": 2, "epochs": 20, "scheduler": scheduler}
             return jt.search(task, space, **arguments, directory=directory)
 
-        search(None)
+        search(None)  # compiles, so that no search below does
         plain, durable = [], []
         for _ in range(options.repeats):
             plain.append(timed(lambda: search(None)))

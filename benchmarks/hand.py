@@ -1,7 +1,7 @@
-"""Hand-written trainings of the digits network 64-128-10, for the benchmarks.
+"""Hand-written training of the digits network 64-128-10, for the benchmarks.
 
-Stochastic gradient descent with momentum, batches of 64, a fresh order every epoch; the
-trial's own learning rate, momentum, initial weights and order are arguments.
+Stochastic gradient descent with momentum, batches of 64, a new order every epoch. Each
+trial has its own learning rate, momentum, initial weights and order.
 """
 
 import flax.linen as nn
@@ -15,7 +15,7 @@ EXAMPLES, BATCH = 1408, 64
 
 
 class Network(nn.Module):
-    """The usual Flax network: 128 hidden units."""
+    """A plain Flax network with 128 hidden units."""
 
     @nn.compact
     def __call__(self, x):
@@ -23,14 +23,14 @@ class Network(nn.Module):
 
 
 def digits():
-    """``(x, y)`` of training and validation, as NumPy arrays."""
+    """Return ``(x, y)`` for training and for validation, as NumPy arrays."""
     x, y = load_digits(return_X_y=True)
     x, y = (x / 16).astype(np.float32), y.astype(np.int32)
     return (x[:EXAMPLES], y[:EXAMPLES]), (x[EXAMPLES:], y[EXAMPLES:])
 
 
 def training(epochs):
-    """One whole training as a pure function of key, learning rate and momentum."""
+    """Return one whole training as a function of key, learning rate and momentum."""
     network = Network()
     (train_x, train_y), (valid_x, valid_y) = jax.tree.map(jnp.asarray, digits())
 
@@ -63,7 +63,8 @@ def training(epochs):
 
 
 def configurations(count):
-    """Learning rates 1e-3 to 0.3 and momenta 0.5 to 0.95, as NumPy arrays ``[n]``."""
+    """Return learning rates 1e-3 to 0.3 and momenta 0.5 to 0.95, ``[n]`` each."""
+    # drawn uniformly in log(rate) and in log(1 - momentum), as jaxtune's space is
     u = np.random.default_rng(0).random((2, count))
     rate = np.exp(np.log(1e-3) + u[0] * np.log(0.3 / 1e-3))
     momentum = 1 - np.exp(np.log(0.5) + u[1] * np.log(0.05 / 0.5))

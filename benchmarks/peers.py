@@ -1,10 +1,10 @@
-"""The same trials with what a user would pick, side by side.
+"""Compare the time of the same trials in jaxtune and in other tools.
 
 Every contender trains the digits network 64-128-10 by SGD with momentum for the same
 configurations: 20 epochs of 1408 examples in batches of 64, then validation accuracy.
-Each runs in a process of its own, in turns. *Cold* is its first search there, compiling
-included and imports not; *warm* is a second one. Contenders that are not installed are
-left out: ``pip install -r benchmarks/requirements.txt``.
+Each runs in a process of its own, in turns. *Cold* is the first search of a process,
+with compilation and without imports; *warm* is the second one. Contenders that are not
+installed are left out: ``pip install -r benchmarks/requirements.txt``.
 
     python benchmarks/peers.py [--trials 256] [--epochs 20] [--repeats 3] [--json FILE]
 """
@@ -27,7 +27,7 @@ LIBRARIES = (
 
 
 def jaxtune_search(model):
-    """A whole ``jt.search``, its sampler and table included."""
+    """Return a whole ``jt.search``, with its sampler and table."""
     import hand
     import jax
 
@@ -51,7 +51,7 @@ def jaxtune_search(model):
 
 
 def by_hand():
-    """One ``jit(vmap(train))`` over all trials."""
+    """Return one ``jit(vmap(train))`` over all trials."""
     import hand
     import jax
     import numpy as np
@@ -68,8 +68,10 @@ def by_hand():
 
 
 def by_hand_in_blocks(width=4):
-    """The best by hand: blocks that fit the cache, over a CPU device for each core."""
+    """Return the fastest one by hand: narrow blocks, and a CPU device for each core."""
     import jax
+
+    # before JAX starts its devices, so nothing is computed above
 
     jax.config.update("jax_num_cpu_devices", os.cpu_count())
     import hand
@@ -100,7 +102,7 @@ def by_hand_in_blocks(width=4):
 
 
 def optuna_study(objective):
-    """Optuna with the given configurations; what is timed is its loop and training."""
+    """Return Optuna over the given configurations: its loop, and the training."""
     import hand
     import numpy as np
     import optuna
@@ -110,10 +112,10 @@ def optuna_study(objective):
     def run(trials, epochs):
         study = optuna.create_study(direction="maximize")
         for rate, momentum in zip(*hand.configurations(trials), strict=True):
-            told = {"rate": float(rate), "momentum": float(momentum)}
-            study.enqueue_trial(told)
+            study.enqueue_trial({"rate": float(rate), "momentum": float(momentum)})
 
         def one(trial):
+            # slightly wider than the configurations: no queued value is out of range
             rate = trial.suggest_float("rate", 9e-4, 0.31, log=True)
             momentum = trial.suggest_float("momentum", 0.49, 0.951)
             return objective(trial.number, rate, momentum, epochs)
@@ -125,7 +127,7 @@ def optuna_study(objective):
 
 
 def optuna_flax(grade):
-    """Optuna and Flax in three grades of care."""
+    """Return Optuna and Flax, written with one of three grades of care."""
     import hand
     import jax
     import numpy as np
@@ -152,7 +154,7 @@ def optuna_flax(grade):
         return network.init(jax.random.key(number), train_x[:1])
 
     def as_the_docs_show(number, rate, momentum, epochs):
-        """A train state with its optimiser: a step compiles for each trial."""
+        """Train with a new optimiser, so that the step compiles for each trial."""
 
         @jax.jit
         def step(state, x, y):
@@ -192,7 +194,7 @@ def optuna_flax(grade):
 
 
 def optuna_torch():
-    """Optuna and PyTorch with one thread, which is faster here than two."""
+    """Return Optuna and PyTorch with one thread, which is faster here than two."""
     import hand
     import torch
 
@@ -220,7 +222,7 @@ def optuna_torch():
 
 
 def mle_hyperopt():
-    """Its random search around one jitted training."""
+    """Return the random search of mle-hyperopt around one jitted training."""
     import hand
     import jax
     import numpy as np
@@ -249,7 +251,7 @@ def mle_hyperopt():
 
 
 def hyperoptax(parallel, loop):
-    """Its random search around one jitted training."""
+    """Return the random search of hyperoptax around one jitted training."""
     import hand
     import jax
     import numpy as np
@@ -263,14 +265,16 @@ def hyperoptax(parallel, loop):
             scans[epochs] = lambda key, p: train(key, p["rate"], p["momentum"])
         space = {"rate": LogSpace(1e-3, 0.3), "momentum": LinearSpace(0.5, 0.95)}
         state, optimizer = RandomSearch.init(space, n_parallel=parallel)
-        own = (state, jax.random.key(0), scans[epochs], trials // parallel)
-        return np.asarray(getattr(optimizer, loop)(*own)[1][1]).ravel()
+        search = getattr(optimizer, loop)
+        steps = trials // parallel
+        found = search(state, jax.random.key(0), scans[epochs], steps)
+        return np.asarray(found[1][1]).ravel()
 
     return run
 
 
 def products():
-    """The machine's own rate of matrix products, in GFLOP/s."""
+    """Return the machine's rate of matrix products, in GFLOP/s."""
     import jax
     import jax.numpy as jnp
 
@@ -307,7 +311,8 @@ CONTENDERS = {
 
 
 def measure(name, trials, epochs):
-    """One contender, in this process: seconds a trial, cold and warm."""
+    """Return milliseconds a trial of one contender in this process, cold and warm."""
+    # a slow contender has fewer trials in its second search; figures are per trial
     make, enough = CONTENDERS[name]
     begin = time.perf_counter()
     run = make()
@@ -329,8 +334,9 @@ def measure(name, trials, epochs):
 
 
 def child(arguments):
-    """Another process's answer, or ``None`` if a library is missing."""
-    environment = {**os.environ, "JAXTUNE_CACHE": "off"}  # cold means cold
+    """Return what another process prints, or ``None`` if a library is missing."""
+    # with a cache the first search of a process would not compile
+    environment = {**os.environ, "JAXTUNE_CACHE": "off"}
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
         capture_output=True,
@@ -346,12 +352,12 @@ def child(arguments):
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--trials", type=int, default=256, help="trials of a search")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of a trial")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is shown")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only == "products":
@@ -387,8 +393,8 @@ def main() -> None:
     limit = limits(ours["warm_ms"], statistics.median(rates), options.epochs)
     print(
         "matrix products: {products_gflops:.0f} GFLOP/s; training: {gflops:.0f} "
-        "GFLOP/s, {share:.0%} of that; without the gradient of the inputs, which "
-        "nobody computes, {share_computed:.0%}".format(**limit)
+        "GFLOP/s, which is {share:.0%}. Without the gradient of the inputs, which is "
+        "not computed, it is {share_computed:.0%}.".format(**limit)
     )
     if options.json:
         setting = {
@@ -405,9 +411,10 @@ def main() -> None:
 
 
 def limits(warm_ms, rate, epochs):
-    """Arithmetic of a training against the machine's products."""
+    """Return the arithmetic of a training as a share of the machine's products."""
     first, last, examples = 64 * 128, 128 * 10, 1408 * epochs
-    usual = 6 * (first + last) * examples  # two each: forward, inputs, weights
+    # two for each weight: forward, gradient of the inputs, gradient of the weights
+    usual = 6 * (first + last) * examples
     computed = usual - 2 * first * examples
     return {
         "products_gflops": rate,
@@ -418,7 +425,7 @@ def limits(warm_ms, rate, epochs):
 
 
 def versions():
-    """Of the libraries that are installed."""
+    """Return the versions of the libraries that are installed."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -429,7 +436,7 @@ def versions():
 
 
 def processor():
-    """What the machine calls itself."""
+    """Return the processor's model name."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next(line.split(":")[1].strip() for line in lines if "model name" in line)
 

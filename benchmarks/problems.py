@@ -1,8 +1,8 @@
-"""What searchers are judged on: standard functions, and tables of trained networks.
+"""Problems for samplers: standard functions, and tables of trained networks.
 
-Functions are those of Surjanovic & Bingham's virtual library, each also with noise.
-Ackley's optimum is moved off the middle of its box, which would flatter shrinking. All
-are minimised; a value of NaN is a training that failed.
+The functions are those of Surjanovic & Bingham's virtual library, without and with
+noise. Ackley's optimum is moved away from the middle of its box, where a search that
+shrinks the box would find it too easily. All are minimised; NaN is a failed training.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import jaxtune as jt
 
 
 class Problem(NamedTuple):
-    """One thing to minimise.
+    """One function to minimise.
 
-    ``value`` takes points ``[n, d]`` of the unit cube and gives the true value,
-    ``noise`` is the standard deviation of what a searcher sees of it. Regret is
-    counted in units of what a random point loses: ``typical - best``.
+    ``value`` takes points ``[n, d]`` of the unit cube and returns the true values;
+    ``noise`` is the standard deviation that is added to what a sampler sees. Regret is
+    measured in units of what the median random point loses: ``typical - best``.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
     typical: float
 
     def regret(self, value: np.ndarray) -> np.ndarray:
-        """Normalised: 0 is the optimum, 1 the median of random points."""
+        """Return the regret, 0 at the optimum and 1 at the median random point."""
         return (value - self.best) / (self.typical - self.best)
 
 
@@ -108,26 +108,26 @@ FUNCTIONS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray], float]] = {
     "ackley5": (5, ackley, 0.0),
     "rosenbrock4": (4, rosenbrock, 0.0),
     "levy4": (4, levy, 0.0),
-    # nine dimensions of which three matter
+    # nine dimensions, of which only three have an effect
     "sparse9": (9, lambda u: hartmann(u[:, [1, 4, 7]], HARTMANN_3), -3.86278),
 }
 
 
 def functions() -> list[Problem]:
-    """Each without and with noise: a tenth of what a random point loses."""
+    """Return each function without noise, and with noise of a tenth of its scale."""
     problems = []
     for name, (dim, value, best) in FUNCTIONS.items():
         space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
         sample = value(np.random.default_rng(0).random((10_000, dim)))
         typical = float(np.median(sample))
-        own = (name, space, value, 0.0, best, typical)
-        noisy = (f"{name} noisy", space, value, 0.1 * (typical - best), best, typical)
-        problems += [Problem(*own), Problem(*noisy)]
+        exact = Problem(name, space, value, noise=0.0, best=best, typical=typical)
+        noise = 0.1 * (typical - best)
+        problems += [exact, exact._replace(name=f"{name} noisy", noise=noise)]
     return problems
 
 
 def tabular(name: str, metric: str) -> Problem:
-    """A table of trained networks; the mean over its seeds is the value."""
+    """Return a table of trained networks as a problem; values are means over seeds."""
     frame = pd.read_parquet(Path(__file__).parent / "tables" / f"{name}.parquet")
     space = SPACES[name]
     if metric == "error":
@@ -137,18 +137,24 @@ def tabular(name: str, metric: str) -> Problem:
         values = losses.mean(1)
     values = np.where(np.isfinite(values), values, np.nan)
     counts = np.array([len(space[dim].choices) for dim in space.names])
-    # rows in the order of the grid, the last dimension fastest
+    # rows are in the order of the grid, in which the last dimension changes fastest
     strides = np.append(np.cumprod(counts[::-1])[-2::-1], 1)
 
     def look_up(u: np.ndarray) -> np.ndarray:
         cells = np.minimum(np.floor(np.asarray(u, np.float64) * counts), counts - 1)
         return values[(cells * strides).sum(1).astype(int)]
 
-    own = (float(np.nanmin(values)), float(np.nanmedian(values)))
-    return Problem(f"{name} {metric}", space, look_up, 0.0, *own)
+    return Problem(
+        f"{name} {metric}",
+        space,
+        look_up,
+        noise=0.0,
+        best=float(np.nanmin(values)),
+        typical=float(np.nanmedian(values)),
+    )
 
 
 def suite() -> list[Problem]:
-    """All of them."""
+    """Return all problems."""
     tables = [("digits", "error"), ("digits", "loss"), ("breast_cancer", "loss")]
-    return functions() + [tabular(*table) for table in tables]
+    return functions() + [tabular(name, metric) for name, metric in tables]

@@ -1,4 +1,4 @@
-"""Figures, with what they depend on, as JSON."""
+"""Write figures as JSON, with the versions and the device that they depend on."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ import jaxtune as jt
 
 
 def write(options: argparse.Namespace, rows: Any) -> None:
-    """Write what was measured to the file of ``--json``, if there is one."""
+    """Write the measured rows to the file of ``--json``, if it is given."""
     if not options.json:
         return
     settings = {name: value for name, value in vars(options).items() if name != "json"}

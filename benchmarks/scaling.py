@@ -1,6 +1,6 @@
-"""How time and memory grow: with the population, the width of a block, the model.
+"""Measure how time and memory grow with the population, the width and the model.
 
-Each part is taken in one run and ratios are within it.
+Each part is measured in one run, and its ratios compare figures of that run.
 
     python benchmarks/scaling.py [--trials 100000] [--json FILE]
 """
@@ -32,7 +32,7 @@ SPACE = jt.Space(
 
 
 def seconds(function, repeats=3):
-    """The median of some calls; the function waits for its result."""
+    """Return the median seconds of some calls of a function that waits for results."""
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -42,7 +42,7 @@ def seconds(function, repeats=3):
 
 
 def tiny():
-    """Linear regression with three weights: all that is left is overhead."""
+    """Return linear regression with three weights, which is almost all overhead."""
     x = np.random.default_rng(0).normal(size=(96, 3)).astype(np.float32)
     data = {"x": x, "y": x @ np.float32([1.0, -2.0, 0.5])}
 
@@ -62,14 +62,15 @@ def tiny():
 
 
 def populations(most):
-    """Whole searches of one to ``most`` trials, two epochs each, blocks of 64."""
+    """Time whole searches of one to ``most`` trials, two epochs each, blocks of 64."""
     task, rows = tiny(), []
     counts = [10**k for k in range(7) if 10**k <= most]
     for trials in counts:
-        own = {"key": KEY, "trials": trials, "epochs": 2, "block": 64, "verbose": 0}
-        run = partial(jt.search, task, SPACE, **own)
-        run()
+        budget = {"trials": trials, "epochs": 2}
+        run = partial(jt.search, task, SPACE, key=KEY, block=64, verbose=0, **budget)
+        run()  # compiles
         taken = seconds(run)
+        # the peak of the process until now, so the counts must grow
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         per = {"us_per_trial": 1e6 * taken / trials, "host_mib": peak}
         rows.append({"trials": trials, "seconds": taken, **per})
@@ -81,7 +82,7 @@ def populations(most):
 
 
 def samplers():
-    """A million points of nine dimensions."""
+    """Time a million points of nine dimensions for each sampler."""
     space, rows = jt.presets.standard(), []
     made = {
         "uniform": jt.samplers.uniform(),
@@ -102,7 +103,7 @@ def samplers():
 
 
 class Convolutional(nn.Module):
-    """The usual Flax CNN, convolved as given."""
+    """A plain Flax CNN, with the given function as its convolution."""
 
     convolve: object = None
 
@@ -116,7 +117,7 @@ class Convolutional(nn.Module):
 
 
 def models():
-    """Trainings of one epoch a second by width, networks small to large."""
+    """Measure lane-epochs a second by width, for small to large networks."""
     train, valid = hand.digits()
     images = [(x.reshape(-1, 8, 8, 1), y) for x, y in (train, valid)]
     unfolded = jt.models.unfolded_convolution
@@ -144,10 +145,12 @@ def models():
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=100_000)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--trials", type=int, default=100_000, help="trials of the largest search"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     found = {
         "population": populations(options.trials),

@@ -1,9 +1,9 @@
-"""What schedulers give back: time for the same trials, quality for the same epochs.
+"""Measure schedulers: time for the same trials, and quality for the same epochs.
 
 Both on scikit-learn's digits with a network 64-128-10. Time: the same trials with each
-scheduler, in turns, everything compiled; a scheduler is worth its epochs when the ratio
-of times is near the ratio of epochs. Quality: as many trials as the epochs of a plain
-search pay for, with several keys; the loss of the best trial.
+scheduler, in turns, everything compiled; no time is wasted if the ratio of times is
+near the ratio of epochs. Quality: the loss of the best trial with several keys, where
+each scheduler gets as many trials as the epochs of a search without one allow.
 
     python benchmarks/schedulers.py [--trials 256] [--keys 20] [--json FILE]
 """
@@ -39,7 +39,7 @@ SCHEDULERS = {
 
 
 def digits(examples: int) -> jt.Task:
-    """So many to train; 300 to judge, 297 to test."""
+    """Return the digits: so many examples to train, 300 to validate, 297 to test."""
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = (x[order] / 16).astype(np.float32), y[order]
@@ -52,7 +52,7 @@ def digits(examples: int) -> jt.Task:
 
 
 def search(task: jt.Task, name: str, trials: int, key: int = 0) -> jt.Result:
-    """One search with one scheduler."""
+    """Run one search with one scheduler."""
     return jt.search(
         task,
         SPACE,
@@ -65,20 +65,20 @@ def search(task: jt.Task, name: str, trials: int, key: int = 0) -> jt.Result:
 
 
 def times(trials: int, keys: int) -> dict[str, dict]:
-    """The same trials with each scheduler, in turns, a key a turn."""
+    """Time the same trials with each scheduler, in turns, one key in each turn."""
     task = digits(1200)
-    told: dict[str, list[tuple]] = {name: [] for name in SCHEDULERS}
+    measured: dict[str, list[tuple]] = {name: [] for name in SCHEDULERS}
     for turn in range(-1, keys):
         for name in SCHEDULERS:
             begin = time.perf_counter()
             result = search(task, name, trials, max(turn, 0))
             seconds, cost = time.perf_counter() - begin, result.cost
-            if turn < 0:  # this one compiles
+            if turn < 0:  # the first turn compiles
                 continue
             tested = [result.test()[metric] for metric in ("loss", "accuracy")]
             row = (seconds, cost.epochs, cost.occupancy, result.best.score, *tested)
-            told[name].append(row)
-    columns = {name: list(zip(*rows, strict=True)) for name, rows in told.items()}
+            measured[name].append(row)
+    columns = {name: list(zip(*rows, strict=True)) for name, rows in measured.items()}
     whole, epochs = np.median(columns["none"][0]), np.mean(columns["none"][1])
     return {
         name: {
@@ -95,7 +95,9 @@ def times(trials: int, keys: int) -> dict[str, dict]:
 
 
 def trials_for(name: str, budget: int) -> int:
-    """Trials whose plan costs no more than so many epochs; ASHA gets halving's."""
+    """Return the largest number of trials whose plan fits a budget of epochs."""
+    # ASHA gets the trials of successive halving; pbt and median stopping get those of
+    # no scheduler, since each of their trials may train in full
     planner = {"asha": "successive_halving"}.get(name, name)
     scheduler = SCHEDULERS[planner]
     if scheduler is None or name in ("pbt", "median_stopping"):
@@ -107,7 +109,7 @@ def trials_for(name: str, budget: int) -> int:
 
 
 def quality(keys: int, trials: int) -> dict[str, dict]:
-    """Best trials for the same epochs."""
+    """Return the losses of the best trials for equal numbers of epochs."""
     task, rows = digits(300), {}
     for name in SCHEDULERS:
         count = trials_for(name, trials * EPOCHS)
@@ -131,12 +133,12 @@ def quality(keys: int, trials: int) -> dict[str, dict]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=256)
+    parser.add_argument("--trials", type=int, default=256, help="trials to time")
     parser.add_argument("--repeats", type=int, default=5, help="keys of the timing")
-    parser.add_argument("--keys", type=int, default=20)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keys", type=int, default=20, help="keys of the quality part")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     timed = times(options.trials, options.repeats)
     print(f"{options.trials} trials of at most {EPOCHS} epochs, {options.repeats} keys")
@@ -151,7 +153,7 @@ def main() -> None:
     if not options.keys:
         return
     compared = quality(options.keys, 64)
-    print(f"\nthe epochs of 64 trials, {options.keys} keys: loss of the best trial")
+    print(f"\nloss of the best trial for the epochs of 64 trials, {options.keys} keys")
     print(f"{'':20}trials  epochs   valid      sd    test      sd  p against none")
     for name, row in compared.items():
         valid, test = np.asarray(row["valid"]), np.asarray(row["test"])

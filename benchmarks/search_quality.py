@@ -1,15 +1,16 @@
-"""How good is the best trial after 25, 50, 100 and 200, and what does asking cost?
+"""Compare samplers: regret after 25, 50, 100 and 200 trials, and time a point.
 
-Every contender searches every problem of ``problems.py`` with several seeds, and is
-told what it asked for in batches of 1, 25 or 100. Regret is that of the trial which it
-has measured as best, without the noise: 0 is the optimum, 1 the median random point.
+Every contender searches every problem of ``problems.py`` with several seeds, in batches
+of 1, 25 or 100 trials. Its regret is that of the trial with the best measured value,
+computed without the noise: 0 is the optimum, 1 the median random point.
 
     python benchmarks/search_quality.py [--seeds 20] [--only NAME ...] [--workers 2]
         [--cache DIR] [--json FILE]
 
-Finished runs are kept in DIR, so that a benchmark that was cut off goes on; in FILE,
-rows of contenders that were not run again are kept. The random one is always needed.
-Set OPENBLAS_NUM_THREADS=1: the workers' threads would wait for each other.
+Finished searches are kept in DIR, so an interrupted benchmark can be resumed. In FILE,
+rows of contenders that were not run again are kept. "Optuna random" must always be in
+DIR, since it is the reference. Set OPENBLAS_NUM_THREADS=1: otherwise the threads of the
+workers wait for each other.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ LIBRARIES = ("jax", "numpy", "optuna", "cmaes", "evosax", "torch", "hyperoptax")
 
 
 class Ours:
-    """One of jaxtune's samplers, in one cube."""
+    """One of jaxtune's samplers, in the whole space."""
 
     def __init__(self, make: str, problem: Problem, seed: int, batch: int):
         import jax
 
         import jaxtune as jt
 
+        # CMA-ES learns from whole populations, so a batch is one
         options = {"population": batch} if make == "cma_es" and batch > 1 else {}
         self.sampler = getattr(jt.samplers, make)(**options)
         self.state = self.sampler.init(jax.random.key(seed), problem.space)
@@ -73,6 +75,7 @@ class Zoomed:
 
         state = self.sampler.init(jax.random.fold_in(self.key, self.round), self.box)
         self.asked = np.asarray(self.sampler.ask(state, n)[1])
+        # the sampler works in the cube of the box, the problem in that of the space
         return np.asarray(self.root.encode(self.box.decode(self.asked)))
 
     def tell(self, points: np.ndarray, values: np.ndarray) -> None:
@@ -82,7 +85,7 @@ class Zoomed:
 
 
 class Optuna:
-    """An Optuna sampler; its study is asked and told as its documentation shows."""
+    """A sampler of Optuna, used by ask and tell as its documentation shows."""
 
     def __init__(
         self, make: str, options: dict, problem: Problem, seed: int, batch: int
@@ -114,16 +117,16 @@ class Optuna:
             ]
             for trial in self.open
         ]
-        return np.minimum(np.asarray(rows), 1 - 1e-7)
+        return np.minimum(np.asarray(rows), 1 - 1e-7)  # the cube is half open
 
     def add(self, points: np.ndarray, values: np.ndarray) -> None:
-        """Trials that it did not ask for."""
+        """Add trials that the sampler did not suggest."""
         from optuna.trial import create_trial
 
         for point, value in zip(points.tolist(), values.tolist(), strict=True):
             params = dict(zip(self.space, point, strict=True))
-            own = {"params": params, "distributions": self.space}
-            self.study.add_trial(create_trial(value=value, **own))
+            trial = create_trial(value=value, params=params, distributions=self.space)
+            self.study.add_trial(trial)
 
     def tell(self, points: np.ndarray, values: np.ndarray) -> None:
         from optuna.trial import TrialState
@@ -136,7 +139,7 @@ class Optuna:
 
 
 class Hyperoptax:
-    """Its Gaussian process; a failure is told as the worst value so far."""
+    """The Gaussian process of hyperoptax; a failure gets the worst value so far."""
 
     def __init__(self, problem: Problem, seed: int, batch: int):
         import jax
@@ -153,8 +156,8 @@ class Hyperoptax:
     def ask(self, n: int) -> np.ndarray:
         import jax
 
-        self.key, own = jax.random.split(self.key)
-        self.asked = self.optimizer.get_next_params(self.state, own)
+        self.key, key = jax.random.split(self.key)
+        self.asked = self.optimizer.get_next_params(self.state, key)
         rows = [np.asarray(self.asked[name]) for name in self.names]
         return np.clip(np.stack(rows, axis=1), 0.0, 1 - 1e-7)
 
@@ -163,13 +166,14 @@ class Hyperoptax:
         import jax.numpy as jnp
 
         self.worst = max([self.worst, *values[np.isfinite(values)].tolist()])
-        told = jnp.asarray(np.where(np.isfinite(values), values, self.worst))
-        self.key, own = jax.random.split(self.key)
-        own = (self.state, own, told.astype(jnp.float32), self.asked)
-        self.state = self.optimizer.update_state(*own)
+        finite = jnp.asarray(np.where(np.isfinite(values), values, self.worst))
+        self.key, key = jax.random.split(self.key)
+        self.state = self.optimizer.update_state(
+            self.state, key, finite.astype(jnp.float32), self.asked
+        )
 
 
-# at how many points each is timed
+# batch sizes for which the time a point is measured
 ASKED = {
     "Optuna TPE": (1, 64),
     "jaxtune gaussian_process": (1, 64, 512),
@@ -177,7 +181,7 @@ ASKED = {
     "jaxtune tpe": (1, 64, 1024),
 }
 
-# name: how to make it, and how many evaluations in batches of which size
+# name: how to make the contender, and batch size to number of evaluations
 ALL = {1: 200, 25: 200, 100: 200}
 CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
     "jaxtune uniform": (partial(Ours, "uniform"), {25: 200}),
@@ -196,7 +200,11 @@ CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
 
 
 def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
-    """One contender on one problem: regrets ``[seeds, evaluations]``, and seconds."""
+    """Run one contender on one problem.
+
+    Returns:
+      Regrets ``[seeds, evaluations]``, and milliseconds of the sampler for each point.
+    """
     make, evaluations = CONTENDERS[name]
     most = evaluations[batch]
     problem = suite()[index]
@@ -210,24 +218,27 @@ def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
             points = contender.ask(batch)
             asking += time.perf_counter() - begin
             value = problem.value(np.asarray(points, np.float64))
-            told = value + problem.noise * noise.standard_normal(len(value))
+            measured = value + problem.noise * noise.standard_normal(len(value))
             begin = time.perf_counter()
-            contender.tell(points, told)
+            contender.tell(points, measured)
             asking += time.perf_counter() - begin
-            seen, true = np.append(seen, told), np.append(true, value)
+            seen, true = np.append(seen, measured), np.append(true, value)
         regrets.append([_incumbent(problem, seen, true, n) for n in EVALUATIONS])
     return {"regrets": regrets, "asking_ms": 1e3 * asking / (seeds * most)}
 
 
 def _incumbent(problem: Problem, seen: np.ndarray, true: np.ndarray, n: int) -> float:
-    """Regret of the best of the first ``n``; NaN past the end, or within a batch."""
+    """Return the true regret of the trial that looks best among the first ``n``.
+
+    NaN if there are fewer than ``n`` trials, or none of them has a score.
+    """
     if n > len(seen) or not np.isfinite(seen[:n]).any():
         return float("nan")
     return float(problem.regret(true[np.nanargmin(seen[:n])]))
 
 
 def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
-    """Run what is not in the cache, a file for each contender, batch and problem."""
+    """Run what the cache lacks: a file for each contender, batch and problem."""
     cache.mkdir(parents=True, exist_ok=True)
     names = [problem.name for problem in suite()]
     jobs = [
@@ -237,6 +248,7 @@ def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
         for index in range(len(names))
     ]
     jobs.sort(key=lambda job: (25, 1, 100).index(job[1]))
+    # "spawn", since JAX has threads that a fork would not copy
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     with pool:
         waiting = {}
@@ -250,7 +262,7 @@ def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
 
 
 def summary(seeds: int, cache: Path) -> list[dict[str, Any]]:
-    """A row for every contender and batch that ran on all problems."""
+    """Return a row for every contender and batch that ran on all problems."""
     names = [problem.name for problem in suite()]
     found, rows = {}, []
     for name, (_, batches) in CONTENDERS.items():
@@ -259,12 +271,12 @@ def summary(seeds: int, cache: Path) -> list[dict[str, Any]]:
             if all(file.exists() for file in files):
                 found[name, batch] = [json.loads(file.read_text()) for file in files]
     reference = _regrets(found["Optuna random", 25]).mean(1)
-    for (name, batch), told in found.items():
-        regrets = _regrets(told)
+    for (name, batch), results in found.items():
+        regrets = _regrets(results)
         row: dict[str, Any] = {"contender": name, "batch": batch}
         for column, n in enumerate(EVALUATIONS):
             values = regrets[:, :, column]
-            # a batch is only known as a whole
+            # the trials of a batch have no order, so its best is known only as a whole
             if np.isnan(values).any() or n < batch:
                 continue
             row[str(n)] = {
@@ -274,29 +286,29 @@ def summary(seeds: int, cache: Path) -> list[dict[str, Any]]:
                 "of random": (values.mean(1) / reference[:, column]).mean(),
                 "problems": dict(zip(names, values.mean(1).tolist(), strict=True)),
             }
-        row["asking_ms"] = np.mean([t["asking_ms"] for t in told])
+        row["asking_ms"] = np.mean([result["asking_ms"] for result in results])
         rows.append(row)
     return rows
 
 
-def _regrets(told: list[dict[str, Any]]) -> np.ndarray:
-    """``[problems, seeds, evaluations]``."""
-    return np.asarray([each["regrets"] for each in told], np.float64)
+def _regrets(results: list[dict[str, Any]]) -> np.ndarray:
+    """Return regrets ``[problems, seeds, evaluations]``."""
+    return np.asarray([result["regrets"] for result in results], np.float64)
 
 
 def _interval(means: np.ndarray) -> list[float]:
-    """Of the mean over seeds, each the mean over problems: 95 %, by bootstrap."""
+    """Return the 95 % bootstrap interval of the mean over seeds."""
     found = bootstrap((means,), np.mean, rng=np.random.default_rng(0))
     return [float(edge) for edge in found.confidence_interval]
 
 
-def asking(told: int = 500, dim: int = 5) -> list[dict[str, Any]]:
-    """Milliseconds a point after 500 trials, compiled; medians of five asks."""
+def asking(known: int = 500, dim: int = 5) -> list[dict[str, Any]]:
+    """Return milliseconds a point after 500 trials, compiled; medians of five asks."""
     import jaxtune as jt
 
     space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
     problem = Problem("cube", space, lambda u: ((u - 0.3) ** 2).sum(1), 0.0, 0.0, 1.0)
-    random = np.random.default_rng(0).random((told, dim), dtype=np.float32)
+    random = np.random.default_rng(0).random((known, dim), dtype=np.float32)
     rows = []
     for name, batches in ASKED.items():
         for batch in batches:
@@ -312,21 +324,21 @@ def asking(told: int = 500, dim: int = 5) -> list[dict[str, Any]]:
                 contender.ask(batch)
                 if turn:
                     times.append(time.perf_counter() - begin)
-                if state is not None:  # the same question again, nothing pending
+                if state is not None:  # ask the same again, with no points pending
                     contender.state = state
             each = 1e3 * float(np.median(times)) / batch
             rows.append({"contender": name, "batch": batch, "ms": each})
-            print(f"{name}, {batch} at once: {each:.3f} ms a point", flush=True)
+            print(f"{name}, batches of {batch}: {each:.3f} ms a point", flush=True)
     return rows
 
 
 def show(rows: list[dict[str, Any]], evaluations: int) -> str:
-    """A Markdown table at one number of evaluations, best first."""
+    """Return a Markdown table at one number of evaluations, best contender first."""
     key = str(evaluations)
     shown = sorted((r for r in rows if key in r), key=lambda r: r[key]["mean"])
     lines = [
-        f"| after {key} | batch | mean regret [95 %] | median | of random's "
-        "| ms/point |",
+        f"| after {key} trials | batch | mean regret [95 %] | median "
+        "| share of random's | ms/point |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in shown:
@@ -341,7 +353,7 @@ def show(rows: list[dict[str, Any]], evaluations: int) -> str:
 
 
 def _with_earlier(rows: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
-    """The rows, and those of an earlier file that were not measured anew."""
+    """Return the rows, and those of an earlier file that were not measured again."""
     known = {(row["contender"], row["batch"]) for row in rows}
     earlier = json.loads(out.read_text())["rows"] if out.exists() else []
     kept = [row for row in earlier if (row["contender"], row["batch"]) not in known]
@@ -359,7 +371,7 @@ def _versions() -> dict[str, str]:
 
 
 def main(seeds: int, only: list[str], cache: Path, out: Path | None, workers: int):
-    """Run, print the tables, keep the numbers."""
+    """Measure, print the tables, and write the figures."""
     measure(seeds, only, cache, workers)
     rows = summary(seeds, cache)
     for n in EVALUATIONS:
@@ -371,15 +383,28 @@ def main(seeds: int, only: list[str], cache: Path, out: Path | None, workers: in
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "versions": _versions(),
         }
-        told = {"settings": settings, "rows": rows, "asking": asking()}
-        out.write_text(json.dumps(told, indent=1) + "\n")
+        document = {"settings": settings, "rows": rows, "asking": asking()}
+        out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=[*CONTENDERS])
-    parser.add_argument("--cache", type=Path, default=Path("search_quality"))
-    parser.add_argument("--json", type=Path, dest="out")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=20, help="searches of a problem")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=CONTENDERS,
+        default=[*CONTENDERS],
+        help="contenders to run",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("search_quality"),
+        help="folder of finished searches",
+    )
+    parser.add_argument(
+        "--json", type=Path, dest="out", help="file to write the figures to"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="number of processes")
     main(**vars(parser.parse_args()))

@@ -1,8 +1,7 @@
-"""Batch size, width, depth and choices as data, in buckets, or static: end to end.
+"""Compare batch size, width, depth and choices as data, in buckets, or static.
 
-Each row is one search on scikit-learn's digits, from nothing compiled to the table:
-the first time in full, and once more with everything compiled. Static rows compile a
-program per value.
+Each row is one search on scikit-learn's digits, timed twice: first with nothing
+compiled, then with everything compiled. Static rows compile a program for each value.
 
     python benchmarks/shapes.py [--trials 64] [--epochs 20] [--only NAME] [--json FILE]
 """
@@ -26,13 +25,13 @@ ACTIVATION = jt.choice(["relu", "tanh", "gelu"])
 
 
 def static(space: jt.Space, *names: str) -> jt.Space:
-    """The same space with some dimensions compiled value by value."""
+    """Return the space with some dimensions compiled value by value."""
     changed = {n: dataclasses.replace(space[n], static=True) for n in names}
     return space.replace(**changed)
 
 
 def cases() -> dict[str, list[tuple[str, jt.Space, int | None]]]:
-    """Name of a comparison to its rows: what, space, programs at most."""
+    """Return name of a comparison to its rows: label, space, limit of programs."""
     batch = jt.Space(learning_rate=RATE, batch_size=NINE["batch_size"])
     width = jt.Space(learning_rate=RATE, hidden_units=NINE["hidden_units"])
     depth = jt.Space(learning_rate=RATE, layers=NINE["layers"])
@@ -71,7 +70,7 @@ def cases() -> dict[str, list[tuple[str, jt.Space, int | None]]]:
 
 
 def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> dict:
-    """One search from nothing compiled, one more, and its plan."""
+    """Time a search with nothing compiled and once more, and return its plan too."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype(np.float32)
     deep = "layers" in space.names
@@ -80,8 +79,8 @@ def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> 
         train=(x[:1200], y[:1200]),
         valid=(x[1200:1500], y[1200:1500]),
     )
-    said = jt.plan(task, space, trials=trials, programs=programs, memory=False)
-    jax.clear_caches()
+    plan = jt.plan(task, space, trials=trials, programs=programs, memory=False)
+    jax.clear_caches()  # so that the first search compiles everything
     seconds = []
     for _ in range(2):
         begin = time.perf_counter()
@@ -95,9 +94,9 @@ def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> 
         )
         seconds.append(time.perf_counter() - begin)
     return {
-        "programs": said.programs,
-        "padding": said.padding,
-        "empty_lanes": said.empty,
+        "programs": plan.programs,
+        "padding": plan.padding,
+        "empty_lanes": plan.empty,
         "first_s": seconds[0],
         "again_ms_per_trial": 1e3 * seconds[1] / trials,
         "best": float(result.best.score),
@@ -105,12 +104,12 @@ def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--only", help="one comparison, by its name")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--trials", type=int, default=64, help="trials of a search")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of a trial")
+    parser.add_argument("--only", help="name of the only comparison to run")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     head = f"{'':28}programs  padding  empty  first run  again, ms/trial   best"
     rows: dict[str, dict[str, dict]] = {}

@@ -1,7 +1,7 @@
-"""What a stream costs: the same rows read from a source and on the device, in turns.
+"""Measure what a stream costs: the same rows from a source and on the device, in turns.
 
-An MLP 784-128-10 on generated images, as many as asked for; the source is a file that
-is mapped into memory. Streamed searches are cut into parts of several lengths.
+An MLP 784-128-10 on generated images. The source is a file that is mapped into memory;
+streams with parts of several lengths are compared.
 
     python benchmarks/stream.py [--rows 16384] [--trials 32] [--json FILE]
 """
@@ -10,6 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,11 +19,11 @@ from record import write
 
 import jaxtune as jt
 
-BATCH = 1024  # rows that the source brings at once
+BATCH = 1024  # rows that the source yields at once
 
 
 def images(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ten noisy prototypes, in a file."""
+    """Return images in a file, and their labels: ten prototypes with noise."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, rows)
     kinds = random.normal(size=(10, 784)).astype(np.float32)
@@ -38,12 +39,12 @@ def images(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=16384)
-    parser.add_argument("--trials", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", type=int, default=16384, help="number of images")
+    parser.add_argument("--trials", type=int, default=32, help="trials of a search")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is shown")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measured(options, *images(Path(folder), options.rows))
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def measured(options, x: np.ndarray, y: np.ndarray) -> dict:
-    """Seconds of each way, warm, and their ratio to the first."""
+    """Return the warm seconds of each way, and their ratio to the first."""
     train, valid = len(x) - 1024, (np.array(x[-1024:]), y[-1024:])
 
     def source(epoch):
@@ -61,17 +62,13 @@ def measured(options, x: np.ndarray, y: np.ndarray) -> dict:
             yield x[first:last], y[first:last]
 
     model = jt.models.MLP(classes=10, max_units=128)
-    own = {"valid": valid, "batch_size": 128}
-    ways = {
-        "on the device": jt.classification(
-            model, train=(np.array(x[:train]), y[:train]), shuffle=False, **own
-        )
-    }
+    classification = partial(jt.classification, model, valid=valid, batch_size=128)
+    held = np.array(x[:train]), y[:train]
+    # a stream keeps the order of its source, so the rows on the device are not shuffled
+    ways = {"on the device": classification(train=held, shuffle=False)}
     for part in (train, 4096, 1024):
         rows = jt.data.stream(source, examples=train, rows=part)
-        ways[f"stream, {part} rows at once"] = jt.classification(
-            model, train=rows, **own
-        )
+        ways[f"stream, {part} rows at once"] = classification(train=rows)
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3))
     budget = {"key": jax.random.key(0), "trials": options.trials, "epochs": 2}
     seconds: dict = {name: [] for name in ways}
@@ -80,12 +77,12 @@ def measured(options, x: np.ndarray, y: np.ndarray) -> dict:
         for name, task in ways.items():
             begin = time.perf_counter()
             found = jt.search(task, space, **budget, verbose=0)
-            if turn:  # the first one compiles
+            if turn:  # the first turn compiles
                 seconds[name].append(time.perf_counter() - begin)
             scores[name] = found.trials.scores
     first = scores["on the device"]
     found = {}
-    print(f"{'':32}seconds   ratio   the same numbers")
+    print(f"{'':32}seconds   ratio   equal to the bit")
     for name, took in seconds.items():
         ratios = [a / b for a, b in zip(took, seconds["on the device"], strict=True)]
         same = bool(np.array_equal(scores[name], first))

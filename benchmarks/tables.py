@@ -1,8 +1,8 @@
-"""Tables of trained networks, for judging samplers without training anything.
+"""Make tables of trained networks, on which samplers are compared without training.
 
-Every combination of a grid of hyperparameters, trained by jaxtune itself with several
-seeds: what a search of this space could ever find is known. Scikit-learn's digits with
-six hyperparameters, and its breast cancer with five.
+Every combination of a grid of hyperparameters is trained by jaxtune with several seeds,
+so the optimum of the space is known. The data are scikit-learn's digits with six
+hyperparameters, and its breast cancer with five.
 
     python benchmarks/tables.py [--only digits] [--out benchmarks/tables]
 """
@@ -42,7 +42,8 @@ DATA = {"digits": load_digits, "breast_cancer": load_breast_cancer}
 
 
 def task(name: str) -> jt.Task:
-    """Half of the examples to train, half to judge, so that scores are fine."""
+    """Return a task: half of the examples to train, half to validate."""
+    # a large validation split gives scores in fine steps
     x, y = DATA[name](return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
@@ -54,7 +55,7 @@ def task(name: str) -> jt.Task:
 
 
 def table(name: str) -> pd.DataFrame:
-    """Train the whole grid."""
+    """Train the whole grid, and return a row for each combination."""
     space = SPACES[name]
     counts = [len(space[dim].choices) for dim in space.names]
     result = jt.search(
@@ -76,8 +77,13 @@ def table(name: str) -> pd.DataFrame:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=SPACES)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tables")
+    parser.add_argument("--only", choices=SPACES, help="the only table to make")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent / "tables",
+        help="folder of the tables",
+    )
     args = parser.parse_args()
     for name in [args.only] if args.only else SPACES:
         begin = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What Ray's workers and pods cost: time against workers, a block's overhead, kills.
+"""Measure Ray's workers and pods: time by workers, overhead of a block, cost of kills.
 
-Digits, network 64-128-10, 20 epochs, blocks of 8; on this machine alone, in processes
-that were started and had compiled before. Blocks of one lane of a function that does
-nothing show what a block costs beside its work.
+Digits, network 64-128-10, 20 epochs, blocks of 8. All runs on this machine, in
+processes that have started and compiled before. Blocks of one lane of a function that
+does nothing show the overhead of a block.
 
     python benchmarks/workers.py [--trials 512] [--repeats 3] [--json FILE]
 """
@@ -34,7 +34,7 @@ EXCHANGES = 200
 
 
 def task():
-    """Digits."""
+    """Return the digits as a task."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -47,25 +47,25 @@ def task():
 
 
 def nothing(key, hparams):
-    """A block of it is all overhead."""
+    """Return a hyperparameter: a block of this function is all overhead."""
     return hparams["x"]
 
 
 def timed(call):
-    """Seconds of a call, and what it returned."""
+    """Return the seconds of a call, and its result."""
     begin = time.perf_counter()
     result = call()
     return time.perf_counter() - begin, result
 
 
 def median(call, repeats):
-    """Median seconds, after one call that compiles."""
+    """Return the median seconds of some calls, after one that compiles."""
     call()
     return statistics.median(timed(call)[0] for _ in range(repeats))
 
 
 class Killer(threading.Thread):
-    """Kills a worker at work every few seconds, until told to stop."""
+    """A thread that kills a busy worker every few seconds, until ``over`` is set."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -73,6 +73,7 @@ class Killer(threading.Thread):
 
     def run(self):
         while not self.over.wait(KILL_EVERY):
+            # Ray names a process after the function that it runs
             names = ((p, p.info["name"]) for p in psutil.process_iter(["name"]))
             busy = [p for p, name in names if name == "ray::work"]
             if busy:
@@ -81,20 +82,20 @@ class Killer(threading.Thread):
 
 
 def measure_ray(trials: int, repeats: int) -> dict:
-    """Time by workers, what a block costs, and what kills cost."""
+    """Return time by number of workers, the overhead of a block, and cost of kills."""
     digits, at = task(), tempfile.mkdtemp()
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3))
     unit = jt.Space(x=jt.uniform(0.0, 1.0))
 
     def search(executor=None, **more):
-        own = {"key": jax.random.key(0), "trials": trials, "epochs": 20, "block": 8}
-        own |= {"verbose": 0, "executor": executor, **more}
-        return jt.search(digits, space, **own)
+        arguments = {"trials": trials, "epochs": 20, "block": 8, "verbose": 0}
+        arguments |= {"key": jax.random.key(0), "executor": executor, **more}
+        return jt.search(digits, space, **arguments)
 
     def tiny(executor=None, **more):
-        own = {"key": jax.random.key(0), "trials": TINY, "mode": "min", "block": 1}
-        own |= {"verbose": 0, "executor": executor, **more}
-        return jt.search(nothing, unit, **own)
+        arguments = {"trials": TINY, "mode": "min", "block": 1, "verbose": 0}
+        arguments |= {"key": jax.random.key(0), "executor": executor, **more}
+        return jt.search(nothing, unit, **arguments)
 
     found = {"search_seconds": {}, "overhead_ms_per_block": {}}
     seconds, local = found["search_seconds"], search()
@@ -108,6 +109,7 @@ def measure_ray(trials: int, repeats: int) -> dict:
     found["first_search_seconds_with_a_cluster_of_its_own"] = first
     import ray
 
+    # one cluster for all searches below, so that its start is not timed again
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error")
     for workers in (1, 2):
         executor = jt.executors.ray(cpus=2 // workers)
@@ -141,7 +143,7 @@ def measure_ray(trials: int, repeats: int) -> dict:
 
 
 def directory_costs(search, at: str, tiny_run: str) -> dict:
-    """What a run directory takes with states, and for a trial without any."""
+    """Return the cost of a run directory: a block with states, and a trial without."""
     often = {"scheduler": jt.schedulers.pbt(interval=2)}
     search(**often)
     without, result = timed(lambda: search(**often))
@@ -155,7 +157,7 @@ def directory_costs(search, at: str, tiny_run: str) -> dict:
 
 
 def worker_start(search, executor) -> float:
-    """Seconds that a block takes longer in a new process, which has to load JAX."""
+    """Return the seconds that a new worker process needs before its first block."""
     warm, _ = timed(lambda: search(executor, trials=8))
     for process in psutil.process_iter(["name"]):
         if process.info["name"] in ("ray::work", "ray::IDLE"):
@@ -165,19 +167,19 @@ def worker_start(search, executor) -> float:
 
 
 def block_seconds(search, executor) -> list[float]:
-    """Of every block, one worker running one after the other."""
-    told = []
+    """Return the seconds of every block, with one worker that runs them in turn."""
+    times = []
 
     class Clock(jt.Callback):
         def on_block(self, round, measured):
-            told.append(time.perf_counter())
+            times.append(time.perf_counter())
 
     search(executor, callbacks=[Clock()])
-    return np.diff(told).round(4).tolist()
+    return np.diff(times).round(4).tolist()
 
 
 def sizes(digits, result) -> dict:
-    """Bytes that travel: the data once, and with every block."""
+    """Return the bytes that are sent: the data once, and those of every block."""
     workload = result.setup.workload
     block = blocks.Block(
         np.zeros(8, np.uint32), np.zeros(8, np.uint32), {"learning_rate": np.zeros(8)}
@@ -208,7 +210,7 @@ print((time.perf_counter() - begin) / int(sys.argv[5]) * 1e3)
 
 
 def measure_pod(count: int, size: int) -> float:
-    """Milliseconds of an exchange of so many bytes from each process."""
+    """Return the milliseconds of an exchange of ``size`` bytes from each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -224,11 +226,11 @@ def measure_pod(count: int, size: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--trials", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--trials", type=int, default=512, help="trials of a search")
+    parser.add_argument("--repeats", type=int, default=3, help="the median is shown")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     rows = measure_ray(options.trials, options.repeats)
     rows["pod_exchange_ms"] = {

@@ -267,6 +267,7 @@ def _names_of(source: str) -> dict[str, Any]:
 def _takes_nothing(found: Any) -> bool:
     import inspect
 
+    # an objective takes two arguments, so it is never called here by mistake
     if not callable(found):
         return False
     parameters = inspect.signature(found).parameters.values()

@@ -66,6 +66,7 @@ class MLflow(Tracker):
 
     def _run(self, trial: int) -> str:
         if trial not in self._runs:
+            # the tag by which MLflow nests a run in another
             tags = {"mlflow.parentRunId": self._search, "jaxtune.trial": str(trial)}
             self._runs[trial] = self._created(self.name(trial), tags)
         return self._runs[trial]

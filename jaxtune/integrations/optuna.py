@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import optuna as package
 
 NAME = "jaxtune"
+# a status that is missing here, "waiting", is that of a trial that is not done
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
 

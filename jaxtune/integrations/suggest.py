@@ -117,6 +117,7 @@ class _Trial:
         log: bool = False,
     ) -> Any:
         if step is not None:
+            # the quotient may be rounded to just below a whole number
             count = int(np.floor((high - low) / step + 1e-9)) + 1
             values = [low + step * i for i in range(count)]
             return self._suggested(name, partial(ordinal, values))

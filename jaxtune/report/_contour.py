@@ -53,6 +53,7 @@ def contour(result: Result, x: str | None = None, y: str | None = None) -> Figur
         # quantiles: with even levels a few bad scores would leave the rest one colour
         levels = np.unique(np.quantile(known, np.linspace(0, 1, LEVELS)))
         across, up = positions(space[x], found.x), positions(space[y], found.y)
+        # viridis is dark where numbers are low: good scores are dark in both directions
         colours = {"min": "viridis", "max": "viridis_r"}[result.setup.mode]
         filled = axes.contourf(across, up, found.score, levels=levels, cmap=colours)
         bar = figure.colorbar(filled, ax=axes, pad=0.01)

@@ -31,7 +31,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
         found = found or importances(result)
     except ValueError as error:
         return empty_figure(str(error))
-    rows = found.rows[::-1]
+    rows = found.rows[::-1]  # bars are drawn from the bottom up
     figure = Figure(figsize=(7.5, 1.6 + 0.4 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     shares = np.asarray([row.share for row in rows])

@@ -47,6 +47,7 @@ def lineage(result: Result, name: str | None = None) -> Figure:
         _trajectory(axes, result, name)
     set_scale(axes, "y", space[name], name)
     axes.set_xlabel("epochs")
+    # a row whose source is the trial itself is its beginning, and no state moved
     moves = int((known.source != known.trial).sum())
     axes.set_title(
         f"{moves} states taken over; in colour: the trajectory of the best trial",

@@ -52,6 +52,7 @@ def slices(result: Result) -> Figure:
     figure.suptitle(
         f"Each hyperparameter against the score {thinning_note(result, rows)}"
     )
+    # every panel has the same rounds, so the legend of one is that of all
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     return figure

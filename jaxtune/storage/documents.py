@@ -121,6 +121,7 @@ def box_of(space: Space, document: dict[str, Any]) -> Space:
 
 def _bounds_document(dim: Dimension) -> dict[str, Any]:
     low, high = np.asarray(dim.low), np.asarray(dim.high)
+    # JSON has one kind of number, so the dtype is kept to restore a bound to the bit
     return {
         "low": low.item(),
         "high": high.item(),

@@ -143,7 +143,7 @@ class Durable(Journal):
         if not same:
             raise RunError(
                 f"block {number} of {self._store.path} trained trials "
-                f"{sorted(set(trial.tolist()))}, but the search now asks for "
+                f"{sorted(set(trial.tolist()))}, but the search now requests "
                 f"{sorted(set(assignment.trial.tolist()))}: its scheduler decides "
                 "differently than before. Use the scheduler that the run began with."
             )
@@ -159,7 +159,7 @@ class Durable(Journal):
         rows = self._store.ask(query, block)
         metrics: dict[str, np.ndarray] = {}
         for name, place, value in rows:
-            empty = np.full(lanes, np.nan, np.float32)
+            empty = np.full(lanes, np.nan, np.float32)  # unscored lanes have no rows
             metrics.setdefault(name, empty)[place] = np.nan if value is None else value
         return metrics
 
@@ -180,7 +180,8 @@ class Durable(Journal):
             strict=True,
         )
         lanes = [(number, at, *map(int, row)) for at, row in enumerate(columns)]
-        # SQLite has no NaN: it stores NULL, which `_metrics` turns back
+        # only of lanes that were scored: the others paused in this block. SQLite has
+        # no NaN: it stores NULL, which `_metrics` turns back
         metrics = [
             (number, at, name, None if np.isnan(value) else float(value))
             for name, values in result.metrics.items()
@@ -191,7 +192,7 @@ class Durable(Journal):
         with self._store.change() as db:
             row = (number, self._round, block.width, assignment.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
-            if result.device:
+            if result.device:  # a block that crashed ran on none
                 db.execute("INSERT INTO devices VALUES (?, ?)", (number, result.device))
             db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
             db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
@@ -259,6 +260,7 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
 
 
 def _training_tree(training: Training) -> dict[str, Any]:
+    # named tuples and ints as dicts and arrays, which is all that `to_bytes` holds
     outcome = training.outcome._asdict()
     return {
         "spent": np.asarray(outcome.pop("spent")),

@@ -137,7 +137,7 @@ def _workload(
         rates=rates_of(settings),
         across=settings["across"],
     )
-    if task is not None:
+    if task is not None:  # a task from the directory is the run's own
         known = fingerprint.task_hashes(workload, trace(workload, space))
         check_same_task(settings, known)
     return workload
@@ -203,6 +203,7 @@ def _latest(
         "WHERE round = ?",
         number,
     )
+    # the lanes are in the order of their blocks, so that a lane's last block counts
     measured: dict[tuple[int, int], dict[str, float]] = {}
     for block, place, name, value in values_of_lanes:
         measured.setdefault((block, place), {})[name] = value
@@ -228,6 +229,7 @@ def _latest(
     epochs[uneven], status[uneven] = 0, WAITING
     for values in metrics.values():
         values[uneven] = np.nan
+    # lane-epochs that trials used, and those that were computed, empty lanes included
     spent = store.ask(
         "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
         "sum(epochs * width) FROM blocks b WHERE round = ?",

@@ -76,6 +76,7 @@ def open_journal(
             with _explained(path, store, begin):
                 note_writer(store)
                 journal = Durable(store, search.schedule.space, search.workload.epochs)
+                # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.choose(given.block)
                 yield journal, search

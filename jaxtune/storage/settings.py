@@ -110,6 +110,7 @@ def _how_made(part: Any) -> Any:
     recipe = recipe_of(part)
     if recipe == IN_FULL:
         return None  # as in runs that began before there was this scheduler
+    # a sampler or scheduler is a tuple of functions: the first one gives its name
     return value_document(recipe or (part[0] if isinstance(part, tuple) else part))
 
 
@@ -245,6 +246,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     return settings
 
 
+# all are required: a missing setting means a damaged file, never a default
 NAMES = (
     *("start", "epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
     *("programs", "block", "rates", "task", "recipe", "version", "device", "flags"),
