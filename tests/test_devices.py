@@ -1,14 +1,15 @@
 """Blocks on several devices and cores, and blocks that do not fit into memory."""
 
-import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import children
 import jax
 import jax.numpy as jnp
 import killed
+import moments
 import numpy as np
 import pytest
 
@@ -42,10 +43,9 @@ for name, scheduler in killed.SCHEDULERS.items():
 
 
 def child(code, **environment):
-    own = {**os.environ, "PYTHONPATH": os.path.dirname(killed.__file__)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
-        env={**own, **environment},
+        env=children.environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,7 +80,7 @@ def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch)
     together = threading.Barrier(3)
 
     def run(shared, item):
-        together.wait(timeout=30)
+        together.wait(timeout=moments.HANG)
         return shared + item
 
     found = results(Devices(100), run, range(9))
@@ -378,7 +378,7 @@ def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
     four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     process = subprocess.Popen(
         list(map(str, command)),
-        env={**os.environ, **four},
+        env=children.environment(**four),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

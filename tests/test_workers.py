@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import jax
 import killed
+import moments
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_slow_block_holds_up_no_other_one():
 
     def run(_, job):
         if job == 0:
-            assert fourth.wait(timeout=30)
+            assert fourth.wait(timeout=moments.HANG)
         if job == 4:
             fourth.set()
         return job
@@ -70,21 +71,25 @@ def test_a_slow_block_holds_up_no_other_one():
 
 
 def test_it_holds_up_those_that_are_too_far_ahead():
-    asked, gone = [], threading.Event()
+    """The first ends when its result is waited for, and no job is asked for then."""
+    asked, waited_for = [], threading.Event()
 
     def run(_, job):
         if job == 0:
-            assert gone.wait(timeout=30)
+            assert waited_for.wait(timeout=moments.HANG)
         return job
+
+    class Waiting(Threads):
+        def take(self, future):
+            waited_for.set()
+            return super().take(future)
 
     def jobs():
         for job in range(30):
             asked.append(job)
-            if job == Threads.room + Threads.ahead:
-                threading.Timer(0.3, gone.set).start()
             yield job
 
-    results = Threads().each(run, jobs())
+    results = Waiting().each(run, jobs())
     assert next(results).result == 0
     assert len(asked) == Threads.room + Threads.ahead + 1
     assert [made.result for made in results] == list(range(1, 30))
