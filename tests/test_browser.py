@@ -5,6 +5,7 @@ import os
 import shutil
 
 import jax
+import moments
 import numpy as np
 import pytest
 from test_report import SPACES, many, result
@@ -37,7 +38,7 @@ def visit(browser):
         size = {"width": width, "height": 900}
         context = browser.new_context(viewport=size, color_scheme=scheme)
         page, wrong = context.new_page(), []
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(1000 * moments.HANG)
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: wrong.append(request.url))

@@ -1,13 +1,13 @@
 """Programs are kept from one process to the next, and nothing else is touched."""
 
-import os
 import subprocess
 import sys
 import threading
 
+import children
 import jax
 import jax.numpy as jnp
-import killed
+import moments
 import pytest
 from click.testing import CliRunner
 
@@ -26,10 +26,9 @@ print(*[seen[f"/jax/compilation_cache/{kind}"] for kind in kinds])
 
 
 def child(**environment):
-    path = os.path.dirname(killed.__file__)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CHILD],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env=children.environment(**environment),
         capture_output=True,
         text=True,
         check=False,
@@ -122,14 +121,14 @@ def test_searches_at_the_same_time_share_it(at):
 
     def first():
         with cache.compiled_once():
-            inside.wait(10)
+            inside.wait(moments.HANG)
         left.set()
 
     other = threading.Thread(target=first)
     other.start()
     with cache.compiled_once():
-        inside.wait(10)
-        assert left.wait(10)
+        inside.wait(moments.HANG)
+        assert left.wait(moments.HANG)
         assert settings() != before
     other.join()
     assert settings() == before

@@ -5,15 +5,16 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import moments
 import numpy as np
 import pytest
+from children import QUIET, environment, interruptible
 from click.testing import CliRunner
-from killed import interruptible
+from killed import done_blocks
 
 import jaxtune as jt
 from jaxtune.cli import main
@@ -123,35 +124,61 @@ def test_a_report_that_cannot_be_written_says_where_else(finished, tmp_path):
 
 
 SCRIPT = """
+import os
+
 import jax
-import jax.numpy as jnp
+import moments
 
 import jaxtune as jt
 
-SPACE = jt.Space(x=jt.uniform(0.0, 1.0), slow=jt.fixed({slow}))
+SPACE = jt.Space(x=jt.uniform(0.0, 1.0))
+GATE = float(os.environ.get("GATE", "1"))
+
+
+def pass_gate(x):
+    if x > GATE:
+        moments.wait_until(lambda: os.path.exists("open"), "the gate")
 
 
 def objective(key, hparams):
-    def add(i, total):
-        return total + jnp.sin(hparams["x"] + i)
-
-    return jax.lax.fori_loop(0, hparams["slow"], add, 0.0)
+    jax.debug.callback(pass_gate, hparams["x"])
+    return hparams["x"]
 
 
 if __name__ == "__main__":
-    arguments = {{"key": jax.random.key(0), "trials": 4096, "mode": "max", "block": 16}}
-    jt.search(objective, SPACE, **arguments, directory="run")
+    arguments = {"key": jax.random.key(0), "trials": 64, "mode": "max", "block": 4}
+    grid = jt.samplers.grid(64)
+    jt.search(objective, SPACE, sampler=grid, **arguments, directory="run")
 """
 
 
-def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
-    (tmp_path / "train.py").write_text(SCRIPT.format(slow=20_000))
-    python = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(interruptible("train.py"), **python) as child:
-        wait_for_blocks(tmp_path / "run" / "run.sqlite")
+def interrupted(command, folder, gate, wanted):
+    """Interrupt a script when so many blocks are on record; others stand at a gate."""
+    (folder / "open").unlink(missing_ok=True)
+    with subprocess.Popen(
+        interruptible(*command),
+        cwd=folder,
+        env=environment(GATE=str(gate), **QUIET),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        moments.wait_until(
+            lambda: (
+                done_blocks(folder / "run" / "run.sqlite") >= wanted
+                or child.poll() is not None
+            ),
+            f"{wanted} blocks",
+        )
         child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=60)[1]
-    assert child.returncode == -signal.SIGINT, said
+        (folder / "open").touch()
+        said = child.communicate(timeout=moments.HANG)[1]
+    return child.returncode, said
+
+
+def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    code, said = interrupted(["train.py"], tmp_path, gate=0.3, wanted=4)
+    assert code == -signal.SIGINT, said
     assert "Resume with: jaxtune resume run" in said
     shown = call("show", tmp_path / "run")
     assert "not finished" in shown.output
@@ -160,33 +187,13 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     assert refused.exit_code == 2
     assert "--task FILE.py:NAME" in refused.output
     own = [tmp_path / "run", "--task", f"{tmp_path / 'train.py'}:objective"]
-    command = interruptible("-m", "jaxtune", "resume", *map(str, own))
-    before = blocks(tmp_path / "run" / "run.sqlite")
-    with subprocess.Popen(command, **python) as child:
-        wait_for_blocks(tmp_path / "run" / "run.sqlite", before + 2)
-        child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=60)[1]
-    assert child.returncode == 130, said
+    command = ["-m", "jaxtune", "resume", *map(str, own)]
+    code, said = interrupted(command, tmp_path, gate=0.6, wanted=9)
+    assert code == 130, said
     assert "Interrupted" in said
     assert "Traceback" not in said
     again = call("rerun", own[0], 3, *own[1:])
     assert again.exit_code == 0, again.output
-
-
-def blocks(path):
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-            return db.execute("SELECT count(*) FROM blocks").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
-
-
-def wait_for_blocks(path, wanted=2):
-    for _ in range(600):
-        if blocks(path) >= wanted:
-            return
-        time.sleep(0.05)
-    raise AssertionError("nothing was recorded")
 
 
 def test_names_and_values_are_escaped_and_nothing_listens(tmp_path, monkeypatch):

@@ -1,14 +1,16 @@
 """Blocks on several devices and cores, and blocks that do not fit into memory."""
 
-import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import children
 import jax
 import jax.numpy as jnp
 import killed
+import moments
 import numpy as np
 import pytest
 
@@ -42,10 +44,9 @@ for name, scheduler in killed.SCHEDULERS.items():
 
 
 def child(code, **environment):
-    own = {**os.environ, "PYTHONPATH": os.path.dirname(killed.__file__)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
-        env={**own, **environment},
+        env=children.environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -58,8 +59,20 @@ def output(process):
     return out.splitlines()
 
 
-def results(hands, run, jobs):
-    return [made and made.result for made in hands.each(run, jobs)]
+class Answer(NamedTuple):
+    """The least that a pool needs of a result."""
+
+    value: Any
+    device: str = ""
+
+
+def results(pool, run, jobs):
+    """What a function returns for each job, in order."""
+
+    def answer(shared, job):
+        return Answer(run(shared, job))
+
+    return [made and made.value for made in pool.map_ordered(answer, jobs)]
 
 
 def test_devices_and_cores_change_no_bit():
@@ -80,7 +93,7 @@ def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch)
     together = threading.Barrier(3)
 
     def run(shared, item):
-        together.wait(timeout=30)
+        together.wait(timeout=moments.HANG)
         return shared + item
 
     found = results(Devices(100), run, range(9))
@@ -102,7 +115,8 @@ def test_items_are_asked_for_when_they_can_run(monkeypatch):
             asked.append(i)
             yield i
 
-    seen = [len(asked) for _ in Devices(None).each(lambda _, item: item, items())]
+    pool = Devices(None)
+    seen = [len(asked) for _ in pool.map_ordered(lambda _, i: Answer(i), items())]
     assert seen == [3, 4, 5, 6, 7, 8, 9, 10, 10, 10]
 
 
@@ -118,7 +132,7 @@ def test_an_error_in_a_block_comes_out_and_the_others_end(monkeypatch):
 
     found = []
     with pytest.raises(ZeroDivisionError):
-        found.extend(Devices(None).each(run, range(10)))
+        found.extend(results(Devices(None), run, range(10)))
     assert set(ended) <= {0, 2, 3}
 
 
@@ -156,9 +170,10 @@ def test_double_precision_reaches_the_programs():
 def test_a_chosen_device_is_the_only_one_in_use():
     second = "import jax; jax.config.update('jax_default_device', jax.devices()[1])\n"
     ask = """
+from test_devices import results
 from jaxtune.executors.devices import Devices
 where = lambda shared, item: str(jax.numpy.zeros(()).devices())
-print({made.result for made in Devices(0).each(where, range(8))})
+print(set(results(Devices(0), where, range(8))))
 """
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     assert output(child(second + ask, **two)) == ["{'{CpuDevice(id=1)}'}"]
@@ -383,7 +398,7 @@ def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
     four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     process = subprocess.Popen(
         list(map(str, command)),
-        env={**os.environ, **four},
+        env=children.environment(**four),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,12 +5,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import warnings
 
 import jax
 import jax.numpy as jnp
+import moments
 import numpy as np
 import optuna
 import pandas as pd
@@ -487,7 +487,9 @@ def kept(path):
     """What a file holds; a process beside this one writes it, after a run has ended."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    for _ in range(200):
+    found = []
+
+    def whole():
         name, config, history, summary = None, {}, [], {}
         for data in logged(path.read_bytes()):
             record = Record()
@@ -502,9 +504,11 @@ def kept(path):
             if record.HasField("summary"):
                 summary |= read(record.summary.update)
             if record.HasField("exit"):
-                return name, config, history, summary, record.exit.exit_code
-        time.sleep(0.1)
-    raise TimeoutError(f"{path} has no end")
+                found.append((name, config, history, summary, record.exit.exit_code))
+        return found
+
+    moments.wait_until(whole, f"the end of {path}")
+    return found[0]
 
 
 def logged(data):
@@ -629,7 +633,7 @@ def test_the_dashboard_shows_the_study(plain, tmp_path):
             )
             page = browser.new_page()
             page.goto(f"{address}/dashboard")
-            page.get_by_text("jaxtune").first.wait_for(timeout=20_000)
+            page.get_by_text("jaxtune").first.wait_for(timeout=1000 * moments.HANG)
             browser.close()
     finally:
         server.terminate()
@@ -638,10 +642,15 @@ def test_the_dashboard_shows_the_study(plain, tmp_path):
 
 def answer(address):
     """What a server says, once it is there."""
-    for _ in range(120):
+    said = []
+
+    def there():
         try:
-            with urllib.request.urlopen(address, timeout=5) as told:
-                return told.read()
+            with urllib.request.urlopen(address, timeout=moments.HANG) as told:
+                said.append(told.read())
         except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(address)
+            return False
+        return True
+
+    moments.wait_until(there, address)
+    return said[0]

@@ -1,26 +1,20 @@
-"""kill -9 at random moments: no trial lost, no directory damaged, the same table."""
+"""kill -9 at any moment: no trial lost, no directory damaged, the same table."""
 
-import os
+import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import moments
 import numpy as np
 import pytest
+from children import QUIET, environment
 from killed import SCHEDULERS, digest, search
 
 import jaxtune as jt
 
 CHILD = Path(__file__).with_name("killed.py")
-
-
-class Tally:
-    """What happened to the children."""
-
-    def __init__(self):
-        self.kills = self.searching = self.reporting = self.finished = 0
 
 
 def rows(directory):
@@ -36,28 +30,18 @@ def rows(directory):
     return found
 
 
-def child(directory, name, cache):
-    command = [sys.executable, str(CHILD), str(directory), name, str(cache)]
-    # XLA warns at length about each program that it takes from the cache
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-
-
-def killed(directory, name, cache, delay, tally, at="search"):
-    """Kill a child some time after it comes to a stage; whether it came to its end."""
-    with child(directory, name, cache) as process:
-        for said in process.stdout:
-            if said.strip() == at:
-                break
-        time.sleep(delay)
-        ended = process.poll() is not None
-        process.kill()
-        rest = process.stdout.read()
-    if not ended:
-        tally.kills += 1
-        tally.searching += "report" not in rest and at == "search"
-        tally.reporting += at == "report" or "report" in rest
-    return ended
+def child(directory, name, cache, *last):
+    """Return what a child printed at its end; nothing if it was killed before."""
+    command = [sys.executable, CHILD, directory, name, cache, *last]
+    done = subprocess.run(
+        list(map(str, command)),
+        env=environment(**QUIET),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=moments.HANG,
+    )
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.stdout.splitlines()[-1].split() if done.returncode == 0 else []
 
 
 def check(directory, before):
@@ -72,39 +56,42 @@ def check(directory, before):
     return now
 
 
-def survive(name, tmp_path, wanted, rng, tally):
-    """Kill runs of one scheduler until there are enough kills."""
-    straight = digest(search(None, name))
-    cache = tmp_path / "cache"
-    number = 0
-    while tally.kills < wanted:
+def survive(name, tmp_path, wanted, rng):
+    """Kill runs of one scheduler until there are enough kills; return them by stage."""
+    straight, cache = digest(search(None, name)), tmp_path / "cache"
+    found, *counts = child(tmp_path / "whole", name, cache)
+    assert found == straight
+    most = dict(zip(("search", "report"), map(int, counts), strict=True))
+    assert most["search"] > 500
+    assert most["report"] > 0
+    kills, number = {"search": 0, "report": 0}, 0
+    while sum(kills.values()) < wanted:
         number += 1
         directory, before = tmp_path / f"run{number}", set()
-        while tally.kills < wanted:
-            at = "report" if rng.random() < 0.1 else "search"
-            ended = killed(directory, name, cache, rng.uniform(0, 1.0), tally, at)
+        while sum(kills.values()) < wanted:
+            stage = "report" if sum(kills.values()) % 5 == 4 else "search"
+            ended = child(directory, name, cache, stage, rng.integers(most[stage]))
             before = check(directory, before)
-            if ended:
+            if ended:  # little was left to do, so it did not come to that moment
                 break
-        with child(directory, name, cache) as process:
-            said = process.stdout.read().split()
-        assert said[-1] == straight
+            kills[stage] += 1
+        said, *_ = child(directory, name, cache)
+        assert said == straight
         check(directory, before)
         assert digest(jt.load(directory)) == straight
-        tally.finished += 1
+    return kills
 
 
 def test_a_few_kills(tmp_path):
-    tally = Tally()
-    survive("pbt", tmp_path, 5, np.random.default_rng(0), tally)
-    assert tally.kills == 5
+    assert survive("pbt", tmp_path, 5, np.random.default_rng(0)) == {
+        "search": 4,
+        "report": 1,
+    }
 
 
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path):
-    tally = Tally()
     for number, name in enumerate(SCHEDULERS):
-        rng = np.random.default_rng(number)
-        survive(name, tmp_path / name, 26 * (number + 1), rng, tally)
-    print(vars(tally))
-    assert tally.kills >= 104
+        kills = survive(name, tmp_path / name, 26, np.random.default_rng(number))
+        print(name, kills)
+        assert sum(kills.values()) == 26

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import children
 import jsonschema
+import moments
 import pytest
 import yaml
 
@@ -29,9 +31,12 @@ for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
 
 
 def run(*command, **environment):
-    own = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     found = subprocess.run(
-        list(map(str, command)), env=own, capture_output=True, text=True, timeout=200
+        list(map(str, command)),
+        env=children.environment(**children.QUIET, **environment),
+        capture_output=True,
+        text=True,
+        timeout=moments.HANG,
     )
     assert found.returncode == 0, found.stderr[-3000:]
     return found.stdout

@@ -1,11 +1,11 @@
 """Processes that run the same program, over gloo, on this machine."""
 
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import children
 import killed
 import moments
 import podded
@@ -23,7 +23,7 @@ def begun(count, scheduler, directory="", keys=None, **environment):
         port = free.getsockname()[1]
     plain = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     plain |= {"text": True}
-    plain["env"] = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    plain["env"] = children.environment(**children.QUIET, **environment)
     return [
         subprocess.Popen(
             [

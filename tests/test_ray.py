@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import children
 import jax
 import jax.numpy as jnp
 import killed
@@ -438,6 +439,12 @@ print(killed.digest(found))
 """
 
 
+def without_ray():
+    """The environment of a process that has not joined this test's cluster."""
+    own = children.environment()
+    return {name: v for name, v in own.items() if not name.startswith("RAY_")}
+
+
 def listening(process):
     """Where a process and its children listen, but for the loopback interface."""
     for one in [process, *process.children(recursive=True)]:
@@ -450,10 +457,8 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
     tmp_path, straight
 ):
     """A cluster of the search's own, from a script, as a user would begin it."""
-    path = {"PYTHONPATH": os.path.dirname(killed.__file__)}
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "run")]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    plain = {"env": environment | path, "stdout": subprocess.PIPE, "text": True}
+    plain = {"env": without_ray(), "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "held"], stdin=subprocess.PIPE, **plain) as driver:
         assert driver.stdout.readline() == "block\n"  # and it waits there
         where = set(listening(psutil.Process(driver.pid)))
@@ -502,10 +507,9 @@ def test_a_machine_that_runs_out_of_memory_gets_narrower_blocks(tmp_path):
     watch = {"RAY_memory_usage_threshold": str(most)}
     watch |= {"RAY_memory_monitor_refresh_ms": "100"}
     code = HUNGRY.replace("FLAG", repr(str(tmp_path / "flag")))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env=environment | watch,
+        env=without_ray() | watch,
         capture_output=True,
         text=True,
         timeout=moments.HANG,

@@ -1,7 +1,9 @@
 """The width of a block is measured where that pays, remembered, and recorded."""
 
 import dataclasses
+import itertools
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -52,21 +54,36 @@ def speed(monkeypatch):
     return told
 
 
-def test_a_task_is_measured_in_lane_epochs_a_second(workload):
+@pytest.fixture
+def a_second(monkeypatch):
+    """Whatever is measured takes a second; how many blocks run in it."""
+    seconds = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: float(next(seconds)))
+    monkeypatch.setattr(calibrate, "time", clock)
+    return len(calibrate.Devices(0).places)
+
+
+def test_a_task_is_measured_in_lane_epochs_a_second(workload, a_second):
+    """A block in every place, for an epoch."""
     found = measure_widths(workload, SPACE, [32])
-    ((width, rate),) = found.rates
-    assert found.width == width == 32
-    assert rate > 100  # of six steps of three weights; a slow machine does millions
+    assert found == Calibration(32, ((32, 32.0 * a_second),))
 
 
-def test_a_plain_function_is_measured_in_values_a_second():
+def test_a_measurement_takes_a_while(workload, a_second, monkeypatch):
+    """Epochs are doubled until it does."""
+    clock = iter([0.0, 0.1, 0.2, 0.35, 0.4, 0.65])
+    now = SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr(calibrate, "time", now)
+    found = measure_widths(workload, SPACE, [8])
+    assert found.rates == ((8, pytest.approx(8 * 4 * a_second / 0.25)),)
+
+
+def test_a_plain_function_is_measured_in_values_a_second(a_second):
     def wave(key, hparams):
         return jnp.sin(hparams["learning_rate"] * jnp.arange(300.0)).sum()
 
     found = measure_widths(prepare(as_task(wave), SPACE, KEY), SPACE, [64])
-    ((width, rate),) = found.rates
-    assert found.width == width == 64
-    assert rate > 100
+    assert found == Calibration(64, ((64, 64.0 * a_second),))
 
 
 @pytest.mark.parametrize(

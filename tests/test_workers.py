@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import killed
+import moments
 import numpy as np
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_slow_block_holds_up_no_other_one():
 
     def run(_, job):
         if job == 0:
-            assert fourth.wait(timeout=30)
+            assert fourth.wait(timeout=moments.HANG)
         if job == 4:
             fourth.set()
         return job
@@ -71,21 +72,25 @@ def test_a_slow_block_holds_up_no_other_one():
 
 
 def test_it_holds_up_those_that_are_too_far_ahead():
-    asked, gone = [], threading.Event()
+    """The first ends when its result is waited for, and no job is asked for then."""
+    asked, waited_for = [], threading.Event()
 
     def run(_, job):
         if job == 0:
-            assert gone.wait(timeout=30)
+            assert waited_for.wait(timeout=moments.HANG)
         return job
+
+    class Waiting(Threads):
+        def result_of(self, future):
+            waited_for.set()
+            return super().result_of(future)
 
     def jobs():
         for job in range(30):
             asked.append(job)
-            if job == Threads.capacity + Threads.lookahead:
-                threading.Timer(0.3, gone.set).start()
             yield job
 
-    results = Threads().map_ordered(run, jobs())
+    results = Waiting().map_ordered(run, jobs())
     assert next(results) == 0
     assert len(asked) == Threads.capacity + Threads.lookahead + 1
     assert list(results) == list(range(1, 30))
