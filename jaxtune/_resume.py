@@ -56,6 +56,24 @@ def resume(
     The final table is that of an uninterrupted search, bit for bit, on the same machine
     and versions. A finished run is returned as it is.
 
+    >>> import tempfile, jax, jaxtune as jt
+    >>> def objective(key, hparams):
+    ...     return hparams["x"] ** 2
+    >>> class Interrupt(jt.Callback):
+    ...     def on_round(self, result):
+    ...         raise KeyboardInterrupt
+    >>> space, folder = jt.Space(x=jt.uniform(0.0, 1.0)), tempfile.mkdtemp()
+    >>> arguments = dict(key=jax.random.key(0), trials=8, rounds=2, mode="min")
+    >>> try:
+    ...     jt.search(
+    ...         objective, space, **arguments, directory=folder, callbacks=[Interrupt()]
+    ...     )
+    ... except KeyboardInterrupt:
+    ...     pass
+    >>> resumed = jt.resume(folder, objective, verbose=0)
+    >>> resumed.best == jt.search(objective, space, **arguments).best
+    True
+
     Args:
       directory: where the run is.
       task: the run's task; not needed where model and optimiser are jaxtune's.
@@ -172,6 +190,15 @@ def rerun(
     task: Task | Objective | None = None,
 ) -> Rerun:
     """Train one recorded trial again, alone, through all the states it took over.
+
+    >>> import tempfile, jax, jaxtune as jt
+    >>> def objective(key, hparams):
+    ...     return hparams["x"] + jax.random.normal(key)
+    >>> space, folder = jt.Space(x=jt.uniform(0.0, 1.0)), tempfile.mkdtemp()
+    >>> arguments = dict(key=jax.random.key(0), trials=8, mode="min", verbose=0)
+    >>> found = jt.search(objective, space, **arguments, directory=folder)
+    >>> jt.rerun(folder, 3, objective).same
+    True
 
     Args:
       directory: where the run is.

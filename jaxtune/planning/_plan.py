@@ -91,6 +91,12 @@ def plan(
 
     The trials are a typical sample of the whole space; a search that zooms has others.
 
+    >>> import jaxtune as jt
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), how=jt.choice(["a", "b"], static=True))
+    >>> found = jt.plan(lambda key, hparams: hparams["x"], space, trials=100, block=32)
+    >>> found.programs, [group.blocks for group in found.groups], round(found.empty, 2)
+    (2, [2, 2], 0.22)
+
     Args:
       task: the task or function, as for `search`.
       space: the space to search.

@@ -42,6 +42,25 @@ def replay(
     data and noise, trained from the start along the same schedule. Population based
     training finds schedules; any other trial has a single setting.
 
+    >>> import jax, jax.numpy as jnp, optax, jaxtune as jt
+    >>> x = jnp.linspace(-1.0, 1.0, 32)
+    >>> def error(params, batch, *_):
+    ...     return jnp.mean((params * batch["x"] - batch["y"]) ** 2)
+    >>> task = jt.Task(
+    ...     init=lambda key, hparams: jax.random.normal(key),
+    ...     loss=error,
+    ...     evaluate=lambda params, split, hparams: {"error": error(params, split)},
+    ...     optimizer=lambda hparams: optax.sgd(hparams["learning_rate"]),
+    ...     train={"x": x, "y": 2 * x},
+    ...     valid={"x": x, "y": 2 * x},
+    ...     batch_size=8,
+    ... )
+    >>> space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
+    >>> arguments = dict(trials=8, epochs=2, metric="error", mode="min", verbose=0)
+    >>> found = jt.search(task, space, key=jax.random.key(0), **arguments)
+    >>> jt.replay(found).metrics["error"].tolist() == list(found.best.scores)
+    True
+
     Args:
       result: the result of a search of a task.
       trial: the trial; the best one if not given.

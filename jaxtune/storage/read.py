@@ -49,6 +49,19 @@ def load(
 
     Trials that are not done have the status ``waiting``.
 
+    >>> import tempfile, jax, jaxtune as jt
+    >>> space, folder = jt.Space(x=jt.uniform(0.0, 1.0)), tempfile.mkdtemp()
+    >>> found = jt.search(
+    ...     lambda key, hparams: hparams["x"] ** 2,
+    ...     space,
+    ...     key=jax.random.key(0),
+    ...     trials=8,
+    ...     mode="min",
+    ...     directory=folder,
+    ... )
+    >>> jt.load(folder).best == found.best
+    True
+
     Args:
       directory: the run directory.
       task: the task of the run, needed to test or train again; not needed if model and
