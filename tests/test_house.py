@@ -183,7 +183,13 @@ def test_no_module_hides_behind_a_function_of_its_name():
 
 
 def public_functions(module):
-    return [n for n, value in vars(module).items() if inspect.isfunction(value)]
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and name[0] != "_"
+    ]
 
 
 MAKERS = ("", "samplers", "schedulers", "models", "presets", "executors", "data")
