@@ -50,7 +50,7 @@ class Batching(NamedTuple):
 
     micro: int  # examples in one gradient computation
     examples: int  # in one epoch
-    whole: bool  # true: each micro-batch is a batch; false: a lane has its number
+    whole: bool  # true: micro-batches are batches; false: each lane adds up some
 
 
 class Pending(NamedTuple):
@@ -161,6 +161,34 @@ def _train(
     rows: RowRange,
 ) -> tuple[Lane, Pending]:
     """Train on rows of an epoch; ``take(begin, size)`` gives them."""
+    step = _step_of(task, key, hparams, batching, take, rows)
+
+    def micro_batch(
+        carry: tuple[Lane, Pending], index: Array
+    ) -> tuple[tuple[Lane, Pending], None]:
+        return step(carry, index, batching.micro), None
+
+    # a scan's steps have one shape, so the rest, which is smaller, is a step after it
+    steps, rest = divmod(rows.size, batching.micro)
+    carry = lane, pending
+    if steps:
+        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
+    return step(carry, jnp.int32(steps), rest) if rest else carry
+
+
+Step = Callable[[tuple[Lane, Pending], Array, int], tuple[Lane, Pending]]
+"""``(carry, index, size) -> carry``: trains on one micro-batch."""
+
+
+def _step_of(
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    batching: Batching,
+    take: Callable[[Array, int], PyTree],
+    rows: RowRange,
+) -> Step:
+    """Return the step of a lane."""
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))
     total = -(-batching.examples // batching.micro)
     first = rows.begin // batching.micro
@@ -191,17 +219,7 @@ def _train(
         lane = _when(full, _update(optimizer, lane, mean), lane)
         return lane, _when(full, _empty(pending.gradients), pending)
 
-    def micro_batch(
-        carry: tuple[Lane, Pending], index: Array
-    ) -> tuple[tuple[Lane, Pending], None]:
-        return step(carry, index, batching.micro), None
-
-    # a scan's steps have one shape, so the rest, which is smaller, is a step after it
-    steps, rest = divmod(rows.size, batching.micro)
-    carry = lane, pending
-    if steps:
-        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
-    return step(carry, jnp.int32(steps), rest) if rest else carry
+    return step
 
 
 def _mark(lane: Lane, loss: Array, step: Array) -> Lane:

@@ -34,7 +34,7 @@ from jaxtune.training.trajectory import (
 )
 from jaxtune.types import Key
 
-# blocks in training where a scheduler does not say: with one, one core would work
+# blocks in training where a scheduler sets no number: with one, one core would work
 AT_ONCE = 4
 
 
@@ -194,7 +194,7 @@ def _explored(
     decided: Decision,
     progress: Progress,
 ) -> Points:
-    """Return the configurations, copied where states are, and then changed there."""
+    """Return the configurations, those of trials that take over copied and explored."""
     source = np.arange(len(now.points))
     # as an index, -1 would silently read the last row
     source[decided.trial] = np.where(decided.source < 0, decided.trial, decided.source)

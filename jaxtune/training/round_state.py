@@ -110,7 +110,7 @@ class RoundState:
         journal: Journal | None = None,
         make_pool: MakePool = local_pool,
     ):
-        # a stream cannot go to a device: its programs get the rows beside the task
+        # a stream does not fit on a device: programs get some of its rows at a time
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
         self._space, self._trials, self._seeds = space, trials, seeds

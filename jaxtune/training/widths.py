@@ -33,10 +33,7 @@ class WidthOverrides(NamedTuple):
     width: np.ndarray
 
     def of(self, trial: int, seed: int) -> list[tuple[int, int, int]]:
-        """Return ``(first epoch, last epoch, width)`` of one lane, in order.
-
-        A block trains the epochs after the first one, up to the last.
-        """
+        """Return ``(begin, end, width)`` of one lane's blocks, in epochs, in order."""
         rows = np.flatnonzero((self.trial == trial) & (self.seed == seed))
         ends, widths = self.epochs[rows], self.width[rows]
         # a plain function takes no epoch: it ends at 0, so it begins before that
