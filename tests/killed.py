@@ -4,8 +4,9 @@ python killed.py DIRECTORY SCHEDULER CACHE [STAGE MOMENT]
 
 A moment is a statement to SQLite, some steps of SQLite's inside one, or the opening,
 making, renaming or removing of a file: between two of them the disk does not change.
-Before the given moment of a stage, ``search`` or ``report``, the child ends by SIGKILL.
-A child that comes to its end prints the hash of its table, and its moments by stage.
+Before the given moment of a stage, ``search`` or ``report``, the child ends by SIGKILL;
+there is no report where it was to end in the search. A child that comes to its end
+prints the hash of its table, and the moments of each stage.
 """
 
 import hashlib
@@ -134,8 +135,9 @@ def main():
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     moments = Moments(Path(directory).parent, *last)
     result = search(directory, scheduler)
-    moments.stage = "report"
-    result.report(Path(directory).with_suffix(".html"))
+    if moments.last[0] != "search":
+        moments.stage = "report"
+        result.report(Path(directory).with_suffix(".html"))
     print(digest(result), moments.counts["search"], moments.counts["report"])
 
 
