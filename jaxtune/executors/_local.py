@@ -21,6 +21,19 @@ def local(*, shard: bool = False) -> Executor:
 
     This is the default.
 
+    >>> import jax, jaxtune as jt
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+    >>> found = jt.search(
+    ...     lambda key, hparams: hparams["x"] ** 2,
+    ...     space,
+    ...     key=jax.random.key(0),
+    ...     trials=16,
+    ...     mode="min",
+    ...     executor=jt.executors.local(),
+    ... )
+    >>> len(found.trials)
+    16
+
     Args:
       shard: whether all devices share the lanes of every block, rather than train a
         block each: for models of which one device holds few lanes. A block's width is

@@ -39,6 +39,12 @@ def pod() -> Executor:
     them return the same result. When one of them dies, all stop; start them again with
     the same directory, and the search is resumed.
 
+    A script for every host ends in such lines:
+
+    >>> import jaxtune as jt
+    >>> executor = jt.executors.pod()
+    >>> # jax.distributed.initialize(); jt.search(task, space, ..., executor=executor)
+
     Returns:
       An executor.
 

@@ -59,6 +59,15 @@ def ray(
     Every block is a task of Ray's. The table is that of `local` to the bit, on the same
     kind of device, however many workers there are, come and go, or are killed.
 
+    Nothing is started before a search asks for it:
+
+    >>> import jaxtune as jt
+    >>> executor = jt.executors.ray(workers=2, cpus=1)
+    >>> jt.executors.ray(workers=0)
+    Traceback (most recent call last):
+      ...
+    ValueError: ray: workers=0. Use a whole number from 1.
+
     Args:
       address: of a running cluster, such as ``"auto"`` or ``"10.0.0.1:6379"``. If not
         given, the one that this process has joined already; else one is started here,

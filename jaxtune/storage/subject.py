@@ -21,7 +21,7 @@ MAKERS = {"classification": classification, "regression": regression}
 
 
 def data_of(task: Task) -> bytes | None:
-    """The data that a run keeps, if the task can be made again from them."""
+    """Return the data that a run keeps, if its task can be made again from them."""
     if task.recipe is None:
         return None
     splits = {"train": task.train, "valid": task.valid, "test": task.test}
