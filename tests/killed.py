@@ -2,11 +2,11 @@
 
 python killed.py DIRECTORY SCHEDULER CACHE [STAGE MOMENT]
 
-A moment is a statement to SQLite, some steps of SQLite's inside one, or the opening,
-making, renaming or removing of a file: between two of them the disk does not change.
-Before the given moment of a stage, ``search`` or ``report``, the child ends by SIGKILL;
-there is no report where it was to end in the search. A child that comes to its end
-prints the hash of its table, and the moments of each stage.
+A moment is a statement that may change the record, or the opening, making, renaming or
+removing of a file: between two of them the disk does not change. Before the given
+moment of a stage, ``search`` or ``report``, the child ends by SIGKILL; where it was to
+end in the search, it writes no report. A child that comes to its end prints the hash of
+its table, and the moments of each stage.
 """
 
 import hashlib
@@ -112,15 +112,18 @@ class Moments:
         sqlite3.connect = lambda *args, **more: self.watched(connect(*args, **more))
         sys.addaudithook(self.hear)
 
-    def come(self, *_):
+    def come(self):
         if (self.stage, self.counts[self.stage]) == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
         self.counts[self.stage] += 1
 
     def watched(self, connection):
-        connection.set_trace_callback(self.come)
-        connection.set_progress_handler(self.come, 50)
+        connection.set_trace_callback(self.state)
         return connection
+
+    def state(self, statement):
+        if not statement.startswith("SELECT"):
+            self.come()
 
     def hear(self, event, args):
         """Of audit events, those that may change a file of the run or of its page."""
