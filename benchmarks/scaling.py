@@ -21,7 +21,7 @@ import optax
 from peers import processor, versions
 
 import jaxtune as jt
-from jaxtune.planning.width import measure
+from jaxtune.planning.width import measure_widths
 from jaxtune.planning.workload import prepare
 
 KEY = jax.random.key(0)
@@ -136,7 +136,7 @@ def models():
     for name, (model, (train, valid)) in tasks.items():
         task = jt.classification(model, train=train, valid=valid, batch_size=64)
         workload = prepare(task, SPACE, KEY, 20)
-        found = measure(workload, SPACE, [1, 4, 16, 64])
+        found = measure_widths(workload, SPACE, [1, 4, 16, 64])
         rates = dict(found.rates)
         rows.append({"model": name, "chosen": found.width, "rates": rates})
         shown = "  ".join(f"{width}: {rate:.0f}" for width, rate in rates.items())

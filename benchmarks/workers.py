@@ -25,7 +25,7 @@ import psutil
 from record import write
 
 import jaxtune as jt
-from jaxtune.executors import serialization as wire
+from jaxtune.executors import serialization
 from jaxtune.programs import block as blocks
 
 TINY = 512  # blocks of the function that does nothing
@@ -189,8 +189,8 @@ def sizes(digits, result) -> dict:
     )
     leaves = jax.tree.leaves(state)
     return {
-        "data_once_per_machine": len(wire.pack((digits, workload.key))),
-        "job_without_states": len(wire.pack(block)),
+        "data_once_per_machine": len(serialization.dumps((digits, workload.key))),
+        "job_without_states": len(serialization.dumps(block)),
         "states_of_a_block": sum(leaf.size * leaf.dtype.itemsize for leaf in leaves),
     }
 

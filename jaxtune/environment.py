@@ -77,7 +77,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def settings() -> dict[str, Any]:
+def thread_settings() -> dict[str, Any]:
     """Return the JAX settings of this thread."""
     return {name: getattr(jax.config, f"jax_{name}") for name in SETTINGS}
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from jaxtune import environment
 from jaxtune.checks import is_whole, warn
-from jaxtune.environment import cores, settings
+from jaxtune.environment import cores, thread_settings
 from jaxtune.executors import ray_worker
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.serialization import Blob, dumps, to_blob
@@ -318,7 +318,7 @@ class RayPool(FuturePool):
         if run not in self._runs:
             self._runs[run] = self._stored(to_blob(run))
         ref = self._task.remote(
-            self._runs[run], self._shared, settings(), self._sender, dumps(job)
+            self._runs[run], self._shared, thread_settings(), self._sender, dumps(job)
         )
         future = ref.future()
         self._flying[future] = ref

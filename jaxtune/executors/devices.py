@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from jaxtune.environment import cores, kind, settings, under
+from jaxtune.environment import cores, kind, thread_settings, under
 from jaxtune.executors.workers import FuturePool, Run, memory_of
 from jaxtune.types import PyTree
 
@@ -66,7 +66,7 @@ class Devices(FuturePool):
         for device in self.places:
             self._free.put(device)
         self._pool = ThreadPoolExecutor(
-            len(self.places), initializer=_adopt, initargs=(settings(),)
+            len(self.places), initializer=_adopt, initargs=(thread_settings(),)
         )
         try:
             yield

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.environment import settings
+from jaxtune.environment import thread_settings
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lanes
@@ -31,8 +31,8 @@ class Traced(NamedTuple):
     Args:
       read: names of the hyperparameters that it reads.
       metrics: names of the metrics that it returns.
-      params: abstract parameters of a lane that has been trained; ``None`` for a
-        plain function.
+      params: abstract parameters of a lane at its end; the value of a plain
+        function.
       jaxpr: the whole computation.
     """
 
@@ -84,7 +84,7 @@ def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list
       Names, in the order of the space.
     """
     # a task's own batches read the batch size, before any function of it does
-    seen = {"batch_size"} if workload.task.trains else set()
+    seen = {"batch_size"} if workload.layout.batching else set()
     seen = seen.union(*[program.read for program in traced])
     return [name for name in space.searched if name not in seen]
 
@@ -111,7 +111,7 @@ def _plain(constant: Any) -> Any:
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
     leaves, tree = jax.tree.flatten((workload.task, workload.key, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    return _traced_once(static, tree, shapes, tuple(settings().items()))
+    return _traced_once(static, tree, shapes, tuple(thread_settings().items()))
 
 
 @lru_cache(maxsize=64)
@@ -129,8 +129,7 @@ def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trac
         return metrics, trained
 
     jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
-    params = trained.params if task.trains else None
-    return Traced(jaxpr=jaxpr, params=params, **found)
+    return Traced(jaxpr=jaxpr, params=trained.params, **found)
 
 
 def typical(space: Space) -> dict[str, np.ndarray]:
@@ -149,9 +148,8 @@ def typical(space: Space) -> dict[str, np.ndarray]:
 
 
 def _lane(task: Task, key: Key, hparams: Hparams, batching: Batching | None) -> Any:
-    """Return the metrics of a lane, and its last state where it is trained."""
+    """Return the metrics of a lane, and its last state."""
     lane = lanes.start(task, key, hparams)
     if batching is not None:
         lane = lanes.advance(task, key, hparams, lane, batching)
-    metrics = lanes.score(task, hparams, lane, task.valid)
-    return metrics, lane if task.trains else ()
+    return lanes.score(task, hparams, lane, task.valid), lane
