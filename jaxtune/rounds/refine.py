@@ -1,7 +1,7 @@
 """Coarse to fine: shrink a space to the box around its best points.
 
-The plain bounding box of the best points loses the optimum more often than not. Two
-numbers make it safe: a margin of some mean spacings of the best points, and a floor
+The plain bounding box of the best points can lose the optimum. Two numbers make it
+safe: a margin of some mean spacings of the best points, and a floor
 below which no side shrinks in one step. If the box may grow, a side moves outwards past
 an edge that most of the best points crowd.
 """
