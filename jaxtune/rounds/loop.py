@@ -227,6 +227,7 @@ def _standing(history: list[Trials], mode: str) -> np.ndarray:
 def _refined(search: Search, end: Points, rows: Trials) -> Space:
     scores = _standing([rows], search.mode)
     finite = int(np.isfinite(scores).sum())
+    # a refiner needs two scores: one point spans no box
     if finite < 2:
         warn(
             f"{len(scores) - finite} of {len(scores)} trials of this round failed: the "
