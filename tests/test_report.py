@@ -18,6 +18,7 @@ from jaxtune.report._history import _best_so_far
 from jaxtune.report._parallel import ticks_of
 from jaxtune.report.axes import positions, set_score
 from jaxtune.report.cells import tick
+from jaxtune.training.ledger import Rungs
 
 SPACES = {
     "two": jt.Space(a=jt.log_uniform(1e-3, 1), b=jt.reverse_log_uniform(0.5, 0.999)),
@@ -287,6 +288,39 @@ def test_rungs_show_the_area_that_was_trained(results):
     patches = draw("rungs", found).axes[0].patches
     area = sum(patch.get_data().values.sum() for patch in patches)
     assert area == found.trials.epochs.sum() == found.cost.epochs
+
+
+def test_a_failure_between_rungs_draws_no_rung(results):
+    found = results["halving"]
+
+    def heights(found):
+        return [line.get_ydata()[0] for line in draw("rungs", found).axes[0].lines]
+
+    assert heights(found) == [1, 2, 4]
+    *before, last = found.rounds
+    lost = Rungs(np.int32([0]), np.int32([3]), np.float32([[np.nan]]))
+    rungs = Rungs(*map(np.concatenate, zip(last.rungs, lost, strict=True)))
+    rounds = (*before, last._replace(rungs=rungs))
+    assert heights(dataclasses.replace(found, rounds=rounds)) == [1, 2, 4]
+
+
+def test_a_trial_that_waits_has_not_failed(tmp_path):
+    def fails(key, h):
+        return jnp.where(h["a"] > 0.1, jnp.nan, h["b"])
+
+    class Stop(jt.Callback):
+        def on_block(self, round, block):
+            raise KeyboardInterrupt
+
+    own = {"trials": 24, "rounds": 1, "block": 8, "callbacks": [Stop()]}
+    with pytest.raises(KeyboardInterrupt):
+        result(SPACES["two"], fails, directory=tmp_path / "run", **own)
+    found = jt.load(tmp_path / "run", fails)
+    status = found.trials["status"]
+    assert set(status) == {"ok", "diverged", "waiting"}
+    labels = jt.report.zoom(found).axes[0].get_legend_handles_labels()[1]
+    assert f"failed: {(status == 'diverged').sum()} trials" in labels
+    assert f"round 1: {(status == 'ok').sum()} trials" in labels
 
 
 def test_curves_join_the_scores_of_the_rungs(results):

@@ -12,6 +12,7 @@ from jaxtune.report.points import (
     by_rank,
     check_searched,
     drawn,
+    failed,
     important,
     numbers,
     scores,
@@ -58,7 +59,7 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     rank, rows = by_rank(result), drawn(result)
     rows = rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))]  # the best on top
     fine = rows[np.isfinite(rank[rows])]
-    wrong = rows[~np.isfinite(rank[rows])]
+    wrong = rows[failed(result)[rows]]
     for (x, y), axes in zip(pairs, panels.flat, strict=False):
         left, up = numbers(result, x), numbers(result, y) if y else scores(result)
         axes.scatter(left[wrong], up[wrong], s=14, marker="x", color="0.6")

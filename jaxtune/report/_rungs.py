@@ -52,7 +52,9 @@ def rungs(result: Result) -> Figure:
             axes.stairs(
                 part, np.arange(len(part) + 1), fill=True, color=colour, label=label
             )
-    for epoch in np.unique(result.rungs.epochs):
+    # a trial that failed on the way to a rung has a row too, at an epoch between rungs
+    reached = np.isfinite(result.rungs.scores).all(axis=1)
+    for epoch in np.unique(result.rungs.epochs[reached]):
         axes.axhline(epoch, color="black", linewidth=0.6, linestyle=":")
     cost = result.cost
     whole = cost.epochs + cost.saved

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.report.axes import set_scale, set_score
-from jaxtune.report.points import drawn, numbers, pair, round_colour, scores, set_title
+from jaxtune.report.points import (
+    drawn,
+    failed,
+    numbers,
+    pair,
+    round_colour,
+    scores,
+    set_title,
+)
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 
@@ -36,19 +44,20 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     x, y = pair(result.setup.space, x, y)
     figure = Figure(figsize=(7.5, 5.5), layout="constrained")
     axes = figure.add_subplot()
-    rounds, failed = result.trials["round"], ~np.isfinite(result.trials["score"])
-    rows = drawn(result)
-    shown = np.isin(np.arange(len(failed)), rows)
+    # a trial of an unfinished run may have neither a score nor failed: it waits
+    rounds, scored = result.trials["round"], np.isfinite(scores(result))
+    lost, rows = failed(result), drawn(result)
+    shown = np.isin(np.arange(len(lost)), rows)
     for number, space in enumerate(result.spaces):
         colour = round_colour(number)
-        of_round = (rounds == number) & ~failed
+        of_round = (rounds == number) & scored
         label = f"round {number + 1}: {of_round.sum()} trials"
         across, up = _columns(result, of_round & shown, x, y)
         axes.scatter(across, up, s=22, color=colour, label=label)
         _draw_box(axes, space, x, y, colour)
-    if failed.any():
-        label = f"failed: {failed.sum()} trials"
-        across, up = _columns(result, failed & shown, x, y)
+    if lost.any():
+        label = f"failed: {lost.sum()} trials"
+        across, up = _columns(result, lost & shown, x, y)
         if y is not None:  # else the vertical axis is the score, which they lack
             axes.scatter(across, up, s=22, marker="x", color="0.5", label=label)
     _mark_best(axes, result, x, y)
