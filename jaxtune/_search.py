@@ -134,7 +134,7 @@ def search(
     if start is not None:
         schedule = schedule._replace(start=start)
     _check_start(schedule)
-    # below this line nothing asks whether it was a task or a function
+    # from here on a plain function is a Task with trains=False
     made = as_task(task)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)

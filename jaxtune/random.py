@@ -1,8 +1,9 @@
 """The tree of random keys, its stream constants, and a random order.
 
-No key is split and none is kept in an object. Every draw has a key of its own, folded
-out of the user's key by constants and indices, so it does not depend on how many draws
-were made before it. ``─ A, i`` below means ``fold_in(fold_in(key, A), i)``::
+No key is split or advanced; a key that an object holds is only folded into. Every draw
+has a key of its own, folded out of the user's key by constants and indices, so it does
+not depend on how many draws were made before it. ``─ A, i`` below means
+``fold_in(fold_in(key, A), i)``::
 
     root key: jt.search(key=...)
     ├─ SAMPLE, round: the sampler of that round

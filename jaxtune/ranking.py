@@ -1,7 +1,8 @@
-"""Comparison of scores: no other module compares them.
+"""The order of trials by their scores: failed ones last, ties by id.
 
-Inside jaxtune a score is oriented: higher is better, NaN means failed. Ties go to the
-smaller trial id, so an order depends on the scores alone. NumPy arrays are ranked in
+Trials are ordered here; elsewhere a score is at most compared with a threshold or the
+best so far, and the model of a sampler ranks the values that it fits. These functions
+take oriented scores: higher is better, NaN means failed. NumPy arrays are ranked in
 NumPy: schedulers rank a few trials at a time, too few to compile a program for.
 """
 
@@ -48,10 +49,10 @@ def direction(mode: str) -> float:
 
 
 def order(scores: ArrayLike) -> Any:
-    """Return trial ids from best to worst; failed ones last, ties by id.
+    """Return indices from the best score to the worst; failed last, ties by index.
 
     Args:
-      scores: oriented scores ``[n]``.
+      scores: oriented scores ``[n]``, in the order of trial ids.
 
     Returns:
       ``[n]`` int.

@@ -1,8 +1,9 @@
 """Types and letters used everywhere.
 
 ``n`` trials, ``d`` searched dimensions, ``W`` lanes in a block, ``s`` seeds.
-Points are ``[n, d]`` in ``[0, 1)``. Below `jaxtune.search` a higher score is
-better and NaN means failed.
+Points are ``[n, d]`` in ``[0, 1)``. Samplers, refiners, schedulers and `ranking` take
+oriented scores: higher is better, NaN means failed. Everywhere else a score is as the
+task measured it, unless a docstring says that it is oriented.
 """
 
 from collections.abc import Mapping

@@ -12,8 +12,8 @@ import jaxtune as jt
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxtune"
 
-# a room may import from rooms of a lower floor, and from itself
-FLOORS = {
+# a package may import from layers with a smaller number, and from itself
+LAYERS = {
     "checks": 0,
     "markup": 0,
     "registry": 0,
@@ -50,12 +50,12 @@ FLOORS = {
 }
 
 
-def room(path):
+def package(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports(path):
-    """Rooms that a file imports at any depth of its code, type checking excepted."""
+    """Packages that a file imports at any depth of its code, type checking excepted."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "jaxtune":
@@ -78,11 +78,11 @@ ALLOWED = {("results", "report")}
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
 def test_imports_run_one_way(path):
-    here = room(path)
+    here = package(path)
     for other in imports(path):
         if other == here or (here, other) in ALLOWED:
             continue
-        assert FLOORS[other] < FLOORS[here], f"{here} must not import {other}"
+        assert LAYERS[other] < LAYERS[here], f"{here} must not import {other}"
 
 
 def test_samplers_and_tasks_never_see_each_other():

@@ -284,7 +284,7 @@ def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd)
     assert out == ""
     (line,) = err.splitlines()
     assert line.startswith("round 2/2, 64 of 64 full trials, block ")
-    assert f"best {found.best.score:.4g}, 0% diverged" in line
+    assert f"best {found.best.score:.4g}, 0% failed" in line
 
 
 def test_lines_of_progress_come_every_ten_seconds(capsys):
@@ -296,11 +296,11 @@ def test_lines_of_progress_come_every_ten_seconds(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines == [  # after 12, 24 and 32 seconds, of which the last is the end
         "round 1/4, 30 of 100 full trials, block 3, 2.5 trials/s, best 0.5, "
-        "13% diverged, 28 s left",
+        "13% failed, 28 s left",
         "round 2/4, 60 of 100 full trials, block 6, 2.5 trials/s, best 0.5, "
-        "7% diverged, 16 s left",
+        "7% failed, 16 s left",
         "round 3/4, 80 of 100 full trials, block 8, 2.5 trials/s, best 0.5, "
-        "5% diverged, 32 s",
+        "5% failed, 32 s",
     ]
 
 
@@ -312,7 +312,7 @@ def test_progress_on_a_terminal_shows_trials_best_and_failures(capfd, monkeypatc
     assert "round 2/2" in err
     assert "64/64" in err
     assert "trials/s" in err
-    assert "diverged" in err
+    assert "failed" in err
 
 
 def test_columns_and_rows():

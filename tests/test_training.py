@@ -509,7 +509,7 @@ def decide_with(decision):
         (([1], [1], [10]), "a whole training has 9 epochs"),
         (([1], [1], [1]), "it is past that"),
         (([1], [1], [2]), r"until epoch 2, but its bracket has rungs at \[1, 3, 9\]"),
-        (([BAD], [BAD], [3]), "it has diverged"),
+        (([BAD], [BAD], [3]), "it has failed"),
         (([1], [BAD], [3]), "no state to go on from"),
     ],
 )

@@ -22,7 +22,7 @@ class Workload(NamedTuple):
       task: the task; ``None`` in a run that was loaded without it.
       key: root key.
       width: lanes in a block.
-      epochs: epochs that every lane trains; 0 for a plain function.
+      epochs: epochs of a full training; 0 for a plain function.
       layout: how shapes become programs.
       split: the split to score on.
       rates: the measurements that led to the width, see `choose_width`.
@@ -97,7 +97,7 @@ def prepare(
       task: a task, checked.
       space: the whole space, before any zooming.
       key: root key.
-      epochs: epochs that every lane trains.
+      epochs: epochs of a full training; 0 for a plain function.
       width: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       platform: of the devices, such as ``"cpu"``; this process's if not given.

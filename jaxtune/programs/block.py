@@ -1,8 +1,7 @@
 """Many lanes in one program: vmap, pad, gather. No loss in sight.
 
-These are the places where ``jit`` stands. A program is compiled once for a task's
-shapes and functions, the static hyperparameters, and the width; never for a
-population's size.
+The programs that train and score are compiled here: once for a task's shapes and
+functions, the static hyperparameters, and the width; never for a population's size.
 """
 
 from __future__ import annotations

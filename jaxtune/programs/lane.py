@@ -1,4 +1,4 @@
-"""One trial in training: start, one epoch, score. No batching in sight."""
+"""One lane (one trial with one seed) in training: start, one epoch, score. No vmap."""
 
 from __future__ import annotations
 
@@ -63,13 +63,14 @@ class Pending(NamedTuple):
 def advance(
     task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane, batching: Batching
 ) -> Lane:
-    """Train one epoch: every example of a fresh order of the data, batch by batch.
+    """Train one epoch: the first rows of this epoch's order, in micro-batches.
 
-    After a loss that is not finite, a lane is marked and keeps its last parameters:
-    later steps change nothing.
+    An epoch has ``batching.examples`` rows. Up to ``micro - 1`` rows of the data are
+    left out; with ``shuffle``, others in each epoch. After a loss that is not finite, a
+    lane is marked and keeps its last parameters: later steps change nothing.
     """
-    # once an epoch, and in a loop: unrolled into the training step, it took a compiler
-    # minutes (docs/decisions.md)
+    # computed once an epoch, in a loop (see `permutation`): unrolled into the training
+    # step, it took XLA minutes to compile (docs/decisions.md)
     order = _order(task, key, lane.epoch)
 
     def take(begin: Array, size: int) -> PyTree:

@@ -69,9 +69,8 @@ class Cost(NamedTuple):
 
     Args:
       epochs: trained by all trials and seeds.
-      saved: not trained, because their trials were stopped or diverged.
-      occupancy: share of the computed lane-epochs that trials made use of; the rest
-        filled up blocks.
+      saved: not trained, because their trials were stopped or failed.
+      occupancy: share of the computed lane-epochs that was not padding of blocks.
       seconds: that the search took, compiling included; of a run, in all its sessions
         that were not killed.
     """
@@ -87,7 +86,7 @@ class Result:
     """All trials of a search.
 
     Args:
-      trials: the record, one row per trial.
+      trials: the table, one row per trial.
       spaces: the space of each round, the first one as given.
       setup: the task, space and settings.
       rounds: the outcome of each round.
@@ -110,10 +109,10 @@ class Result:
 
     @property
     def standing(self) -> np.ndarray:
-        """``[n]`` the order of the trials: higher is better, NaN has failed.
+        """``[n]`` a number per trial to rank by: higher is better, NaN has failed.
 
-        These are scores in one direction, or ranks where trials trained for different
-        numbers of epochs.
+        These are oriented scores, or ranks if trials trained for different numbers of
+        epochs.
         """
         oriented = ranking.orient(self.trials["score"], self.setup.mode)
         return ranking.standing(oriented, self.trials.epochs)
@@ -145,7 +144,11 @@ class Result:
 
     @property
     def rungs(self) -> Rungs:
-        """Scores at the rungs, as a scheduler saw them; without one there are none."""
+        """Scores at the rungs, each seed's, as the task measures them.
+
+        A trial that failed on the way to a rung has a row too. There are no rows where
+        all trials trained in full.
+        """
         parts = zip(*[training.rungs for training in self.rounds], strict=True)
         return Rungs(*map(np.concatenate, parts))
 
@@ -249,7 +252,7 @@ class Result:
         Returns:
           The path.
         """
-        # the one import against the direction of the wings, hence not at the top
+        # imported when called: report imports results
         from jaxtune.report import html
 
         return html.write(self, Path(path))

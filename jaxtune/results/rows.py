@@ -1,4 +1,4 @@
-"""Rows of the record, made from the outcome of a round."""
+"""Rows of the table of trials, made from the outcome of a round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is known about every trial: a columnar record, only appended to."""
+"""The table of trials: columns, only appended to."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Trials:
     """One row per trial, in trial order.
 
     ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"``,
-    ``"diverged"``, ``"stopped"`` by a scheduler before the end, or ``"crashed"`` with
-    every process that trained it), ``score`` (as last measured, the mean over seeds, as
-    the task measures it, NaN if failed), for tasks ``epochs`` (trained by the trial),
-    every hyperparameter by name (under population based training its last value), and
-    every metric by name (mean over seeds).
+    ``"diverged"``, ``"stopped"`` by a scheduler before the end, ``"crashed"`` with
+    every process that trained it, or ``"waiting"`` in a run that is not finished),
+    ``score`` (as last measured, the mean over seeds, as the task measures it, NaN if
+    failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
+    (under population based training its last value), and every metric by name (mean
+    over seeds).
 
     Args:
       columns: name to ``[n]`` array.
@@ -64,13 +65,10 @@ class Trials:
         return tuple(self.columns)
 
     def append(self, more: Trials) -> Trials:
-        """Return a record with the rows of another one after these.
+        """Return a table with the rows of another one after these.
 
         Args:
           more: trials with the same columns.
-
-        Returns:
-          A new record.
         """
 
         def join(first: Any, second: Any) -> Any:
@@ -95,7 +93,7 @@ class Trials:
         """
         if not 0 <= trial < len(self):
             raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
-        # ids are rows: a record starts at trial 0 and is only appended to
+        # ids are rows: a table starts at trial 0 and is only appended to
         rows = {name: column[trial] for name, column in self.columns.items()}
         return {
             k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()

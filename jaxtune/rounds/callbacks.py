@@ -13,7 +13,7 @@ from jaxtune.training.round_state import BlockEvent
 class Callback:
     """Hooks that a search calls while it runs; override those that you need.
 
-    Calls come in the order of the table of trials, however many devices train. A run
+    Calls come in the order of blocks, which does not depend on the devices. A run
     that is resumed calls ``on_round`` once for each finished round, and ``on_block``
     from the first block of the round in which it stopped. A callback sees the search
     and changes nothing in it; an exception that it raises ends the search.
@@ -57,7 +57,9 @@ class Callback:
         """
 
     def on_rung(self, round: int, rungs: Rungs) -> None:
-        """Act when trials have reached rungs; never called without a scheduler.
+        """Act when trials have reached a rung, or failed on the way to one.
+
+        Never called where all trials train in full.
 
         Args:
           round: its number, from 0.

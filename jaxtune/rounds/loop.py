@@ -1,4 +1,8 @@
-"""The loop of a search: ask the sampler, train, score, tell the sampler, refine."""
+"""The loop of a search.
+
+A round refines the box by the last round, tells a new sampler all earlier rounds, asks
+it for points, and trains them.
+"""
 
 from __future__ import annotations
 
@@ -122,8 +126,8 @@ def run_rounds(
         history.append(
             rows_of(schedule.space, number, ids, training, metric=search.metric)
         )
-        record = functools.reduce(Trials.append, history)
-        result = Result(record, tuple(boxes), search.setup, tuple(rounds))
+        table = functools.reduce(Trials.append, history)
+        result = Result(table, tuple(boxes), search.setup, tuple(rounds))
         callback.on_round(result)
     return result
 
@@ -191,10 +195,12 @@ def _ask(
     mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
-    # a new sampler each round: what it knows is a function of the record alone
+    # a new sampler each round: what it knows is a function of the table alone. A round
+    # is told here, when the next one starts, since its points have to be encoded in the
+    # new box first
     state = sampler.init(key, box)
     known = _known(history, mode)
-    # round by round: arrays of one shape, so that later rounds compile nothing new
+    # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
         # a trial's point in the cube differs from box to box

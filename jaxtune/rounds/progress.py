@@ -30,7 +30,7 @@ class ProgressLine(NamedTuple):
       round: as in ``round 2/4``.
       done: work done, in trials trained in full.
       trials: work of the whole search, in the same unit.
-      rest: blocks, rate, best score and share of trainings that diverged.
+      rest: blocks, rate, best score and share of trainings that failed.
     """
 
     round: str
@@ -48,7 +48,7 @@ class ProgressLine(NamedTuple):
 def progress_bar(
     trainings: int, seeds: int, rounds: int, verbose: int, now: Any = time.monotonic
 ) -> Iterator[Report]:
-    """Show the round, trials done, their rate, the best score and the share diverged.
+    """Show the round, trials done, their rate, the best score and the share failed.
 
     Args:
       trainings: work of the whole search at most, in trainings of full length.
@@ -70,11 +70,11 @@ def progress_bar(
         def report(round: int, done: float, best: float, failed: int) -> None:
             blocks[0] += 1
             rate = done / seeds / max(now() - begin, 1e-9)
-            # a training that diverged early adds less than 1 to what is done
+            # a training that failed early adds less than 1 to what is done
             share = failed / max(done, failed, 1)
             rest = (
                 f"block {blocks[0]}, {rate:.3g} trials/s, best {best:.4g}, "
-                f"{share:.0%} diverged"
+                f"{share:.0%} failed"
             )
             show(ProgressLine(f"round {round}/{rounds}", done / seeds, trials, rest))
 

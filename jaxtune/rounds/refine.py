@@ -165,7 +165,7 @@ def _outwards(
 def crowding(u: ArrayLike, chosen: ArrayLike) -> tuple[Any, Any]:
     """Test whether most of the chosen points lie in the outer quarter of a side.
 
-    Eight random points do so with a probability of 5 %.
+    Eight random points do so at one of the two edges with a probability of 5 %.
 
     Args:
       u: ``[n]`` coordinates.

@@ -18,7 +18,7 @@ from jaxtune.types import Array, Key
 class LatinHypercubeState(NamedTuple):
     """The position in the sequence."""
 
-    key: Key  # root key; folded, never split or advanced
+    key: Key  # the key given to init; folded, never split or advanced
     cells: Array  # [size, d] int32, each column a permutation
     asked: Array  # [] int32, points handed out so far
 

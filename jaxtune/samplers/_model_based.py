@@ -23,7 +23,7 @@ from jaxtune.types import Array, ArrayLike, Key
 class ModelState(NamedTuple):
     """The history of a search, and the points that are out."""
 
-    key: Key  # root key; folded, never split or advanced
+    key: Key  # the key given to init; folded, never split or advanced
     space: Space  # the space of the cube
     history: History  # trials passed to tell
     pending: Array  # [p, d] handed out, without a score yet

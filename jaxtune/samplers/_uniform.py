@@ -14,7 +14,7 @@ from jaxtune.types import Array, Key
 class UniformState(NamedTuple):
     """The position in the sequence."""
 
-    key: Key  # root key; folded, never split or advanced
+    key: Key  # the key given to init; folded, never split or advanced
     origin: Array  # [d] zeros: keeps d in a shape, where jit can see it
     asked: Array  # [] int32, points handed out so far
 

@@ -7,7 +7,11 @@ from jaxtune.types import Array, ArrayLike, Key
 
 
 class Init(Protocol):
-    """Start a sequence of points for the cube of ``space``; only its shape is read."""
+    """Start a sequence of points for the cube of ``space``.
+
+    The state may keep the space: samplers with a model use it to see which coordinates
+    decode to the same value and which dimensions have no order.
+    """
 
     def __call__(self, key: Key, space: Space, /) -> Any: ...
 
@@ -32,7 +36,7 @@ class Tell(Protocol):
 
 
 class Sampler(NamedTuple):
-    """Three pure functions that choose points; none knows what a hyperparameter is.
+    """Three pure functions that choose points of the unit cube.
 
     >>> import jax
     >>> import jaxtune as jt

@@ -1,7 +1,8 @@
 """The type of one dimension, and the table of kinds.
 
 A kind says how coordinates become values and back. All of its functions work inside
-``jit``: bounds are array leaves, so a dimension with other bounds compiles nothing.
+``jit``: bounds and the mask of remaining choices are array leaves, so a dimension with
+others compiles nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from jaxtune.types import Array, ArrayLike
 )
 @dataclasses.dataclass(frozen=True)
 class Dimension:
-    """One hyperparameter: its bounds are array leaves, all else is static.
+    """One hyperparameter: bounds and remaining choices are leaves, all else is static.
 
     Use `uniform`, `log_uniform` and the other makers, which check their arguments.
     The type itself checks nothing, since JAX rebuilds it with tracers for bounds.

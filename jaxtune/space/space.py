@@ -37,7 +37,8 @@ class Space:
     """A search space: named dimensions in a fixed order.
 
     It maps points of the unit cube to hyperparameters and back. It is a pytree whose
-    only leaves are the bounds, so a smaller box of a space compiles nothing new.
+    only leaves are the bounds and the masks of remaining choices, so a smaller box of a
+    space compiles nothing new.
 
     >>> import jaxtune as jt
     >>> space = jt.Space(

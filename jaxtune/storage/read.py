@@ -68,7 +68,8 @@ def load(
         optimiser are jaxtune's own.
 
     Returns:
-      The result, equal to the bit to what the search returned.
+      The result; of a finished run, equal to the bit to what the search returned. The
+      open round of an unfinished run has no rungs yet.
 
     Raises:
       RunError: no run, a damaged or newer run, a run without trials yet, or another
@@ -116,8 +117,8 @@ def _result(
         trials=trials,
         seeds=settings["seeds"],
     )
-    record = functools.reduce(Trials.append, history)
-    return Result(record, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    table = functools.reduce(Trials.append, history)
+    return Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
 
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
@@ -242,7 +243,7 @@ def _latest(
     epochs[uneven], status[uneven] = 0, WAITING
     for values in metrics.values():
         values[uneven] = np.nan
-    # lane-epochs that trials used, and those that were computed, empty lanes included
+    # lane-epochs of trials, and all that were computed, padding included
     spent = store.ask(
         "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
         "sum(epochs * width) FROM blocks b WHERE round = ?",

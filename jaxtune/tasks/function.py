@@ -1,7 +1,8 @@
-"""A plain function as a task of zero epochs: the only place that tells them apart.
+"""A plain function as a task of zero epochs.
 
-Everything below `jaxtune.search` knows tasks alone. ``init`` computes the value of the
-function and ``evaluate`` returns it as the metric ``value``; nothing is trained.
+``init`` computes the value of the function and ``evaluate`` returns it as the metric
+``value``. Such a task takes the same path through a search as any other. The few places
+that treat it differently look at ``trains``, or find that there are zero epochs.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class FinishedBlock(NamedTuple):
 class Journal:
     """The journal of one search; this one only numbers the blocks and forgets the rest.
 
-    Mutable. A journal that remembers overrides every method.
+    Mutable. A journal that remembers overrides all methods but `choose` and `rewind`.
     """
 
     def __init__(self) -> None:

@@ -16,11 +16,11 @@ from jaxtune.schedulers import Decision, Plan, Progress
 
 
 class Rungs(NamedTuple):
-    """Scores at rungs: one row for every rung that a trial reached.
+    """Scores at rungs: a row each time a trial reached one, or failed on the way.
 
     Args:
       trial: ``[k]`` int, in the order in which they became known.
-      epochs: ``[k]`` int, trained until then.
+      epochs: ``[k]`` int, trained until then; of a failure, maybe between two rungs.
       scores: ``[k, s]`` float32, as the task measures them; NaN if failed.
     """
 
@@ -40,7 +40,7 @@ class Rungs(NamedTuple):
 
 
 def no_rungs(seeds: int) -> Rungs:
-    """Return the rungs of a round without a scheduler: no rows."""
+    """Return no rows: the rungs of a round that compares nothing, or is not over."""
     none = np.zeros(0, np.int32)
     return Rungs(none, none, np.zeros((0, seeds), np.float32))
 
@@ -67,7 +67,7 @@ class Ledger:
 
     @property
     def waiting(self) -> np.ndarray:
-        """``[m]`` the lanes that have not arrived, diverged, or been halted."""
+        """``[m]`` the lanes that have not arrived, failed, or been halted."""
         going = (self.epochs < self.lane_target) & (self.status == RUNNING)
         return np.flatnonzero(going & ~np.repeat(self._halted, self.shape[1]))
 
@@ -146,15 +146,15 @@ class Ledger:
         return rows, arrived[rows], failed[rows]
 
     def failed(self, values: np.ndarray) -> np.ndarray:
-        """Return ``[n]`` bool: a seed diverged, or arrived with a score not finite."""
+        """Return ``[n]`` bool: a seed failed, or arrived with a score not finite."""
         # a trial that has not begun stands at its target, 0, and has no score yet
         begun = self.target > 0
         return self._failed(values) & begun & ~self._open
 
     def _failed(self, values: np.ndarray) -> np.ndarray:
-        diverged = np.isin(self.status.reshape(self.shape), FAILED).any(axis=1)
+        lost = np.isin(self.status.reshape(self.shape), FAILED).any(axis=1)
         # a loss may be fine while the metric is not
-        return diverged | (self._arrived & ~np.isfinite(values).all(axis=1))
+        return lost | (self._arrived & ~np.isfinite(values).all(axis=1))
 
     @property
     def _arrived(self) -> np.ndarray:
@@ -227,13 +227,13 @@ class RungScores:
             )
 
     def update(self, trials: np.ndarray) -> tuple[Rungs, np.ndarray]:
-        """Record the rungs that trials have reached since the last call.
+        """Record the trials that reached a rung, or failed, since the last call.
 
         Args:
           trials: ``[n]`` trial ids.
 
         Returns:
-          The new rows, and the rows of the trials that failed on the way.
+          The new scores, and the rows in the round of the trials that failed.
         """
         ledger, values = self._ledger, self._values
         rows, arrived, failed = ledger.arrivals(values)
@@ -253,7 +253,7 @@ class RungScores:
         return new, rows[failed]
 
     def all(self) -> Rungs:
-        """Return all rungs that were reached, in order."""
+        """Return all scores that were recorded, in order."""
         return Rungs(*map(np.concatenate, zip(*self._log, strict=True)))
 
 
@@ -279,8 +279,8 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
       The decision, as NumPy arrays.
 
     Raises:
-      ValueError: rows that do not exist, are still training or have diverged, epochs
-        that are over or too many, naming the row; or more trials than places.
+      ValueError: rows that do not exist, are still training or have failed, epochs
+        that are over or too many, naming the row; or more trials than slots.
     """
     trial, source, epochs = (np.asarray(column, np.int32) for column in decided)
     if len(trial) > progress.slots:
@@ -305,7 +305,7 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
     refuse(np.bincount(trial, minlength=count)[trial] > 1, "it is sent twice")
     refuse((source < 0) != (progress.target[trial] == 0), "only new trials start fresh")
     kept = source == trial
-    refuse(kept & progress.failed[trial], "it has diverged")
+    refuse(kept & progress.failed[trial], "it has failed")
     refuse(epochs > budget, f"a whole training has {budget} epochs")
     # for a fresh start, source -1 reads the last row, which where() then leaves out
     refuse(

@@ -55,8 +55,8 @@ class LaneEpochs(NamedTuple):
     """Epochs of single lanes.
 
     Args:
-      live: trained by lanes of trials.
-      computed: all that blocks computed, padding and diverged lanes included.
+      live: of all lanes of blocks but the padding, also after they diverged.
+      computed: of all lanes of blocks, padding included.
     """
 
     live: int = 0
@@ -152,7 +152,7 @@ class RoundState:
             lane = out[gone][0] // len(self._seeds)
             raise ValueError(
                 f"gather: trial {self._trials[lane]} has no state to go on from: it "
-                "has not begun, or has diverged."
+                "has not begun, or has failed."
             )
         was = self._group[out]
         # first share, then drop: the same decision may let a trial lose its state and
