@@ -26,7 +26,7 @@ from record import write
 
 import jaxtune as jt
 from jaxtune.executors import serialization
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 
 TINY = 512  # blocks of the function that does nothing
 KILL_EVERY = 3.0  # seconds
@@ -181,11 +181,14 @@ def block_seconds(search, executor) -> list[float]:
 def sizes(digits, result) -> dict:
     """Return the bytes that are sent: the data once, and those of every block."""
     workload = result.setup.workload
-    block = blocks.Block(
+    block = block_program.Block(
         np.zeros(8, np.uint32), np.zeros(8, np.uint32), {"learning_rate": np.zeros(8)}
     )
-    state = blocks.starting().eval_shape(
-        digits, workload.key, block, blocks.Static(batching=workload.layout.batching)
+    state = block_program.start_program().eval_shape(
+        digits,
+        workload.key,
+        block,
+        block_program.Static(batching=workload.layout.batching),
     )
     leaves = jax.tree.leaves(state)
     return {

@@ -190,7 +190,7 @@ def open_executor(executor: Executor | None) -> AbstractContextManager[ExecutorS
 
 @compiled_once()
 def run_search(
-    search: Search,
+    wanted: Search,
     choices: UserChoices,
     session: ExecutorSession,
     directory: Any,
@@ -202,28 +202,28 @@ def run_search(
     """Run a search that has been checked, in a directory or without one."""
     callback = Callbacks(callbacks if session.leads else ())
     # whatever is wrong with the scheduler or the user's functions shows before training
-    plans = plan_rounds(search)
-    workload, space = search.workload, search.schedule.space
+    plans = plan_rounds(wanted)
+    workload, space = wanted.workload, wanted.schedule.space
     traced = trace(workload, space)
-    _check_metric(traced, search.metric)
-    _warn_about(unread(traced, workload, space), space, search.schedule.trials)
-    size = trainings(search, plans)
+    _check_metric(traced, wanted.metric)
+    _warn_about(unread(traced, workload, space), space, wanted.schedule.trials)
+    size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
-    bar = progress_bar(size, search.seeds, len(plans), shown)
+    bar = progress_bar(size, wanted.seeds, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if choices.block is None and session.measures and not begun(directory):
             measure = partial(choose_width, workload, space, traced, size)
             # one process measures: another might find another width the fastest
             width, rates = session.agree(measure)
-            search = search._replace(
+            wanted = wanted._replace(
                 workload=workload._replace(width=width, rates=rates)
             )
         # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
-        record = open_journal(directory, search, traced, choices, session.device, allow)
-        with record as (journal, search), notify_start_and_end(callback, search.setup):
+        record = open_journal(directory, wanted, traced, choices, session.device, allow)
+        with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
             result = run_rounds(
-                search, plans, journal, report, callback, session.make_pool
+                wanted, plans, journal, report, callback, session.make_pool
             )
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.planning.workload import prepare
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.lane import DIVERGED, RUNNING
 from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
@@ -348,10 +348,10 @@ def compilations() -> int:
       The number; compare it before and after a search.
     """
     programs: list[Any] = [
-        blocks.starting(),
-        blocks.advance,
-        blocks.score,
-        blocks.measure,
+        block_program.start_program(),
+        block_program.advance,
+        block_program.score,
+        block_program.measure,
     ]
     return sum(program._cache_size() for program in programs)
 

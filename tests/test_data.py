@@ -220,9 +220,9 @@ def test_a_run_on_a_stream_goes_on(tmp_path):
 
 
 def test_a_block_that_does_not_fit_is_halved_and_the_epoch_read_again(monkeypatch):
-    from jaxtune.programs import block as blocks
+    from jaxtune.programs import block as block_program
 
-    train, tries = blocks.advance_part, []
+    train, tries = block_program.advance_part, []
 
     def small(task, root, block, *rest):
         if len(block.trial) > 2:
@@ -230,7 +230,7 @@ def test_a_block_that_does_not_fit_is_halved_and_the_epoch_read_again(monkeypatc
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
         return train(task, root, block, *rest)
 
-    monkeypatch.setattr(blocks, "advance_part", small)
+    monkeypatch.setattr(block_program, "advance_part", small)
     own = {"key": jax.random.key(5), "trials": 6, "epochs": 2}
     with pytest.warns(UserWarning, match="blocks of 2"):
         halved = jt.search(streamed(rows=64), space(), block=4, verbose=0, **own)

@@ -347,7 +347,7 @@ def test_a_mixture_is_scipys():
         )
         return truncnorm.pdf(x[:, :2], low, high, centre[:2], width).prod(1)
 
-    strange = np.exp(-float(mixture.strangeness))
+    strange = np.exp(-float(mixture.choice_distance))
     total = sum(
         weight
         * kernel(np.asarray(centre), width)

@@ -610,7 +610,7 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
             pool.put(lanes, number, record[number] if what == 1 else [])
             known |= {one: values[1], other: values[0]}
             source |= {one: number, other: number}
-        unneeded += pool.unneeded()
+        unneeded += pool.pop_unneeded()
         assert sorted(unneeded) == sorted(set(record) - set(source.values()))
         if known and number % 2:
             got = pool.take(np.asarray(list(known)))

@@ -20,7 +20,7 @@ from jaxtune.executors.devices import Devices
 from jaxtune.executors.sharded import Sharded
 from jaxtune.executors.streamed import with_stream
 from jaxtune.executors.workers import FuturePool, WorkerPool
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.job import failed_block
 
 
@@ -199,13 +199,13 @@ def shared_by(count):
 
 
 def test_a_trial_is_trained_at_the_width_of_a_share_and_so_again(monkeypatch):
-    widths, advance = [], blocks.advance
+    widths, advance = [], block_program.advance
 
     def noted(task, root, block, *rest):
         widths.append(len(block.trial))
         return advance(task, root, block, *rest)
 
-    monkeypatch.setattr(blocks, "advance", noted)
+    monkeypatch.setattr(block_program, "advance", noted)
     found = seek(shared_by(2), block=8, trials=18, rounds=1)
     assert set(widths) == {4}
     # four blocks and a half are nine shares, in nine turns; none for padding alone
@@ -217,14 +217,14 @@ def test_a_trial_is_trained_at_the_width_of_a_share_and_so_again(monkeypatch):
 
 
 def test_blocks_are_halved_to_what_can_be_shared(monkeypatch):
-    advance = blocks.advance
+    advance = block_program.advance
 
     def short(task, root, block, *rest):
         if len(block.trial) > 1:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
         return advance(task, root, block, *rest)
 
-    monkeypatch.setattr(blocks, "advance", short)
+    monkeypatch.setattr(block_program, "advance", short)
     with pytest.warns(UserWarning, match="blocks of 4"):
         found = seek(shared_by(4), block=12, rounds=1)
     assert set(found.width_overrides.width) == {4}
@@ -244,7 +244,7 @@ def test_a_share_of_one_lane_that_does_not_fit_is_an_error(monkeypatch):
     def full(*args):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
 
-    monkeypatch.setattr(blocks, "advance", full)
+    monkeypatch.setattr(block_program, "advance", full)
     expected = pytest.raises(MemoryError, match="one lane does not fit")
     with pytest.warns(UserWarning, match="blocks of 2"), expected:
         seek(shared_by(2), block=4)

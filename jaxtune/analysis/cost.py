@@ -11,10 +11,11 @@ from jaxtune.tasks import Hparams
 
 
 def operations(result: Result) -> float:
-    """Count the floating-point operations of the trainings, padding included.
+    """Count the floating-point operations of the trainings, a model's padding included.
 
     They are counted in the programs and not measured: three times those of the loss,
-    for every example and epoch. Optimisers, scoring and idle lanes are left out.
+    for every example and epoch. Optimisers, scoring and the padding of blocks are left
+    out.
 
     >>> import jax
     >>> import jax.numpy as jnp

@@ -23,7 +23,8 @@ class ExecutorSession(NamedTuple):
       device: ``platform`` and ``kind`` of the devices.
       measures: whether widths may be measured in this process.
       leads: whether this process writes the run directory and calls callbacks.
-      agree: ``make -> value``: the value that the leading process makes, in all.
+      agree: ``make -> value``: calls ``make`` in the leading process, and returns its
+        value in every process.
       across: number of devices that share the lanes of a block.
       processes: number of processes that run the same search.
     """

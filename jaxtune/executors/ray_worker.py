@@ -16,7 +16,7 @@ from jaxtune import environment
 from jaxtune.cache import compiled_once
 from jaxtune.environment import kind, under
 from jaxtune.executors.serialization import loads
-from jaxtune.executors.workers import memory_of
+from jaxtune.executors.workers import as_out_of_memory
 
 # blobs that stay unpacked: a function that is unpacked again is another one to jit, and
 # all its programs are compiled again
@@ -85,7 +85,7 @@ def run_job(
     first, *more = [_unpacked(name, at) for name, (at,) in shared]
     everything = (*first, *more) if more else first
     device = jax.local_devices()[0]
-    with under(settings), memory_of(f"{device} of {whereabouts()}"):
+    with under(settings), as_out_of_memory(f"{device} of {whereabouts()}"):
         result = _unpacked(run[0], run[1][0])(everything, loads(job))
     return result._replace(device=kind(device))
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import Run, WorkerPool
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.job import BlockResult, Job, begin, end
 from jaxtune.programs.lane import Lane
 from jaxtune.programs.transfer import from_host, to_host
@@ -98,10 +98,12 @@ def _train(shared: Any, carried: Carried) -> Carried:
     job = carried.job
     if carried.leaves is None:
         state = begin(task, root, job)
-        both = state, blocks.open_batches(state, job.static)
+        both = state, block_program.empty_batches(state, job.static)
     else:
         both = from_host(carried.leaves, carried.like)
-    both = blocks.advance_part(task, root, job.block, both, part, start, job.static)
+    both = block_program.advance_part(
+        task, root, job.block, both, part, start, job.static
+    )
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), both)
     return Carried(job, to_host(both, slice(None)), like)
 

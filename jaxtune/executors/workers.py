@@ -44,7 +44,7 @@ class OutOfMemory(Exception):
 
 
 @contextmanager
-def memory_of(where: Any) -> Iterator[None]:
+def as_out_of_memory(where: Any) -> Iterator[None]:
     """Raise `OutOfMemory` for errors of XLA and its libraries that mean it.
 
     Args:
@@ -141,4 +141,5 @@ class FuturePool(WorkerPool):
 
 
 MakePool = Callable[[PyTree, Stream | None], WorkerPool]
-"""``(shared, stream) -> pool``; with a stream all jobs at once are of one epoch."""
+"""``(shared, stream) -> pool``; with a stream, all jobs of one call of ``map_ordered``
+must be in the same epoch."""

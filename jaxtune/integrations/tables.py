@@ -29,7 +29,7 @@ class Table(Tool):
         os.replace(unfinished, self.where)
 
     def write(self, frame: Any, where: str) -> None:
-        """Write a data frame."""
+        """Write a data frame to a file."""
         raise NotImplementedError
 
 
@@ -37,7 +37,6 @@ class Csv(Table):
     """A comma-separated file; missing values are empty."""
 
     def write(self, frame: Any, where: str) -> None:
-        """Write a data frame."""
         frame.to_csv(where, index=False)
 
 
@@ -45,7 +44,6 @@ class Parquet(Table):
     """A parquet file; values other than numbers are written as strings."""
 
     def write(self, frame: Any, where: str) -> None:
-        """Write a data frame."""
         for name in frame.columns:
             # a column of parquet has one type, and a choice may mix several
             if frame[name].dtype == object:

@@ -11,7 +11,7 @@ from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.workload import Workload, prepare
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.samplers._sobol import sobol
 from jaxtune.space import Space
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
       width: lanes in a block.
       micro_batch: examples whose gradient is computed at once; 0 for plain functions.
       padding: share of the arithmetic of all trials that is spent on padding.
-      empty: share of lanes that only fill up the last block of a group.
+      empty: share of lanes that are padding, which fills up the last block of a group.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
     """
@@ -107,7 +107,7 @@ def plan(
       memory: whether to compile a program to know its memory, which takes seconds.
 
     Returns:
-      Groups, programs, block width, padding, empty lanes, memory.
+      Groups, programs, block width, padding in models and in blocks, memory.
 
     Raises:
       ValueError: a space that the task cannot take.
@@ -173,7 +173,7 @@ def _counted(
 def _memory(
     workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
 ) -> int:
-    block = blocks.fill(
+    block = block_program.fill(
         group.lanes[: workload.width],
         trials=np.arange(len(next(iter(hparams.values())))),
         hparams=hparams,

@@ -148,7 +148,7 @@ def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
 def _buckets(
     task: Task, space: Space, programs: int | None, worth: float
 ) -> tuple[Bucket, ...]:
-    """Return sizes of padding: exact where static, split where that saves enough."""
+    """Return sizes of padding: exact if static, split if that saves more than worth."""
     fields = {n: f for n, f in task.padding if n in space.names}
     fields = {n: f for n, f in fields.items() if f not in space.names}
     members = {name: _whole_numbers(space, name) for name in fields}
@@ -169,7 +169,7 @@ def _split(
     fields: dict[str, str],
     tops: dict[str, list[int]],
     limit: int,
-    enough: float,
+    worth: float,
 ) -> dict[str, list[int]]:
     """Add sizes one by one, each time the one that saves most work per program.
 
@@ -192,7 +192,7 @@ def _split(
 
     while True:
         have, now = _count(tops), expected(tops)
-        if now <= enough:
+        if now <= worth:
             return tops
         options = [
             {**tops, name: sorted([*tops[name], size])}
@@ -202,7 +202,7 @@ def _split(
         ]
         options = [option for option in options if _count(option) <= limit]
         gains = [(now - expected(o)) / (_count(o) - have) for o in options]
-        if not gains or max(gains) <= enough:
+        if not gains or max(gains) <= worth:
             return tops
         tops = options[int(np.argmax(gains))]
 

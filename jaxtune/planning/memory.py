@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from jaxtune.planning.workload import Workload
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 
 
@@ -24,12 +24,12 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
     """
     task, key = workload.sample.task, workload.key
     if task.trains:
-        started = blocks.shape(task, key, block, static)
-        lowered = blocks.advance.lower(
+        started = block_program.shape(task, key, block, static)
+        lowered = block_program.advance.lower(
             task, key, block, started, workload.epochs, static
         )
     else:
-        lowered = blocks.measure.lower(task, key, block, workload.split, static)
+        lowered = block_program.measure.lower(task, key, block, workload.split, static)
     needs = lowered.compile().memory_analysis()
     if needs is None:
         return 0

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtune.environment import thread_settings
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
-from jaxtune.programs import lane as lanes
+from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Space
@@ -149,7 +149,7 @@ def typical(space: Space) -> dict[str, np.ndarray]:
 
 def _lane(task: Task, key: Key, hparams: Hparams, batching: Batching | None) -> Any:
     """Return the metrics of a lane, and its last state."""
-    lane = lanes.start(task, key, hparams)
+    lane = lane_program.start(task, key, hparams)
     if batching is not None:
-        lane = lanes.advance(task, key, hparams, lane, batching)
-    return lanes.score(task, hparams, lane, task.valid), lane
+        lane = lane_program.advance(task, key, hparams, lane, batching)
+    return lane_program.score(task, hparams, lane, task.valid), lane

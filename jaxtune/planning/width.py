@@ -29,7 +29,7 @@ from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import available, footprint
 from jaxtune.planning.tracing import Traced, digest, typical
 from jaxtune.planning.workload import Workload
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
@@ -151,7 +151,7 @@ def _middle(space: Space, static: Static, width: int) -> Block:
     """Return a block whose lanes are all the middle of the space."""
     row = {name: values[:1] for name, values in typical(space).items()}
     ids, seeds = np.zeros(1, int), np.zeros(1, int)
-    return blocks.fill(ids, ids, row, seeds, static, width)
+    return block_program.fill(ids, ids, row, seeds, static, width)
 
 
 def _place(workload: Workload, traced: tuple[Traced, ...]) -> Path | None:

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.programs import lane as lanes
-from jaxtune.programs.lane import Batching, Lane, Pending
+from jaxtune.programs import lane as lane_program
+from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, PyTree
@@ -68,9 +68,16 @@ def fill(
     static: Static,
     width: int,
 ) -> Block:
-    """Return the block of some lanes, padded.
+    """Return one padded block.
 
-    Lane ``row * s + seed`` is that of one of ``n`` trials and one of ``s`` seeds.
+    Args:
+      lanes: ``[m]`` indices ``row * s + seed_index`` of a grid of ``n`` trials and
+        ``s`` seeds.
+      trials: ``[n]`` trial ids.
+      hparams: name to ``[n]`` decoded values.
+      seeds: ``[s]`` seed ids.
+      static: values that the program of these lanes is compiled for.
+      width: ``W``.
     """
     rows, fixed = lanes // len(seeds), dict(static.values)
     traced = {name: v[rows] for name, v in hparams.items() if name not in fixed}
@@ -86,16 +93,16 @@ QUICK_COMPILE = {"xla_backend_optimization_level": 1}
 
 def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """Return fresh lanes, stacked: every leaf has a first axis ``[W]``."""
-    return starting()(task, root, block, static)
+    return start_program()(task, root, block, static)
 
 
-def starting() -> Any:
+def start_program() -> Any:
     """Return the program of `start`."""
-    return _starting(jax.default_backend() == "cpu")
+    return _start_program(jax.default_backend() == "cpu")
 
 
 @cache
-def _starting(on_cpu: bool) -> Any:
+def _start_program(on_cpu: bool) -> Any:
     """Compile `start` with options that only this backend knows."""
     options = QUICK_COMPILE if on_cpu else None
     return jax.jit(_start, static_argnames="static", compiler_options=options)
@@ -104,14 +111,14 @@ def _starting(on_cpu: bool) -> Any:
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     def one(trial: Array, seed: Array, hparams: dict[str, Array]) -> Lane:
         key = lane_key(root, trial, seed)
-        return lanes.start(task, key, static.hparams(hparams))
+        return lane_program.start(task, key, static.hparams(hparams))
 
     return jax.vmap(one)(*block)
 
 
 def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
     """Return the shapes and dtypes of the lanes that `start` returns."""
-    return starting().eval_shape(task, root, block, static)
+    return start_program().eval_shape(task, root, block, static)
 
 
 # the states are donated: the device need not hold those of before and after at once
@@ -125,7 +132,7 @@ def advance(
 
     def one(trial: Array, seed: Array, hparams: dict[str, Array], lane: Lane) -> Lane:
         key = lane_key(root, trial, seed)
-        return lanes.advance(task, key, static.hparams(hparams), lane, batching)
+        return lane_program.advance(task, key, static.hparams(hparams), lane, batching)
 
     def epoch(_: Array, state: Lane) -> Lane:
         return jax.vmap(one)(*block, state)
@@ -139,11 +146,11 @@ def advance_part(
     task: Task,
     root: Key,
     block: Block,
-    state: tuple[Lane, Pending],
+    state: tuple[Lane, OpenBatch],
     rows: PyTree,
     begin: Array,
     static: Static,
-) -> tuple[Lane, Pending]:
+) -> tuple[Lane, OpenBatch]:
     """Train every lane on the same rows of a streamed epoch."""
     batching = static.batching
     assert batching is not None, "the static part of a task's programs has batches"
@@ -153,11 +160,11 @@ def advance_part(
         seed: Array,
         hparams: dict[str, Array],
         lane: Lane,
-        pending: Pending,
-    ) -> tuple[Lane, Pending]:
+        open_batch: OpenBatch,
+    ) -> tuple[Lane, OpenBatch]:
         key = lane_key(root, trial, seed)
-        return lanes.advance_part(
-            task, key, static.hparams(hparams), lane, pending, rows, begin, batching
+        return lane_program.advance_part(
+            task, key, static.hparams(hparams), lane, open_batch, rows, begin, batching
         )
 
     # rows is not mapped: all lanes train on the same rows
@@ -165,10 +172,10 @@ def advance_part(
 
 
 @partial(jax.jit, static_argnames="static")
-def open_batches(state: Lane, static: Static) -> Pending:
+def empty_batches(state: Lane, static: Static) -> OpenBatch:
     """Return open batches that hold no example yet."""
     assert static.batching is not None, "a task has batches"
-    return jax.vmap(partial(lanes.nothing, static.batching))(state.params)
+    return jax.vmap(partial(lane_program.empty_batch, static.batching))(state.params)
 
 
 @partial(jax.jit, static_argnames=("split", "static"))
@@ -179,7 +186,7 @@ def score(
     data = getattr(task, split)
 
     def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
-        return lanes.score(task, static.hparams(hparams), lane, data)
+        return lane_program.score(task, static.hparams(hparams), lane, data)
 
     return jax.vmap(one)(block.hparams, state), state.status
 
@@ -221,7 +228,7 @@ def measure(
         trial: Array, seed: Array, traced: dict[str, Array]
     ) -> tuple[dict[str, Array], Array]:
         key, hparams = lane_key(root, trial, seed), static.hparams(traced)
-        lane = lanes.start(task, key, hparams)
-        return lanes.score(task, hparams, lane, data), lane.status
+        lane = lane_program.start(task, key, hparams)
+        return lane_program.score(task, hparams, lane, data), lane.status
 
     return jax.vmap(one)(*block)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
 from jaxtune.programs.transfer import to_host
@@ -68,11 +68,11 @@ def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
         # start and score in one program: many a plain function takes less time than the
         # dispatch of a second one
         assert job.split is not None, "a task that is not trained is scored"
-        measured = blocks.measure(task, root, job.block, job.split, job.static)
+        measured = block_program.measure(task, root, job.block, job.split, job.static)
         metrics, status = jax.device_get(measured)
         return _untrained(_result(metrics, status, len(job.going)))
     state = begin(task, root, job)
-    state = blocks.advance(task, root, job.block, state, job.epochs, job.static)
+    state = block_program.advance(task, root, job.block, state, job.epochs, job.static)
     return end(task, job, state)
 
 
@@ -80,25 +80,27 @@ def begin(task: Task, root: Key, job: Job) -> Lane:
     """Return the states of a block's lanes: started, kept from before, or both."""
     if not job.fresh.any():
         return job.state
-    started = blocks.start(task, root, job.block, job.static)
+    started = block_program.start(task, root, job.block, job.static)
     if job.state is None:
         return started
     # a block may hold both, as packing fills it with whatever lanes wait
     source = np.where(job.fresh, -1, np.arange(len(job.fresh))).astype(np.int32)
-    return blocks.gather(job.state, started, source)
+    return block_program.gather(job.state, started, source)
 
 
 def end(task: Task, job: Job, state: Lane) -> BlockResult:
     """Score a block, and bring the results and the needed states to the host."""
     metrics, status = {}, state.status
     if job.split is not None:
-        metrics, status = blocks.score(task, job.block, state, job.split, job.static)
+        metrics, status = block_program.score(
+            task, job.block, state, job.split, job.static
+        )
     metrics, status = jax.device_get((metrics, status))
     result = _result(metrics, status, len(job.going))
-    needed = np.flatnonzero(job.going & (result.status == RUNNING))
-    if not needed.size:
+    going = np.flatnonzero(job.going & (result.status == RUNNING))
+    if not going.size:
         return result
-    return result._replace(states=to_host(state, needed))
+    return result._replace(states=to_host(state, going))
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:

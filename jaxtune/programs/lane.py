@@ -15,9 +15,11 @@ from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
 
+# a lane that trains is RUNNING or DIVERGED; the runner notes CRASHED for the lanes of a
+# block that was given up; STOPPED and WAITING are statuses of trials, in the table
 RUNNING, DIVERGED, STOPPED, WAITING, CRASHED = range(5)
 STATUS = ("ok", "diverged", "stopped", "waiting", "crashed")
-FAILED = (DIVERGED, CRASHED)  # a lane runs, or is one of these
+FAILED = (DIVERGED, CRASHED)
 
 
 class Lane(NamedTuple):
@@ -25,10 +27,12 @@ class Lane(NamedTuple):
 
     params: PyTree
     state: PyTree  # batch statistics and the like
-    moments: PyTree  # of the optimiser
+    opt_state: PyTree  # of the optimiser
     epoch: Array  # [] int32, epochs finished
     status: Array  # [] int32, an index of STATUS
-    stopped: Array  # [] int32, the first micro-batch with a loss not finite, or -1
+    # [] int32, the first micro-batch of the training whose loss was not finite, or -1;
+    # for tests and debugging
+    stopped: Array
 
 
 def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
@@ -36,9 +40,9 @@ def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
     # a plain function owns its lane's key, and no other stream is drawn from it
     init_key = jax.random.fold_in(key, INIT) if task.trains else key
     params, state = _stateful_init(task, init_key, hparams)
-    moments = task.optimizer(hparams).init(params)
+    opt_state = task.optimizer(hparams).init(params)
     zero = jnp.int32(0)
-    return Lane(params, state, moments, zero, jnp.int32(RUNNING), jnp.int32(-1))
+    return Lane(params, state, opt_state, zero, jnp.int32(RUNNING), jnp.int32(-1))
 
 
 class Batching(NamedTuple):
@@ -53,7 +57,7 @@ class Batching(NamedTuple):
     whole: bool  # true: micro-batches are batches; false: each lane adds up some
 
 
-class Pending(NamedTuple):
+class OpenBatch(NamedTuple):
     """A batch that is not full yet."""
 
     gradients: PyTree  # sum over its examples
@@ -82,7 +86,7 @@ def advance(
         hparams,
         batching,
         lane=lane,
-        pending=nothing(batching, lane.params),
+        open_batch=empty_batch(batching, lane.params),
         take=take,
         rows=RowRange(0, batching.examples),
     )
@@ -94,11 +98,11 @@ def advance_part(
     key: Key,
     hparams: Mapping[str, Any],
     lane: Lane,
-    pending: Pending,
+    open_batch: OpenBatch,
     rows: PyTree,
     begin: Array,
     batching: Batching,
-) -> tuple[Lane, Pending]:
+) -> tuple[Lane, OpenBatch]:
     """Train a part of a streamed epoch, on rows ``[r, ...]`` in their order.
 
     Args:
@@ -106,8 +110,9 @@ def advance_part(
       key: of the lane.
       hparams: of the lane.
       lane: its state.
-      pending: the batch that the part before left open; `nothing` at first.
-      rows: as many batches as there are, and the rest in an epoch's last part.
+      open_batch: the batch that the part before left open; `empty_batch` at first.
+      rows: ``[r, ...]``; ``r`` is a multiple of ``batching.micro``, except in the
+        epoch's last part.
       begin: ``[]`` int32, the first row's place in the epoch.
       batching: the cut of an epoch into batches.
 
@@ -121,19 +126,19 @@ def advance_part(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), rows
         )
 
-    trained, pending = _train(
+    trained, open_batch = _train(
         task,
         key,
         hparams,
         batching,
         lane=lane,
-        pending=pending,
+        open_batch=open_batch,
         take=take,
         rows=RowRange(begin, count),
     )
     # begin is traced, so that all parts of an epoch share one program
     over = (begin + count >= batching.examples).astype(jnp.int32)
-    return trained._replace(epoch=lane.epoch + over), pending
+    return trained._replace(epoch=lane.epoch + over), open_batch
 
 
 class RowRange(NamedTuple):
@@ -157,27 +162,27 @@ def _train(
     hparams: Mapping[str, Any],
     batching: Batching,
     lane: Lane,
-    pending: Pending,
+    open_batch: OpenBatch,
     take: Callable[[Array, int], PyTree],
     rows: RowRange,
-) -> tuple[Lane, Pending]:
+) -> tuple[Lane, OpenBatch]:
     """Train on rows of an epoch; ``take(begin, size)`` gives them."""
     step = _step_of(task, key, hparams, batching, take, rows)
 
     def micro_batch(
-        carry: tuple[Lane, Pending], index: Array
-    ) -> tuple[tuple[Lane, Pending], None]:
+        carry: tuple[Lane, OpenBatch], index: Array
+    ) -> tuple[tuple[Lane, OpenBatch], None]:
         return step(carry, index, batching.micro), None
 
     # a scan's steps have one shape, so the rest, which is smaller, is a step after it
     steps, rest = divmod(rows.size, batching.micro)
-    carry = lane, pending
+    carry = lane, open_batch
     if steps:
         carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
     return step(carry, jnp.int32(steps), rest) if rest else carry
 
 
-Step = Callable[[tuple[Lane, Pending], Array, int], tuple[Lane, Pending]]
+Step = Callable[[tuple[Lane, OpenBatch], Array, int], tuple[Lane, OpenBatch]]
 """``(carry, index, size) -> carry``: trains on one micro-batch."""
 
 
@@ -189,7 +194,7 @@ def _step_of(
     take: Callable[[Array, int], PyTree],
     rows: RowRange,
 ) -> Step:
-    """Return the step of a lane."""
+    """Return the function that trains a lane on one micro-batch."""
     optimizer = optax.with_extra_args_support(task.optimizer(hparams))
     total = -(-batching.examples // batching.micro)
     first = rows.begin // batching.micro
@@ -201,24 +206,25 @@ def _step_of(
         return _stateful_loss(task, params, state, batch, key, hparams)
 
     def step(
-        carry: tuple[Lane, Pending], index: Array, size: int
-    ) -> tuple[Lane, Pending]:
-        lane, pending = carry
-        batch, index = take(index * batching.micro, size), first + index
-        done = lane.epoch * total + index
+        carry: tuple[Lane, OpenBatch], index: Array, size: int
+    ) -> tuple[Lane, OpenBatch]:
+        lane, open_batch = carry
+        batch = take(index * batching.micro, size)
+        in_epoch = first + index
+        done = lane.epoch * total + in_epoch
         (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
             lane.params, lane.state, batch, jax.random.fold_in(noise, done)
         )
         lane = _mark(lane._replace(state=state), loss, done)
         if batching.whole:
-            return _update(optimizer, lane, gradients), pending
+            return _update(optimizer, lane, gradients), open_batch
         # lanes of one program differ in their batch sizes, so every lane computes the
         # update at every step, and only the lanes with a full batch keep it
-        pending = _add(pending, gradients, size)
-        full = (pending.examples >= hparams["batch_size"]) | (index == total - 1)
-        mean = _mean(pending, gradients)
+        open_batch = _add(open_batch, gradients, size)
+        full = (open_batch.examples >= hparams["batch_size"]) | (in_epoch == total - 1)
+        mean = _mean(open_batch, gradients)
         lane = _when(full, _update(optimizer, lane, mean), lane)
-        return lane, _when(full, _empty(pending.gradients), pending)
+        return lane, _when(full, _empty_sum(open_batch.gradients), open_batch)
 
     return step
 
@@ -237,41 +243,41 @@ def _update(
     optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
 ) -> Lane:
     """Return the lane after one step of the optimiser; one that diverged stays."""
-    updates, moments = optimizer.update(
-        gradients, lane.moments, lane.params, epoch=lane.epoch
+    updates, opt_state = optimizer.update(
+        gradients, lane.opt_state, lane.params, epoch=lane.epoch
     )
     running = lane.status == RUNNING
     # where() and not a product with a mask, since 0 * nan is nan
     updates = jax.tree.map(lambda u: jnp.where(running, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(lane.params, updates)
-    return lane._replace(params=params, moments=moments)
+    return lane._replace(params=params, opt_state=opt_state)
 
 
-def nothing(batching: Batching, params: PyTree) -> Pending:
+def empty_batch(batching: Batching, params: PyTree) -> OpenBatch:
     """Return an empty batch; where micro-batches are batches, none is ever open."""
-    return _empty(() if batching.whole else params)
+    return _empty_sum(() if batching.whole else params)
 
 
-def _empty(like: PyTree) -> Pending:
+def _empty_sum(like: PyTree) -> OpenBatch:
     """Return an empty sum, in float32 at least."""
 
     # a long sum loses its low bits in bfloat16, even where every gradient keeps them
     def zeros(leaf: Array) -> Array:
         return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
 
-    return Pending(jax.tree.map(zeros, like), jnp.int32(0))
+    return OpenBatch(jax.tree.map(zeros, like), jnp.int32(0))
 
 
-def _add(pending: Pending, gradients: PyTree, examples: int) -> Pending:
+def _add(open_batch: OpenBatch, gradients: PyTree, examples: int) -> OpenBatch:
     """Add the mean gradient of some more examples."""
-    added = jax.tree.map(lambda s, g: s + g * examples, pending.gradients, gradients)
-    return Pending(added, pending.examples + examples)
+    added = jax.tree.map(lambda s, g: s + g * examples, open_batch.gradients, gradients)
+    return OpenBatch(added, open_batch.examples + examples)
 
 
-def _mean(pending: Pending, like: PyTree) -> PyTree:
+def _mean(open_batch: OpenBatch, like: PyTree) -> PyTree:
     return jax.tree.map(
-        lambda total, leaf: (total / pending.examples).astype(leaf.dtype),
-        pending.gradients,
+        lambda total, leaf: (total / open_batch.examples).astype(leaf.dtype),
+        open_batch.gradients,
         like,
     )
 

@@ -88,27 +88,22 @@ class Callbacks(Callback):
         self._members = check_callbacks(members)
 
     def on_start(self, setup: Setup) -> None:
-        """Pass the call on to every member."""
         for member in self._members:
             member.on_start(setup)
 
     def on_block(self, round: int, block: BlockEvent) -> None:
-        """Pass the call on to every member."""
         for member in self._members:
             member.on_block(round, block)
 
     def on_rung(self, round: int, rungs: Rungs) -> None:
-        """Pass the call on to every member."""
         for member in self._members:
             member.on_rung(round, rungs)
 
     def on_round(self, result: Result) -> None:
-        """Pass the call on to every member."""
         for member in self._members:
             member.on_round(result)
 
     def on_end(self) -> None:
-        """Pass the call on to every member."""
         for member in self._members:
             member.on_end()
 

@@ -59,16 +59,7 @@ class Schedule(NamedTuple):
 
 
 def flat(space: Space, trials: int, rounds: int) -> Schedule:
-    """Make a schedule with all dimensions open, the trials spread evenly.
-
-    Args:
-      space: the space.
-      trials: configurations in all rounds.
-      rounds: number of rounds.
-
-    Returns:
-      The schedule.
-    """
+    """Make a schedule with all dimensions open, ``trials`` spread over ``rounds``."""
     counts = apportion(trials, [1] * rounds, 2)
     return Schedule(space, tuple(Stage(space.searched, count) for count in counts))
 

@@ -1,10 +1,11 @@
 """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), in batches.
 
 The multivariate form of Optuna 5 (Falkner et al., 2018; Watanabe, 2023): one density of
-the best points and one of the others, each a mixture of truncated normals, as wide in a
-dimension as the larger of the gaps to the next points, and a wide prior. A point of a
-batch is the one of some draws from the first whose ratio of densities is largest; it
-then counts among the others, so that the next one keeps away (a constant liar).
+the best points and one of the others, each a mixture of truncated normals. Each
+kernel's width in a dimension is the larger gap to its two neighbours; a wide prior
+kernel is added. For each point of a batch, candidates are drawn from the first density,
+and the one with the largest ratio of the two is kept. It then counts among the others,
+so that the next one keeps away (a constant liar).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Mixture(NamedTuple):
     centres: Array  # [k, d]
     log_weights: Array  # [k], minus infinity for none
     widths: Array  # [k, d] standard deviations
-    strangeness: Array  # [] squared distance between different choices
+    choice_distance: Array  # [] squared distance between different choices
 
 
 @maker
@@ -132,7 +133,7 @@ def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
     middle = jnp.full((1, space.dim), 0.5)
     # an unknown choice: the prior is equally far from all of them
     middle = jnp.where(unordered(space)[None], jnp.nan, middle)
-    strangeness = jnp.log1p(1.0 + count)
+    choice_distance = jnp.log1p(1.0 + count)
     centres = jnp.concatenate([centres, middle])
     widths = jnp.concatenate([widths, jnp.ones((1, space.dim))])
     inner = inside(centres)
@@ -142,7 +143,7 @@ def _mixture(space: Space, centres: Array, weights: Array) -> Mixture:
         _log_mass(space, centres, widths),
         0.0,
     )
-    return Mixture(centres, log, widths, strangeness)
+    return Mixture(centres, log, widths, choice_distance)
 
 
 def _gaps(column: Array, present: Array) -> Array:
@@ -180,7 +181,7 @@ def _log_density(space: Space, x: Array, mixture: Mixture) -> Array:
     different = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * _product(a, b)
     widths = jnp.where(ordered[None], jnp.log(mixture.widths), 0.0).sum(1)
     log = (mixture.log_weights - widths)[None] - squared / 2
-    return logsumexp(log - different * mixture.strangeness, axis=1)
+    return logsumexp(log - different * mixture.choice_distance, axis=1)
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -202,7 +203,7 @@ def _sample(key: Key, space: Space, mixture: Mixture, count: int) -> Array:
     share, free, anew = jax.random.uniform(where, (3, *centre.shape))
     # of a truncated normal, by the inverse of its distribution function
     point = centre + width * ndtri(low + share * (high - low))
-    stranger = jnp.isnan(centre) | (anew < 1 / (1 + jnp.exp(mixture.strangeness)))
+    stranger = jnp.isnan(centre) | (anew < 1 / (1 + jnp.exp(mixture.choice_distance)))
     point = jnp.where(unordered(space)[None], jnp.where(stranger, free, centre), point)
     return snapped(space, jnp.clip(point, 0.0, BELOW_ONE))
 
@@ -225,7 +226,7 @@ def _picked(
 
     def pick(carry: tuple[Array, Array], j: Array) -> tuple[tuple[Array, Array], Array]:
         picked, weights = carry
-        liar = Mixture(picked, weights, widths, poor.strangeness)
+        liar = Mixture(picked, weights, widths, poor.choice_distance)
         with_picks = jnp.logaddexp(against[j], _log_density(space, points[j], liar))
         chosen = points[j, jnp.argmax(ratio[j] - with_picks)]
         mass = _log_mass(space, chosen[None], width)[0]

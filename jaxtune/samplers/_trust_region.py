@@ -147,7 +147,7 @@ def _side(history: History, length: float, dim: int) -> Array:
 
 
 def _judged(now: Length, count: Array, least: Array, length: float, dim: int) -> Length:
-    """Return the box after a batch of ``count`` points."""
+    """Return the length of the box after a batch of ``count`` points."""
     # the first batch has nothing to improve on
     first = jnp.isneginf(now.best)
     better = now.batch > now.best + least

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtune.checks import check_whole
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
+    FOUR_BLOCKS,
     Bracket,
     Decision,
     Plan,
@@ -64,7 +65,7 @@ def asha(
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("asha", epochs, eta, min_epochs)
         bracket = Bracket(0, rungs, (trials,) * len(rungs))
-        return Plan((bracket,), concurrent or 0)
+        return Plan((bracket,), concurrent or FOUR_BLOCKS)
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
         del key

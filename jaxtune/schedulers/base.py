@@ -17,6 +17,7 @@ from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
 FRESH = -1  # a source: start from new parameters, not from a trained state
+FOUR_BLOCKS = 0  # of `Plan.concurrent`: as many trials as fill four blocks
 
 
 class Bracket(NamedTuple):
@@ -43,9 +44,9 @@ class Plan(NamedTuple):
 
     Args:
       brackets: in the order of their trials; together they hold every trial once.
-      concurrent: trials in training at once, 0 for as many as fill four blocks, or
-        ``None`` for all that are ready, where decisions do not depend on which trials
-        train at the same time.
+      concurrent: trials in training at once; `FOUR_BLOCKS` (0) for as many as fill four
+        blocks, or ``None`` for all that are ready, where decisions do not depend on
+        which trials train at the same time.
     """
 
     brackets: tuple[Bracket, ...]

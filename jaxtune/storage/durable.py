@@ -109,7 +109,7 @@ class Durable(Journal):
         recorded = self._store.one(query, self._block)
         return recorded or self._chosen or self._last(usual)
 
-    def packed(self, usual: int) -> int:
+    def packing_width(self, usual: int) -> int:
         """Return the width for which the next blocks are packed."""
         # a narrower block was cut because it did not fit into memory, after it had been
         # packed for the width of the blocks before
@@ -250,6 +250,7 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
         RoundMetrics(
             **outcome,
             spent=spent,
+            # the key of version 0.1, whose records are still read
             width_overrides=WidthOverrides(**tree["narrow"]),
         ),
         Points(start.space, **tree["final"]),
@@ -264,6 +265,7 @@ def _training_tree(training: Training) -> dict[str, Any]:
     outcome = training.outcome._asdict()
     return {
         "spent": np.asarray(outcome.pop("spent")),
+        # the key of version 0.1, see `training_of`
         "narrow": outcome.pop("width_overrides")._asdict(),
         "outcome": outcome,
         "final": _points_tree(training.final),

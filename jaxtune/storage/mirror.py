@@ -14,23 +14,23 @@ from jaxtune.storage.directory import LOCK, OWN, SETTINGS, begun
 
 
 @contextmanager
-def own_directory(directory: Any, crew: ExecutorSession) -> Iterator[Any]:
+def own_directory(directory: Any, session: ExecutorSession) -> Iterator[Any]:
     """Yield the directory to the first process, and a copy of it to the others.
 
     Args:
       directory: the run directory, or ``None``.
-      crew: the processes of the search.
+      session: the processes of the search.
 
     Yields:
       A directory for this process, or ``None``.
     """
-    if directory is None or crew.processes == 1:
+    if directory is None or session.processes == 1:
         yield directory
         return
     # every process runs the whole search, so each needs a record; a run directory has
     # one writer, the first process
-    files = crew.agree(lambda: _files(directory))
-    if crew.leads:
+    files = session.agree(lambda: _files(directory))
+    if session.leads:
         yield directory
         return
     place = Path(tempfile.mkdtemp(prefix="jaxtune-"))

@@ -78,7 +78,7 @@ def open_journal(
                 journal = Durable(store, search.schedule.space, search.workload.epochs)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
-                    journal.choose(given.block)
+                    journal.set_width(given.block)
                 yield journal, search
                 # reached only if the search has ended and nothing was raised
                 _finish(store, time.perf_counter() - begin)

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxtune.programs.job import BlockResult
 from jaxtune.space.points import Points
+from jaxtune.training.packing import Segment
 from jaxtune.training.trajectory import Lineage
 
 
@@ -39,6 +40,8 @@ class BlockAssignment(NamedTuple):
 class FinishedBlock(NamedTuple):
     """A block that has finished, now or before a search was resumed.
 
+    While a block is in flight, the runner holds one of these with an empty result.
+
     Args:
       segment: the lanes of the round that it trained.
       number: of the block.
@@ -48,7 +51,7 @@ class FinishedBlock(NamedTuple):
       new: whether it ran now.
     """
 
-    segment: Any
+    segment: Segment
     number: int
     width: int
     assignment: BlockAssignment
@@ -59,7 +62,7 @@ class FinishedBlock(NamedTuple):
 class Journal:
     """The journal of one search; this one only numbers the blocks and forgets the rest.
 
-    Mutable. A journal that remembers overrides all methods but `choose` and `rewind`.
+    Mutable. A journal that remembers overrides all but `set_width` and `rewind`.
     """
 
     def __init__(self) -> None:
@@ -85,7 +88,7 @@ class Journal:
         """Return the configurations after takeovers: remembered, or made now."""
         return make()
 
-    def choose(self, width: int) -> None:
+    def set_width(self, width: int) -> None:
         """Give blocks that are not remembered this many lanes from now on."""
         self._chosen = width
 
@@ -94,7 +97,7 @@ class Journal:
         # a width that was halved once stays: the usual one would not fit again either
         return self._chosen or usual
 
-    def packed(self, usual: int) -> int:
+    def packing_width(self, usual: int) -> int:
         """Return the width that the next blocks are, or were, packed for."""
         return self.width(usual)
 

@@ -20,7 +20,9 @@ class Segment(NamedTuple):
     """Some epochs of training for one block."""
 
     group: int
-    lanes: np.ndarray  # [m] int, at most as many as the block is wide
+    # [m] int, at most the width packed for; the runner cuts it if blocks were halved
+    # since
+    lanes: np.ndarray
     epochs: int
 
 

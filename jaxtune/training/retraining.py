@@ -90,12 +90,14 @@ def _retrained(
 ) -> dict[str, np.ndarray]:
     first, journal = cut[0][0], Journal()
     trials, hparams = _alone(first)
+    # a lane may train alone: its block is padded to the recorded width by copies of it,
+    # and its bits depend on the width and never on its neighbours
     state = RoundState(workload, space, trials, hparams, seeds, journal)
     for segment, width in cut:
         if segment is not first:
             # the state stays and the trial changes, as when one takes over another's
             state.relabel(*_alone(segment))
-        journal.choose(width)
+        journal.set_width(width)
         # a plain function trains no epoch, but it has to take one turn
         _advance(state, np.zeros(1, np.int32), np.asarray([max(1, segment.epochs)]))
     return {name: v[0] for name, v in state.metrics().metrics.items()}

@@ -14,6 +14,7 @@ from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
+from jaxtune.schedulers.base import FOUR_BLOCKS
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
@@ -34,7 +35,8 @@ from jaxtune.training.trajectory import (
 )
 from jaxtune.types import Key
 
-# blocks in training where a scheduler sets no number: with one, one core would work
+# blocks in training where a scheduler sets no number: with one, one core would work. A
+# constant and not the number of cores, since decisions depend on it
 AT_ONCE = 4
 
 
@@ -59,21 +61,13 @@ class Training(NamedTuple):
 
 
 class SchedulerRun(NamedTuple):
-    """The scheduler of a round, with its plan, key and metric.
-
-    Args:
-      scheduler: the scheduler.
-      plan: its plan for the trials and epochs of this round.
-      key: its key for this round.
-      metric: the metric that is the score.
-      mode: ``"max"`` or ``"min"``.
-    """
+    """The scheduler of a round, with its plan, key and metric."""
 
     scheduler: Scheduler
-    plan: Plan
-    key: Key
-    metric: str
-    mode: str
+    plan: Plan  # for the trials and epochs of this round
+    key: Key  # for this round
+    metric: str  # the one that is the score
+    mode: str  # "max" or "min"
 
 
 def train_round(
@@ -99,8 +93,8 @@ def train_round(
       run: the scheduler.
       on_block: called with every finished block.
       journal: records every block; it may know the results of some.
-      on_rung: called with the trials that reached a rung before the last or after it,
-        whenever some did.
+      on_rung: called after each wave with the trials that reached a rung (the last
+        included) or failed; never if the plan has a single rung.
       make_pool: makes the worker pool.
 
     Returns:
@@ -121,8 +115,10 @@ def train_round(
         taken = _takes_over(decided)
         if taken.any():
             # on record, since the last bits of new points belong to one machine
-            make = partial(_take_over, workload, space, trials, run)
-            now, rows = journal.explore(partial(make, now, decided, progress))
+            make = partial(
+                _take_over, workload, space, trials, run, now, decided, progress
+            )
+            now, rows = journal.explore(make)
             state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             lineage.append(rows)
         state.ledger.send(decided.trial, decided.epochs)
@@ -168,7 +164,7 @@ def _slots(plan: Plan, workload: Workload, journal: Journal, seeds: int) -> int 
         return None
     # the journal's width: a run that is resumed with another one must decide as before
     lanes = AT_ONCE * journal.width(workload.width)
-    return plan.concurrent or max(1, lanes // seeds)
+    return max(1, lanes // seeds) if plan.concurrent == FOUR_BLOCKS else plan.concurrent
 
 
 def _take_over(
@@ -201,6 +197,7 @@ def _explored(
     copied = now.points[source]
     points = copied
     if run.scheduler.explore is not None:
+        # explore takes one epoch: pbt sends all members from the same rung
         epoch = int(progress.epochs[decided.source[decided.source >= 0]].max())
         moved = run.scheduler.explore(run.key, now.space, jnp.asarray(copied), epoch)
         points = np.array(moved)  # a copy: NumPy's views of JAX arrays are read-only

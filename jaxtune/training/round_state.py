@@ -13,7 +13,7 @@ from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
-from jaxtune.programs import block as blocks
+from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
@@ -178,7 +178,7 @@ class RoundState:
 
     def _segments(self) -> list[Segment]:
         # blocks on record must be packed again for the width that they had
-        width, ledger = self._journal.packed(self._workload.width), self.ledger
+        width, ledger = self._journal.packing_width(self._workload.width), self.ledger
         if self._stream is not None:
             waiting = ledger.waiting
             return pack_in_lockstep(waiting, ledger.epochs, self._group, width)
@@ -217,13 +217,13 @@ class RoundState:
         # callbacks get every metric by name from the first block on, whatever failed
         static, split = self._statics[self._group[0]], self._workload.split
         block, state = self._block(np.arange(1), static, 1), self._shape(static)
-        scored = blocks.score.eval_shape(self._task, block, state, split, static)
+        scored = block_program.score.eval_shape(self._task, block, state, split, static)
         return list(scored[0])
 
     def _shape(self, static: Static) -> Lane:
-        """Return the abstract states of a block of one lane of a group."""
+        """Return shapes and dtypes of one lane of a group, as a block of width 1."""
         block = self._block(np.flatnonzero(self._group_of(static))[:1], static, 1)
-        return blocks.shape(self._task, self._workload.key, block, static)
+        return block_program.shape(self._task, self._workload.key, block, static)
 
     def _group_of(self, static: Static) -> np.ndarray:
         """Return ``[L]`` bool: true for the lanes of a group."""
@@ -255,7 +255,7 @@ class RoundState:
         )
 
     def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
-        return blocks.fill(
+        return block_program.fill(
             lanes, self._trials, self.hparams, self._seeds, static, width
         )
 
@@ -284,14 +284,18 @@ class RoundState:
         """Add the result of a segment to the ledger, the states and the journal."""
         segment, assignment, result = block.segment, block.assignment, block.result
         lanes, store = segment.lanes, self._stores[segment.group]
-        on = (result.status == RUNNING) & (assignment.epochs < self._workload.epochs)
+        # must select the lanes whose states `job.end` sent back: result.states has one
+        # row for each of them, in this order
+        going = (assignment.epochs < self._workload.epochs) & (result.status == RUNNING)
         # the states that this block began with can go in the transaction that keeps it
         store.drop(lanes)
         if block.new:
-            unneeded = [number for each in self._stores for number in each.unneeded()]
+            unneeded = [
+                number for each in self._stores for number in each.pop_unneeded()
+            ]
             self._journal.keep(block, unneeded)
-        if on.any():
-            store.put(lanes[on], block.number, result.states)
+        if going.any():
+            store.put(lanes[going], block.number, result.states)
         self.ledger.note(
             lanes,
             self.ledger.epochs[lanes] + segment.epochs,

@@ -47,7 +47,7 @@ class BlockRunner:
 
     @property
     def devices(self) -> dict[str, np.ndarray]:
-        """Kind of device to the trials that it ran, ascending."""
+        """Kind of device to the ids of the trials it ran, ascending."""
         ran_on = self._ran_on.items()
         return {kind: np.unique(np.concatenate(trials)) for kind, trials in ran_on}
 
@@ -75,7 +75,8 @@ class BlockRunner:
         def jobs() -> Iterator[Job | None]:
             """Yield the job of each block; ``None`` for one that the journal knows."""
             while waiting:
-                # block by block: it was halved meanwhile, or is another one on record
+                # block by block: the width may have been halved since the last block,
+                # and one on record may have another
                 segment, width = waiting.popleft(), self._journal.width(self._width)
                 if len(segment.lanes) > width:
                     waiting.appendleft(segment._replace(lanes=segment.lanes[width:]))
@@ -120,7 +121,7 @@ class BlockRunner:
                 f"batches, or less data. ({error.detail})"
             ) from error
         smaller = max(across, width // 2 // across * across)
-        self._journal.choose(smaller)
+        self._journal.set_width(smaller)
         warn(
             f"a block of {width} lanes does not fit on {error.where}: it is run again, "
             f"and the search continues, with blocks of {smaller}. The last bits of "

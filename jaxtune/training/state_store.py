@@ -107,7 +107,7 @@ class StateStore:
             if not self._kept[state.block]:
                 self._unneeded.append(state.block)
 
-    def unneeded(self) -> list[int]:
+    def pop_unneeded(self) -> list[int]:
         """Return blocks with saved states that can be deleted; each of them once."""
         blocks, self._unneeded = self._unneeded, []
         return blocks

@@ -61,8 +61,8 @@ def takeovers(
     Args:
       trials: ``[n]`` trial ids.
       now: the configurations from now on.
-      decided: a decision of ``m`` slots.
-      taken: ``[m]`` bool, the slots that took over another trial's state.
+      decided: a decision about ``m`` trials.
+      taken: ``[m]`` bool, those that took over another trial's state.
       progress: the progress that the decision is based on.
     """
     rows, source = decided.trial[taken], decided.source[taken]
@@ -86,7 +86,7 @@ def trajectory_of(lineage: Lineage, last: TrajectorySegment) -> list[TrajectoryS
         known = (lineage.trial == trial) & (lineage.epochs < until)
         if not known.any():
             # epoch 0 is reached; a round without takeovers has no rows at all
-            return [*([] if segments else [last]), *reversed(segments)]
+            return segments[::-1] or [last]
         row = np.flatnonzero(known)[-1]
         hparams = {name: values[row] for name, values in lineage.hparams.items()}
         segments.append(TrajectorySegment(trial, until, hparams))

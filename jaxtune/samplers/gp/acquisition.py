@@ -29,7 +29,7 @@ class Picking(NamedTuple):
     variance: Array  # [m]
     rows: Array  # [b, m] parts that the picks explain; zero rows for those to come
     best: Array  # [f] best value
-    reluctance: Array  # [m]
+    reluctance: Array  # [m], see `greedy`
 
 
 def greedy(

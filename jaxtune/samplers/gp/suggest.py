@@ -23,7 +23,9 @@ from jaxtune.types import Array, Key
 SPREAD = 2048  # candidates all over the box
 ELSEWHERE = 512  # outside of it
 LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
-CLOUDS = (0.3, 0.1, 0.02)  # widest steps, around the best so far and then around them
+# the largest step of each cloud: the first lies around the best trials, each next one
+# around the most promising candidates so far
+CLOUDS = (0.3, 0.1, 0.02)
 JOINT = 1024  # candidates of which whole functions are drawn
 
 
