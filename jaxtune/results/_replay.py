@@ -99,7 +99,7 @@ def replay(
     metrics = retrain(
         workload, result.setup.space, trajectory, np.arange(count), overrides
     )
-    # plain values, as a user would write them: the record has choices as indices
+    # plain values, as a user would write them: `decoded` has choices as indices
     schedule = tuple((one.epochs, _setting(result, one)) for one in trajectory)
     return Replay(schedule, metrics)
 

@@ -195,9 +195,9 @@ def _ask(
     mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
-    # a new sampler each round: what it knows is a function of the table alone. A round
-    # is told here, when the next one starts, since its points have to be encoded in the
-    # new box first
+    # a new sampler each round: what it knows is a function of the table alone. It gets
+    # a round's scores here, when the next round starts, since their points have to be
+    # encoded in the new box first
     state = sampler.init(key, box)
     known = _known(history, mode)
     # round by round: arrays of one shape, so that later rounds compile less
