@@ -1,1 +1,1 @@
-"""The rounds of a search: ask, train, score, tell, refine."""
+"""The rounds of a search: refine, tell, ask, train, score."""
