@@ -135,7 +135,8 @@ def test_the_report_says_where_trials_failed(tmp_path):
     rate = jt.uniform(0.0, 1.0)
     page = run(jt.Space(learning_rate=rate, how=ways, step=jt.integer(0, 5)))
     text = page.report(tmp_path / "page.html").read_text()
-    assert f"{page.divergence.trials} trials, {page.divergence.lanes} trainings" in text
+    trials, lanes = page.divergence.trials, page.divergence.lanes
+    assert f"{trials} trials failed, with {lanes} failed trainings" in text
 
 
 @pytest.mark.parametrize("way", ["nan", "inf", "overflow", "gradient"])
