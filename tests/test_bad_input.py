@@ -39,6 +39,15 @@ def changed(array, value, at=(3,)):
     return new
 
 
+class Unhashable:
+    """A callable that could change after its program was compiled."""
+
+    __hash__ = None
+
+    def __call__(self, key, hparams):
+        return hparams["x"]
+
+
 def search(**changes):
     def objective(key, hparams):
         return hparams["x"] * hparams["y"] + hparams["kind"]
@@ -421,6 +430,11 @@ CASES = {
     ),
     "epochs missing": (train(epochs=None), V, "epochs: got None"),
     "epochs 0": (train(epochs=0), V, "epochs: got 0"),
+    "unhashable": (
+        search(task=Unhashable()),
+        V,
+        "Unhashable objects cannot be hashed.*frozen",
+    ),
     "metric unknown": (train(metric="auc"), V, "'auc'.*accuracy, loss"),
     "mode of a task": (train(mode="best"), V, "'best'"),
     "too wide": (
@@ -499,7 +513,7 @@ CASES = {
     "task no file": (
         command("rerun", "/no", "1", "--task", "none.py:task"),
         SystemExit,
-        "no file none.py",
+        "none.py: there is no such file",
     ),
     "task no name": (
         command("resume", "/no", "--task", f"{__file__}:nothing"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import jaxtune as jt
 from jaxtune.cli import main
 
 
@@ -59,7 +60,7 @@ def test_help_and_version():
     done = run("--help")
     assert done.returncode == 0
     assert "demo" in done.stdout
-    assert run("--version").stdout.strip().endswith("0.1.0")
+    assert run("--version").stdout.strip().endswith(jt.__version__)
 
 
 def test_an_unknown_command_is_refused():

@@ -22,7 +22,19 @@ def bowl(key, hparams):
     return jnp.log10(hparams["learning_rate"]) ** 2 + 0.1 * jax.random.normal(key)
 
 
-TASKS = {"function": bowl, "halving": killed.line(), "pbt": killed.line()}
+PLACE = {"a": 0.0, "b": 1.0, "c": 0.5}
+
+
+def hill(key, hparams):
+    return hparams["x"] ** 2 + PLACE[hparams["how"]] + 0.1 * jax.random.normal(key)
+
+
+TASKS = {
+    "function": bowl,
+    "static": hill,  # three programs, whose last blocks are not full
+    "halving": killed.line(),
+    "pbt": killed.line(),
+}
 
 
 @pytest.fixture

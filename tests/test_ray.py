@@ -282,7 +282,7 @@ def test_an_error_of_the_users_comes_back_as_it_is(cluster):
     with pytest.raises(ZeroDivisionError, match="of mine") as raised:
         jt.search(wrong, UNIT, **PLAIN, executor=jt.executors.ray())
     assert raised.type is ZeroDivisionError
-    assert "ray::work" in str(raised.value.__cause__)  # where it was
+    assert "ray::run_job" in str(raised.value.__cause__)  # where it was
 
 
 def test_what_cannot_travel_is_named(cluster):

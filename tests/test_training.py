@@ -1,7 +1,10 @@
 """Schedulers in training: the same bits as without, and the time really comes back."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import killed
 import numpy as np
 import optax
 import pytest
@@ -13,7 +16,8 @@ import jaxtune as jt
 from jaxtune.planning.workload import prepare
 from jaxtune.programs.transfer import to_host
 from jaxtune.random import INIT, ORDER, lane_key, permutation
-from jaxtune.schedulers import Decision
+from jaxtune.schedulers import Bracket, Decision, Plan, Scheduler
+from jaxtune.schedulers.base import decision
 from jaxtune.space.points import Points
 from jaxtune.training.ledger import Ledger, RungScores
 from jaxtune.training.packing import TURNS, pack_lanes
@@ -621,3 +625,56 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
     if missing.size:
         with pytest.raises(KeyError):
             pool.take(missing)
+
+
+def one_rung(concurrent=None):
+    """A user's scheduler that has no rung but the last."""
+
+    def plan(trials, epochs):
+        return Plan((Bracket(0, (epochs,), (trials,)),), concurrent)
+
+    def decide(key, plan, progress):
+        new = np.flatnonzero(progress.target == 0)[: progress.slots]
+        return decision(new, plan.brackets[0].epochs[0], fresh=True)
+
+    return Scheduler(plan, decide)
+
+
+@pytest.fixture(scope="module")
+def unlucky():
+    """A task of which four seeds in ten diverge at once."""
+
+    def init(key, hparams):
+        lucky = jax.random.uniform(jax.random.fold_in(key, 9)) > 0.4
+        return {"w": jnp.where(lucky, 1.0, jnp.nan) * jax.random.normal(key, (3,))}
+
+    return dataclasses.replace(killed.line(), init=init)
+
+
+SAFE = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
+
+
+def test_a_schedulers_only_rung_is_one_all_the_same(unlucky):
+    """It hears of rungs and stops failed trials; without a scheduler neither is so."""
+    heard = []
+
+    class Listener(jt.Callback):
+        def on_rung(self, round, rungs):
+            heard.append(len(rungs.trial))
+
+    more = {"space": SAFE, "trials": 12, "seeds": 3, "callbacks": [Listener()]}
+    plain = run(unlucky, None, **more)
+    assert not heard
+    assert not len(plain.rungs.trial)
+    found = run(unlucky, one_rung(concurrent=2), **more)
+    assert sum(heard) == len(found.rungs.trial) == 12
+    assert found.cost.epochs < plain.cost.epochs
+
+
+def test_a_trial_that_stopped_before_a_seed_began_reruns(unlucky, tmp_path):
+    """Its first seed diverged in a block that had no place for the others."""
+    more = {"space": SAFE, "trials": 12, "seeds": 3, "directory": tmp_path}
+    found = run(unlucky, one_rung(concurrent=2), **more)
+    never = np.flatnonzero(found.trials.epochs == 0)
+    assert never.size
+    assert jt.rerun(tmp_path, int(never[0]), unlucky).same

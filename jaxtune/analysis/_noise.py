@@ -145,6 +145,7 @@ def reevaluate(
     Raises:
       ValueError: a number below 1 or, for ``seeds``, 2; or no trial with a score.
     """
+    result.setup.check_task("reevaluate")
     check_whole("reevaluate", "top", top)
     check_whole("reevaluate", "seeds", seeds, 2)
     order = ranking.order(result.standing)

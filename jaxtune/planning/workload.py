@@ -47,7 +47,8 @@ class Workload(NamedTuple):
     @property
     def trains(self) -> bool:
         """True if trials are trained, false if a plain function is evaluated."""
-        return self.epochs > 0
+        # the task is not at hand in a run that was loaded without it
+        return self.epochs > 0 if self.task is None else self.task.trains
 
     @property
     def budget(self) -> int:

@@ -85,6 +85,7 @@ def replay(
     workload = result.setup.workload._replace(split=split)
     if not workload.trains:
         raise ValueError("replay: a plain function is not trained.")
+    result.setup.check_task("replay")
     if split == "train" and getattr(workload.task, "stream", None) is not None:
         raise ValueError("replay: a stream is no split to judge on. Use 'valid'.")
     if getattr(workload.task, split, None) is None:

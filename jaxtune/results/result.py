@@ -63,6 +63,18 @@ class Setup(NamedTuple):
     trials: int
     seeds: int
 
+    def check_task(self, what: str) -> None:
+        """Raise ``ValueError`` if the task is not at hand.
+
+        Args:
+          what: the name of what needs it, for the error.
+        """
+        if self.workload.task is None:
+            raise ValueError(
+                f"{what}: the run was loaded without its task, which has functions of "
+                "your own. Use jaxtune.load(directory, task)."
+            )
+
 
 class Cost(NamedTuple):
     """The work of a search; the unit is an epoch of one lane.
@@ -230,10 +242,10 @@ class Result:
         return dict(self._tested)
 
     def _evaluate_best(self, split: str) -> dict[str, float]:
-        task = self.setup.workload.task
         if not self.setup.workload.trains:
             raise ValueError("test: a plain function has no test split.")
-        if getattr(task, split) is None:
+        self.setup.check_task("test")
+        if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
         seeds = np.arange(self.trials.scores.shape[1])
         workload = self.setup.workload._replace(split=split)

@@ -47,10 +47,13 @@ class Plan(NamedTuple):
       concurrent: trials in training at once; `FOUR_BLOCKS` (0) for as many as fill four
         blocks, or ``None`` for all that are ready, where decisions do not depend on
         which trials train at the same time.
+      compares: whether trials are compared on the way, so that scores at rungs are
+        kept and a trial of which one seed failed is stopped; false for `in_full`.
     """
 
     brackets: tuple[Bracket, ...]
     concurrent: int | None = None
+    compares: bool = True
 
     @property
     def trials(self) -> int:
@@ -61,11 +64,6 @@ class Plan(NamedTuple):
     def rungs(self) -> int:
         """Rungs of the longest bracket."""
         return max(len(bracket.epochs) for bracket in self.brackets)
-
-    @property
-    def compares(self) -> bool:
-        """True if trials are compared on the way, before they have trained in full."""
-        return self.rungs > 1
 
     @property
     def epochs(self) -> int:

@@ -51,6 +51,14 @@ def as_task(subject: Any) -> Task:
             f"task: got {subject!r}. Use a task such as classification(...), or a "
             "function (key, hparams) -> scalar."
         )
+    try:
+        hash(subject)
+    except TypeError:
+        raise ValueError(
+            f"task: {type(subject).__name__} objects cannot be hashed, so that a "
+            "program compiled for one could be used for another. Use a function, or a "
+            "class with @dataclass(frozen=True)."
+        ) from None
     return Task(
         init=Compute(subject),
         loss=_no_loss,

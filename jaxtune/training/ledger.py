@@ -118,8 +118,9 @@ class Ledger:
         self.epochs[lanes] = epochs
         self.status[lanes] = status
         for name, values in metrics.items():
-            empty = np.full(len(self.epochs), np.nan, np.float32)
-            known = self.metrics.setdefault(name, empty)
+            if name not in self.metrics:
+                self.metrics[name] = np.full(len(self.epochs), np.nan, np.float32)
+            known = self.metrics[name]
             # a block is scored as a whole, but what is known of a lane must not depend
             # on the lanes beside it: only those that arrived get a score
             known[lanes[arrives]] = values[arrives]

@@ -98,8 +98,10 @@ def _retrained(
             # the state stays and the trial changes, as when one takes over another's
             state.relabel(*_alone(segment))
         journal.set_width(width)
-        # a plain function trains no epoch, but it has to take one turn
-        _advance(state, np.zeros(1, np.int32), np.asarray([max(1, segment.epochs)]))
+        # a plain function trains no epoch but takes one turn; a trial that was stopped
+        # before all its seeds began has trained none, and takes none
+        turns = segment.epochs if workload.trains else workload.budget
+        _advance(state, np.zeros(1, np.int32), np.asarray([turns]))
     return {name: v[0] for name, v in state.metrics().metrics.items()}
 
 

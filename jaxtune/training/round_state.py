@@ -179,11 +179,14 @@ class RoundState:
     def _segments(self) -> list[Segment]:
         # blocks on record must be packed again for the width that they had
         width, ledger = self._journal.packing_width(self._workload.width), self.ledger
+        waiting = ledger.waiting
+        if not self._task.trains:
+            # nothing waits for another lane: a group is one segment, cut by the runner
+            return pack_in_lockstep(waiting, ledger.epochs, self._group, len(waiting))
         if self._stream is not None:
-            waiting = ledger.waiting
             return pack_in_lockstep(waiting, ledger.epochs, self._group, width)
         return pack_lanes(
-            ledger.waiting,
+            waiting,
             epochs=ledger.epochs,
             target=ledger.lane_target,
             group=self._group,
@@ -250,7 +253,7 @@ class RoundState:
             trial=self._trials[lanes // seeds],
             seed=self._seeds[lanes % seeds],
             epochs=np.minimum(after, most),
-            arrives=after == self.ledger.lane_target[lanes],
+            arrives=after == self.ledger.target[lanes // seeds],
             trains=min(segment.epochs, most),
         )
 
