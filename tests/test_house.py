@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import TIERS
 
 import jaxtune as jt
 
@@ -177,6 +178,12 @@ def test_ci_runs_the_readmes_test_command():
     command = re.search(r"```sh\n(.*bash \.ci/test.*)\n```", readme)
     assert command, "the README states the test command"
     assert "bash .ci/test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_file_of_tests_has_one_tier():
+    files = sorted(path.stem for path in (ROOT / "tests").glob("test_*.py"))
+    named = " ".join(TIERS.values()).split()
+    assert sorted(f"test_{name}" for name in named) == files
 
 
 def test_known_bad_versions_are_excluded_from_the_dependencies():
