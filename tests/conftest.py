@@ -1,10 +1,12 @@
-"""Strict at the door: no silent rank promotion, shared tasks so that few compile."""
+"""A tier for every test, one cache of programs for the whole run, and shared tasks."""
 
 import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -12,11 +14,64 @@ from killed import line
 
 import jaxtune as jt
 
-if "JAXTUNE_CACHE" not in os.environ:  # not the developer's own folder
-    os.environ["JAXTUNE_CACHE"] = tempfile.mkdtemp()
+# the first process of a run makes it, for its workers and their children; it is not
+# the developer's own folder
+if "JAXTUNE_CACHE" not in os.environ:
+    os.environ["JAXTUNE_CACHE"] = tempfile.mkdtemp(prefix="jaxtune-tests-")
     atexit.register(shutil.rmtree, os.environ["JAXTUNE_CACHE"], ignore_errors=True)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# no example fails for the time that it took
+hypothesis.settings.register_profile(
+    "jaxtune",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("jaxtune")
+
+# The tier of each file; a test in it may have the marker of another one. Doctests are
+# unit tests.
+TIERS = {
+    "unit": """
+        bad_input conditions gaussian_process house products random refine samplers
+        schedulers space
+    """,
+    "search": """
+        analysis batching data divergence fuzz model_samplers models old_runs planning
+        programs report schedule search storage tasks training width workers
+    """,
+    "system": """
+        browser cache cli cli_runs devices gallery integrations kill launch pages pod
+        ray
+    """,
+}
+TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            item.add_marker(tier_of(item.path))
+    if "slow" not in config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if hasattr(config, "workerinput"):  # long files first, so that none is left over
+        items.sort(key=lambda item: not item.get_closest_marker("system"))
+
+
+def tier_of(path):
+    """Return the tier of a file's tests; UsageError if it has none."""
+    if not path.is_relative_to(Path(__file__).parent):
+        return "unit"
+    try:
+        return TIER_OF[path.stem]
+    except KeyError:
+        raise pytest.UsageError(
+            f"{path.name} has no tier. Add it to TIERS in tests/conftest.py."
+        ) from None
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -79,18 +79,22 @@ def ordinary(name, trial, size, epochs):
     params, state = TASK.init(jax.random.fold_in(key, INIT), one)
     direction = REFERENCES[name](h)
     moments, updates = direction.init(params), 0
+
+    @jax.jit  # one compilation for each size of a batch, not one for each operation
+    def step(params, moments, batch, rate):
+        gradient = jax.grad(lambda p: TASK.loss(p, state, batch, key, one)[0])(params)
+        step, moments = direction.update(gradient, moments, params)
+        decayed = lambda p, s: p - rate * (s + h["weight_decay"] * p)  # noqa: E731
+        return jax.tree.map(decayed, params, step), moments
+
     for epoch in range(epochs):
         order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
         order = np.asarray(permutation(order_key, N))[:88]
         rate = h["learning_rate"] / (1 + h["learning_rate_decay"] * epoch)
         for first in range(0, 88, size):
             rows = order[first : first + size]
-            batch = {k: v[rows] for k, v in TASK.train.items()}
-            loss = lambda p, b=batch: TASK.loss(p, state, b, key, one)[0]  # noqa: E731
-            step, moments = direction.update(jax.grad(loss)(params), moments, params)
-            params = jax.tree.map(
-                lambda p, s, r=rate: p - r * (s + h["weight_decay"] * p), params, step
-            )
+            batch = {k: np.asarray(v)[rows] for k, v in TASK.train.items()}
+            params, moments = step(params, moments, batch, rate)
             updates += 1
     return TASK.evaluate(params, state, TASK.valid, one), updates
 

@@ -71,6 +71,7 @@ def search(**changes):
         return jt.search(objective, space, **{**arguments, **changes})
 
 
+@pytest.mark.search
 def test_the_table_marks_what_does_not_matter():
     result = search()
     frame = result.trials.to_pandas()

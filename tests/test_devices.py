@@ -393,12 +393,12 @@ def test_legs_are_cut_where_the_width_changed():
 
 
 def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
-    """Four devices and blocks of 8 are as one device and blocks of 2."""
+    """Two devices and blocks of 4 are as one device and blocks of 2."""
     command = [sys.executable, Path(__file__).with_name("sharded.py"), tmp_path]
-    four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     process = subprocess.Popen(
         list(map(str, command)),
-        env=children.environment(**four),
+        env=children.environment(**two),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -407,4 +407,4 @@ def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
     assert len(tables) == 4
     assert all(line.split(", ")[2] == "True" for line in tables), tables
     assert (again, loaded) == ("again True", "load True")
-    assert refused.startswith("block=6: 4 devices share the lanes")
+    assert refused.startswith("block=5: 2 devices share the lanes")

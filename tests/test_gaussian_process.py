@@ -332,10 +332,10 @@ def test_a_mixture_is_scipys():
     space = jt.Space(x=jt.uniform(0, 1), y=jt.uniform(0, 1), c=jt.choice(["a", "b"]))
     centres = jnp.asarray([[0.1, 0.2, 0.25], [0.7, 0.9, 0.75], [0.4, 0.5, 0.25]])
     weights = jnp.asarray([1.0, 1.0, 0.5])
-    mixture = tpe._mixture(space, centres, weights)
+    mixture = jax.jit(tpe._mixture)(space, centres, weights)
     x = np.random.default_rng(0).random((30, 3)).astype(np.float32)
     x[:, 2] = np.where(x[:, 2] < 0.5, 0.25, 0.75)
-    found = np.asarray(tpe._log_density(space, jnp.asarray(x), mixture))
+    found = np.asarray(jax.jit(tpe._log_density)(space, jnp.asarray(x), mixture))
     # x has 0.1, 0.4, 0.7 and y 0.2, 0.5, 0.9: the larger gap to a neighbour
     widths = np.array([[0.3, 0.3], [0.3, 0.4], [0.3, 0.4]])
     np.testing.assert_allclose(mixture.widths[:3, :2], widths, rtol=1e-5)
@@ -366,9 +366,11 @@ def test_draws_are_the_mixtures():
     space = jt.Space(x=jt.uniform(0, 1))
     # one at the edge, some inside, and one of a larger space
     centres = jnp.asarray([[0.01], [0.3], [0.35], [1.2]])
-    mixture = tpe._mixture(space, centres, jnp.ones(4))
-    draws = np.asarray(tpe._sample(jax.random.key(0), space, mixture, 400_000))[:, 0]
+    mixture = jax.jit(tpe._mixture)(space, centres, jnp.ones(4))
+    sample = jax.jit(tpe._sample, static_argnums=3)
+    draws = np.asarray(sample(jax.random.key(0), space, mixture, 400_000))[:, 0]
     grid = (np.arange(20) + 0.5) / 20
-    density = np.exp(tpe._log_density(space, jnp.asarray(grid)[:, None], mixture))
+    log_density = jax.jit(tpe._log_density)(space, jnp.asarray(grid)[:, None], mixture)
+    density = np.exp(log_density)
     counts = np.histogram(draws, 20, (0, 1))[0] / 400_000
     np.testing.assert_allclose(counts, density / density.sum(), atol=0.002)

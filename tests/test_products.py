@@ -126,6 +126,7 @@ def digits(precision, batch_size=64):
     )
 
 
+@pytest.mark.search
 def test_half_precision_computes_the_model_and_keeps_the_rest():
     space = jt.Space(learning_rate=jt.log_uniform(1e-2, 0.1))
     arguments = {"key": jax.random.key(0), "trials": 8, "epochs": 6, "metric": "loss"}
@@ -134,11 +135,11 @@ def test_half_precision_computes_the_model_and_keeps_the_rest():
     assert (half != whole).all()
     np.testing.assert_allclose(half, whole, rtol=0.05)
     task = digits("bfloat16")
-    params, state = task.init(jax.random.key(0), {})
+    params, state = jax.jit(task.init)(jax.random.key(0), {})
     batch = jax.tree.map(lambda a: a[:8], task.train)
     call = (params, state, batch, jax.random.key(1), {})
-    loss, _ = task.loss(*call)
-    gradients = jax.grad(lambda p: task.loss(p, *call[1:])[0])(params)
+    slopes = jax.jit(jax.value_and_grad(lambda p: task.loss(p, *call[1:])[0]))
+    loss, gradients = slopes(params)
     assert loss.dtype == jnp.float32
     assert {a.dtype.name for a in jax.tree.leaves((params, gradients))} == {"float32"}
     text = str(jax.make_jaxpr(task.loss)(*call))
@@ -175,6 +176,7 @@ def test_running_statistics_keep_their_precision():
         assert before.dtype == after.dtype == jnp.float32
 
 
+@pytest.mark.search
 def test_a_run_in_half_precision_goes_on_by_itself(tmp_path):
     space = jt.Space(learning_rate=jt.log_uniform(1e-2, 0.1))
     arguments = {"key": jax.random.key(0), "trials": 4, "epochs": 1}

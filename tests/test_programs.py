@@ -47,6 +47,11 @@ def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload
     params, state = task.init(jax.random.fold_in(key, INIT), one)
     optimizer = optax.sgd(float(one["learning_rate"]), float(one["momentum"]))
     moments = optimizer.init(params)
+
+    @jax.jit
+    def gradient(params, batch):
+        return jax.grad(lambda p: task.loss(p, state, batch, key, one)[0])(params)
+
     for epoch in range(epochs):
         order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
         index = np.asarray(permutation(order_key, task.examples))
@@ -54,8 +59,7 @@ def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload
             batch = jax.tree.map(
                 lambda a, i=index[step * 64 : step * 64 + 64]: a[i], task.train
             )
-            loss = lambda p, b=batch: task.loss(p, state, b, key, one)[0]  # noqa: E731
-            updates, moments = optimizer.update(jax.grad(loss)(params), moments)
+            updates, moments = optimizer.update(gradient(params, batch), moments)
             params = optax.apply_updates(params, updates)
     expected = task.evaluate(params, state, task.valid, one)
     ids, zero = np.asarray([trial]), np.arange(1)

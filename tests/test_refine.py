@@ -132,6 +132,7 @@ def test_bad_arguments_are_named(bad):
         jt.zoom(**bad)
 
 
+@pytest.mark.search
 def test_zoom_finds_a_shifted_optimum_better_than_plain_search():
     """Four rounds on a quadratic with unequal weights, over 40 keys (Wilcoxon)."""
     from scipy.stats import wilcoxon
@@ -258,6 +259,7 @@ def valley(key, hparams):
     return (jnp.log10(hparams["rate"]) + 5) ** 2 + (hparams["x"] - 9) ** 2
 
 
+@pytest.mark.search
 def test_a_search_that_began_in_the_wrong_box_finds_its_way_out():
     space = LARGE.keep("rate", "x")
     start = space.restrict(rate=(1e-2, 1.0), x=(0.0, 4.0))
@@ -279,6 +281,7 @@ def test_a_search_that_began_in_the_wrong_box_finds_its_way_out():
     assert found["grows"] < 4
 
 
+@pytest.mark.search
 def test_tiers_open_in_the_box_that_the_search_begins_in():
     space = jt.Space(
         rate=jt.log_uniform(1e-6, 1.0, tier=1, default=1e-3),

@@ -1,5 +1,6 @@
 """The loop: repeatable, compiled once, honest about failures and bad arguments."""
 
+import compiled
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,20 +49,27 @@ def test_zooming_rounds_compile_nothing_new(small_task, small_space):
 
 def test_no_program_of_any_kind_is_compiled_after_the_second_round():
     """Counts XLA's own compilations, those of samplers, spaces and zoom included."""
-    compiled = []
-    listening = [True]
-
-    def listen(event, duration, **kwargs):
-        if listening[0] and event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
+    with compiled.compilations() as first:
+        search(lambda key, h: bowl(key, h), trials=32, rounds=2)
+    assert first
     search(trials=32, rounds=2)
-    assert compiled
-    compiled.clear()
-    search(trials=64, rounds=4, key=jax.random.key(1))
-    listening[0] = False
-    assert not compiled
+    with compiled.compilations() as later:
+        search(trials=64, rounds=4, key=jax.random.key(1))
+    assert not later
+
+
+def test_compilations_are_heard_as_long_as_they_are_listened_for(monkeypatch):
+    def compile_one():
+        jax.jit(lambda x: x * 3)(np.zeros(5))
+
+    with compiled.compilations() as heard:
+        compile_one()
+    assert len(heard) == 1
+    compile_one()
+    assert len(heard) == 1
+    monkeypatch.setattr(compiled, "EVENT", "/jax/core/compile/another_name")
+    with pytest.raises(AssertionError, match="does not tell"), compiled.compilations():
+        pass
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "sobol", "halton"])
