@@ -1,6 +1,9 @@
 """A table of bad inputs: the type of the error, and the words that say the way out."""
 
+import ast
 import functools
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -308,7 +311,7 @@ CASES = {
     "no pair": (classify(train=X), V, r"train.*pair \(x, y\)"),
     "train None": (classify(train=None), V, "train.*None"),
     "valid None": (classify(valid=None), V, "valid.*None"),
-    "text": (classify(train=(X.astype(str), Y)), V, "."),
+    "text": (classify(train=(X.astype(str), Y)), V, "dtype <U.*Use numbers"),
     "batch 0": (classify(batch_size=0), V, "batch_size.*got 0"),
     "batch 65 of 64": (classify(batch_size=65), V, "batch_size=65.*64.*smaller"),
     "batch a half": (classify(batch_size=0.5), V, "batch_size.*0.5"),
@@ -368,7 +371,7 @@ CASES = {
     "optimizer none": (
         plain(optimizer=lambda hparams: None),
         (AttributeError, TypeError),
-        ".",
+        "NoneType",
     ),
     "optimizer unread": (
         plain(optimizer=lambda hparams: optax.sgd(hparams["rate"])),
@@ -509,16 +512,46 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_bad_input_is_named_with_the_way_out(name):
-    call, error, words = CASES[name]
+def check(call, error, words):
+    """Fail unless a call raises an error of just this type, with these words."""
+    assert not re.search(words, "of another matter"), "words that are always there"
     with pytest.raises(error, match=f"(?s){words}") as raised:
         call()
     assert type(raised.value) in (error if isinstance(error, tuple) else (error,))
 
 
-def test_the_table_is_long():
-    assert len(CASES) >= 150
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_input_is_named_with_the_way_out(name):
+    check(*CASES[name])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (lambda: None, V, "low <= high"),
+        (lambda: int("a"), V, "low <= high"),
+        (lambda: int("a"), K, "invalid literal"),
+        (lambda: {}["a"], LookupError, "'a'"),
+        (lambda: int("a"), V, "."),
+    ],
+    ids=["no error", "other words", "another type", "a type below", "any words"],
+)
+def test_a_row_that_does_not_hold_fails(row):
+    with pytest.raises((AssertionError, KeyError, V, pytest.fail.Exception)):
+        check(*row)
+
+
+def test_every_row_is_run():
+    """A name that is written twice would hide the first row."""
+    source = ast.parse(Path(__file__).read_text())
+    (table,) = (
+        node.value
+        for node in source.body
+        if isinstance(node, ast.Assign)
+        and getattr(node.targets[0], "id", None) == "CASES"
+    )
+    assert [key.value for key in table.keys] == list(CASES)
+    assert len(CASES) >= 190
 
 
 def test_what_a_users_function_raises_says_when():
