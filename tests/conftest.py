@@ -58,6 +58,8 @@ def pytest_collection_modifyitems(config, items):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if hasattr(config, "workerinput"):  # long files first, so that none is left over
+        items.sort(key=lambda item: not item.get_closest_marker("system"))
 
 
 def tier_of(path):

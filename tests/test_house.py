@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TIERS
 
 import jaxtune as jt
@@ -184,6 +185,15 @@ def test_every_file_of_tests_has_one_tier():
     files = sorted(path.stem for path in (ROOT / "tests").glob("test_*.py"))
     named = " ".join(TIERS.values()).split()
     assert sorted(f"test_{name}" for name in named) == files
+
+
+def test_before_a_commit_the_same_is_checked():
+    checks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = {hook["entry"] for repo in checks["repos"] for hook in repo["hooks"]}
+    lines = (ROOT / ".ci" / "test").read_text().splitlines()
+    static = {line for line in lines if re.match("ruff|mypy", line)}
+    assert len(static) == 3
+    assert static <= hooks
 
 
 def test_known_bad_versions_are_excluded_from_the_dependencies():
