@@ -463,9 +463,10 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
         assert driver.stdout.readline() == "block\n"  # and it waits there
         where = set(listening(psutil.Process(driver.pid)))
         began = psutil.Process(driver.pid).children(recursive=True)
-        computing = [one for one in began if one.name().startswith(("raylet", "ray::"))]
+        names = ("raylet", "ray::IDLE", "ray::work")  # Ray's agents stay for a minute
+        computing = [one for one in began if one.name() in names]
         driver.kill()
-    assert {one.name() for one in computing} >= {"raylet"}
+    assert len(computing) > 1
     assert where
     assert where <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert 1 <= killed.done_blocks(tmp_path / "run" / "run.sqlite") < 20
