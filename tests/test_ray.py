@@ -463,7 +463,8 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
         assert driver.stdout.readline() == "block\n"  # and it waits there
         where = set(listening(psutil.Process(driver.pid)))
         began = psutil.Process(driver.pid).children(recursive=True)
-        names = ("raylet", "ray::IDLE", "ray::run_job")  # Ray's agents stay for a minute
+        # Ray's agents stay for a minute, and are not waited for
+        names = ("raylet", "ray::IDLE", "ray::run_job")
         computing = [one for one in began if one.name() in names]
         driver.kill()
     assert len(computing) > 1
