@@ -21,8 +21,8 @@ import optax
 from peers import processor, versions
 
 import jaxtune as jt
+from jaxtune.planning.preparation import prepare
 from jaxtune.planning.width import measure_widths
-from jaxtune.planning.workload import prepare
 
 KEY = jax.random.key(0)
 SPACE = jt.Space(

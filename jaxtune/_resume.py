@@ -11,7 +11,7 @@ import numpy as np
 from jaxtune._search import open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError
 from jaxtune.executors.base import Executor
-from jaxtune.planning.workload import prepare
+from jaxtune.planning.preparation import prepare
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.loop import Search

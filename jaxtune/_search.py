@@ -15,9 +15,10 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import is_whole, warn
 from jaxtune.executors import local
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
-from jaxtune.planning.workload import Workload, prepare
+from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
@@ -57,6 +58,7 @@ def search(
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
+    rewrite: bool = True,
     callbacks: Sequence[Callback] = (),
     executor: Executor | None = None,
     verbose: int = 1,
@@ -110,12 +112,15 @@ def search(
       programs: largest number of programs for the shapes of a padded model; chosen by
         the work that they save if not given, see `plan`. Part of a trial's identity,
         as ``block`` is.
+      rewrite: whether operations that are slow in loops or on lanes, such as
+        convolutions on a CPU, are computed in other forms with the same meaning. Part
+        of a trial's identity, as ``block`` is. `plan` and ``verbose=2`` show the forms.
       callbacks: called with blocks, rungs and rounds while the search runs, see
         `Callback`; ``integrations.live`` has some.
       executor: runs the blocks, such as ``executors.ray()``; ``executors.local()`` if
         not given. On one kind of device it changes no bit.
       verbose: 0 hides the progress, which is a bar on a terminal, and elsewhere a line
-        now and then.
+        now and then; 2 also shows the forms of ``rewrite``.
 
     Returns:
       All trials, the best one, and the space of every round.
@@ -128,8 +133,8 @@ def search(
     """
     check_versions()
     check_key(key)
-    choices = UserChoices(block, programs)
-    _check_counts(seeds=seeds, **_chosen(choices))
+    choices = UserChoices(block, programs, rewrite)
+    _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
     schedule = _schedule(space, trials, rounds)
     if start is not None:
         schedule = schedule._replace(start=start)
@@ -141,7 +146,9 @@ def search(
     scheduler = _scheduler(made, scheduler)
     with open_executor(executor) as session:
         platform = session.device["platform"]
-        workload = prepare(made, schedule.space, key, epochs, block, programs, platform)
+        workload = prepare(
+            made, schedule.space, key, epochs, block, programs, platform, rewrite
+        )
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -279,8 +286,8 @@ def _check_start(schedule: Schedule) -> None:
         )
 
 
-def _chosen(choices: UserChoices) -> dict[str, Any]:
-    return {n: size for n, size in choices._asdict().items() if size is not None}
+def _chosen(**sizes: int | None) -> dict[str, Any]:
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def _check_counts(**sizes: Any) -> None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.planning.workload import prepare
+from jaxtune.planning.preparation import prepare
 from jaxtune.programs import block as block_program
 from jaxtune.programs.lane import DIVERGED, RUNNING
 from jaxtune.rounds.refine import Refiner

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.planning.workload import prepare
+from jaxtune.planning.preparation import prepare
 from jaxtune.programs import lane
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.training.retraining import train_in_full

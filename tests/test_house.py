@@ -25,6 +25,7 @@ LAYERS = {
     "environment": 1,
     "random": 1,
     "ranking": 1,
+    "forms": 2,
     "space": 2,
     "models": 3,
     "presets": 3,

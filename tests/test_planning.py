@@ -11,7 +11,7 @@ import jaxtune as jt
 from jaxtune.planning import flops as work
 from jaxtune.planning import layout as planner
 from jaxtune.planning.layout import groups
-from jaxtune.planning.workload import prepare
+from jaxtune.planning.preparation import prepare
 from jaxtune.training.retraining import train_in_full
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
-from jaxtune.planning.workload import prepare
+from jaxtune.planning.preparation import prepare
 from jaxtune.programs.transfer import to_host
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Bracket, Decision, Plan, Scheduler

@@ -16,9 +16,9 @@ import jaxtune as jt
 from jaxtune import cache
 from jaxtune.executors.workers import OutOfMemory
 from jaxtune.planning import width as calibrate
+from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.width import Calibration, choose_width, measure_widths
-from jaxtune.planning.workload import prepare
 from jaxtune.tasks.function import as_task
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import footprint
-from jaxtune.planning.workload import Workload, prepare
+from jaxtune.planning.preparation import prepare
+from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.samplers._sobol import sobol

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import is_whole, warn
+from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Static
 from jaxtune.programs.lane import Batching
@@ -44,6 +45,7 @@ class Layout(NamedTuple):
 
     batching: Batching | None = None
     buckets: tuple[Bucket, ...] = ()
+    forms: str = AS_WRITTEN  # the table of rules for operations
 
 
 def lay_out(
@@ -274,7 +276,8 @@ def groups(
         members.setdefault(values, []).extend(lanes)
     return [
         Group(
-            Static(values, choices, _batches(layout, dict(values))), np.asarray(lanes)
+            Static(values, choices, _batches(layout, dict(values)), layout.forms),
+            np.asarray(lanes),
         )
         for values, lanes in members.items()
     ]

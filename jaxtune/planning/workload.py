@@ -5,14 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-import jax
-
-from jaxtune.planning.layout import Layout, lay_out
-from jaxtune.space import Space
+from jaxtune.planning.layout import Layout
 from jaxtune.tasks import Task
 from jaxtune.types import Key
-
-CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
 
 
 class Workload(NamedTuple):
@@ -81,43 +76,3 @@ class Workload(NamedTuple):
             task=dataclasses.replace(task, train=task.held, shuffle=False),
             layout=self.layout._replace(batching=fewer),
         )
-
-
-def prepare(
-    task: Task,
-    space: Space,
-    key: Key,
-    epochs: int = 0,
-    width: int | None = None,
-    programs: int | None = None,
-    platform: str | None = None,
-) -> Workload:
-    """Return the workload of a search over this space.
-
-    Args:
-      task: a task, checked.
-      space: the whole space, before any zooming.
-      key: root key.
-      epochs: epochs of a full training; 0 for a plain function.
-      width: lanes in a block; chosen for the device if not given.
-      programs: at most so many for padded shapes; chosen if not given.
-      platform: of the devices, such as ``"cpu"``; this process's if not given.
-
-    Returns:
-      The workload, with the layout of its programs.
-
-    Raises:
-      ValueError: a space that the task cannot take.
-    """
-    on_cpu = (platform or jax.default_backend()) == "cpu"
-    width = width or default_width(task, on_cpu)
-    layout = lay_out(task, space, programs, on_cpu)
-    return Workload(task, key, width, epochs, layout)
-
-
-def default_width(task: Task, on_cpu: bool) -> int:
-    """Return the lanes in a block, a constant of the device."""
-    # the last bits of a lane depend on the width, so it must not depend on the load
-    if not task.trains:
-        return OBJECTIVE_WIDTH
-    return CPU_WIDTH if on_cpu else ACCELERATOR_WIDTH

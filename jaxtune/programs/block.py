@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.forms import AS_WRITTEN, in_fast_form
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
@@ -26,6 +27,7 @@ class Static(NamedTuple):
     values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
     choices: tuple[tuple[str, tuple], ...] = ()  # the values that indices stand for
     batching: Batching | None = None  # none where nothing is trained
+    forms: str = AS_WRITTEN  # the table of rules for operations, see `jaxtune.forms`
 
     def hparams(self, traced: dict[str, Array]) -> Hparams:
         """Return the hyperparameters of one lane."""
@@ -134,8 +136,10 @@ def advance(
         key = lane_key(root, trial, seed)
         return lane_program.advance(task, key, static.hparams(hparams), lane, batching)
 
+    fast = in_fast_form(one, static.forms)
+
     def epoch(_: Array, state: Lane) -> Lane:
-        return jax.vmap(one)(*block, state)
+        return jax.vmap(fast)(*block, state)
 
     # a loop of unknown length, so that one program serves every budget
     return jax.lax.fori_loop(0, epochs, epoch, state)
@@ -168,7 +172,7 @@ def advance_part(
         )
 
     # rows is not mapped: all lanes train on the same rows
-    return jax.vmap(one)(*block, *state)
+    return jax.vmap(in_fast_form(one, static.forms))(*block, *state)
 
 
 @partial(jax.jit, static_argnames="static")
@@ -188,7 +192,8 @@ def score(
     def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
         return lane_program.score(task, static.hparams(hparams), lane, data)
 
-    return jax.vmap(one)(block.hparams, state), state.status
+    fast = in_fast_form(one, static.forms)
+    return jax.vmap(fast)(block.hparams, state), state.status
 
 
 @jax.jit
@@ -231,4 +236,4 @@ def measure(
         lane = lane_program.start(task, key, hparams)
         return lane_program.score(task, hparams, lane, data), lane.status
 
-    return jax.vmap(one)(*block)
+    return jax.vmap(in_fast_form(one, static.forms))(*block)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxtune import environment
 from jaxtune.checks import RunError
+from jaxtune.forms import AS_WRITTEN, rules_of
 from jaxtune.planning.layout import Bucket, Layout
 from jaxtune.planning.tracing import Traced
 from jaxtune.programs.lane import Batching
@@ -46,10 +47,12 @@ class UserChoices(NamedTuple):
     Args:
       block: lanes in a block.
       programs: largest number of programs for padded shapes.
+      rewrite: whether operations may be put into other forms.
     """
 
     block: int | None = None
     programs: int | None = None
+    rewrite: bool = True
 
 
 def settings_document(
@@ -137,6 +140,9 @@ def check_same(
         ignored.add("block")
     if "block" in allow:
         ignored.add("across")  # a device's share of a block is a narrower block
+    if not given.rewrite:  # otherwise the run's forms are adopted, whatever they are
+        forms = forms_of(recorded["layout"])
+        _refuse({"rewrite": forms}, {"rewrite": AS_WRITTEN}, set())
     _refuse(recorded, requested, ignored | _by_version(recorded))
 
 
@@ -274,6 +280,7 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
             {"name": b.name, "field": b.field, "tops": list(b.tops)}
             for b in layout.buckets
         ],
+        "forms": layout.forms,
     }
 
 
@@ -290,7 +297,20 @@ def layout_of(document: dict[str, Any]) -> Layout:
         tuple(
             Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
         ),
+        forms_of(document),
     )
+
+
+def forms_of(document: dict[str, Any]) -> str:
+    """Return the table of forms of a layout.
+
+    Raises:
+      ValueError: a table that this version does not have.
+    """
+    # version 0.1.0 had no forms, so its programs are as they were written
+    forms = document.get("forms", AS_WRITTEN)
+    rules_of(forms)
+    return forms
 
 
 def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
