@@ -34,8 +34,8 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input conditions gaussian_process house products random refine samplers
-        schedulers space
+        bad_input conditions forms gaussian_process house products random refine
+        samplers schedulers space
     """,
     "search": """
         analysis batching data divergence fuzz model_samplers models old_runs planning
