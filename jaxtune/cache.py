@@ -26,8 +26,9 @@ from jaxtune.checks import warn
 SWITCH = "JAXTUNE_CACHE"
 MAX_BYTES = 2**30  # the programs unused for longest are deleted first
 
-# jaxlib 0.10 logs two lines for each program that it loads, because it takes LLVM's
-# tuning hints for missing features: openxla/xla's cpu_aot_loader.cc, mended in 0.11
+# jaxlib 0.9 and 0.10 log two lines for each program that they load, because they take
+# LLVM's tuning hints for missing features: openxla/xla's cpu_aot_loader.cc, mended in
+# 0.11
 NOISY = jaxlib.version.__version_info__ < (0, 11)
 FATAL = 3
 
