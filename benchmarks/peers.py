@@ -10,7 +10,6 @@ installed are left out: ``pip install -r benchmarks/requirements.txt``.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
 import statistics
@@ -20,10 +19,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-LIBRARIES = (
-    *("jax", "jaxlib", "flax", "optax", "numpy", "optuna", "torch"),
-    *("mle-hyperopt", "hyperoptax"),
-)
+from record import processor, versions
 
 
 def jaxtune_search(model):
@@ -422,23 +418,6 @@ def limits(warm_ms, rate, epochs):
         "share": usual / warm_ms / 1e6 / rate,
         "share_computed": computed / warm_ms / 1e6 / rate,
     }
-
-
-def versions():
-    """Return the versions of the libraries that are installed."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def processor():
-    """Return the processor's model name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":")[1].strip() for line in lines if "model name" in line)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from peers import processor, versions
+from record import processor, versions
 
 import jaxtune as jt
 from jaxtune.planning.preparation import prepare

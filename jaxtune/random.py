@@ -21,7 +21,8 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │     └─ PICK, point: fantasies, or one function of the process
     ├─ TRAIN, trial, seed: a lane, the objective's key if it is a plain function
     │  ├─ INIT: initial parameters
-    │  │  └─ DROPOUT: the dropout stream of Linen and NNX while they initialise
+    │  │  ├─ DROPOUT: the dropout stream of Linen and NNX while they initialise
+    │  │  └─ OTHER: the streams of any other name of NNX
     │  ├─ ORDER, epoch: the order of the examples
     │  └─ NOISE, step: the key that the loss gets
     └─ SCHEDULE, round: the scheduler of that round
@@ -46,7 +47,8 @@ from jaxtune.types import Array, Key
 # runs on disk are resumed and trials are trained again with the same streams.
 SAMPLE, TRAIN, SCHEDULE = 0, 1, 2  # of the root key
 INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
-DROPOUT = 1  # of the key of initial parameters, which is itself the stream "params"
+# of the key of initial parameters, which is itself the stream "params"
+DROPOUT, OTHER = 1, 2
 EXPLOIT = 0  # of a round's key; pbt folds epochs into the same key, and they begin at 1
 MOVE, REDRAW, DRAWN = 1, 2, 3  # of a round's key and an epoch
 IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d - 1

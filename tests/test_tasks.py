@@ -38,6 +38,17 @@ class NNX(nnx.Module):
         return self.out(self.drop(self.norm(nnx.relu(self.hidden(x)))))
 
 
+class Recurrent(nnx.Module):
+    """An LSTM over the four numbers; it asks for a stream "carry"."""
+
+    def __init__(self, rngs):
+        self.states = nnx.RNN(nnx.LSTMCell(1, 8, rngs=rngs), rngs=rngs)
+        self.last = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.states(x[..., None])[:, -1])
+
+
 def plain_init(key, x):
     return {"w": 0.1 * jax.random.normal(key, (x.shape[1], 3)), "b": jnp.zeros((1, 3))}
 
@@ -71,6 +82,7 @@ MODELS = {
     "linen": Linen(),
     "nnx": lambda rngs: NNX(rngs),
     "nnx class": NNX,
+    "nnx recurrent": Recurrent,
     "functions": (plain_init, plain_apply),
     "init of key alone": (lambda key: plain_init(key, X), plain_apply),
     "functions with extras": (plain_init, keyed_apply),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxtune.random import DROPOUT
+from jaxtune.random import DROPOUT, OTHER
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -132,7 +132,9 @@ def nnx_factory(factory: Callable[..., Any]) -> Model:
     from flax import nnx
 
     def build(key: Key, hparams: Mapping[str, Any]) -> Any:
-        rngs = nnx.Rngs(params=key, dropout=jax.random.fold_in(key, DROPOUT))
+        dropout, other = (jax.random.fold_in(key, s) for s in (DROPOUT, OTHER))
+        # a recurrent cell asks for a stream "carry": any name must find one
+        rngs = nnx.Rngs(other, params=key, dropout=dropout)
         module = factory(rngs, **_static(_keywords(factory), hparams))
         if not isinstance(module, nnx.Module):
             raise ValueError(
