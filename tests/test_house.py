@@ -51,6 +51,7 @@ LAYERS = {
     "_resume": 14,
     "__init__": 15,
     "cli": 16,
+    "stress": 16,
     "__main__": 17,
 }
 
