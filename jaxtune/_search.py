@@ -128,7 +128,7 @@ def search(
     Raises:
       ValueError: an argument that makes no sense, with one that does.
       RunError: a directory that cannot be used, or that holds another run.
-      RuntimeError: a version of jaxlib that is known to compute wrong numbers.
+      RuntimeError: a version of jaxlib that is known to fail on a CPU.
       MemoryError: a single lane that does not fit on the device.
     """
     check_versions()

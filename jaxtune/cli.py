@@ -71,8 +71,9 @@ def demo_command(out: Path) -> None:
 def doctor_command(as_json: bool) -> None:
     """Check this machine: versions, devices, cache, extras.
 
-    A self-test compares compiled programs with plain arithmetic. Exit code 0 if all is
-    well, else 1.
+    A self-test compares compiled programs with plain arithmetic, and trains a recurrent
+    network, which some versions of jaxlib never finish. Exit code 0 if all is well,
+    else 1.
     """
     from jaxtune.doctor import diagnose
 

@@ -1,13 +1,17 @@
 """Checks of a machine: versions, devices, cache and extras, and a self-test.
 
-The self-test compares compiled and vmapped programs with plain arithmetic. In some
-versions of jaxlib they differ, see `jaxtune.versions`.
+The self-test compares compiled and vmapped programs with plain arithmetic, and runs
+searches over a recurrent network. In some versions of jaxlib the programs differ, or
+the searches never end, see `jaxtune.versions`.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -31,6 +35,8 @@ EXTRAS = {
 }
 LANES, ROWS = 8, 32769
 TOLERANCE = 1e-4  # relative; a faulty program is wrong in the first digits
+STRESS = ("-m", "jaxtune.stress")  # arguments of Python
+DEADLINE = 120.0  # seconds that it may take; it takes ten on two cores
 
 
 class Finding(NamedTuple):
@@ -48,7 +54,7 @@ class Finding(NamedTuple):
 
 
 def diagnose() -> tuple[Finding, ...]:
-    """Check versions, devices, cache and extras, and run a self-test of a second.
+    """Check versions, devices, cache and extras, and run a self-test of some seconds.
 
     Returns:
       One finding for each check.
@@ -57,7 +63,7 @@ def diagnose() -> tuple[Finding, ...]:
     found.append(Finding("python", platform.python_version()))
     found += [_known(), _devices(), _cache()]
     found += [_extra(name, needed) for name, needed in EXTRAS.items()]
-    return (*found, _products(), _gradients())
+    return (*found, _products(), _gradients(), _loops())
 
 
 def _known() -> Finding:
@@ -120,6 +126,31 @@ def _gradients() -> Finding:
     inner = error[..., None] * last[:, None] * (1 - hidden**2)
     expected = x.T @ inner
     return _compared("gradients", together[0], expected)
+
+
+def _loops(deadline: float = DEADLINE) -> Finding:
+    """Search over a recurrent network, in a process that is ended if it hangs."""
+    name = "self-test: loops"
+    # the known deadlock is that of a CPU, and this process holds the accelerator
+    if jax.default_backend() != "cpu":
+        return Finding(name, f"not run on a {jax.default_backend()}")
+    path = os.pathsep.join(filter(None, sys.path))  # the packages of this process
+    try:
+        done = subprocess.run(
+            (sys.executable, "-P", *STRESS),
+            env={**os.environ, "PYTHONPATH": path},
+            timeout=deadline,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        value = f"NO END after {deadline:g} s. A training whose network is a loop hangs"
+        return Finding(name, f"{value}: use another version of jaxlib", False)
+    if done.returncode:
+        *_, reason = done.stderr.splitlines() or [f"exit code {done.returncode}"]
+        return Finding(name, f"FAILS: {reason}", False)
+    return Finding(name, "searches over a recurrent network end")
 
 
 def _compared(name: str, found: jax.Array, expected: np.ndarray) -> Finding:

@@ -1,6 +1,6 @@
-"""The version of jaxtune, and the versions of jaxlib that compute wrong numbers."""
+"""The version of jaxtune, and the versions of jaxlib that fail on a CPU."""
 
-import os
+import sys
 
 import jax
 import jaxlib
@@ -10,25 +10,37 @@ __version__ = "0.2.0"
 # earlier versions whose searches end in the same bits: their runs are resumed as ours
 SAME_BITS = ("0.1.0",)
 
-# Wrong numbers or crashes on CPU in vmapped products followed by a reduction, which is
-# what a population trains with: jax issues 39103, 39257, 40412, 37465.
-BAD_ON_CPU = ("0.10.2", "0.11.0")
-WORKAROUND = "--xla_cpu_experimental_ynn_fusion_type="
+STOPS = "stops for ever on a CPU in trainings whose network is a loop"
+# in vmapped products followed by a reduction, which is what a population trains with;
+# by the reports also jax#39257 and #37465
+WRONG = "computes wrong numbers on a CPU (jax#39103, jax#40412)"
+
+# beginnings of versions of jaxlib, and how these fail: docs/decisions.md
+FAULTS = (("0.10.", STOPS), ("0.11.0", STOPS), ("0.10.2", WRONG), ("0.11.0", WRONG))
+
+
+def faults_of(version: str) -> tuple[str, ...]:
+    """Return how a version of jaxlib fails on a CPU; nothing if it is not known to."""
+    return tuple(fault for begin, fault in FAULTS if version.startswith(begin))
 
 
 def check_versions() -> None:
-    """Raise if this jaxlib computes wrong numbers on this machine.
+    """Raise if this jaxlib is known to fail on this machine.
 
     Raises:
-      RuntimeError: a known-bad jaxlib on a CPU without the flag that mends it.
+      RuntimeError: a known-bad jaxlib on a CPU, with its faults and another version.
     """
     version = jaxlib.version.__version__
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    # the fault is in the CPU backend only
-    mended = WORKAROUND in flags or jax.default_backend() != "cpu"
-    if version in BAD_ON_CPU and not mended:
+    faults = faults_of(version)
+    # the faults are those of the CPU backend
+    if faults and jax.default_backend() == "cpu":
         raise RuntimeError(
-            f"jaxlib {version} computes wrong numbers on CPU (jax#39103, #40412). "
-            "Install another version, such as jax==0.10.1, or set "
-            f"XLA_FLAGS={WORKAROUND} before Python starts."
+            f"jaxlib {version} {', and '.join(faults)}. Use another version: pip "
+            f"install {_way_out()}."
         )
+
+
+def _way_out() -> str:
+    if sys.version_info < (3, 12):
+        return "jax==0.9.2 jaxlib==0.9.2 flax==0.12.6; newer ones need Python 3.12"
+    return "--upgrade jax jaxlib flax"

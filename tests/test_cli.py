@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import jaxtune as jt
+from jaxtune import doctor, versions
 from jaxtune.cli import main
 
 
@@ -26,22 +27,22 @@ def run(*arguments, cwd=None):
     )
 
 
-def test_doctor_trusts_this_machine_and_says_why():
+def test_doctor_trusts_this_machine_and_says_why(monkeypatch):
     done = run("doctor")
     assert done.returncode == 0, done.stdout
-    for name in ("jaxlib", "devices", "cache", "extra report", "self-test: products"):
+    for name in ("jaxlib", "devices", "cache", "extra report", "self-test: loops"):
         assert name in done.stdout
-    told = json.loads(run("doctor", "--json").stdout)
+    # once is enough for the searches of tests/test_loops.py
+    monkeypatch.setattr(doctor, "_loops", lambda: doctor.Finding("loops", "not run"))
+    told = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
     assert told["jax"]["value"] == jax.__version__
     assert all(finding["fine"] for finding in told.values())
 
 
 def test_doctor_does_not_trust_wrong_numbers(monkeypatch):
-    from jaxtune import doctor, versions
-
+    monkeypatch.setattr(doctor, "_loops", lambda: doctor.Finding("loops", "not run"))
     right = {finding.name: finding for finding in doctor.diagnose()}
-    monkeypatch.setattr(versions, "BAD_ON_CPU", (jaxlib.version.__version__,))
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setattr(versions, "FAULTS", ((jaxlib.version.__version__, "fails"),))
     wrong = {finding.name: finding for finding in doctor.diagnose()}
     assert right["known faults"].fine
     assert not wrong["known faults"].fine

@@ -1,4 +1,9 @@
-"""Runs that earlier versions wrote: they open, resume and rerun."""
+"""Runs that earlier versions wrote: they open, resume and rerun.
+
+Version 0.1.0 wrote those of the archive with jax 0.9.2 and Flax 0.12.6, which Python
+3.11 still gets. There the bits are compared; under another jax, which rounds otherwise,
+only the scores that are on record.
+"""
 
 import json
 import tarfile
@@ -62,12 +67,16 @@ def test_a_run_of_an_earlier_version_opens_resumes_and_reruns(name, runs):
     part = jt.load(runs / f"{name}_cut", task)
     assert not part.finished
     assert (part.trials["status"] == "waiting").any()
+    for word in allow:
+        others = [other for other in allow if other != word]
+        with pytest.raises(jt.RunError, match=word):
+            jt.resume(runs / f"{name}_cut", task, allow=others, verbose=0)
     found = jt.resume(runs / f"{name}_cut", task, allow=allow, verbose=0)
     assert found.finished
     again = [jt.rerun(runs / name, trial, task) for trial in (1, 9)]
     done = np.flatnonzero(np.isin(part.trials["status"], ("ok", "stopped")))
     np.testing.assert_array_equal(found.trials.scores[done], part.trials.scores[done])
-    if allow:  # written on another machine: the last bits of the rest may differ
+    if allow:  # written elsewhere: the last bits of the rest may differ
         return
     assert killed.digest(found) == killed.digest(whole)
     assert all(one.same for one in again)

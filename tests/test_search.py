@@ -1,12 +1,17 @@
 """The loop: repeatable, compiled once, honest about failures and bad arguments."""
 
+import re
+from types import SimpleNamespace
+
 import compiled
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import pytest
 
 import jaxtune as jt
+from jaxtune import versions
 from jaxtune.rounds.progress import progress_bar
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -267,13 +272,37 @@ def test_bad_budgets_and_metrics_are_named(small_task, small_space, changes, sai
         jt.search(small_task, small_space, **arguments)
 
 
-def test_a_bad_jaxlib_is_refused(monkeypatch):
-    from jaxtune import versions
+@pytest.mark.parametrize(
+    ("version", "faults"),
+    [
+        ("0.10.0", ["stops for ever"]),
+        ("0.10.1", ["stops for ever"]),
+        ("0.10.2", ["stops for ever", "computes wrong numbers"]),
+        ("0.11.0", ["stops for ever", "computes wrong numbers"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("python", "way_out"), [((3, 11), r"jax==0\.9\.2"), ((3, 12), "--upgrade jax")]
+)
+def test_a_bad_jaxlib_is_refused_on_a_cpu(
+    version, faults, python, way_out, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jaxlib.version, "__version__", version)
+    monkeypatch.setattr(versions, "sys", SimpleNamespace(version_info=python))
+    # the flag that mends the numbers leaves the deadlock
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=")
+    said = ".*".join([f"jaxlib {re.escape(version)}", *faults, way_out])
+    with pytest.raises(RuntimeError, match=said):
+        search()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    versions.check_versions()
 
-    monkeypatch.setattr(versions, "BAD_ON_CPU", (jax.lib.__version__,))
-    with pytest.raises(RuntimeError, match="computes wrong numbers"):
-        versions.check_versions()
-    monkeypatch.setenv("XLA_FLAGS", versions.WORKAROUND)
+
+@pytest.mark.parametrize("version", ["0.9.2", "0.11.1", "0.11.2", "0.12.0.1"])
+def test_a_good_jaxlib_is_not_refused(version, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jaxlib.version, "__version__", version)
     versions.check_versions()
 
 
