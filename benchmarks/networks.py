@@ -323,6 +323,8 @@ def names(text):
 
 def arguments():
     """Return the options of the command line."""
+    import families
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", type=names, help="families, such as cnn,gru")
     parser.add_argument(
@@ -344,7 +346,19 @@ def arguments():
         "--small", action="store_true", help="one family, little data, one repeat"
     )
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    return parser.parse_args()
+    options = parser.parse_args()
+    default = ["cnn1d"] if options.small else list(families.FAMILIES)
+    options.only = options.only or default
+    known = {
+        "only": families.FAMILIES,
+        "libraries": families.LIBRARIES,
+        "searches": SEARCHES,
+    }
+    for option, table in known.items():
+        for name in getattr(options, option):
+            if name not in table:
+                parser.error(f"--{option}: no {name!r}. Use some of {', '.join(table)}")
+    return options
 
 
 SMALL = {"examples": 128, "epochs": 1, "trials": 4, "few": 2, "repeats": 1}
@@ -354,22 +368,18 @@ def main() -> None:
     """Measure, and print two tables."""
     if apart.serve(CHILDREN):
         return
-    import families
     import record
 
     options = arguments()
     if options.small:
         vars(options).update(SMALL, searches=["default"])
-    default = ["cnn1d"] if options.small else list(families.FAMILIES)
-    options.only = options.only or default
-    found = [
-        measured(options, family, library)
-        for family in options.only
-        for library in options.libraries
-    ]
+    found = []
+    for family in options.only:
+        for library in options.libraries:
+            found.append(measured(options, family, library))
+            record.write(options, found)  # what is known, should this be interrupted
     print_steps(found)
     print_trials(found)
-    record.write(options, found)
 
 
 if __name__ == "__main__":

@@ -211,8 +211,8 @@ def main() -> None:
             work = {"batch": batch, "widths": widths, "repeats": options.repeats}
             given = {"do": "operation", "name": name, **work}
             found[name] = apart.measure(__file__, given, options.deadline)
+            record.write(options, found)  # what is known, should this be interrupted
     print_table(found, widths)
-    record.write(options, found)
 
 
 if __name__ == "__main__":
