@@ -6,14 +6,15 @@ milliseconds that a call of one lane takes:
 
 *alone*: one call after another, jitted; XLA gives a call all cores.
 *alone, at once*: as many at once as there are cores, each in a thread of its own.
-*in a loop*, *8 lanes*, *32 lanes*: steps in a scan, of one lane or of several, again as
-many scans at once as there are cores. So jaxtune runs blocks on a CPU.
+*as written, 1*, *8*, *32*: in a loop, of one lane or of several, again as many loops at
+once as there are cores. So jaxtune runs blocks on a CPU.
+*fast, 1*, *8*, *32*: the same in the form for lanes.
 
 The time is the wall's, divided by the calls of all lanes and threads, so every column
 counts the work of the whole machine. The ratios are to the better of the first two,
 which is what a user without jaxtune can have on the same cores.
 
-    python benchmarks/operations.py [--only convolution,pool] [--json FILE]
+    python benchmarks/operations.py [--only conv,pool] [--json FILE]
 """
 
 import argparse
@@ -35,13 +36,11 @@ FORMS = ("as written", "fast")
 
 
 def fast_form(step):
-    """Return a step in the form for lanes, ``None`` if this version has none."""
+    """Return a step in the form for lanes."""
     import jax
 
-    try:
-        from jaxtune import forms
-    except ImportError:
-        return None
+    from jaxtune import forms
+
     return forms.in_fast_form(step, forms.table_for(jax.default_backend()))
 
 
@@ -143,7 +142,7 @@ def operation(name, batch, widths, repeats):
         add("alone, at once", step, arrays, 0, places)
         for form, given in zip(FORMS, (step, fast_form(step)), strict=True):
             last = 0.0
-            for before, width in pairwise((1, 1, *widths) if given else ()):
+            for before, width in pairwise((1, 1, *widths)):
                 if last * width / before > TOO_LONG:
                     break
                 last = add(f"{form}, {width}", given, arrays, width, places)
@@ -212,8 +211,8 @@ def main() -> None:
             work = {"batch": batch, "widths": widths, "repeats": options.repeats}
             given = {"do": "operation", "name": name, **work}
             found[name] = apart.measure(__file__, given, options.deadline)
+            record.write(options, found)  # what is known, should this be interrupted
     print_table(found, widths)
-    record.write(options, found)
 
 
 if __name__ == "__main__":

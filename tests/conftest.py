@@ -38,8 +38,9 @@ TIERS = {
         samplers schedulers space
     """,
     "search": """
-        analysis batching data divergence fuzz loops model_samplers models old_runs
-        planning programs report schedule search storage tasks training width workers
+        analysis batching benchmarks data divergence fuzz loops model_samplers models
+        old_runs planning programs report schedule search storage tasks training width
+        workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
