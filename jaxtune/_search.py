@@ -15,6 +15,7 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import is_whole, warn
 from jaxtune.executors import local
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
@@ -23,7 +24,7 @@ from jaxtune.random import check_key
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
-from jaxtune.rounds.progress import progress_bar
+from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler, sobol
@@ -216,6 +217,8 @@ def run_search(
     _warn_about(unread(traced, workload, space), space, wanted.schedule.trials)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
+    if shown > 1:
+        show_line(_shown_forms(workload, traced))
     bar = progress_bar(size, wanted.seeds, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if choices.block is None and session.measures and not begun(directory):
@@ -236,6 +239,11 @@ def run_search(
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _shown_forms(workload: Workload, traced: tuple[Traced, ...]) -> str:
+    forms = chosen_forms(traced, workload.layout.forms)
+    return f"forms: {str(forms) or 'all operations run as written'}"
 
 
 def _scheduler(task: Task, scheduler: Scheduler | None) -> Scheduler:

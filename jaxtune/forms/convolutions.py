@@ -337,17 +337,17 @@ def _has_small_result(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> boo
     return math.prod(geometry(params, shapes).space) <= MOST_TERMS
 
 
-def _rule(words: str, applies: Any, form: Any) -> Rule:
+def _rule(words: str, applies: Any, form: Any, apart: bool = False) -> Rule:
     def compute(params: Mapping[str, Any], x: Array, kernel: Array) -> Array:
         return _transposed(params, form, x, kernel)
 
-    return Rule(words, CONVOLUTION, applies, compute)
+    return Rule(words, CONVOLUTION, applies, compute, apart)
 
 
 PRODUCT = _rule("convolutions as one product", _is_product, _product)
 SHIFTED = _rule("convolutions as shifted products", _is_thin, _shifted)
-GROUPS = _rule("convolutions group by group", _has_batch_groups, _by_groups)
-CANONICAL = _rule("convolutions lane by lane", _known, _canonical)
+GROUPS = _rule("convolutions group by group", _has_batch_groups, _by_groups, True)
+CANONICAL = _rule("convolutions lane by lane", _known, _canonical, True)
 UNFOLDED = _rule("convolutions unfolded", _has_small_window, _unfolded)
 UNFOLDED_GRADIENT = _rule(
     "convolutions unfolded", _has_small_result, _unfolded_gradient

@@ -95,6 +95,11 @@ def survey(program: ClosedJaxpr, table: str) -> tuple[dict[str, int], str]:
     return dict(run.used), ""
 
 
+def runs_lane_by_lane(program: ClosedJaxpr, table: str) -> bool:
+    """Return whether a program computes anything for one lane after another."""
+    return Pass([rule for rule in rules_of(table) if rule.apart]).applies(program.jaxpr)
+
+
 class Pass:
     """One run of the pass, which remembers the programs that it has seen.
 

@@ -24,12 +24,15 @@ class Rule(NamedTuple):
       applies: ``(params, shapes) -> bool``, from the parameters of the operation and
         the abstract arrays of its operands.
       compute: ``(params, operands) -> array``, of the same shape and dtype.
+      apart: whether lanes are computed one after another, so that a block gains
+        nothing from more of them.
     """
 
     words: str
     primitive: str
     applies: Callable[[Mapping[str, Any], tuple[Any, ...]], bool]
     compute: Callable[..., Array]
+    apart: bool = False
 
 
 def lane_by_lane(function: Callable[..., Array]) -> Callable[..., Array]:

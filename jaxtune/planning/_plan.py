@@ -8,9 +8,11 @@ import jax
 import numpy as np
 
 from jaxtune.planning import flops
+from jaxtune.planning.chosen import Forms, chosen_forms
 from jaxtune.planning.layout import groups
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
+from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
       empty: share of lanes that are padding, which fills up the last block of a group.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
+      forms: the operations that are computed in other forms.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -58,11 +61,12 @@ class Plan(NamedTuple):
     padding: float
     empty: float
     memory: int
+    forms: Forms = Forms({})
 
     def __repr__(self) -> str:
         lines = [
             f"Plan({len(self.groups)} groups, {self.programs} programs, blocks of "
-            f"{self.width} lanes, {self.padding:.0%} of the work is padding, "
+            f"{self.width} lane{'s' * (self.width > 1)}, {self.padding:.0%} of the work is padding, "
             f"{self.empty:.0%} of the lanes are empty"
         ]
         if self.micro_batch:
@@ -75,6 +79,8 @@ class Plan(NamedTuple):
                 f"  {shown or 'all'}: {group.trials} trials in {group.blocks} blocks, "
                 f"{group.padding:.0%} padding"
             )
+        if str(self.forms):
+            lines.append(f"  {self.forms}")
         return "\n".join(lines) + ")"
 
 
@@ -86,6 +92,7 @@ def plan(
     seeds: int = 1,
     block: int | None = None,
     programs: int | None = None,
+    rewrite: bool = True,
     memory: bool = True,
 ) -> Plan:
     """Plan how a search is cut into programs and blocks; nothing is trained.
@@ -105,6 +112,7 @@ def plan(
       seeds: trainings of every configuration.
       block: lanes in a block; chosen for the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
+      rewrite: whether slow operations are put into other forms.
       memory: whether to compile a program to know its memory, which takes seconds.
 
     Returns:
@@ -116,7 +124,8 @@ def plan(
     made = as_task(task)
     # every epoch costs the same, so the shares of padding are those of one
     epochs = 1 if made.trains else 0
-    workload = prepare(made, space, jax.random.key(0), epochs, block, programs)
+    root = jax.random.key(0)
+    workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     # Sobol points fill the space evenly, so a small sample has all groups in proportion
     sampler = sobol()
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
@@ -138,6 +147,7 @@ def plan(
         padding=1 - used / done if workload.trains else 0.0,
         empty=1 - trials * seeds / lanes,
         memory=_memory(workload, hparams, largest, seeds) if compiles else 0,
+        forms=chosen_forms(trace(workload, space), workload.layout.forms),
     )
 
 

@@ -53,7 +53,7 @@ def count_operations(jaxpr: Any) -> float:
 
 def _equation(equation: Any) -> float:
     name, params = equation.primitive.name, equation.params
-    inner = [p for value in params.values() for p in _jaxprs(value)]
+    inner = inner_programs(equation)
     if inner:
         times = params.get("length", 1) if name == "scan" else 1
         # of the branches of a condition, vmap computes all
@@ -70,8 +70,10 @@ def _equation(equation: Any) -> float:
     return out
 
 
-def _jaxprs(value: Any) -> list[Any]:
-    """Return the programs inside a parameter of an equation."""
-    values = value if isinstance(value, tuple | list) else [value]
-    found = [getattr(v, "jaxpr", v) for v in values]
-    return [v for v in found if hasattr(v, "eqns")]
+def inner_programs(equation: Any) -> list[Any]:
+    """Return the open jaxprs that an operation runs."""
+    found: list[Any] = []
+    for value in equation.params.values():
+        found += value if isinstance(value, tuple | list) else [value]
+    programs = [getattr(value, "jaxpr", value) for value in found]
+    return [program for program in programs if hasattr(program, "eqns")]

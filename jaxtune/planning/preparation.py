@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import jax
 
-from jaxtune.forms import AS_WRITTEN, table_for
+from jaxtune.forms import AS_WRITTEN, runs_lane_by_lane, table_for
 from jaxtune.planning.layout import lay_out
+from jaxtune.planning.touched import bytes_in_a_step
+from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
+# more than 8 lanes are a few per cent faster at best, and leave more of the last block
+# of a round empty: benchmarks/README.md, "Scaling"
 CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
+CACHE = 16 * 2**20  # bytes of a block's step
 
 
 def prepare(
@@ -31,7 +36,7 @@ def prepare(
       space: the whole space, before any zooming.
       key: root key.
       epochs: epochs of a full training; 0 for a plain function.
-      width: lanes in a block; chosen for the device if not given.
+      width: lanes in a block; chosen for the task and the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       platform: of the devices, such as ``"cpu"``; this process's if not given.
       rewrite: whether slow operations are put into the forms of `jaxtune.forms`.
@@ -44,15 +49,33 @@ def prepare(
     """
     platform = platform or jax.default_backend()
     on_cpu = platform == "cpu"
-    width = width or default_width(task, on_cpu)
-    layout = lay_out(task, space, programs, on_cpu)
     forms = table_for(platform) if rewrite else AS_WRITTEN
-    return Workload(task, key, width, epochs, layout._replace(forms=forms))
+    layout = lay_out(task, space, programs, on_cpu)._replace(forms=forms)
+    workload = Workload(task, key, width or 0, epochs, layout)
+    return workload if width else _with_width(workload, space, on_cpu)
 
 
-def default_width(task: Task, on_cpu: bool) -> int:
-    """Return the lanes in a block, a constant of the device."""
-    # the last bits of a lane depend on the width, so it must not depend on the load
-    if not task.trains:
-        return OBJECTIVE_WIDTH
-    return CPU_WIDTH if on_cpu else ACCELERATOR_WIDTH
+def _with_width(workload: Workload, space: Space, on_cpu: bool) -> Workload:
+    """Choose the lanes in a block, from the task, the space and the kind of device."""
+    # the last bits of a lane depend on the width, so it must not depend on the load,
+    # nor on the number of trials
+    if not workload.trains:
+        width = OBJECTIVE_WIDTH
+    elif on_cpu:
+        width = _width_in_cache(workload, space)
+    else:
+        width = ACCELERATOR_WIDTH
+    return workload._replace(width=width)
+
+
+def _width_in_cache(workload: Workload, space: Space) -> int:
+    """Return the lanes of a block whose steps stay in a CPU's cache."""
+    traced = trace(workload, space)
+    forms = workload.layout.forms
+    if any(runs_lane_by_lane(program.jaxpr, forms) for program in traced):
+        return 1
+    largest = max(bytes_in_a_step(program.jaxpr.jaxpr) for program in traced)
+    width = CPU_WIDTH
+    while width > 1 and width * largest > CACHE:
+        width //= 2
+    return width

@@ -44,6 +44,11 @@ class ProgressLine(NamedTuple):
         )
 
 
+def show_line(text: str) -> None:
+    """Print a line where the progress is shown."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress_bar(
     trainings: int, seeds: int, rounds: int, verbose: int, now: Any = time.monotonic
@@ -129,9 +134,9 @@ def _lines(
             return
         printed[0] = now()
         left = (now() - begin) * (trials / max(line.done, 1e-9) - 1)
-        print(f"{line}, {left:.0f} s left", file=sys.stderr, flush=True)
+        show_line(f"{line}, {left:.0f} s left")
         latest.clear()
 
     yield show
     if latest:
-        print(f"{latest[0]}, {now() - begin:.0f} s", file=sys.stderr, flush=True)
+        show_line(f"{latest[0]}, {now() - begin:.0f} s")

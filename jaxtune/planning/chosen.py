@@ -1,0 +1,43 @@
+"""The other forms that the programs of a search have, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from jaxtune.forms import survey
+from jaxtune.planning.tracing import Traced
+
+
+class Forms(NamedTuple):
+    """The operations of a search that are computed in other forms.
+
+    Args:
+      counts: name of a form to the number of operations that have it, those of
+        gradients and of evaluation included; in all programs.
+      failure: why the programs run as they are written; empty if they do not.
+    """
+
+    counts: dict[str, int]
+    failure: str = ""
+
+    def __str__(self) -> str:
+        if self.failure:
+            return f"operations run as written, as rewriting failed: {self.failure}"
+        return ", ".join(f"{count} {words}" for words, count in self.counts.items())
+
+
+def chosen_forms(traced: tuple[Traced, ...], table: str) -> Forms:
+    """Return the forms of some programs under a table of rules.
+
+    Args:
+      traced: one lane of each program.
+      table: of rules, see `jaxtune.forms`.
+    """
+    counts: Counter[str] = Counter()
+    for program in traced:
+        found, failure = survey(program.jaxpr, table)
+        if failure:
+            return Forms({}, failure)
+        counts.update(found)
+    return Forms(dict(counts))
