@@ -39,8 +39,8 @@ TIERS = {
     """,
     "search": """
         analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs planning programs report schedule search storage tasks training width
-        workers
+        old_runs planning programs report rewrite schedule search storage tasks
+        training width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -43,6 +43,8 @@ class CNN(nn.Module):
       activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, if the space has no choice
         named ``activation``.
       norm: ``"layer"`` (over channels) or ``"batch"``, before each activation.
+      unfolded: whether convolutions are written as products, as they were up to
+        version 0.1.0. A search finds the form that is fastest on its device by itself.
     """
 
     classes: int
@@ -51,6 +53,7 @@ class CNN(nn.Module):
     max_units: int = 64
     activation: str = "relu"
     norm: str | None = None
+    unfolded: bool = False
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:
@@ -114,7 +117,9 @@ class CNN(nn.Module):
         for layer in range(self.max_layers):
             used = layer < depth
             active = jnp.where(used, width, 0)  # no weights in a layer not in use
-            conv = MaskedConv(self.max_channels, name=f"conv_{layer}")
+            conv = MaskedConv(
+                self.max_channels, unfolded=self.unfolded, name=f"conv_{layer}"
+            )
             new = conv(x, width if layer else None, active)
             new = activate(
                 normalise(new, self.norm, active, train), activation, choices

@@ -182,10 +182,12 @@ class MaskedConv(nn.Module):
     Args:
       size: output channels, padding included.
       window: height and width of the kernel.
+      unfolded: whether to convolve by `jaxtune.models.unfolded_convolution`.
     """
 
     size: int
     window: tuple[int, int] = (3, 3)
+    unfolded: bool = False
 
     @nn.compact
     def __call__(
@@ -210,7 +212,11 @@ class MaskedConv(nn.Module):
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (*self.window, channels, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,))
-        x = unfolded_convolution(x, kernel, (1, 1), "SAME")
+        convolve = (
+            unfolded_convolution if self.unfolded else jax.lax.conv_general_dilated
+        )
+        order = ("NHWC", "HWIO", "NHWC")
+        x = convolve(x, kernel, (1, 1), "SAME", dimension_numbers=order)
         return only(outputs, x + _last(bias, x.ndim))
 
 

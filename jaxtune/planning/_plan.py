@@ -64,9 +64,10 @@ class Plan(NamedTuple):
     forms: Forms = Forms({})
 
     def __repr__(self) -> str:
+        lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
         lines = [
             f"Plan({len(self.groups)} groups, {self.programs} programs, blocks of "
-            f"{self.width} lane{'s' * (self.width > 1)}, {self.padding:.0%} of the work is padding, "
+            f"{lanes}, {self.padding:.0%} of the work is padding, "
             f"{self.empty:.0%} of the lanes are empty"
         ]
         if self.micro_batch:

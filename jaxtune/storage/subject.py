@@ -58,7 +58,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         recipe = value_of(settings["recipe"])
         arguments = dict(recipe.arguments)
         network: Recipe = arguments.pop("model")
-        known = {"MLP": models.MLP, "CNN": models.CNN}
+        known = {"MLP": models.MLP, "CNN": _cnn}
         model = known[network.name](**dict(network.arguments))
         data = from_bytes((directory / DATA).read_bytes())
         splits = {name: (part["x"], part["y"]) for name, part in data.items()}
@@ -69,3 +69,10 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
             f"{directory}: its task cannot be made again ({error!r}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
+
+
+def _cnn(**arguments: Any) -> Any:
+    """Return the network of a run; up to version 0.1.0, every one was unfolded."""
+    from jaxtune import models
+
+    return models.CNN(**{"unfolded": True, **arguments})
