@@ -69,6 +69,12 @@ def kind(device: Any) -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def label(device: Any) -> str:
+    """Return a device's platform and number, for messages."""
+    # str(device) is TFRT_CPU_0 with jax 0.9
+    return f"{device.platform}:{device.id}"
+
+
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""
     # a container or taskset may allow fewer than the machine has

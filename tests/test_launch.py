@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import children
@@ -49,24 +50,29 @@ def document(name):
 def test_the_script_ends_in_the_same_table_everywhere(tmp_path):
     """On this machine, as the Slurm script starts it, with a srun of ours, as a JobSet
     does, and on Ray."""
-    run(sys.executable, LAUNCH / "train.py", tmp_path / "local", *SMALL)
     srun = tmp_path / "srun"
     srun.write_text(SRUN)
     srun.chmod(0o755)
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    script = ("bash", LAUNCH / "slurm.sh", tmp_path / "slurm", *SMALL)
-    said = run(*script, PATH=path, SLURM_SUBMIT_DIR=str(ROOT))
-    assert said.count("Best(trial=") == 1
+    slurm = {"PATH": path, "SLURM_SUBMIT_DIR": str(ROOT)}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     jobset = {"COORDINATOR": f"127.0.0.1:{port}", "PROCESSES": "1"}
     jobset["JOB_COMPLETION_INDEX"] = "0"
-    for on, more in (("pod", jobset), ("ray", {})):
-        script = (LAUNCH / "train.py", tmp_path / on, "--on", on, *SMALL)
-        run(sys.executable, *script, **more)
-    names = ("local", "slurm", "pod", "ray")
-    expected, *others = [jt.load(tmp_path / name).trials.scores for name in names]
+    train = (sys.executable, LAUNCH / "train.py")
+    ways = {
+        "local": ((*train, tmp_path / "local", *SMALL), {}),
+        "slurm": (("bash", LAUNCH / "slurm.sh", tmp_path / "slurm", *SMALL), slurm),
+        "pod": ((*train, tmp_path / "pod", "--on", "pod", *SMALL), jobset),
+        "ray": ((*train, tmp_path / "ray", "--on", "ray", *SMALL), {}),
+    }
+    # at once: Ray and the pod mostly wait for their processes
+    with ThreadPoolExecutor(len(ways)) as pool:
+        done = {n: pool.submit(run, *way, **more) for n, (way, more) in ways.items()}
+    said = {name: one.result() for name, one in done.items()}
+    assert said["slurm"].count("Best(trial=") == 1
+    expected, *others = [jt.load(tmp_path / name).trials.scores for name in ways]
     assert all((scores == expected).all() for scores in others)
 
 

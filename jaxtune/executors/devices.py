@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from jaxtune.environment import cores, kind, thread_settings, under
+from jaxtune.environment import cores, kind, label, thread_settings, under
 from jaxtune.executors.workers import FuturePool, Run, as_out_of_memory
 from jaxtune.types import PyTree
 
@@ -81,7 +81,7 @@ class Devices(FuturePool):
         device = self._free.get()
         try:
             here = jax.default_device(device) if self._named else nullcontext()
-            with here, as_out_of_memory(device):
+            with here, as_out_of_memory(label(device)):
                 result = run(self._shared[device], job)
                 return result._replace(device=kind(device))
         finally:

@@ -14,7 +14,7 @@ import jax
 
 from jaxtune import environment
 from jaxtune.cache import compiled_once
-from jaxtune.environment import kind, under
+from jaxtune.environment import kind, label, under
 from jaxtune.executors.serialization import loads
 from jaxtune.executors.workers import as_out_of_memory
 
@@ -85,7 +85,7 @@ def run_job(
     first, *more = [_unpacked(name, at) for name, (at,) in shared]
     everything = (*first, *more) if more else first
     device = jax.local_devices()[0]
-    with under(settings), as_out_of_memory(f"{device} of {whereabouts()}"):
+    with under(settings), as_out_of_memory(f"{label(device)} of {whereabouts()}"):
         result = _unpacked(run[0], run[1][0])(everything, loads(job))
     return result._replace(device=kind(device))
 

@@ -44,7 +44,7 @@ class OutOfMemory(Exception):
 
 
 @contextmanager
-def as_out_of_memory(where: Any) -> Iterator[None]:
+def as_out_of_memory(where: str) -> Iterator[None]:
     """Raise `OutOfMemory` for errors of XLA and its libraries that mean it.
 
     Args:
@@ -55,7 +55,7 @@ def as_out_of_memory(where: Any) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise OutOfMemory(str(where), str(error)) from error
+        raise OutOfMemory(where, str(error)) from error
 
 
 def out_of_memory(error: Exception) -> bool:
