@@ -14,6 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
 from jaxtune.models.products import product, unfolded_convolution
 from jaxtune.types import Array, Key
@@ -216,6 +217,7 @@ class MaskedConv(nn.Module):
             unfolded_convolution if self.unfolded else jax.lax.conv_general_dilated
         )
         order = ("NHWC", "HWIO", "NHWC")
+        x, kernel = promote_dtype(x, kernel)
         x = convolve(x, kernel, (1, 1), "SAME", dimension_numbers=order)
         return only(outputs, x + _last(bias, x.ndim))
 

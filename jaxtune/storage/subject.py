@@ -58,7 +58,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         recipe = value_of(settings["recipe"])
         arguments = dict(recipe.arguments)
         network: Recipe = arguments.pop("model")
-        known = {"MLP": models.MLP, "CNN": _cnn}
+        known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
         model = known[network.name](**dict(network.arguments))
         data = from_bytes((directory / DATA).read_bytes())
         splits = {name: (part["x"], part["y"]) for name, part in data.items()}
