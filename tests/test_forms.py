@@ -409,3 +409,15 @@ def test_unknown_tables_are_refused():
     with pytest.raises(ValueError, match=r"'cpu-9'.*Use a newer jaxtune"):
         rewriting.in_fast_form(convolve, "cpu-9")
     assert table_for("quantum") == ""
+
+
+def test_nothing_is_traced_while_jit_is_disabled():
+    seen = []
+
+    def function(x):
+        seen.append(x)
+        return convolve(x)
+
+    with jax.disable_jit():
+        in_fast_form(function, "cpu-1")(jnp.ones((1, 4, 4, 2)))
+    assert not isinstance(seen[0], jax.core.Tracer)

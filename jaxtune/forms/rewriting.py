@@ -52,7 +52,7 @@ def in_fast_form(function: Callable[..., Any], table: str) -> Callable[..., Any]
       table: of rules, from `table_for`; ``""`` changes nothing.
     """
     rules = rules_of(table)
-    if not rules:
+    if not rules or _without_jit():
         return function
 
     @wraps(function)
@@ -63,6 +63,12 @@ def in_fast_form(function: Callable[..., Any], table: str) -> Callable[..., Any]
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return fast
+
+
+def _without_jit() -> bool:
+    """Return whether the user debugs without ``jit``, and wants to see real arrays."""
+    config: Any = jax.config
+    return bool(config.jax_disable_jit)
 
 
 def _evaluated(program: ClosedJaxpr, args: list[Any], rules: Sequence[Rule]) -> Any:
