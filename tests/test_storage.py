@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import jax
@@ -726,10 +727,8 @@ def test_a_change_is_kept_whole_or_not_at_all(tmp_path):
     with store.change() as db:
         db.execute("INSERT INTO events VALUES ('now', 'a', '')")
     store.close()
-    assert (
-        Store(tmp_path / "run.sqlite", write=False).one("SELECT kind FROM events")
-        == "a"
-    )
+    with closing(Store(tmp_path / "run.sqlite", write=False)) as reader:
+        assert reader.one("SELECT kind FROM events") == "a"
 
 
 def test_a_reader_in_the_way_does_not_spoil_the_end(tmp_path, monkeypatch):

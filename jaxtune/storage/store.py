@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ class Store:
 
     def __init__(self, path: Path, write: bool):
         self.path, self._write = path, write
-        with self._explained():
-            self._db = _connect(path, write)
+        with self._explained(), ExitStack() as undo:
+            self._db = undo.enter_context(closing(_connect(path, write)))
             self._check()
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -68,19 +68,21 @@ class Store:
                 # one transaction for all queries: a search that is running may write
                 # between them, and the result must be of one moment
                 self._db.execute("BEGIN")
+            undo.pop_all()  # opened: it is closed by `close`
 
     @classmethod
     def create(cls, path: Path) -> Store:
         """Create a file, whole or not at all, and open it for changes."""
-        with cls._explained_at(path):
-            db = sqlite3.connect(path, isolation_level=None)
+        with (
+            cls._explained_at(path),
+            closing(sqlite3.connect(path, isolation_level=None)) as db,
+        ):
             marks = (
                 f"PRAGMA application_id = {APPLICATION};",
                 f"PRAGMA user_version = {SCHEMA};",
             )
             db.execute(f"PRAGMA page_size = {PAGE}")
             db.executescript("BEGIN;" + TABLES + "".join(marks) + "COMMIT;")
-            db.close()
         return cls(path, write=True)
 
     def ask(self, query: str, *values: Any) -> list[tuple]:
@@ -197,10 +199,12 @@ def _connect(path: Path, write: bool) -> sqlite3.Connection:
     db = sqlite3.connect(f"{where}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
+        db.close()
         # Even a reader of a WAL file writes files beside it, which a read-only medium
         # refuses. "immutable" does without, but misses changes that are not merged yet.
-        if path.with_name(path.name + "-wal").exists():
+        merged = not path.with_name(path.name + "-wal").exists()
+        if not (merged and isinstance(error, sqlite3.OperationalError)):
             raise
         db = sqlite3.connect(f"{where}?immutable=1", uri=True, isolation_level=None)
     return db
