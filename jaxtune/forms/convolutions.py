@@ -21,6 +21,8 @@ from jaxtune.types import Array
 
 CONVOLUTION = "conv_general_dilated"
 MOST_TERMS = 128  # of a sum that is written out; more take long to compile
+# of one input with all outputs at a place; from about here on XLA's own form is faster
+FEW_PRODUCTS = 400
 MOST_GROUPS = 8  # written out one by one; more become a loop
 
 
@@ -300,12 +302,15 @@ def _is_product(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
 
 
 def _is_thin(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    """Return whether each output sees few inputs, and the sum is not too long."""
+    """Return whether each output sees few inputs, and the sums are not too long."""
     if not _known(params, shapes):
         return False
     shape = geometry(params, shapes)
     terms = math.prod(shape.window) * shape.inputs
-    thin = shape.inputs <= (2 if shape.groups > 1 else 1)
+    if shape.groups > 1:
+        thin = shape.inputs <= 2
+    else:
+        thin = shape.inputs == 1 and terms * shape.outputs <= FEW_PRODUCTS
     return thin and shape.batch_groups == 1 and terms <= MOST_TERMS
 
 
