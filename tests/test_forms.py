@@ -421,3 +421,22 @@ def test_nothing_is_traced_while_jit_is_disabled():
     with jax.disable_jit():
         in_fast_form(function, "cpu-1")(jnp.ones((1, 4, 4, 2)))
     assert not isinstance(seen[0], jax.core.Tracer)
+
+
+EMPTY = {
+    "convolution": lambda x: lax.conv(x, jnp.ones((2, 3, 3, 3)), (1, 1), "VALID"),
+    "strides": lambda x: lax.conv(x, jnp.ones((2, 3, 3, 3)), (2, 2), "VALID"),
+    "depthwise": lambda x: lax.conv_general_dilated(
+        x, jnp.ones((3, 1, 3, 3)), (1, 1), "VALID", feature_group_count=3
+    ),
+    "max pool": lambda x: lax.reduce_window(
+        x, -jnp.inf, lax.max, (1, 1, 4, 4), (1, 1, 2, 2), "VALID"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_operation_without_a_result_stays_as_it_is(name):
+    function, x = EMPTY[name], jnp.ones((2, 3, 1, 2))
+    assert 0 in function(x).shape
+    assert survey(jax.make_jaxpr(function)(x), "cpu-1") == ({}, "")

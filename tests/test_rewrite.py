@@ -248,3 +248,11 @@ def test_a_wider_network_gets_fewer_lanes():
 def test_the_width_of_an_accelerator_is_that_of_its_kind(task):
     workload = prepare(task, SPACE, KEY, 1, platform="gpu")
     assert (workload.width, workload.layout.forms) == (512, "gpu-1")
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_a_search_runs_in_double_precision(task, rewrite):
+    with jax.enable_x64(True):
+        found = jt.search(task, SPACE, metric="loss", rewrite=rewrite, **SIZES)
+    plain = jt.search(task, SPACE, metric="loss", rewrite=rewrite, **SIZES)
+    np.testing.assert_allclose(found.trials["loss"], plain.trials["loss"], rtol=1e-3)

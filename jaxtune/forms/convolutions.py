@@ -285,11 +285,12 @@ def _unfolded_gradient(
 
 
 def _known(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    """Return whether a convolution is one of real numbers in 1 to 3 dimensions."""
+    """Return whether real numbers are convolved in 1 to 3 dimensions, with a result."""
     x, kernel = shapes
-    real = is_real(x.dtype) and is_real(kernel.dtype)
-    filled = math.prod(x.shape) and math.prod(kernel.shape)
-    return real and x.ndim in (3, 4, 5) and bool(filled)
+    if x.ndim not in (3, 4, 5) or not (is_real(x.dtype) and is_real(kernel.dtype)):
+        return False
+    shape = geometry(params, shapes)
+    return min(*shape.x, *shape.kernel, *shape.space) > 0
 
 
 def _is_product(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:

@@ -123,11 +123,13 @@ def _scattered(params: Mapping[str, Any], parts: list[Array], x: Array) -> Array
 
 
 def _is_small(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    """Return whether a window without dilation has few places, over real numbers."""
+    """Return whether a window over real numbers has few places and a result."""
     dilated = {*params.get("base_dilation", ()), *params.get("window_dilation", ())}
     x = shapes[-1]
     few = 1 < math.prod(params["window_dimensions"]) <= MOST_PLACES
-    return few and dilated <= {1} and is_real(x.dtype) and math.prod(x.shape) > 0
+    if not (few and dilated <= {1} and is_real(x.dtype)):
+        return False
+    return min(*x.shape, *_sizes(params, x.shape)) > 0
 
 
 def _is_maximum_gradient(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:

@@ -178,7 +178,8 @@ def _train(
     steps, rest = divmod(rows.size, batching.micro)
     carry = lane, open_batch
     if steps:
-        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps))
+        # also under x64: a lane counts its steps in int32
+        carry, _ = jax.lax.scan(micro_batch, carry, jnp.arange(steps, dtype=jnp.int32))
     return step(carry, jnp.int32(steps), rest) if rest else carry
 
 
