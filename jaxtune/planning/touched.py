@@ -34,8 +34,8 @@ def bytes_in_a_step(program: Any) -> int:
     loops = list(_loops(program))
     if not loops:
         return _written(program)
-    # of all loops, that over micro-batches carries most arrays: a lane's whole state
-    return _touched(max(loops, key=lambda loop: loop.params["num_carry"]))
+    # of all loops, that over micro-batches returns most arrays: a lane's whole state
+    return _touched(max(loops, key=lambda loop: len(loop.outvars)))
 
 
 def _loops(program: Any) -> Iterator[Any]:
