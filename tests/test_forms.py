@@ -440,3 +440,41 @@ def test_an_operation_without_a_result_stays_as_it_is(name):
     function, x = EMPTY[name], jnp.ones((2, 3, 1, 2))
     assert 0 in function(x).shape
     assert survey(jax.make_jaxpr(function)(x), "cpu-1") == ({}, "")
+
+
+def with_callback(x):
+    jax.debug.callback(lambda: CALLS.append(1))
+    return convolve(x)
+
+
+CALLS: list[int] = []
+
+
+def test_a_pass_that_fails_calls_a_callback_once(monkeypatch):
+    def broken(*operands):
+        raise RuntimeError("no such form")
+
+    rules = tuple(rule._replace(compute=broken) for rule in TABLES["cpu-1"])
+    monkeypatch.setitem(TABLES, "broken", rules)
+    CALLS.clear()
+    jax.jit(in_fast_form(with_callback, "broken"))(jnp.ones((1, 4, 4, 2)))
+    jax.effects_barrier()
+    assert len(CALLS) == 1
+
+
+def test_an_operation_that_takes_a_reference_stays_as_it_is():
+    def function(x):
+        total = jax.new_ref(0.0)
+
+        def body(y, _):
+            total[...] += 1.0
+            return convolve(y), None
+
+        y, _ = lax.scan(body, x, None, length=2)
+        return convolve(y) + total[...]
+
+    x = jnp.ones((1, 4, 4, 2))
+    forms, why = survey(jax.make_jaxpr(function)(x), "cpu-1")
+    assert (forms, why) == ({"convolutions lane by lane": 1}, "")
+    found = in_fast_form(function, "cpu-1")(x)
+    np.testing.assert_allclose(found, function(x), rtol=1e-6)

@@ -75,8 +75,11 @@ def _evaluated(program: ClosedJaxpr, args: list[Any], rules: Sequence[Rule]) -> 
     """Evaluate a program with the forms of some rules; as it is if that fails."""
     run = Pass(rules)
     if run.applies(program.jaxpr):
-        with suppress(Exception):  # reported when the search is planned, see `survey`
-            return run.evaluate(program.jaxpr, program.consts, args)
+        # into a program of its own first: a pass that fails halfway would leave a
+        # user's callbacks in this one, which would then be called twice. Failures are
+        # reported when a search is planned, see `survey`
+        with suppress(Exception):
+            program = run.rewritten(program)
     return jaxpr_as_fun(program)(*args)
 
 
@@ -234,6 +237,9 @@ def _programs(equation: Any) -> list[Any]:
     for parameter in names:
         value = equation.params[parameter]
         found += value if isinstance(value, tuple) else [value]
+    # an operation that takes anything but arrays, such as references, stays as it is
+    if not all(isinstance(atom.aval, jax.core.ShapedArray) for atom in equation.invars):
+        return []
     return [getattr(program, "jaxpr", program) for program in found]
 
 

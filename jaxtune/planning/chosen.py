@@ -15,16 +15,19 @@ class Forms(NamedTuple):
     Args:
       counts: name of a form to the number of operations that have it, those of
         gradients and of evaluation included; in all programs.
-      failure: why the programs run as they are written; empty if they do not.
+      failure: why a program runs as it is written; empty if none failed.
     """
 
     counts: dict[str, int]
     failure: str = ""
 
     def __str__(self) -> str:
+        shown = [f"{count} {words}" for words, count in self.counts.items()]
         if self.failure:
-            return f"operations run as written, as rewriting failed: {self.failure}"
-        return ", ".join(f"{count} {words}" for words, count in self.counts.items())
+            shown.append(
+                f"operations run as written, as rewriting failed: {self.failure}"
+            )
+        return ", ".join(shown)
 
 
 def chosen_forms(traced: tuple[Traced, ...], table: str) -> Forms:
@@ -35,9 +38,9 @@ def chosen_forms(traced: tuple[Traced, ...], table: str) -> Forms:
       table: of rules, see `jaxtune.forms`.
     """
     counts: Counter[str] = Counter()
+    failures = []
     for program in traced:
         found, failure = survey(program.jaxpr, table)
-        if failure:
-            return Forms({}, failure)
         counts.update(found)
-    return Forms(dict(counts))
+        failures += [failure] if failure else []
+    return Forms(dict(counts), next(iter(failures), ""))

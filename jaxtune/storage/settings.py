@@ -141,8 +141,8 @@ def check_same(
     if "block" in allow:
         ignored.add("across")  # a device's share of a block is a narrower block
     if not given.rewrite:  # otherwise the run's forms are adopted, whatever they are
-        forms = forms_of(recorded["layout"])
-        _refuse({"rewrite": forms}, {"rewrite": AS_WRITTEN}, set())
+        rewritten = forms_of(recorded["layout"]) != AS_WRITTEN
+        _refuse({"rewrite": rewritten}, {"rewrite": False}, set())
     _refuse(recorded, requested, ignored | _by_version(recorded))
 
 
