@@ -11,6 +11,7 @@ from jax.experimental import checkify
 
 from jaxtune.forms import TABLES, in_fast_form, rewriting, survey, table_for
 from jaxtune.forms.rules import lane_by_lane
+from jaxtune.planning.flops import inner_programs
 
 ORDERS = {
     1: [("NWC", "WIO", "NWC"), ("NCW", "OIW", "NCW")],
@@ -318,11 +319,8 @@ def equations(jaxpr):
     """Every operation of a program, those of inner programs included."""
     for equation in jaxpr.eqns:
         yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, tuple) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from equations(inner)
+        for inner in inner_programs(equation):
+            yield from equations(inner)
 
 
 def test_remat_still_computes_the_forward_pass_again():

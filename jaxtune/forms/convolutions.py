@@ -7,9 +7,8 @@ convolution are convolutions too, in other orders, so that one set of rules serv
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxtune.forms.rules import Rule, is_real, lane_by_lane
+from jaxtune.forms.windows import slices_at
 from jaxtune.types import Array
 
 CONVOLUTION = "conv_general_dilated"
@@ -111,14 +111,6 @@ def geometry(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> Geometry:
     )
 
 
-def _transposed(params: Mapping[str, Any], form: Any, x: Array, kernel: Array) -> Array:
-    """Return ``form(params, geometry, x, kernel)``, in the canonical order inside."""
-    shape = geometry(params, (x, kernel))
-    x_order, kernel_order, back = canonical_order(params["dimension_numbers"])
-    result = form(params, shape, x.transpose(x_order), kernel.transpose(kernel_order))
-    return result.transpose(back)
-
-
 # --- canonical, one lane after another ---
 
 
@@ -182,17 +174,15 @@ def _spread_out(shape: Geometry, x: Array) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *config, (0, 0, 0)])
 
 
-def _shifts(shape: Geometry, x: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Yield each place of the window, with what it sees, ``[batch, *out, inputs]``."""
-    whole = _spread_out(shape, x)
-    for place in itertools.product(*map(range, shape.window)):
-        begin = [p * step for p, step in zip(place, shape.dilation, strict=True)]
-        end = [
-            b + (size - 1) * stride + 1
-            for b, size, stride in zip(begin, shape.space, shape.strides, strict=True)
-        ]
-        limit = (whole.shape[0], *end, whole.shape[-1])
-        yield place, lax.slice(whole, (0, *begin, 0), limit, (1, *shape.strides, 1))
+def _shifts(shape: Geometry, x: Array) -> Iterator[Array]:
+    """Yield what each place of the window sees, ``[batch, *out, inputs]``."""
+    return slices_at(
+        _spread_out(shape, x),
+        places=(1, *shape.window, 1),
+        apart=(1, *shape.dilation, 1),
+        sizes=(x.shape[0], *shape.space, x.shape[-1]),
+        steps=(1, *shape.strides, 1),
+    )
 
 
 def _result_dtype(params: Mapping[str, Any], x: Array) -> Any:
@@ -206,13 +196,13 @@ def _shifted(
     groups, each = shape.groups, shape.outputs // shape.groups
     # XLA adds up in float32 too
     dtype = jnp.promote_types(_result_dtype(params, x), jnp.float32)
+    weights = kernel.reshape(-1, shape.inputs, groups, each).astype(dtype)
     total: Any = None
-    for place, seen in _shifts(shape, x):
+    for place, seen in enumerate(_shifts(shape, x)):
         seen = seen.reshape(*seen.shape[:-1], groups, shape.inputs).astype(dtype)
-        weights = kernel[place].reshape(shape.inputs, groups, each).astype(dtype)
         for one in range(shape.inputs):
             term = seen[..., one, None] * jnp.expand_dims(
-                weights[one], tuple(range(seen.ndim - 2))
+                weights[place, one], tuple(range(seen.ndim - 2))
             )
             total = term if total is None else total + term
     result = total.reshape(*total.shape[:-2], shape.outputs)
@@ -224,7 +214,7 @@ def _product(
 ) -> Array:
     """Convolve by one product: the window has one place, or the result has."""
     if math.prod(shape.window) == 1:
-        _, seen = next(_shifts(shape, x))
+        seen = next(_shifts(shape, x))
         contracted: Any = ((x.ndim - 1,), (0,))
         kernel = kernel.reshape(kernel.shape[-2:])
     else:
@@ -246,7 +236,7 @@ def _unfolded(
     params: Mapping[str, Any], shape: Geometry, x: Array, kernel: Array
 ) -> Array:
     """Convolve by one product of the columns that the window sees."""
-    columns = jnp.concatenate([seen for _, seen in _shifts(shape, x)], axis=-1)
+    columns = jnp.concatenate(list(_shifts(shape, x)), axis=-1)
     return jnp.matmul(
         columns,
         kernel.reshape(-1, shape.outputs),
@@ -259,17 +249,14 @@ def _unfolded_gradient(
     params: Mapping[str, Any], shape: Geometry, x: Array, kernel: Array
 ) -> Array:
     """Convolve with a large window and a small result, as in a kernel's gradient."""
-    whole = _spread_out(shape, x)
-    rows = []
-    for place in itertools.product(*map(range, shape.space)):
-        begin = [p * stride for p, stride in zip(place, shape.strides, strict=True)]
-        end = [
-            b + (size - 1) * step + 1
-            for b, size, step in zip(begin, shape.window, shape.dilation, strict=True)
-        ]
-        limit = (whole.shape[0], *end, whole.shape[-1])
-        rows.append(lax.slice(whole, (0, *begin, 0), limit, (1, *shape.dilation, 1)))
-    seen = jnp.stack(rows, axis=1)
+    rows = slices_at(
+        _spread_out(shape, x),
+        places=(1, *shape.space, 1),
+        apart=(1, *shape.strides, 1),
+        sizes=(x.shape[0], *shape.window, x.shape[-1]),
+        steps=(1, *shape.dilation, 1),
+    )
+    seen = jnp.stack(list(rows), axis=1)
     window = tuple(range(2, seen.ndim)), tuple(range(kernel.ndim - 1))
     result = lax.dot_general(
         seen,
@@ -284,29 +271,14 @@ def _unfolded_gradient(
 # --- which form for which shape ---
 
 
-def _known(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    """Return whether real numbers are convolved in 1 to 3 dimensions, with a result."""
-    x, kernel = shapes
-    if x.ndim not in (3, 4, 5) or not (is_real(x.dtype) and is_real(kernel.dtype)):
-        return False
-    shape = geometry(params, shapes)
-    return min(*shape.x, *shape.kernel, *shape.space) > 0
-
-
-def _is_product(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    if not _known(params, shapes):
-        return False
-    shape = geometry(params, shapes)
+def _is_product(shape: Geometry) -> bool:
     if shape.groups * shape.batch_groups > 1 or shape.padded:
         return False
     return math.prod(shape.window) == 1 or math.prod(shape.space) == 1
 
 
-def _is_thin(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
+def _is_thin(shape: Geometry) -> bool:
     """Return whether each output sees few inputs, and the sums are not too long."""
-    if not _known(params, shapes):
-        return False
-    shape = geometry(params, shapes)
     terms = math.prod(shape.window) * shape.inputs
     if shape.groups > 1:
         thin = shape.inputs <= 2
@@ -315,37 +287,46 @@ def _is_thin(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
     return thin and shape.batch_groups == 1 and terms <= MOST_TERMS
 
 
-def _has_batch_groups(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    if not _known(params, shapes):
-        return False
-    shape = geometry(params, shapes)
+def _has_batch_groups(shape: Geometry) -> bool:
     depthwise = shape.batch_groups == shape.x[0] == shape.outputs
     return shape.batch_groups > 1 and shape.groups == 1 and not depthwise
 
 
-def _is_plain(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
+def _is_plain(shape: Geometry) -> bool:
     """Return whether a convolution has neither groups nor zeros inside ``x``."""
-    if not _known(params, shapes):
-        return False
-    shape = geometry(params, shapes)
     return shape.groups * shape.batch_groups == 1 and set(shape.spread) == {1}
 
 
-def _has_small_window(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    if not _is_plain(params, shapes):
-        return False
-    return math.prod(geometry(params, shapes).window) <= MOST_TERMS
+def _has_small_window(shape: Geometry) -> bool:
+    return _is_plain(shape) and math.prod(shape.window) <= MOST_TERMS
 
 
-def _has_small_result(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
-    if not _is_plain(params, shapes):
-        return False
-    return math.prod(geometry(params, shapes).space) <= MOST_TERMS
+def _has_small_result(shape: Geometry) -> bool:
+    return _is_plain(shape) and math.prod(shape.space) <= MOST_TERMS
 
 
-def _rule(words: str, applies: Any, form: Any, apart: bool = False) -> Rule:
+def _is_any(shape: Geometry) -> bool:
+    return True
+
+
+def _rule(
+    words: str, fits: Callable[[Geometry], bool], form: Any, apart: bool = False
+) -> Rule:
+    """Return a rule for real numbers in 1 to 3 dimensions, where there is a result."""
+
+    def applies(params: Mapping[str, Any], shapes: tuple[Any, ...]) -> bool:
+        x, kernel = shapes
+        if x.ndim not in (3, 4, 5) or not (is_real(x.dtype) and is_real(kernel.dtype)):
+            return False
+        shape = geometry(params, shapes)
+        return min(*shape.x, *shape.kernel, *shape.space) > 0 and fits(shape)
+
     def compute(params: Mapping[str, Any], x: Array, kernel: Array) -> Array:
-        return _transposed(params, form, x, kernel)
+        """Compute a form, inside of which the axes have the canonical order."""
+        shape = geometry(params, (x, kernel))
+        x_order, kernel_order, back = canonical_order(params["dimension_numbers"])
+        x, kernel = x.transpose(x_order), kernel.transpose(kernel_order)
+        return form(params, shape, x, kernel).transpose(back)
 
     return Rule(words, CONVOLUTION, applies, compute, apart)
 
@@ -353,7 +334,7 @@ def _rule(words: str, applies: Any, form: Any, apart: bool = False) -> Rule:
 PRODUCT = _rule("convolutions as one product", _is_product, _product)
 SHIFTED = _rule("convolutions as shifted products", _is_thin, _shifted)
 GROUPS = _rule("convolutions group by group", _has_batch_groups, _by_groups, True)
-CANONICAL = _rule("convolutions lane by lane", _known, _canonical, True)
+CANONICAL = _rule("convolutions lane by lane", _is_any, _canonical, True)
 UNFOLDED = _rule("convolutions unfolded", _has_small_window, _unfolded)
 UNFOLDED_GRADIENT = _rule(
     "convolutions unfolded", _has_small_result, _unfolded_gradient

@@ -11,14 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxtune.forms.rules import Rule, is_real
+from jaxtune.forms.windows import slices_at
 from jaxtune.types import Array
 
 MOST_PLACES = 32  # of a window that is written out; more take long to compile
-
-
-def _places(params: Mapping[str, Any]) -> Iterator[tuple[int, ...]]:
-    """Yield the places of the window, in XLA's order, the last axis fastest."""
-    return itertools.product(*map(range, params["window_dimensions"]))
 
 
 def _sizes(params: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,13 +32,15 @@ def _sizes(params: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _slices(params: Mapping[str, Any], x: Array, fill: float) -> Iterator[Array]:
-    """Yield what each place of the window sees, in the shape of the result."""
+    """Yield what each place of the window sees, in XLA's order of places."""
     config = [(low, high, 0) for low, high in params["padding"]]
-    padded = lax.pad(x, jnp.asarray(fill, x.dtype), config)
-    steps, sizes = params["window_strides"], _sizes(params, x.shape)
-    for begin in _places(params):
-        end = [b + (n - 1) * s + 1 for b, n, s in zip(begin, sizes, steps, strict=True)]
-        yield lax.slice(padded, begin, end, steps)
+    return slices_at(
+        lax.pad(x, jnp.asarray(fill, x.dtype), config),
+        places=params["window_dimensions"],
+        apart=(1,) * x.ndim,
+        sizes=_sizes(params, x.shape),
+        steps=params["window_strides"],
+    )
 
 
 def _maximum(params: Mapping[str, Any], x: Array) -> Array:
@@ -104,7 +102,8 @@ def _interleaved(
 def _scattered(params: Mapping[str, Any], parts: list[Array], x: Array) -> Array:
     """Add the parts of windows that overlap or are padded, each at its place."""
     total: Any = None
-    for place, part in zip(_places(params), parts, strict=True):
+    places = itertools.product(*map(range, params["window_dimensions"]))
+    for place, part in zip(places, parts, strict=True):
         config = []
         for at, n, size, step, (low, _) in zip(
             place,

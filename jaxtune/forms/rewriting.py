@@ -204,7 +204,10 @@ class Pass:
     def _rewrite(self, program: Any) -> Any:
         closed = isinstance(program, ClosedJaxpr)
         jaxpr, consts = (program.jaxpr, program.consts) if closed else (program, ())
-        shapes = [_shape(variable.aval) for variable in jaxpr.invars]
+        avals = [variable.aval for variable in jaxpr.invars]
+        shapes = [
+            jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals
+        ]
 
         def run(*args: Any) -> list[Any]:
             return self.evaluate(jaxpr, consts, args)
@@ -241,12 +244,6 @@ def _programs(equation: Any) -> list[Any]:
     if not all(isinstance(atom.aval, jax.core.ShapedArray) for atom in equation.invars):
         return []
     return [getattr(program, "jaxpr", program) for program in found]
-
-
-def _shape(aval: Any) -> Any:
-    if not isinstance(aval, jax.core.ShapedArray):
-        raise TypeError(f"a program takes {aval}, which is no array")
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
 def _check(rule: Rule, wanted: Any, result: Any) -> None:

@@ -7,13 +7,13 @@ on a CPU. Unfolded into one matrix product it is several times as fast; see
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxtune.forms.windows import slices_at
 from jaxtune.types import Array
 
 THIN = 64  # outputs of a layer, below which its gradient is computed transposed
@@ -136,19 +136,15 @@ def unfolded_convolution(
             padded.shape[1:-1], reach, window_strides, strict=True
         )
     ]
-
-    def shifted(offset: tuple[int, ...]) -> Array:
-        begin = [o * step for o, step in zip(offset, steps, strict=True)]
-        end = [
-            b + (size - 1) * stride + 1
-            for b, size, stride in zip(begin, sizes, window_strides, strict=True)
-        ]
-        whole = (padded.shape[0], *end, padded.shape[-1])
-        return jax.lax.slice(padded, (0, *begin, 0), whole, (1, *window_strides, 1))
-
     # the order of the kernel's axes, window first, so that its reshape fits the columns
-    offsets = itertools.product(*map(range, window))
-    columns = jnp.concatenate([shifted(offset) for offset in offsets], axis=-1)
+    shifted = slices_at(
+        padded,
+        places=(1, *window, 1),
+        apart=(1, *steps, 1),
+        sizes=(padded.shape[0], *sizes, padded.shape[-1]),
+        steps=(1, *window_strides, 1),
+    )
+    columns = jnp.concatenate(list(shifted), axis=-1)
     return jnp.matmul(
         columns,
         rhs.reshape(-1, rhs.shape[-1]),

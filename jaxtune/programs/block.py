@@ -6,6 +6,7 @@ functions, the static hyperparameters, and the width; never for a population's s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -123,6 +124,11 @@ def shape(task: Task, root: Key, block: Block, static: Static) -> Lane:
     return start_program().eval_shape(task, root, block, static)
 
 
+def _over_lanes(one: Callable[..., Any], static: Static) -> Callable[..., Any]:
+    """Return a function of one lane, in the forms of its program, for all lanes."""
+    return jax.vmap(in_fast_form(one, static.forms))
+
+
 # the states are donated: the device need not hold those of before and after at once
 @partial(jax.jit, static_argnames="static", donate_argnames="state")
 def advance(
@@ -136,10 +142,10 @@ def advance(
         key = lane_key(root, trial, seed)
         return lane_program.advance(task, key, static.hparams(hparams), lane, batching)
 
-    fast = in_fast_form(one, static.forms)
+    lanes = _over_lanes(one, static)
 
     def epoch(_: Array, state: Lane) -> Lane:
-        return jax.vmap(fast)(*block, state)
+        return lanes(*block, state)
 
     # a loop of unknown length, so that one program serves every budget
     return jax.lax.fori_loop(0, epochs, epoch, state)
@@ -172,7 +178,7 @@ def advance_part(
         )
 
     # rows is not mapped: all lanes train on the same rows
-    return jax.vmap(in_fast_form(one, static.forms))(*block, *state)
+    return _over_lanes(one, static)(*block, *state)
 
 
 @partial(jax.jit, static_argnames="static")
@@ -192,8 +198,7 @@ def score(
     def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
         return lane_program.score(task, static.hparams(hparams), lane, data)
 
-    fast = in_fast_form(one, static.forms)
-    return jax.vmap(fast)(block.hparams, state), state.status
+    return _over_lanes(one, static)(block.hparams, state), state.status
 
 
 @jax.jit
@@ -236,4 +241,4 @@ def measure(
         lane = lane_program.start(task, key, hparams)
         return lane_program.score(task, hparams, lane, data), lane.status
 
-    return jax.vmap(in_fast_form(one, static.forms))(*block)
+    return _over_lanes(one, static)(*block)
