@@ -1,0 +1,7 @@
+"""Settings of JAX."""
+
+from __future__ import annotations
+
+from user_code.row import Row
+
+ROWS: list[Row] = []
