@@ -15,6 +15,7 @@ from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule, Stage, tiered
 from jaxtune.space import (
+    Choice,
     Dimension,
     Space,
     choice,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Best",
     "Callback",
+    "Choice",
     "Dimension",
     "Hparams",
     "Plan",

@@ -92,7 +92,7 @@ SPACE = jt.Space(
 
 def known(key, hparams):
     """A bowl in two dimensions, deep in the first; the others do next to nothing."""
-    others = hparams["none"] + hparams["kind"] + hparams["sub"]
+    others = hparams["none"] + (hparams["kind"] == "b") + hparams["sub"]
     deep = (jnp.log10(hparams["big"]) + 2) ** 2
     flat = 0.1 * (jnp.log10(1 - hparams["small"]) + 1.5) ** 2
     return deep + flat + 1e-9 * others + 0.02 * jax.random.normal(key)

@@ -435,9 +435,9 @@ def test_a_failed_seed_stops_its_trial():
         batch_size=16,
         metrics=(("w", "min"),),
     )
-    space = jt.Space(rate=jt.uniform(0, 1), fails=jt.fixed(0.0))
+    space = jt.Space(rate=jt.uniform(0, 1), fails=jt.uniform(0, 1))
     workload = prepare(task, space, jax.random.key(root), 9, 4)
-    points = np.linspace(0, 0.9, 3, dtype=np.float32)[:, None]
+    points = np.stack([np.linspace(0, 0.9, 3, dtype=np.float32)] * 2, axis=1)
     start = Points(space, points, jax.device_get(space.decode(points)))
     scheduler = jt.schedulers.successive_halving(min_epochs=3)
     spent = []

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.results.result import Result
-from jaxtune.tasks import Hparams
 
 
 def operations(result: Result) -> float:
@@ -53,9 +52,7 @@ def operations(result: Result) -> float:
     done = 0.0
     for group in groups(workload.layout, space, hparams, 1):
         first = {name: v[group.lanes[0]] for name, v in hparams.items()}
-        lane = Hparams(
-            {**first, **dict(group.static.values)}, dict(group.static.choices)
-        )
+        lane = group.static.hparams(first)
         batching = group.static.batching
         examples = batching.examples if batching else task.examples
         each = flops.PASSES * examples * flops.per_example(task, lane)

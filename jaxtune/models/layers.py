@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxtune.models import masks
+from jaxtune.space.listed import Choice
 from jaxtune.types import Array
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
@@ -17,10 +18,10 @@ NORMS = ("batch", "layer")
 
 def activate(
     x: Array,
-    activation: str | Array,
+    activation: str | Choice | Array,
     choices: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Array:
-    """Apply an activation given by name, or by its index in a traced choice.
+    """Apply an activation given by name, or by a traced choice of names.
 
     For a traced choice all of its activations are computed and one is kept: cheap
     beside a matrix product, and one program instead of several.
@@ -30,13 +31,14 @@ def activate(
     >>> x = jnp.asarray([-1.0, 1.0])
     >>> jt.models.activate(x, "relu").tolist()
     [0.0, 1.0]
-    >>> names = {"activation": ("tanh", "relu")}
-    >>> jt.models.activate(x, jnp.int32(1), names).tolist()
+    >>> kind = jt.Choice("activation", ("tanh", "relu"), index=jnp.int32(1))
+    >>> jt.models.activate(x, kind).tolist()
     [0.0, 1.0]
 
     Args:
       x: any shape.
-      activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, or an index ``[]``.
+      activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, a `Choice` of them, or an
+        index ``[]``.
       choices: ``"activation"`` to the names that an index stands for.
 
     Returns:
@@ -48,6 +50,8 @@ def activate(
     if isinstance(activation, str):
         return ACTIVATIONS[_known(activation)](x)
     names = (choices or {}).get("activation")
+    if isinstance(activation, Choice):
+        names, activation = activation.values, activation.index
     if names is None:
         raise ValueError(
             "activation: got a number without its list of names. Use "

@@ -18,7 +18,7 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.samplers._sobol import sobol
 from jaxtune.space import Space
-from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.types import Objective
 
@@ -169,7 +169,8 @@ def _counted(
         at = tuple(sizes.values())
         if at not in exact:
             first = {name: v[rows[0]] for name, v in hparams.items()}
-            lane = Hparams({**first, **fixed, **sizes}, dict(group.static.choices))
+            values = tuple((fixed | sizes).items())
+            lane = group.static._replace(values=values).hparams(first)
             exact[at] = flops.per_example(task, lane)
         return exact[at]
 

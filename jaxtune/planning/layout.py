@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +18,10 @@ import numpy as np
 from jaxtune.checks import is_whole, warn
 from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning import flops
-from jaxtune.programs.block import Group, Static
+from jaxtune.programs.block import Group, Listed, Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
+from jaxtune.space.listed import is_mixed, table_of
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays
 
@@ -46,6 +47,7 @@ class Layout(NamedTuple):
     batching: Batching | None = None
     buckets: tuple[Bucket, ...] = ()
     forms: str = AS_WRITTEN  # the table of rules for operations
+    as_places: bool = False  # choices and fixed numbers as in version 0.1.0
 
 
 def lay_out(
@@ -120,22 +122,20 @@ def _has_statistics(task: Task, space: Space) -> bool:
 def _middle(space: Space) -> Hparams:
     """Return the hyperparameters of a lane in the middle of the space."""
     point = np.full((1, space.dim), 0.5, np.float32)
-    middle = {name: np.asarray(v)[0] for name, v in space.decode(point).items()}
-    values: dict[str, Any] = {
-        name: space[name].value(v) if space[name].static else v
-        for name, v in middle.items()
-    }
-    listed = [name for name in space.names if space[name].kind == "choice"]
-    return Hparams(values, {name: space[name].choices for name in listed})
+    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
+    known = constants(Layout(), space)
+    values = tuple((name, _column(space[name], middle[name])[0]) for name in known)
+    traced = {name: v[0] for name, v in middle.items() if name not in known}
+    return Static(values, listed(space, known)).hparams(traced)
 
 
 def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
     """Return all values of a dimension that sets a shape."""
     dimension = space[name]
-    if dimension.by_index and not dimension.static:
+    if dimension.by_index and table_of(dimension.choices) is None:
         raise ValueError(
-            f"dimension {name!r}: only its index would reach the program. Use ordinal "
-            "or power_of_two, or static=True."
+            f"dimension {name!r}: its values are not numbers. Use ordinal or "
+            "power_of_two."
         )
     values = ("a real number",) if dimension.kind == "continuous" else dimension.members
     for value in values:
@@ -263,12 +263,12 @@ def groups(
     Returns:
       One group per program, in order of first appearance.
     """
-    static = [name for name in space.names if space[name].static]
-    listed = [name for name in space.names if space[name].kind == "choice"]
-    choices = tuple((n, space[n].choices) for n in listed if n not in static)
-    columns = {n: [space[n].value(v) for v in np.asarray(hparams[n])] for n in static}
+    known = constants(layout, space)
+    choices = listed(space, known)
+    columns = {n: _column(space[n], hparams[n]) for n in known}
     for bucket in layout.buckets:
-        columns[bucket.field] = _padded(bucket, hparams[bucket.name])
+        sizes = _column(space[bucket.name], hparams[bucket.name])
+        columns[bucket.field] = _padded(bucket, sizes)
     members: dict[tuple, list[int]] = {}
     for trial in range(len(next(iter(hparams.values())))):
         values = tuple((name, column[trial]) for name, column in columns.items())
@@ -276,11 +276,56 @@ def groups(
         members.setdefault(values, []).extend(lanes)
     return [
         Group(
-            Static(values, choices, _batches(layout, dict(values)), layout.forms),
+            Static(
+                values,
+                choices,
+                _batches(layout, dict(values)),
+                layout.forms,
+                layout.as_places,
+                tuple(type(value) for _, value in values),
+            ),
             np.asarray(lanes),
         )
         for values, lanes in members.items()
     ]
+
+
+def constants(layout: Layout, space: Space) -> list[str]:
+    """Return the dimensions whose values are known when a program is compiled.
+
+    Args:
+      layout: of the search.
+      space: the whole space; the boxes of later rounds fix some of it, as data.
+
+    Returns:
+      Static and fixed dimensions, and choices of which a test other than a comparison
+      is to be expected, such as ``is None``.
+    """
+    if layout.as_places:
+        return [name for name in space.names if space[name].static]
+    return [name for name in space.names if _is_constant(space[name])]
+
+
+def _is_constant(dimension: Dimension) -> bool:
+    mixed = dimension.by_index and is_mixed(dimension.choices)
+    return dimension.static or not dimension.searched or mixed
+
+
+def listed(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
+    """Return the dimensions that are places in a list inside programs."""
+    dimensions = {name: space[name] for name in space.names if name not in known}
+    return tuple(
+        Listed(name, dimension.choices, dimension.kind != "choice")
+        for name, dimension in dimensions.items()
+        if dimension.by_index
+    )
+
+
+def _column(dimension: Dimension, decoded: Any) -> list[Any]:
+    """Return decoded values as Python values; a fixed one as the user gave it."""
+    if not dimension.searched:
+        return [dimension.default] * len(decoded)
+    return [dimension.value(value) for value in np.asarray(decoded)]
 
 
 def _padded(bucket: Bucket, values: Any) -> list[int]:

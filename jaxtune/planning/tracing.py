@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.environment import thread_settings
-from jaxtune.planning.layout import groups
+from jaxtune.planning.layout import Layout, constants, groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
-from jaxtune.space import Space
+from jaxtune.space import Dimension, Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Key
 
@@ -29,7 +31,8 @@ class Traced(NamedTuple):
     """One lane of one program.
 
     Args:
-      read: names of the hyperparameters that it reads.
+      read: names of the hyperparameters that its results depend on, and of the static
+        ones that its functions looked up.
       metrics: names of the metrics that it returns.
       params: abstract parameters of a lane at its end; the value of a plain
         function.
@@ -55,7 +58,8 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
     Raises:
       Exception: any that a user's function raises, with a note.
     """
-    workload, rows, found = workload.sample, typical(space), []
+    workload, rows = workload.sample, typical(workload.layout, space)
+    found = []
     for group in groups(workload.layout, space, rows, 1):
         fixed, row = dict(group.static.values), group.lanes[0]
         traced = {name: v[row] for name, v in rows.items() if name not in fixed}
@@ -68,8 +72,93 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
                 f"jaxtune: raised while tracing one lane{at}; nothing was trained. "
                 "Hyperparameters are traced numbers here, static ones Python values."
             )
+            check_constants(workload, space, group.static, traced, error)
             raise
     return tuple(found)
+
+
+def check_constants(
+    workload: Workload,
+    space: Space,
+    static: Static,
+    values: Mapping[str, Any],
+    error: Exception,
+) -> None:
+    """Name the dimensions that a lane can only be traced with as constants.
+
+    They are found by trying, so this holds for whatever functions of the user, Flax or
+    JAX do with a number.
+
+    Args:
+      workload: the task and its layout.
+      space: the space to search.
+      static: of the program that cannot be traced.
+      values: name to one value, of the other dimensions.
+      error: the exception that tracing raised.
+
+    Raises:
+      ValueError: some dimensions are to blame. Otherwise nothing is raised.
+    """
+    known = {name: space[name].value(values[name]) for name in values}
+    if not _traceable(workload, static, values, known):
+        # a size that is searched as a real number
+        real = {n for n in known if space[n].kind == "continuous"}
+        known |= {name: round(known[name]) for name in real}
+        if not (real and _traceable(workload, static, values, known)):
+            return
+    # constants become data again, one by one, as long as the lane can be traced
+    for name in values:
+        fewer = {n: value for n, value in known.items() if n != name}
+        if fewer and _traceable(workload, static, values, fewer):
+            known = fewer
+    ways = " ".join(_way_out(n, space[n], value) for n, value in known.items())
+    plural = "s" if len(known) > 1 else ""
+    raise ValueError(
+        f"dimension{plural} {', '.join(map(repr, known))}: your code needs the value "
+        "when its program is compiled, such as a shape, a loop of Python or an if, but "
+        f"it is a traced number, different in each lane. {ways} "
+        f"(The error was {type(error).__name__}: {_first_line(error)})"
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0][:200]
+
+
+def _way_out(name: str, dimension: Dimension, value: Any) -> str:
+    if dimension.kind == "continuous" and isinstance(value, float):
+        low, high = dimension.bounds
+        return (
+            f"Use {name}=jt.ordinal([{low:.6g}, ..., {high:.6g}], static=True), which "
+            "compiles a program for each value, or compute with it by jax.numpy "
+            "(jaxtune.models.dropout takes a traced rate)."
+        )
+    others = {"named_ordinal": "ordinal", "continuous": "integer"}
+    kind = others.get(dimension.kind, dimension.kind)
+    return (
+        f"Use {name}=jt.{kind}(..., static=True), which compiles a program for each "
+        "value."
+    )
+
+
+def _traceable(
+    workload: Workload,
+    static: Static,
+    values: Mapping[str, Any],
+    known: Mapping[str, Any],
+) -> bool:
+    """Return whether a lane can be traced with some dimensions as constants."""
+    types = tuple(type(value) for value in known.values())
+    fixed = static._replace(
+        values=static.values + tuple(known.items()), types=static.types + types
+    )
+    traced = {name: v for name, v in values.items() if name not in known}
+    try:
+        _traced(workload, fixed, traced)
+    except Exception:  # whatever the user's functions raise
+        return False
+    return True
 
 
 def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list[str]:
@@ -129,17 +218,27 @@ def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trac
         return metrics, trained
 
     jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
-    return Traced(jaxpr=jaxpr, params=trained.params, **found)
+    # what functions look up says nothing about what they use
+    read = _used(jaxpr.jaxpr, sorted(values)) | (found.pop("read") - set(values))
+    return Traced(jaxpr=jaxpr, params=trained.params, read=read, **found)
 
 
-def typical(space: Space) -> dict[str, np.ndarray]:
+def _used(program: Any, names: list[str]) -> frozenset[str]:
+    """Return the last inputs, by name, that some result depends on."""
+    _, used = dce_jaxpr(program, [True] * len(program.outvars))
+    last = used[len(used) - len(names) :]
+    return frozenset(n for n, needed in zip(names, last, strict=True) if needed)
+
+
+def typical(layout: Layout, space: Space) -> dict[str, np.ndarray]:
     """Return the middle of the space, and each static choice there one by one.
 
     A choice may decide what is read; a static number decides shapes only.
     """
     point = np.full((1, space.dim), 0.5, np.float32)
     middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
-    listed = [n for n in space.searched if space[n].static and space[n].by_index]
+    known = constants(layout, space)
+    listed = [n for n in space.searched if n in known and space[n].by_index]
     rows = [middle]
     for name in listed:
         numbers = [space[name].decoded(value) for value in space[name].members]

@@ -25,7 +25,7 @@ from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import OutOfMemory
 from jaxtune.planning import flops
-from jaxtune.planning.layout import groups
+from jaxtune.planning.layout import Layout, groups
 from jaxtune.planning.memory import available, footprint
 from jaxtune.planning.tracing import Traced, digest, typical
 from jaxtune.planning.workload import Workload
@@ -97,11 +97,11 @@ def measure_widths(workload: Workload, space: Space, widths: list[int]) -> Calib
     """
     workload = workload.sample
     devices = Devices((workload.task, workload.key))
-    row = typical(space)
+    row = typical(workload.layout, space)
     static = groups(workload.layout, space, row, 1)[0].static
     rates: list[tuple[int, float]] = []
     for width in widths:
-        block = _middle(space, static, width)
+        block = _middle(workload.layout, space, static, width)
         limit = available(devices.places[0]) / devices.crowd
         if footprint(workload, block, static) > limit:
             break
@@ -147,9 +147,10 @@ def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list
     return [job] * (1 if trains else amount)
 
 
-def _middle(space: Space, static: Static, width: int) -> Block:
+def _middle(layout: Layout, space: Space, static: Static, width: int) -> Block:
     """Return a block whose lanes are all the middle of the space."""
-    row = {name: values[:1] for name, values in typical(space).items()}
+    rows = typical(layout, space)
+    row = {name: values[:1] for name, values in rows.items()}
     ids, seeds = np.zeros(1, int), np.zeros(1, int)
     return block_program.fill(ids, ids, row, seeds, static, width)
 

@@ -6,7 +6,7 @@ functions, the static hyperparameters, and the width; never for a population's s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from jaxtune.forms import AS_WRITTEN, in_fast_form
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
+from jaxtune.space.listed import Choice, arrived
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, PyTree
 
@@ -25,14 +26,35 @@ from jaxtune.types import Array, HparamArrays, Key, PyTree
 class Static(NamedTuple):
     """Everything compiled into a program besides the task; hashable."""
 
-    values: tuple[tuple[str, Any], ...] = ()  # static hyperparameters
-    choices: tuple[tuple[str, tuple], ...] = ()  # the values that indices stand for
+    values: tuple[tuple[str, Any], ...] = ()  # static and fixed hyperparameters
+    # those whose numbers in a program are places in a list
+    choices: tuple[Listed, ...] = ()
     batching: Batching | None = None  # none where nothing is trained
     forms: str = AS_WRITTEN  # the table of rules for operations, see `jaxtune.forms`
+    as_places: bool = False  # functions get the places of choices, as in version 0.1.0
+    # of the values: 1 is equal to True and to 1.0, and must not share their program
+    types: tuple[type, ...] = ()
 
-    def hparams(self, traced: dict[str, Array]) -> Hparams:
-        """Return the hyperparameters of one lane."""
-        return Hparams({**traced, **dict(self.values)}, dict(self.choices))
+    def hparams(self, traced: Mapping[str, Array]) -> Hparams:
+        """Return the hyperparameters of one lane, as functions of the user get them."""
+        values: dict[str, Any] = {**traced, **dict(self.values)}
+        left = [
+            listed for listed in self.choices if listed.name not in dict(self.values)
+        ]
+        if self.as_places:
+            return Hparams(values, {c.name: c.values for c in left if not c.ordered})
+        for name, listed, ordered in left:
+            values[name] = arrived(name, listed, values[name], ordered)
+        named = [c for c in left if isinstance(values[c.name], Choice)]
+        return Hparams(values, {c.name: c.values for c in named})
+
+
+class Listed(NamedTuple):
+    """A choice or an ordinal of which a program knows the places in its list."""
+
+    name: str
+    values: tuple[Any, ...]
+    ordered: bool
 
 
 class Block(NamedTuple):

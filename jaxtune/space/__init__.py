@@ -1,6 +1,7 @@
 """Named dimensions and the map between the unit cube and hyperparameters."""
 
 from jaxtune.space.dimension import Dimension
+from jaxtune.space.listed import Choice
 from jaxtune.space.makers import (
     choice,
     fixed,
@@ -16,6 +17,7 @@ from jaxtune.space.parts import check_part
 from jaxtune.space.space import Space, at_default
 
 __all__ = [
+    "Choice",
     "Dimension",
     "Space",
     "at_default",

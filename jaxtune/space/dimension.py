@@ -363,7 +363,27 @@ def _choice_cut(
     raise TypeError("choices have no order; drop them with Dimension.drop")
 
 
+def _constant_decode(dim: Dimension, u: Array) -> Array:
+    # no arithmetic in float32, which does not have every whole number
+    return jnp.full(jnp.shape(u), jnp.asarray(dim.low, jnp.int32))
+
+
+def _constant_encode(dim: Dimension, value: Array) -> Array:
+    del dim
+    return jnp.full(jnp.shape(value), 0.5, jnp.float32)
+
+
+def _constant_cut(
+    dim: Dimension, left: Array, right: Array, within: Dimension
+) -> tuple[Array, Array]:
+    del left, right, within
+    return jnp.asarray(dim.low), jnp.asarray(dim.high)
+
+
 KINDS = {
+    "constant": Kind(
+        _constant_decode, _constant_encode, _constant_cut, lambda dim, k: k
+    ),
     "continuous": Kind(
         _continuous_decode, _continuous_encode, _continuous_cut, lambda dim, x: x
     ),

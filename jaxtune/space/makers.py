@@ -317,7 +317,7 @@ def choice(
 def fixed(value: Any) -> Dimension:
     """Define a hyperparameter that is not searched and takes no coordinate.
 
-    A number reaches the model as data, anything else as a static Python object.
+    It reaches your functions as it is, a constant of Python.
 
     >>> import jaxtune as jt
     >>> space = jt.Space(learning_rate=jt.log_uniform(1e-4, 1.0), classes=jt.fixed(10))
@@ -336,11 +336,21 @@ def fixed(value: Any) -> Dimension:
     """
     if not _is_number(value):
         return _checked(choice([value], static=True), searched=False)
-    if isinstance(value, int | np.integer):
-        dimension = integer(int(value), int(value))
-    else:
-        dimension = uniform(value, value)
-    return _checked(dimension, searched=False)
+    if not isinstance(value, int | np.integer):
+        number = _real("fixed", "value", value)
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = np.float32(number)
+        # a number that float32 does not have is known to programs alone
+        if np.isinf(narrow) or (narrow == 0) != (number == 0):
+            return _checked(choice([number], static=True), searched=False)
+        return _checked(uniform(number, number), searched=False)
+    number = int(value)
+    if abs(number) <= 4 * MAX_VALUES:
+        return _checked(integer(number, number), searched=False)
+    if abs(number) >= 2**31:
+        return _checked(choice([number], static=True), searched=False)
+    whole = _indexed("constant", "linear", number, number, (), number, 2, False)
+    return _checked(whole, searched=False)
 
 
 @_named_later

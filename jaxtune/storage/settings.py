@@ -281,6 +281,7 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
             for b in layout.buckets
         ],
         "forms": layout.forms,
+        "as_places": layout.as_places,
     }
 
 
@@ -298,6 +299,8 @@ def layout_of(document: dict[str, Any]) -> Layout:
             Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
         ),
         forms_of(document),
+        # before version 0.2.0 every choice was the place of its value
+        document.get("as_places", True),
     )
 
 

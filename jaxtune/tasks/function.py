@@ -8,6 +8,7 @@ that treat it differently look at ``trains``, or find that there are zero epochs
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import optax
@@ -29,10 +30,37 @@ class Compute:
 
     def __call__(self, key: Key, hparams: HparamArrays) -> Array:
         """Return the value of one lane, ``[]`` float32."""
-        value = self.objective(key, hparams)
+        value = _called(self.objective, key, hparams)
         return real_scalar(
             value, "objective", "Return one scalar, such as jnp.mean(...)."
         )
+
+
+KEYS = ("key", "rng", "rng_key", "prng_key", "prng", "seed")
+
+
+def _called(objective: Objective, key: Key, hparams: HparamArrays) -> Any:
+    """Call ``f(key, hparams)``, ``f(hparams, key)`` or ``f(hparams)``, by its names."""
+    try:
+        known = inspect.signature(objective).parameters.values()
+    except (TypeError, ValueError):  # of some built-in functions
+        return objective(key, hparams)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    places = [p for p in known if p.kind in kinds]
+    needed = [p for p in places if p.default is inspect.Parameter.empty]
+    more = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in known)
+    if len(needed) > 2 or not (more or places):
+        raise ValueError(
+            f"task: the function needs {len(needed)} arguments, "
+            f"{', '.join(p.name for p in needed)}. Use (key, hparams) or (hparams), "
+            "and functools.partial for the others."
+        )
+    if len(needed) == 1 and not more and needed[0].name not in KEYS:
+        return objective(hparams)  # type: ignore[call-arg, arg-type]
+    names = [p.name for p in places[:2]]
+    if names[1:] and names[1] in KEYS and names[0] not in KEYS:
+        return objective(hparams, key)  # type: ignore[arg-type]
+    return objective(key, hparams)
 
 
 def as_task(subject: Any) -> Task:

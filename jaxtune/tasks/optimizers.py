@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtune.space.listed import Choice
 from jaxtune.tasks.hparams import Hparams
 from jaxtune.types import Array, PyTree
 
@@ -126,6 +127,10 @@ def _direction(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
     chosen = hparams.get("optimizer", usual)
     if isinstance(chosen, str):
         return DIRECTIONS[_known(chosen)](hparams)
+    if isinstance(chosen, Choice):
+        members = [MEMBERS[_known(name)](hparams) for name in chosen.values]
+        return _one_of(chosen.index, members)
+    # programs of version 0.1.0 got the place in the list
     if not isinstance(hparams, Hparams) or "optimizer" not in hparams.choices:
         raise ValueError(
             "optimizer: got a number without its list of names. Use "

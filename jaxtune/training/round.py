@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.planning.layout import constants
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.schedulers.base import FOUR_BLOCKS
@@ -202,9 +203,10 @@ def _explored(
         moved = run.scheduler.explore(run.key, now.space, jnp.asarray(copied), epoch)
         points = np.array(moved)  # a copy: NumPy's views of JAX arrays are read-only
     shapes = {bucket.name for bucket in workload.layout.buckets}
+    shapes |= set(constants(workload.layout, space))
     for column, name in enumerate(now.space.searched):
         # what sets a shape must stay that of the state, or the state would not fit
-        if space[name].static or name in shapes:
+        if name in shapes:
             points[:, column] = copied[:, column]
     takers = source != np.arange(len(source))
     # explored and decoded in one shape, so compiled once; only takers are changed

@@ -33,7 +33,7 @@ SPLITS: dict[str, Any] = {
 
 
 class Keys(NamedTuple):
-    """The random keys of one trial, whose streams are documented in `jaxtune.random`."""
+    """The random keys of one trial; `jaxtune.random` documents their streams."""
 
     trial: int
 
