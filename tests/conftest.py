@@ -34,7 +34,7 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input conditions forms gaussian_process house products random refine
+        bad_input border conditions forms gaussian_process house products random refine
         samplers schedulers space
     """,
     "search": """

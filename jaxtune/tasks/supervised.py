@@ -15,7 +15,8 @@ import optax
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
-from jaxtune.tasks.adapters import Model, as_model
+from jaxtune.tasks.adapters import as_model
+from jaxtune.tasks.calling import Model
 from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, ArrayLike, Key, PyTree
 

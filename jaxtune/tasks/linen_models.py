@@ -1,0 +1,112 @@
+"""Linen modules as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.errors import InvalidRngError
+
+from jaxtune.random import DROPOUT, OTHER
+from jaxtune.tasks.calling import Model, call_of, modes, offers
+from jaxtune.types import Array, Key, PyTree
+
+_OWN = ("parent", "name")  # fields of every Linen module
+
+
+def from_module(module: Any) -> Model:
+    """Adapt a Linen module; its collections other than ``params`` become the state."""
+    fields = {name for name in module.__dataclass_fields__ if name not in _OWN}
+    call = call_of(type(module).__call__, f"{type(module).__name__}.__call__", skip=1)
+    free = fields - set(call.names)
+
+    def bound(hparams: Mapping[str, Any], train: bool) -> Any:
+        set_here = {name: value for name, value in modes(train).items() if name in free}
+        set_here |= {name: hparams[name] for name in hparams if name in free}
+        return module.clone(**set_here) if set_here else module
+
+    def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
+        # "params" is the key itself: the weights are those of module.init(key, x)
+        keys = {"params": key, "dropout": jax.random.fold_in(key, DROPOUT)}
+        args, keywords = call.arguments(x, offers(hparams, False), hparams)
+        with nn.intercept_methods(_traced_dropout):
+            variables = bound(hparams, False).init(keys, *args, **keywords)
+        state = {name: part for name, part in variables.items() if name != "params"}
+        return variables.get("params", {}), state
+
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        x: Array,
+        key: Key,
+        hparams: Mapping[str, Any],
+        train: bool,
+    ) -> tuple[Array, PyTree]:
+        args, keywords = call.arguments(x, offers(hparams, train, key), hparams)
+        variables = {"params": params, **state}
+
+        def run(rngs: dict[str, Key]) -> Any:
+            ready = bound(hparams, train)
+            if not train:
+                return ready.apply(variables, *args, rngs=rngs, **keywords), state
+            # with mutable, even an empty list, Linen returns (outputs, state)
+            return ready.apply(
+                variables, *args, rngs=rngs, mutable=list(state), **keywords
+            )
+
+        with nn.intercept_methods(_traced_dropout):
+            return _with_streams(run, key if train else None)
+
+    return Model(init, apply)
+
+
+def _with_streams(run: Callable[[dict[str, Key]], Any], key: Key | None) -> Any:
+    """Run a module with the streams of random numbers that it asks for.
+
+    Of other names than ``dropout`` it draws from Linen's default stream, ``params``. A
+    key that is not used would be in the program, so this one is made when it is missed.
+    """
+    first = {} if key is None else {"dropout": key}
+    try:
+        return run(first)
+    except InvalidRngError:
+        # in evaluation too there may be noise: the same for all trials
+        base = jax.random.key(0) if key is None else key
+        return run({**first, "params": jax.random.fold_in(base, OTHER)})
+
+
+def _traced_dropout(
+    next_method: Callable[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    context: Any,
+) -> Any:
+    """Compute Linen's dropout for a traced rate, which it compares with 0 in Python."""
+    module = context.module
+    traced = isinstance(module, nn.Dropout) and isinstance(module.rate, jax.Array)
+    if not traced or context.method_name != "__call__":
+        return next_method(*args, **keywords)
+    return _dropout(module, *args, **keywords)
+
+
+def _dropout(
+    module: nn.Dropout,
+    inputs: Array,
+    deterministic: bool | None = None,
+    rng: Key | None = None,
+) -> Array:
+    """Return what Linen's layer returns for a rate of the same value, bit by bit."""
+    if nn.merge_param("deterministic", module.deterministic, deterministic):
+        return inputs
+    kept = 1.0 - jnp.asarray(module.rate)
+    key = module.make_rng(module.rng_collection) if rng is None else rng
+    shape = list(inputs.shape)
+    for axis in module.broadcast_dims:
+        shape[axis] = 1
+    mask = jnp.broadcast_to(jax.random.bernoulli(key, kept, tuple(shape)), inputs.shape)
+    # divided inside the where, whose other branch would give gradients of NaN at 1
+    scaled = inputs / jnp.where(kept > 0, kept, 1.0).astype(inputs.dtype)
+    return jnp.where(mask, scaled, jnp.zeros_like(inputs))

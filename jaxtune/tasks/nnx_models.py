@@ -1,0 +1,198 @@
+"""NNX factories as pure functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.interpreters.partial_eval import dce_jaxpr
+
+from jaxtune.random import DROPOUT, OTHER
+from jaxtune.tasks.calling import Model, call_of, offers, parameters
+from jaxtune.tasks.hparams import is_traced
+from jaxtune.types import Array, Key, PyTree
+
+
+def from_factory(factory: Callable[..., Any]) -> Model:
+    """Adapt ``rngs -> nnx.Module``; variables other than ``Param`` become the state."""
+    names = _named(factory)
+    make = _maker(factory, names)
+
+    def build(key: Key, hparams: Mapping[str, Any]) -> Any:
+        dropout, other = (jax.random.fold_in(key, s) for s in (DROPOUT, OTHER))
+        # a recurrent cell asks for a stream "carry": any name must find one
+        module = make(nnx.Rngs(other, params=key, dropout=dropout), hparams)
+        if not isinstance(module, nnx.Module):
+            raise ValueError(
+                f"model: the factory returned {type(module).__name__}, not an NNX "
+                "module. Use a function rngs -> module."
+            )
+        _take_traced_rates(module)
+        return module
+
+    def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
+        del x
+        given = _given(build, names, hparams)
+        parts = nnx.split(build(key, hparams), nnx.Param, given, ...)
+        return parts[1], parts[3]  # type: ignore[misc]
+
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        x: Array,
+        key: Key,
+        hparams: Mapping[str, Any],
+        train: bool,
+    ) -> tuple[Array, PyTree]:
+        given = _given(build, names, hparams)
+        everything = nnx.merge_state(params, state)
+        if given is _nothing:
+            # the graph is rebuilt abstractly, so no weight is drawn a second time
+            shape = jax.eval_shape(lambda: jax.random.key(0))
+            built = nnx.eval_shape(lambda k: build(k, hparams), shape)
+        else:
+            # what hyperparameters set is no state, since they may change in training
+            built = build(jax.random.key(0), hparams)
+            everything = nnx.merge_state(everything, nnx.state(built, given))
+        # copy: without it a second use of the variables under grad raises
+        module = nnx.merge(nnx.graphdef(built), everything, copy=True)
+        (module.train if train else module.eval)()
+        call = call_of(type(module).__call__, f"{type(module).__name__}.__call__", 1)
+        offered = offers(hparams, train, key)
+        if "rngs" in call.names:  # the module's own streams are part of its state
+            offered["rngs"] = _streams(key)
+        args, keywords = call.arguments(x, offered, hparams)
+        outputs = module(*args, **keywords)
+        return outputs, nnx.state(module, nnx.Not(nnx.Any(nnx.Param, given)))
+
+    return Model(init, apply)
+
+
+def _streams(key: Key | None) -> nnx.Rngs:
+    """Return the streams of one call; in evaluation the same for all trials."""
+    base = jax.random.key(0) if key is None else key
+    return nnx.Rngs(jax.random.fold_in(base, OTHER), dropout=base)
+
+
+def _takes_rngs(known: list[inspect.Parameter]) -> bool:
+    return any(p.name == "rngs" and p.kind is not p.POSITIONAL_ONLY for p in known)
+
+
+def _named(factory: Callable[..., Any]) -> set[str]:
+    """Return the parameters that may be hyperparameters."""
+    known = parameters(factory)
+    names = {
+        p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    # without a parameter of that name, the first one gets the streams
+    return names - ({"rngs"} if _takes_rngs(known) else {p.name for p in known[:1]})
+
+
+def _maker(factory: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
+    """Return ``(rngs, hparams) -> module``, after a look at the factory's signature."""
+    known = parameters(factory)
+    by_name = _takes_rngs(known)
+
+    def make(rngs: nnx.Rngs, hparams: Mapping[str, Any]) -> Any:
+        given = {name: hparams[name] for name in hparams if name in names}
+        offered = {**offers(hparams, False), **given}
+        needed = [p.name for p in known if _is_needed(p) and p.name in names]
+        missing = [name for name in needed if name not in offered]
+        if missing:
+            title = getattr(factory, "__name__", type(factory).__name__)
+            raise ValueError(
+                f"model: {title} needs {', '.join(map(repr, missing))}, which the "
+                f"space does not have. Use lambda rngs: {title}(..., rngs=rngs)."
+            )
+        keywords = {n: offered[n] for n in names if n in given or n in needed}
+        return factory(rngs=rngs, **keywords) if by_name else factory(rngs, **keywords)
+
+    return make
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    variable = (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and parameter.kind not in variable
+
+
+class _Rate(nnx.Variable[Array]):
+    """A traced rate of dropout."""
+
+
+Filter = Callable[[Any, Any], bool]
+
+
+def _nothing(path: Any, value: Any) -> bool:
+    del path, value
+    return False
+
+
+def _given(
+    build: Callable[..., Any], names: set[str], hparams: Mapping[str, Any]
+) -> Filter:
+    """Return a filter for the arrays of a module that traced hyperparameters set."""
+    named = {name: hparams[name] for name in hparams if name in names}
+    traced = {name: value for name, value in named.items() if is_traced(value)}
+    if not traced:
+        return _nothing
+    found: list[Any] = []
+
+    def arrays(values: dict[str, Any]) -> list[Array]:
+        module = build(jax.random.key(0), {**hparams, **values})
+        flat = dict(nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Param))))
+        raw = {path: v for path, v in flat.items() if _is_raw(v)}
+        found[:] = list(raw)
+        return [v[...] if isinstance(v, nnx.Variable) else v for v in raw.values()]
+
+    program = jax.make_jaxpr(arrays)(traced).jaxpr
+    depend = set()
+    for place, path in enumerate(found):
+        only = [place == other for other in range(len(found))]
+        if any(dce_jaxpr(program, only)[1]):
+            depend.add(path)
+    return (lambda path, value: tuple(path) in depend) if depend else _nothing
+
+
+def _is_raw(value: Any) -> bool:
+    return isinstance(value, _Rate) or not isinstance(value, nnx.Variable)
+
+
+class _TracedDropout(nnx.Dropout):
+    """NNX's dropout with a traced rate, which that compares with 0 in Python."""
+
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: Any = None,
+    ) -> Array:
+        """Return what NNX's layer returns for a rate of the same value."""
+        off = self.deterministic if deterministic is None else deterministic
+        if off:
+            return inputs
+        streams = self.rngs if rngs is None else rngs
+        if streams is None:
+            raise ValueError("Dropout: no rngs. Pass rngs to the layer or to its call.")
+        if isinstance(streams, nnx.Rngs):
+            streams = streams[self.rng_collection]
+        key = streams if isinstance(streams, jax.Array) else streams()
+        kept = 1.0 - jnp.asarray(self.rate[...])  # type: ignore[index]
+        shape = list(inputs.shape)
+        for axis in self.broadcast_dims:
+            shape[axis] = 1
+        mask = jax.random.bernoulli(key, kept, tuple(shape))
+        scaled = inputs / jnp.where(kept > 0, kept, 1.0).astype(inputs.dtype)
+        return jnp.where(jnp.broadcast_to(mask, inputs.shape), scaled, 0)
+
+
+def _take_traced_rates(module: Any) -> None:
+    """Let the dropout layers of a new module take traced rates."""
+    for _, part in nnx.iter_modules(module):
+        if type(part) is nnx.Dropout and isinstance(part.rate, jax.Array):
+            part.__class__ = _TracedDropout
+            part.rate = nnx.data(_Rate(part.rate))

@@ -1,0 +1,285 @@
+"""Code that needs a value when its program is compiled is refused by name."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from user_code.models import Sized
+from user_code.row import SPLITS
+
+import jaxtune as jt
+from jaxtune.planning.layout import Layout, groups
+from jaxtune.programs.block import Listed, Static
+from jaxtune.space.listed import arrived, is_mixed, table_of
+from jaxtune.tasks.adapters import as_model
+
+KEY = jax.random.key(0)
+
+
+def looped(h):
+    return sum(h["x"] for _ in range(h["n"]))
+
+
+def conditional(h):
+    return h["x"] if h["x"] > 0.1 else 2.0
+
+
+def shaped(h):
+    return h["x"] + jnp.ones(h["n"]).sum()
+
+
+def looked_up(h):
+    return {"a": 1.0, "b": 2.0}[h["kind"]] + h["x"]
+
+
+def both(h):
+    return h["x"] if h["n"] > 2 and h["m"] > 2 else 0.0
+
+
+SPACE = {
+    "x": jt.uniform(0.0, 1.0),
+    "n": jt.integer(1, 4),
+    "m": jt.power_of_two(1, 4),
+    "kind": jt.choice(["a", "b"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "names", "way_out"),
+    [
+        (looped, ["n"], "n=jt.integer(..., static=True)"),
+        (conditional, ["x"], "x=jt.ordinal([0, ..., 1], static=True)"),
+        (shaped, ["n"], "n=jt.integer(..., static=True)"),
+        (looked_up, ["kind"], "kind=jt.choice(..., static=True)"),
+        (both, ["n", "m"], "m=jt.power_of_two(..., static=True)"),
+    ],
+)
+def test_a_dimension_that_must_be_known_is_named(function, names, way_out):
+    with pytest.raises(ValueError, match="your code needs the value") as caught:
+        jt.search(function, jt.Space(**SPACE), key=KEY, trials=2, mode="min")
+    message = str(caught.value)
+    assert message.startswith(f"dimension{'s' * (len(names) > 1)} ")
+    assert way_out in message
+    named = message.split(":")[0]
+    assert [n for n in SPACE if repr(n) in named] == names
+
+
+def test_what_is_no_use_of_a_traced_value_raises_its_own_error():
+    def broken(h):
+        raise RuntimeError("my own mistake")
+
+    with pytest.raises(RuntimeError, match="my own mistake") as caught:
+        jt.search(broken, jt.Space(**SPACE), key=KEY, trials=2, mode="min")
+    assert "nothing was trained" in "".join(caught.value.__notes__)
+
+
+class Deep(nn.Module):
+    layers: int = 1
+
+    @nn.compact
+    def __call__(self, x, units):
+        for _ in range(self.layers):
+            x = nn.relu(nn.Dense(units)(x))
+        return nn.Dense(3)(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "dimension"),
+    [
+        (Sized(), "units", jt.integer(64, 512)),
+        (Sized(), "units", jt.power_of_two(4, 16)),
+        (Sized(), "units", jt.uniform(2.0, 8.0)),
+        (Sized(), "units", jt.choice([4, 8])),
+        (Sized(), "activation", jt.choice(["relu", "tanh"])),
+        (Deep(), "units", jt.integer(2, 4)),
+        (
+            lambda rngs, units=4: nnx.Sequential(
+                nnx.Linear(4, units, rngs=rngs), nnx.Linear(units, 3, rngs=rngs)
+            ),
+            "units",
+            jt.integer(64, 512),
+        ),
+    ],
+)
+def test_a_traced_dimension_that_shapes_a_network_is_refused(model, name, dimension):
+    space = jt.Space(learning_rate=jt.log_uniform(0.01, 0.1), **{name: dimension})
+    task = jt.classification(model, **SPLITS)
+    with pytest.raises(ValueError, match=f"dimension '{name}': your code needs") as e:
+        jt.search(task, space, key=KEY, trials=2, epochs=1)
+    assert "static=True" in str(e.value)
+
+
+def test_a_dimension_that_changes_nothing_is_told_though_it_is_read():
+    def half(h):
+        return h["x"] + 0 * len(str(h["idle"]))
+
+    space = jt.Space(x=jt.uniform(0, 1), idle=jt.uniform(0, 1))
+    with pytest.warns(UserWarning, match="nothing reads idle"):
+        jt.search(half, space, key=KEY, trials=2, mode="min")
+
+
+@pytest.mark.parametrize(
+    ("values", "table"),
+    [
+        ([True, False], np.asarray([True, False])),
+        ([1, 5, 3], np.asarray([1, 5, 3], np.int32)),
+        ([0.1, 1], np.asarray([0.1, 1], np.float32)),
+        ([1.0, float("inf")], np.asarray([1.0, np.inf], np.float32)),
+        (["a", "b"], None),
+        ([1, 2**31], None),  # an integer of more bits
+        ([1.0, 1e300], None),
+        ([0.1, 0.1 + 1e-12], None),  # one number in float32
+        ([None, 0.1], None),
+        ([(1, 2), (3, 4)], None),
+    ],
+)
+def test_numbers_and_booleans_arrive_as_themselves(values, table):
+    got = table_of(tuple(values))
+    assert (got is None) == (table is None)
+    if table is not None:
+        assert got.dtype == table.dtype
+        np.testing.assert_array_equal(got, table)
+        for place, value in enumerate(table):
+            assert arrived("x", tuple(values), jnp.int32(place), False) == value
+
+
+def test_a_choice_is_equal_to_its_values_alone():
+    kind = jt.Choice("kind", ("a", "b", "c"), jnp.arange(3)[1])
+    assert kind == "b"
+    assert kind != "a"
+    assert kind == 1
+    with pytest.raises(ValueError, match="'kind': it is compared with 'd', which is"):
+        kind == "d"  # noqa: B015
+    with pytest.raises(TypeError, match=r"a choice has no order\. Use ordinal"):
+        kind < "c"  # noqa: B015
+    for use in (hash, bool, [0, 1].__getitem__, lambda c: c(1.0)):
+        with pytest.raises(TypeError, match=r"'kind'.*static=True"):
+            use(kind)
+    assert jax.lax.switch(kind, [lambda: 0, lambda: 1, lambda: 2]) == 1
+    assert kind == jt.Choice("other", ("a", "b", "c"), jnp.int32(1))
+    with pytest.raises(ValueError, match="which has other values"):
+        kind == jt.Choice("other", ("a", "b"), jnp.int32(1))  # noqa: B015
+
+
+def test_a_choice_of_numbers_that_float32_lacks_is_no_number():
+    size = jt.Choice("size", (1, 2**40), jnp.int32(1))
+    assert size == 2**40
+    with pytest.raises(TypeError, match="cannot be a number"):
+        jnp.asarray(1.0) * size
+    with pytest.raises(ValueError, match="compared with 0"):
+        size == 0  # noqa: B015
+
+
+def test_values_that_are_tested_by_more_than_a_comparison_are_constants():
+    assert is_mixed((None, 0.1))
+    assert is_mixed((0.1, "auto"))
+    assert is_mixed((1, True))
+    assert not is_mixed(("a", "b"))
+    assert not is_mixed((1, 0.5))
+    space = jt.Space(x=jt.uniform(0, 1), decay=jt.choice([None, 0.1]))
+    rows = {"x": np.zeros(2, np.float32), "decay": np.asarray([0, 1])}
+    found = [dict(g.static.values) for g in groups(Layout(), space, rows, 1)]
+    assert found == [{"decay": None}, {"decay": 0.1}]
+
+
+def test_programs_of_version_0_1_0_get_places():
+    choices = (Listed("kind", ("a", "b"), False), Listed("rate", (0.1, 0.2), False))
+    traced = {"kind": jnp.int32(1), "rate": jnp.int32(1)}
+    old = Static(choices=choices, as_places=True).hparams(traced)
+    assert old["kind"] is traced["kind"]
+    assert old["rate"] is traced["rate"]
+    assert old.choices == {"kind": ("a", "b"), "rate": (0.1, 0.2)}
+    new = Static(choices=choices).hparams(traced)
+    assert new["rate"] == np.float32(0.2)
+    assert new["kind"] == "b"
+    assert new.choices == {"kind": ("a", "b")}
+    space = jt.Space(x=jt.uniform(0, 1), n=jt.fixed(3))
+    rows = {"x": np.zeros(1, np.float32), "n": np.full(1, 3)}
+    values = [
+        groups(Layout(as_places=old), space, rows, 1)[0].static.values
+        for old in (True, False)
+    ]
+    assert values == [(), (("n", 3),)]
+
+
+def test_equal_values_of_two_types_do_not_share_a_program():
+    def kind(h):
+        return h["x"] + (1.0 if isinstance(h["n"], int) else 2.0)
+
+    scores = [
+        jt.search(
+            kind,
+            jt.Space(x=jt.uniform(0, 1), n=jt.fixed(n)),
+            key=KEY,
+            trials=2,
+            mode="min",
+        ).best.score
+        for n in (1, 1.0)
+    ]
+    assert scores[1] == pytest.approx(scores[0] + 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "weights are drawn already.*lambda rngs"),
+        (nn.Dense, "got the class Dense. Use an instance"),
+        (3, "got 3. Use a Linen module"),
+    ],
+)
+def test_a_model_that_cannot_be_one_is_refused(model, message):
+    with pytest.raises(ValueError, match=message):
+        as_model(model)
+
+
+def test_a_parameter_that_nothing_is_known_for_is_named():
+    def apply(params, x, mask):
+        return x
+
+    model = as_model((lambda key: {}, apply))
+    with pytest.raises(ValueError, match="apply needs 'mask', which is neither"):
+        model.apply({}, {}, jnp.ones((2, 3)), KEY, {}, True)
+
+
+def test_several_inputs_are_given_as_the_function_names_them():
+    def apply(params, left, right, train):
+        return left - right
+
+    model = as_model((lambda key: {}, apply))
+    left, right = jnp.full((2, 3), 5.0), jnp.ones((2, 3))
+    for x in ((left, right), {"right": right, "left": left}):
+        out, _ = model.apply({}, {}, x, KEY, {}, True)
+        assert (out == 4).all()
+    whole = as_model((lambda key: {}, lambda params, x: x["right"]))
+    out, _ = whole.apply({}, {}, {"right": right, "left": left}, KEY, {}, True)
+    assert (out == 1).all()
+
+
+def test_hyperparameters_that_set_arrays_of_an_nnx_module_are_no_state():
+    """Population based training changes them while a lane trains."""
+
+    class Scaled(nnx.Module):
+        def __init__(self, scale, rngs):
+            self.dropout = nnx.Dropout(scale, rngs=rngs)
+            self.scale = scale * 2
+            self.table = jax.random.normal(rngs.params(), (3,))
+
+        def __call__(self, x):
+            return self.dropout(x * self.scale + self.table)
+
+    model = as_model(Scaled)
+
+    def outputs(first, then):
+        params, state = model.init(KEY, None, {"scale": first})
+        assert not any(
+            np.shape(leaf) == () and leaf.dtype == jnp.float32
+            for leaf in jax.tree.leaves(state)
+        )
+        out, _ = model.apply(params, state, jnp.ones(3), None, {"scale": then}, False)
+        return out
+
+    half, quarter = jnp.float32(0.5), jnp.float32(0.25)
+    changed = jax.jit(outputs)(half, quarter) - jax.jit(outputs)(half, half)
+    np.testing.assert_allclose(changed, -0.5, rtol=1e-6)
