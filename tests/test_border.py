@@ -1,5 +1,7 @@
 """Code that needs a value when its program is compiled is refused by name."""
 
+import json
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,8 @@ from user_code.models import Sized
 from user_code.row import SPLITS
 
 import jaxtune as jt
-from jaxtune.planning.layout import Layout, groups
+from jaxtune.planning import preparation
+from jaxtune.planning.layout import Layout, groups, lay_out
 from jaxtune.programs.block import Listed, Static
 from jaxtune.space.listed import arrived, is_mixed, table_of
 from jaxtune.tasks.adapters import as_model
@@ -283,3 +286,29 @@ def test_hyperparameters_that_set_arrays_of_an_nnx_module_are_no_state():
     half, quarter = jnp.float32(0.5), jnp.float32(0.25)
     changed = jax.jit(outputs)(half, quarter) - jax.jit(outputs)(half, half)
     np.testing.assert_allclose(changed, -0.5, rtol=1e-6)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_places(tmp_path, monkeypatch):
+    """Its functions got the places of choices, and fixed numbers as data."""
+
+    def older(key, h):
+        kind = h["kind"] if isinstance(h["kind"], jax.Array) else h["kind"].index
+        return h["x"] * kind + h["n"]
+
+    space = jt.Space(x=jt.uniform(0, 1), kind=jt.choice(["a", "b"]), n=jt.fixed(3))
+    task = {"task": older, "space": space, "key": KEY, "trials": 4, "mode": "min"}
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            preparation,
+            "lay_out",
+            lambda *given: lay_out(*given)._replace(as_places=True),
+        )
+        first = jt.search(**task, directory=tmp_path)
+    settings = tmp_path / "run.json"
+    document = json.loads(settings.read_text())
+    assert document["layout"].pop("as_places") is True
+    settings.write_text(json.dumps(document))
+    again = jt.search(**task, directory=tmp_path)
+    assert again.setup.workload.layout.as_places
+    np.testing.assert_array_equal(first.trials["score"], again.trials["score"])
+    assert jt.rerun(tmp_path, 2, older).same

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxtune.planning.tracing import Traced
+from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.loop import Search
 from jaxtune.storage.directory import (
     RECORD,
@@ -66,8 +66,13 @@ def open_journal(
     with locked(path):
         if holds_run(path):
             settings = checked_settings(path)
+            adopted = adopt(search, settings)
+            if adopted.workload.layout.as_places != search.workload.layout.as_places:
+                # functions got other values then, so the programs are others too
+                traced = trace(adopted.workload, search.schedule.space)
+                requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
-            search = adopt(search, settings)
+            search = adopted
             store = Store(path / RECORD, write=True)
         else:
             store = create(path, requested, data_of(search.workload.task))
