@@ -312,3 +312,39 @@ def test_a_run_of_an_earlier_version_goes_on_with_places(tmp_path, monkeypatch):
     assert again.setup.workload.layout.as_places
     np.testing.assert_array_equal(first.trials["score"], again.trials["score"])
     assert jt.rerun(tmp_path, 2, older).same
+
+
+class Odd(nn.Module):
+    """Dropout behind a flag of a name of its own, and a harmless flag."""
+
+    @nn.compact
+    def __call__(self, x, noise_on: bool = False, residual: bool = True):
+        x = nn.Dropout(0.5, deterministic=not noise_on)(x)
+        return nn.Dense(3)(x) + (1.0 if residual else 0.0)
+
+
+class OddStatistics(nn.Module):
+    @nn.compact
+    def __call__(self, x, moving: bool = True):
+        return nn.Dense(3)(nn.BatchNorm(use_running_average=moving)(x))
+
+
+class OddNNX(nnx.Module):
+    def __init__(self, rngs):
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.last = nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x, noise_on=False):
+        return self.last(self.dropout(x, deterministic=not noise_on))
+
+
+@pytest.mark.parametrize(
+    ("model", "flag"),
+    [(Odd(), "noise_on"), (OddStatistics(), "moving"), (OddNNX, "noise_on")],
+)
+def test_a_flag_of_an_unknown_name_that_switches_noise_is_told(model, flag):
+    task = jt.classification(model, **SPLITS)
+    space = jt.Space(learning_rate=jt.log_uniform(0.01, 0.1))
+    with pytest.warns(UserWarning, match=f"flag '{flag}' of .* is left at") as caught:
+        jt.search(task, space, key=KEY, trials=2, epochs=1)
+    assert not any("residual" in str(warning.message) for warning in caught)

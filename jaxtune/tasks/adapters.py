@@ -119,7 +119,13 @@ def from_functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) ->
         offered = offers(hparams, train, key)
         args, keywords = for_apply.arguments(x, offered, hparams)
         before = (params, key) if keyed else (params,)
-        return apply_fn(*before, *args, **keywords), state
+
+        def run(more: dict[str, bool]) -> tuple[Any, PyTree]:
+            return apply_fn(*before, *args, **keywords, **more), state
+
+        if train:
+            for_apply.check_flags(offered, hparams, run)
+        return run({})
 
     return Model(init, apply)
 

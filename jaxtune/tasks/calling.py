@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
+from jaxtune.checks import warn
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -45,12 +48,37 @@ class Call(NamedTuple):
       names: parameters that may be given by name.
       needed: those of them without a default.
       positions: the first parameters, which can be given by position, in order.
+      flags: names of those whose default is a boolean, and that default.
     """
 
     where: str
     names: tuple[str, ...]
     needed: tuple[str, ...]
     positions: tuple[str, ...]
+    flags: tuple[tuple[str, bool], ...]
+
+    def check_flags(
+        self,
+        offered: Mapping[str, Any],
+        hparams: Mapping[str, Any],
+        run: Callable[[dict[str, bool]], tuple[Any, Any]],
+    ) -> None:
+        """Warn of a flag of an unknown name that switches noise or statistics on.
+
+        Args:
+          offered: what jaxtune gives by name.
+          hparams: the trial's hyperparameters.
+          run: ``keywords -> (outputs, state)``, a training step of the model with some
+            keywords more.
+        """
+        left = [f for f in self.flags if f[0] not in offered and f[0] not in hparams]
+        for name, default in left:
+            if _moves({}, run) != _moves({name: not default}, run):
+                warn(
+                    f"model: the flag {name!r} of {self.where} switches random numbers "
+                    f"or statistics, and is left at {default} in training. Call it "
+                    f"train, or the opposite, deterministic, to have it set."
+                )
 
     def arguments(
         self, x: PyTree, offered: Mapping[str, Any], hparams: Mapping[str, Any]
@@ -105,7 +133,21 @@ def call_of(function: Callable[..., Any], where: str, skip: int = 0) -> Call:
         tuple(p.name for p in listed if p.kind is not p.POSITIONAL_ONLY),
         tuple(p.name for p in listed if p.default is p.empty),
         tuple(p.name for p in listed if p.kind is not p.KEYWORD_ONLY),
+        tuple((p.name, p.default) for p in listed if isinstance(p.default, bool)),
     )
+
+
+def _moves(
+    keywords: dict[str, bool], run: Callable[[dict[str, bool]], tuple[Any, Any]]
+) -> tuple[int, int]:
+    """Count the draws of random numbers in a model, and the states that change."""
+    try:
+        program = jax.make_jaxpr(lambda: run(keywords))().jaxpr
+    except Exception:  # whatever the model raises, that is no answer
+        return (-1, -1)
+    draws = str(program).count("random_bits") + str(program).count("threefry2x32")
+    # a state that stays is one of the constants of the program
+    return draws, sum(value in program.constvars for value in program.outvars)
 
 
 def offers(hparams: Mapping[str, Any], train: bool, key: Any = None) -> dict[str, Any]:

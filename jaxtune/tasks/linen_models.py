@@ -45,20 +45,25 @@ def from_module(module: Any) -> Model:
         hparams: Mapping[str, Any],
         train: bool,
     ) -> tuple[Array, PyTree]:
-        args, keywords = call.arguments(x, offers(hparams, train, key), hparams)
+        offered = offers(hparams, train, key)
+        args, keywords = call.arguments(x, offered, hparams)
         variables = {"params": params, **state}
+        # with mutable, even an empty list, Linen returns (outputs, state)
+        mutable = {"mutable": list(state)} if train else {}
 
-        def run(rngs: dict[str, Key]) -> Any:
-            ready = bound(hparams, train)
-            if not train:
-                return ready.apply(variables, *args, rngs=rngs, **keywords), state
-            # with mutable, even an empty list, Linen returns (outputs, state)
-            return ready.apply(
-                variables, *args, rngs=rngs, mutable=list(state), **keywords
-            )
+        def run(more: dict[str, Any]) -> tuple[Any, PyTree]:
+            def with_streams(rngs: dict[str, Key]) -> Any:
+                ready = bound(hparams, train)
+                everything = {**mutable, **keywords, **more}
+                return ready.apply(variables, *args, rngs=rngs, **everything)
 
-        with nn.intercept_methods(_traced_dropout):
-            return _with_streams(run, key if train else None)
+            with nn.intercept_methods(_traced_dropout):
+                out = _with_streams(with_streams, key if train else None)
+            return out if train else (out, state)
+
+        if train:
+            call.check_flags(offered, hparams, run)
+        return run({})
 
     return Model(init, apply)
 

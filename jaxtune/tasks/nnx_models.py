@@ -58,16 +58,23 @@ def from_factory(factory: Callable[..., Any]) -> Model:
             # what hyperparameters set is no state, since they may change in training
             built = build(jax.random.key(0), hparams)
             everything = nnx.merge_state(everything, nnx.state(built, given))
-        # copy: without it a second use of the variables under grad raises
-        module = nnx.merge(nnx.graphdef(built), everything, copy=True)
-        (module.train if train else module.eval)()
-        call = call_of(type(module).__call__, f"{type(module).__name__}.__call__", 1)
+        graph, kind = nnx.graphdef(built), type(built)
+        call = call_of(kind.__call__, f"{kind.__name__}.__call__", 1)
         offered = offers(hparams, train, key)
-        if "rngs" in call.names:  # the module's own streams are part of its state
-            offered["rngs"] = _streams(key)
-        args, keywords = call.arguments(x, offered, hparams)
-        outputs = module(*args, **keywords)
-        return outputs, nnx.state(module, nnx.Not(nnx.Any(nnx.Param, given)))
+
+        def run(more: dict[str, bool]) -> tuple[Any, PyTree]:
+            # copy: without it a second use of the variables under grad raises
+            module = nnx.merge(graph, everything, copy=True)
+            (module.train if train else module.eval)()
+            if "rngs" in call.names:  # its own streams are part of its state
+                offered["rngs"] = _streams(key)
+            args, keywords = call.arguments(x, offered, hparams)
+            outputs = module(*args, **keywords, **more)
+            return outputs, nnx.state(module, nnx.Not(nnx.Any(nnx.Param, given)))
+
+        if train:
+            call.check_flags(offered, hparams, run)
+        return run({})
 
     return Model(init, apply)
 
