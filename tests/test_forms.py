@@ -134,6 +134,29 @@ def test_a_convolution_keeps_dtype_and_precision(table, dtype, groups):
         assert_close(a.astype(jnp.float32), b, 8 * eps)
 
 
+@pytest.mark.parametrize(("dtype", "large"), [("bfloat16", 256), ("float16", 2048)])
+def test_shifted_products_are_added_up_in_float32(dtype, large):
+    """One large term and 24 ones, of which half precision would lose each."""
+    x, kernel = np.ones((1, 5, 5, 8)), np.ones((5, 5, 1, 8))
+    kernel[0, 0] = large
+
+    def convolve(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (1, 1),
+            ((0, 0), (0, 0)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=8,
+        )
+
+    operands = jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
+    found = survey(jax.make_jaxpr(convolve)(*operands), "cpu-1")[0]
+    assert found == {"convolutions as shifted products": 1}
+    result = in_fast_form(convolve, "cpu-1")(*operands)
+    np.testing.assert_array_equal(result.astype(jnp.float32), large + 24)
+
+
 def test_integers_and_complex_numbers_stay_as_they_are():
     for dtype in (jnp.int8, jnp.complex64):
         x, kernel = jnp.ones((1, 2, 5), dtype), jnp.ones((3, 2, 3), dtype)
@@ -401,6 +424,29 @@ def test_lanes_that_share_an_operand_do_not_copy_it():
         if e.primitive.name == "broadcast_in_dim"
     ]
     assert (2, 3) not in shapes
+    (loop,) = [
+        e
+        for e in equations(jax.make_jaxpr(mapped)(shared, own).jaxpr)
+        if e.primitive.name == "scan"
+    ]
+    fixed = loop.params["num_consts"] + loop.params["num_carry"]
+    assert [v.aval.shape for v in loop.invars[fixed:]] == [(2, 3)]
+    assert (3,) in [v.aval.shape for v in loop.invars[:fixed]]
+
+
+def test_an_effect_without_a_result_still_happens():
+    told = []
+
+    def function(x):
+        jax.debug.callback(lambda value: told.append(float(value)), x.sum())
+        return convolve(x)
+
+    x = jnp.ones((1, 4, 4, 2))
+    assert survey(jax.make_jaxpr(function)(x), "cpu-1")[0]
+    fast = jax.jit(in_fast_form(function, "cpu-1"))
+    jax.block_until_ready(fast(x))
+    jax.effects_barrier()
+    assert told == [32.0]
 
 
 def test_unknown_tables_are_refused():

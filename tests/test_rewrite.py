@@ -13,9 +13,11 @@ from jax import lax
 import jaxtune as jt
 from jaxtune.checks import RunError
 from jaxtune.forms import TABLES
+from jaxtune.planning.layout import groups
 from jaxtune.planning.preparation import CACHE, CPU_WIDTH, prepare
 from jaxtune.planning.touched import bytes_in_a_step
 from jaxtune.planning.tracing import trace
+from jaxtune.programs import block as block_program
 from jaxtune.storage.directory import SETTINGS
 from jaxtune.storage.settings import checked_settings
 from jaxtune.storage.subject import task_of
@@ -55,6 +57,28 @@ def test_a_search_rewrites_and_scores_as_written(task):
     assert (forms(fast), forms(plain)) == ("cpu-1", "")
     assert fast.setup.workload.width == 1
     np.testing.assert_allclose(fast.trials["loss"], plain.trials["loss"], rtol=1e-4)
+
+
+def test_the_programs_of_a_block_have_the_forms_of_its_layout(task):
+    """Where lanes compute their convolutions apart, each program has more loops."""
+    loops = {rewrite: _loops(task, rewrite) for rewrite in (True, False)}
+    for fast, written in zip(loops[True], loops[False], strict=True):
+        assert fast > written
+
+
+def _loops(task, rewrite):
+    workload = prepare(task, SPACE, KEY, 1, 4, rewrite=rewrite)
+    hparams = jax.device_get(SPACE.decode(np.full((4, 1), 0.5, np.float32)))
+    (group,) = groups(workload.layout, SPACE, hparams, 1)
+    ids, static = np.arange(4), group.static
+    block = block_program.fill(ids, ids, hparams, np.zeros(1, int), static, 4)
+    state = block_program.shape(task, KEY, block, static)
+    programs = (
+        block_program.advance.trace(task, KEY, block, state, 1, static),
+        block_program.score.trace(task, block, state, "valid", static),
+        block_program.measure.trace(task, KEY, block, "valid", static),
+    )
+    return [str(program.jaxpr).count("scan[") for program in programs]
 
 
 def test_every_width_scores_alike(task):
