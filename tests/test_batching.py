@@ -179,6 +179,7 @@ def test_a_batch_size_fixed_in_the_space_replaces_the_tasks():
         (jt.ordinal([24, 36, 60]), 12),
         (jt.integer(5, 5), 5),
         (jt.choice([16, 24], static=True), 8),
+        (jt.choice([16, 24]), 8),
     ],
 )
 def test_a_micro_batch_divides_every_batch(dimension, micro):
@@ -191,10 +192,11 @@ def test_a_micro_batch_divides_every_batch(dimension, micro):
     [
         (jt.power_of_two(16, 128), "goes up to 128, but train has 92 examples"),
         (jt.uniform(16, 64), "got 'a real number', needs whole numbers"),
-        (jt.choice([16, 32]), "only its index would reach the program"),
+        (jt.choice(["16", "32"]), "its values are not numbers"),
         (jt.ordinal([0, 16]), "got 0, needs whole numbers"),
         (jt.ordinal([16.5, 32]), "got 16.5, needs"),
-        (jt.choice(["16"], static=True), "got '16', needs"),
+        (jt.choice(["16"], static=True), "its values are not numbers"),
+        (jt.choice([16, None]), "its values are not numbers"),
     ],
 )
 def test_batch_sizes_that_cannot_be_are_named(dimension, said):

@@ -160,6 +160,9 @@ def test_a_choice_is_equal_to_its_values_alone():
     for use in (hash, bool, [0, 1].__getitem__, lambda c: c(1.0)):
         with pytest.raises(TypeError, match=r"'kind'.*static=True"):
             use(kind)
+    assert kind * 2 + 1 == 3
+    assert 1 - kind == 0
+    assert jnp.arange(3) @ jnp.ones(3) * kind == 3
     assert jax.lax.switch(kind, [lambda: 0, lambda: 1, lambda: 2]) == 1
     assert kind == jt.Choice("other", ("a", "b", "c"), jnp.int32(1))
     with pytest.raises(ValueError, match="which has other values"):
@@ -171,6 +174,8 @@ def test_a_choice_of_numbers_that_float32_lacks_is_no_number():
     assert size == 2**40
     with pytest.raises(TypeError, match="cannot be a number"):
         jnp.asarray(1.0) * size
+    with pytest.raises(TypeError, match="cannot be a number"):
+        size + 1
     with pytest.raises(ValueError, match="compared with 0"):
         size == 0  # noqa: B015
 
@@ -179,7 +184,7 @@ def test_values_that_are_tested_by_more_than_a_comparison_are_constants():
     assert is_mixed((None, 0.1))
     assert is_mixed((0.1, "auto"))
     assert is_mixed((1, True))
-    assert not is_mixed(("a", "b"))
+    assert not is_mixed(("a", ("b", 1)))
     assert not is_mixed((1, 0.5))
     space = jt.Space(x=jt.uniform(0, 1), decay=jt.choice([None, 0.1]))
     rows = {"x": np.zeros(2, np.float32), "decay": np.asarray([0, 1])}
@@ -348,3 +353,14 @@ def test_a_flag_of_an_unknown_name_that_switches_noise_is_told(model, flag):
     with pytest.warns(UserWarning, match=f"flag '{flag}' of .* is left at") as caught:
         jt.search(task, space, key=KEY, trials=2, epochs=1)
     assert not any("residual" in str(warning.message) for warning in caught)
+
+
+def test_a_table_is_read_by_the_place_of_a_choice():
+    table = jnp.asarray([3.0, 1.0])
+    space = jt.Space(x=jt.uniform(0, 1), kind=jt.choice(["a", "b"]))
+    more = {"key": KEY, "trials": 4, "mode": "min"}
+    with pytest.raises((TypeError, ValueError, IndexError)) as caught:
+        jt.search(lambda h: table[h["kind"]] + h["x"], space, **more)
+    assert 'h["x"].index is its place' in "".join(caught.value.__notes__)
+    found = jt.search(lambda h: table[h["kind"].index] + h["x"], space, **more)
+    assert found.best.hparams["kind"] == "b"

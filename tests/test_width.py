@@ -117,7 +117,7 @@ def test_what_the_compiler_says_does_not_fit_is_not_run(workload, speed, monkeyp
 
 
 def at(workload, width):
-    row = calibrate.typical(SPACE)
+    row = calibrate.typical(workload.layout, SPACE)
     return calibrate.groups(workload.layout, SPACE, row, 1)[0].static, width
 
 

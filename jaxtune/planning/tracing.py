@@ -72,6 +72,12 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
                 f"jaxtune: raised while tracing one lane{at}; nothing was trained. "
                 "Hyperparameters are traced numbers here, static ones Python values."
             )
+            if "Choice" in str(error) or "__jax_array__" in str(error):
+                error.add_note(
+                    "jaxtune: a choice that is no number is compared with its values, "
+                    'as in jnp.where(h["x"] == "a", ...); h["x"].index is its place in '
+                    "the list."
+                )
             check_constants(workload, space, group.static, traced, error)
             raise
     return tuple(found)

@@ -8,6 +8,8 @@ position that is taken for a value would be silently wrong.
 from __future__ import annotations
 
 import numbers
+import operator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.types import Array
+
+Operation = Callable[[Any, Any], Any]
+
+
+def _by_place(operation: Operation) -> tuple[Operation, Operation]:
+    """Return an operation of a choice as a number, and the same from the right."""
+
+    def left(choice: Choice, other: Any) -> Any:
+        return operation(choice.__jax_array__(), other)
+
+    def right(choice: Choice, other: Any) -> Any:
+        return operation(other, choice.__jax_array__())
+
+    return left, right
 
 
 @partial(
@@ -27,7 +43,8 @@ class Choice:
     """One of several listed values, where which one is data.
 
     It is equal to one of its values in the lanes that have it. An ordinal also has an
-    order. A choice of names may be the index of `jax.lax.switch`.
+    order. Where no value is a number, it counts as its place in the list, ``index``,
+    in `jax.lax.switch` and in arithmetic; a table is read by ``table[choice.index]``.
 
     >>> import jax.numpy as jnp
     >>> import jaxtune as jt
@@ -99,6 +116,13 @@ class Choice:
         if any(isinstance(value, numbers.Number) for value in self.values):
             raise TypeError(self._refusal("a number"))
         return jnp.asarray(self.index)
+
+    # a name has no other meaning as a number than its place
+    __add__, __radd__ = _by_place(operator.add)
+    __sub__, __rsub__ = _by_place(operator.sub)
+    __mul__, __rmul__ = _by_place(operator.mul)
+    __truediv__, __rtruediv__ = _by_place(operator.truediv)
+    __pow__, __rpow__ = _by_place(operator.pow)
 
     def __repr__(self) -> str:
         return f"Choice({self.name!r}, {list(self.values)!r})"
@@ -173,7 +197,9 @@ def _kind(value: Any) -> str:
         return "b"
     if isinstance(value, int | np.integer):
         return "i"
-    return "f" if isinstance(value, float | np.floating) else "?"
+    if isinstance(value, float | np.floating):
+        return "f"
+    return "none" if value is None else "name"
 
 
 def is_mixed(values: tuple[Any, ...]) -> bool:
@@ -182,17 +208,8 @@ def is_mixed(values: tuple[Any, ...]) -> bool:
     ``h["x"] is None`` and ``isinstance(h["x"], str)`` would never hold for a `Choice`,
     so such values have to be known when the program is compiled.
     """
-    if table_of(values) is not None:
-        return False
-    return len({_family(value) for value in values}) > 1
-
-
-def _family(value: Any) -> Any:
-    if value is None or isinstance(value, bool | np.bool_):
-        return value is None, "constant"
-    if isinstance(value, numbers.Number):
-        return numbers.Number
-    return "function" if callable(value) else type(value)
+    kinds = {_kind(value) for value in values}
+    return len(kinds) > 1 and not kinds <= {"i", "f"}
 
 
 def arrived(name: str, values: tuple[Any, ...], index: Any, ordered: bool) -> Any:
