@@ -36,7 +36,7 @@ SPACE = jt.Space(
 
 def objective(key, h):
     score = (jnp.log10(h["rate"]) + 2) ** 2 + h["momentum"] + h["units"] + h["batch"]
-    score = score + h["kind"] + h["decay"] + h["only"] + jax.random.normal(key)
+    score = score + (h["kind"] == "b") + h["decay"] + h["only"] + jax.random.normal(key)
     return jnp.where(h["rate"] > 0.5, jnp.nan, score)
 
 

@@ -108,7 +108,7 @@ def test_what_the_compiler_says_does_not_fit_is_not_run(workload, speed, monkeyp
     tried = speed({1: 1, 4: 10, 16: 100, 64: 1000})
     static = trace(workload, SPACE)
     assert static
-    block = calibrate._middle(SPACE, *at(workload, 4))
+    block = calibrate._middle(workload.layout, SPACE, *at(workload, 4))
     needs = calibrate.footprint(workload, block, at(workload, 4)[0])
     crowd = calibrate.Devices(0).crowd
     monkeypatch.setattr(calibrate, "available", lambda device: crowd * needs)
@@ -124,7 +124,9 @@ def at(workload, width):
 def test_footprints_grow_with_the_width(workload):
     static, _ = at(workload, 1)
     sizes = [
-        calibrate.footprint(workload, calibrate._middle(SPACE, static, width), static)
+        calibrate.footprint(
+            workload, calibrate._middle(workload.layout, SPACE, static, width), static
+        )
         for width in (16, 64)
     ]
     assert 2 < sizes[1] / sizes[0] < 4.5
