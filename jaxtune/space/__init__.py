@@ -13,7 +13,8 @@ from jaxtune.space.makers import (
     when,
 )
 from jaxtune.space.parts import check_part
-from jaxtune.space.space import Space, at_default
+from jaxtune.space.restriction import at_default
+from jaxtune.space.space import Space
 
 __all__ = [
     "Dimension",

@@ -189,6 +189,14 @@ class Dimension:
         return self.choices.index(value) if self.by_index else value
 
     @property
+    def dtype(self) -> str:
+        """Name of the dtype of decoded values."""
+        if self.kind == "ordinal":
+            whole = all(isinstance(value, int) for value in self.choices)
+            return "int32" if whole else "float32"
+        return "float32" if self.kind == "continuous" else "int32"
+
+    @property
     def by_index(self) -> bool:
         """True if values are decoded to their index in the list of choices."""
         return self.kind in ("choice", "named_ordinal")
@@ -328,8 +336,7 @@ def _power_encode(dim: Dimension, value: Array) -> Array:
 
 
 def _table(dim: Dimension) -> Array:
-    whole = all(isinstance(value, int) for value in dim.choices)
-    return jnp.asarray(dim.choices, jnp.int32 if whole else jnp.float32)
+    return jnp.asarray(dim.choices, dim.dtype)
 
 
 def _ordinal_decode(dim: Dimension, u: Array) -> Array:
@@ -338,9 +345,13 @@ def _ordinal_decode(dim: Dimension, u: Array) -> Array:
 
 def _ordinal_encode(dim: Dimension, value: Array) -> Array:
     value, table = jnp.asarray(value)[..., None], _table(dim)
-    # the nearest listed value: the user's numbers are rounded to float32
-    distance = jnp.abs(value - jnp.expand_dims(table, range(value.ndim - 1)))
-    return _index_encode(dim, jnp.argmin(distance, axis=-1))
+    table = jnp.expand_dims(table, range(value.ndim - 1))
+    same = value == table
+    # the nearest listed value: the user's numbers are rounded to float32. An infinite
+    # one is at no distance from itself
+    nearest = jnp.argmin(jnp.abs(value - table), axis=-1)
+    found = jnp.where(same.any(-1), jnp.argmax(same, axis=-1), nearest)
+    return _index_encode(dim, found)
 
 
 def _choice_decode(dim: Dimension, u: Array) -> Array:
