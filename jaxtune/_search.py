@@ -368,5 +368,6 @@ def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
     if space.size < trials:
         warn(
             f"this space has {space.size} configurations, so that {trials} trials "
-            "repeat some. samplers.grid(...) gives each of them once.",
+            f"repeat some. trials={space.size} tries each of them once; seeds=... trains "
+            "each of them several times.",
         )

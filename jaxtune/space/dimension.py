@@ -166,6 +166,25 @@ class Dimension:
             return math.inf if self.high > self.low else 1
         return int(self.high) - int(self.low) + 1
 
+    @property
+    def middles(self) -> np.ndarray:
+        """Coordinates ``[k]`` float32 in the middle of each value's cell, in order.
+
+        Raises:
+          ValueError: a continuous range of more than one value.
+        """
+        if self.cardinality == math.inf:
+            raise ValueError(f"a real number has no list of values: {self.bounds}.")
+        # in NumPy, since the number of values differs from box to box
+        middles = np.arange(self.cardinality) + 0.5
+        if self.allowed is None and self.kind != "continuous":
+            forward, low = SCALES[self.scale].on_host, int(self.low)
+            ends = forward(low)[0], forward(low + self.cardinality)[0]
+            middles = (forward(low + middles)[0] - ends[0]) / (ends[1] - ends[0])
+        else:
+            middles = middles / self.cardinality
+        return middles.astype(np.float32)
+
     def value(self, decoded: Any) -> Any:
         """Return a decoded number as a plain Python value in the user's units.
 
