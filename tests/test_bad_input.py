@@ -328,6 +328,40 @@ CASES = {
         V,
         "got 'excel'.*csv",
     ),
+    # metrics
+    **{
+        f"metric {name}": (
+            plain(
+                evaluate=lambda p, split, h, n=name: {"mse": jnp.sum(p["w"]), n: 1.0}
+            ),
+            V,
+            said,
+        )
+        for name, said in {
+            "score": "metric has the name 'score'.*tables use trial.*Rename",
+            "scores": "metric has the name 'scores'",
+            "trial": "metric has the name 'trial'",
+            "round": "metric has the name 'round'",
+            "status": "metric has the name 'status'",
+            "epochs": "metric has the name 'epochs'",
+            "score_12": "metric has the name 'score_12'",
+            "learning_rate": "metric 'learning_rate' has the name of a hyperparameter",
+        }.items()
+    },
+    "metric 3": (
+        plain(evaluate=lambda p, split, h: {3: jnp.sum(p["w"])}, metrics=((3, "min"),)),
+        V,
+        "name 3. Use a string",
+    ),
+    "dimension score_0": (
+        search(
+            space=jt.Space(score_0=jt.uniform(0, 1)),
+            task=lambda key, h: h["score_0"],
+            seeds=2,
+        ),
+        V,
+        "dimension 'score_0'.*another",
+    ),
     # schedulers
     "eta 1": (lambda: SH(eta=1), V, "eta.*1"),
     "eta text": (lambda: SH(eta="3"), V, "eta"),
