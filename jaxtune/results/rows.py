@@ -52,9 +52,8 @@ def rows_of(
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
     if not training.budget:
-        means.pop(
-            "value", None
-        )  # the one metric of a plain function is its score already
+        # the one metric of a plain function, which is its score already
+        means.pop("value", None)
     # no metric takes the place of another column, as some did up to version 0.2.0
     columns |= {name: mean for name, mean in means.items() if name not in columns}
     points = _coordinates(space, final.space, final.points)
