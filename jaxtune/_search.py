@@ -21,6 +21,7 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
+from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
@@ -214,6 +215,8 @@ def run_search(
     workload, space = wanted.workload, wanted.schedule.space
     traced = trace(workload, space)
     _check_metric(traced, wanted.metric)
+    if not begun(directory):  # earlier versions began runs with any names
+        check_metrics([n for one in traced for n in one.metrics], space.names)
     _warn_about(unread(traced, workload, space), space, wanted.schedule.trials)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
@@ -368,5 +371,6 @@ def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
     if space.size < trials:
         warn(
             f"this space has {space.size} configurations, so that {trials} trials "
-            "repeat some. samplers.grid(...) gives each of them once.",
+            f"repeat some. trials={space.size} tries each of them once; seeds=... "
+            "trains each of them several times.",
         )

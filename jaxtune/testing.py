@@ -17,6 +17,7 @@ import numpy as np
 from jaxtune.planning.preparation import prepare
 from jaxtune.programs import block as block_program
 from jaxtune.programs.lane import DIVERGED, RUNNING
+from jaxtune.results.names import check_metrics
 from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
@@ -316,7 +317,8 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
     Raises:
       AssertionError: parameters that depend on anything but the key, a lane whose
         numbers depend on its neighbours, or metrics that are not repeatable.
-      ValueError: data that cannot be used for training.
+      ValueError: data that cannot be used for training, or a metric that has the name
+        of another column of the table.
     """
     task = as_task(task)
     workload = prepare(task, space, jax.random.key(5), epochs, 4)
@@ -325,6 +327,7 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
     ids, seeds = np.arange(4), np.arange(1)
     first = train_in_full(workload, space, ids, hparams, seeds)
     assert first.metrics, "evaluate must return at least one metric"
+    check_metrics(first.metrics, space.names)
     chex.assert_trees_all_equal(
         first, train_in_full(workload, space, ids, hparams, seeds), strict=True
     )

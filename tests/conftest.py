@@ -39,7 +39,7 @@ TIERS = {
     """,
     "search": """
         analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs planning programs report rewrite schedule search storage tasks
+        old_runs planning programs repeats report rewrite schedule search storage tasks
         training user_code width workers
     """,
     "system": """

@@ -173,6 +173,36 @@ CASES = {
     "choice twice": (one(lambda: jt.choice(["a", "a"])), V, "'a' twice"),
     "choice of lists": (one(lambda: jt.choice([[1], [2]])), V, "Use tuples"),
     "choice default": (one(lambda: jt.choice(["a"], default="b")), V, "'b' is not one"),
+    "choice of bytes": (one(lambda: jt.choice(b"ab")), V, "list of values, got b'ab'"),
+    "choice of a set": (
+        one(lambda: jt.choice({"b", "a"})),
+        V,
+        r"no order.*Use a list: \['a', 'b'\]",
+    ),
+    "choice of a dict": (one(lambda: jt.choice({"a": 1})), V, r"list of its keys.*'a'"),
+    "choice of nan": (
+        one(lambda: jt.choice([NAN, 1.0])),
+        V,
+        "nan equals nothing.*None",
+    ),
+    "choice 1 and True": (one(lambda: jt.choice([1, True])), V, "1 and True.*equal in"),
+    "choice 0 and False": (one(lambda: jt.choice([0, False])), V, "0 and False.*equal"),
+    "choice 1 and 1.0": (one(lambda: jt.choice([1, 1.0])), V, "1 and 1.0.*equal in"),
+    "choice default list": (one(lambda: jt.choice([1], default=[1])), V, "default=.1."),
+    "ordinal of nan": (one(lambda: jt.ordinal([NAN, 1.0])), V, "nan equals nothing"),
+    "ordinal of 2**31": (
+        one(lambda: jt.ordinal([1, 2**31])),
+        V,
+        "2147483648 does not fit into the 32 bits.*2147483648.0",
+    ),
+    "ordinal rounded": (
+        one(lambda: jt.ordinal([2**24 + 1, 0.5])),
+        V,
+        "16777217 among real numbers becomes 16777216",
+    ),
+    "ordinal True and 2": (one(lambda: jt.ordinal([True, 2])), V, "True.*Use 1"),
+    "integer huge": (one(lambda: jt.integer(1, 10**400)), V, "at most"),
+    "uniform huge": (one(lambda: jt.uniform(0, 10**400)), V, "finite high"),
     "ordinal twice": (one(lambda: jt.ordinal([1, 1])), V, "1 twice"),
     "ordinal in float32": (one(lambda: jt.ordinal([1.0, 1 + 1e-9])), V, "same number"),
     "fixed nan": (one(lambda: jt.fixed(NAN)), V, "'x'"),
@@ -198,6 +228,20 @@ CASES = {
     "restrict wider": (lambda: SPACE.restrict(x=(-1, 1)), V, "'x'.*only shrink"),
     "restrict no pair": (lambda: SPACE.restrict(x=3), V, r"'x'.*\(low, high\)"),
     "restrict choice": (lambda: SPACE.restrict(kind=["c"]), V, "'c' is not one of"),
+    "restrict by a string": (
+        lambda: SPACE.restrict(kind="ab"),
+        V,
+        r"'kind'.*list of the choices to keep, got 'ab'. Use \['ab'\]",
+    ),
+    "restrict by a number": (lambda: SPACE.restrict(kind=3), V, "list of the choices"),
+    "restrict by text": (lambda: SPACE.restrict(x="ab"), V, r"\(low, high\).*fixed"),
+    "restrict by words": (lambda: SPACE.restrict(x=("a", "b")), V, "needs numbers"),
+    "restrict by NaN": (lambda: SPACE.restrict(x=(0.1, NAN)), V, "only shrink"),
+    "when of none": (
+        lambda: jt.Space(a=jt.choice([1, 2]), b=jt.when(jt.uniform(0, 1), a=[])),
+        V,
+        "no value at all",
+    ),
     "restrict to none": (lambda: SPACE.restrict(kind=[]), V, "at least one choice"),
     "keep none": (SPACE.keep, V, "at least one of"),
     "keep unknown": (lambda: SPACE.keep("z"), V, "unknown dimension 'z'"),
@@ -283,6 +327,40 @@ CASES = {
         lambda: jt.integrations.export(found(), "excel", "x"),
         V,
         "got 'excel'.*csv",
+    ),
+    # metrics
+    **{
+        f"metric {name}": (
+            plain(
+                evaluate=lambda p, split, h, n=name: {"mse": jnp.sum(p["w"]), n: 1.0}
+            ),
+            V,
+            said,
+        )
+        for name, said in {
+            "score": "metric has the name 'score'.*tables use trial.*Rename",
+            "scores": "metric has the name 'scores'",
+            "trial": "metric has the name 'trial'",
+            "round": "metric has the name 'round'",
+            "status": "metric has the name 'status'",
+            "epochs": "metric has the name 'epochs'",
+            "score_12": "metric has the name 'score_12'",
+            "learning_rate": "metric 'learning_rate' has the name of a hyperparameter",
+        }.items()
+    },
+    "metric 3": (
+        plain(evaluate=lambda p, split, h: {3: jnp.sum(p["w"])}, metrics=((3, "min"),)),
+        V,
+        "name 3. Use a string",
+    ),
+    "dimension score_0": (
+        search(
+            space=jt.Space(score_0=jt.uniform(0, 1)),
+            task=lambda key, h: h["score_0"],
+            seeds=2,
+        ),
+        V,
+        "dimension 'score_0'.*another",
     ),
     # schedulers
     "eta 1": (lambda: SH(eta=1), V, "eta.*1"),

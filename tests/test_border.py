@@ -15,7 +15,7 @@ import jaxtune as jt
 from jaxtune.planning import preparation
 from jaxtune.planning.layout import Layout, groups, lay_out
 from jaxtune.programs.block import Listed, Static
-from jaxtune.space.listed import arrived, is_mixed, table_of
+from jaxtune.space.arrival import arrived, is_mixed, table_of
 from jaxtune.tasks.adapters import as_model
 
 KEY = jax.random.key(0)

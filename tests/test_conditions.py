@@ -144,3 +144,24 @@ def test_keeping_a_dimension_that_could_never_matter_is_refused():
     with pytest.raises(ValueError, match="'beta1' matters only when optimizer"):
         SPACE.keep("beta1", "rate")
     assert SPACE.keep("optimizer", "beta1").dim == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "given", "values"),
+    [
+        ([(1, 2), (3, 4)], (1, 2), ((1, 2),)),
+        ([(1, 2), (3, 4)], [(1, 2)], ((1, 2),)),
+        ([1, 2, (1, 2)], (1, 2), ((1, 2),)),
+        ([1, 2, 3], (1, 2), (1, 2)),
+        ([1, 2, 3], [1, 2], (1, 2)),
+        ([1, 2, 3], range(1, 3), (1, 2)),
+        ([1, 2, 3], np.asarray([1, 2]), (1, 2)),
+        ([1, 2, 3], np.int64(2), (2,)),
+    ],
+)
+def test_a_tuple_that_is_a_value_is_that_value(listed, given, values):
+    space = jt.Space(n=jt.choice(listed), x=jt.when(jt.uniform(0, 1), n=given))
+    assert space["x"].condition == (("n", values),)
+    points = [[(i + 0.5) / len(listed), 0.5] for i in range(len(listed))]
+    active = np.asarray(space.active(space.decode(points))["x"])
+    assert active.tolist() == [value in values for value in listed]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune import versions
+from jaxtune import _search, versions
 from jaxtune.rounds.progress import progress_bar
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -215,6 +215,49 @@ def test_the_metric_decides_the_direction(small_task, small_space):
     accuracy, loss = best(), best(metric="loss")
     assert accuracy.best.score == accuracy.trials["accuracy"].max()
     assert loss.best.score == loss.trials["loss"].min()
+
+
+def squares(**more):
+    """A task whose loss is the square of its only weight."""
+
+    def evaluate(params, split, hparams):
+        loss = params["w"] ** 2
+        return {"loss": loss} | {name: sign * loss for name, sign in more.items()}
+
+    rows = {"x": np.ones((4, 1), np.float32)}
+    return jt.Task(
+        init=lambda key, hparams: {"w": jax.random.normal(key)},
+        loss=lambda params, batch, key, hparams: params["w"] ** 2,
+        evaluate=evaluate,
+        train=rows,
+        valid=rows,
+        batch_size=4,
+        metrics=(("loss", "min"),),
+    )
+
+
+RATE = jt.Space(learning_rate=jt.uniform(0.0, 0.1))
+
+
+def test_every_metric_has_a_column_of_its_own():
+    found = search(squares(value=-1, seed=2, key=3), RATE, trials=6, epochs=1)
+    columns = [found.trials[name] for name in ("loss", "value", "seed", "key")]
+    assert found.best.score == min(columns[0])
+    for sign, column in zip((1, -1, 2, 3), columns, strict=True):
+        np.testing.assert_allclose(column, sign * found.trials["score"], rtol=1e-6)
+
+
+def test_a_run_whose_metric_has_the_name_of_a_column_loads(tmp_path, monkeypatch):
+    """Earlier versions began such runs, and the metric took the column's place."""
+    own = {"trials": 6, "epochs": 1, "directory": tmp_path / "run"}
+    task = squares(score=-1, learning_rate=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(_search, "check_metrics", lambda metrics, names: None)
+        begun = search(task, RATE, **own)
+    for found in (begun, jt.load(tmp_path / "run"), search(task, RATE, **own)):
+        np.testing.assert_array_equal(found.trials["score"], found.trials["loss"])
+        assert found.best.score == found.trials["loss"].min()
+        assert (found.trials["learning_rate"] <= 0.1).all()
 
 
 def test_a_misspelt_dimension_is_noticed(small_task):

@@ -1,18 +1,23 @@
 """Spaces: exact inverses, equal shares, one tree, errors that name the dimension."""
 
+import re
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
+from jaxtune.space.dimension import _cells
+from jaxtune.space.ranges import float32_steps
 
 MAKERS = {
     "uniform": lambda: jt.uniform(-3.0, 5.0),
-    "narrow": lambda: jt.uniform(1000.0, 1000.01),
+    "narrow": lambda: jt.uniform(1000.0, 1001.0),
     "log": lambda: jt.log_uniform(1e-8, 1e3),
-    "reverse_log": lambda: jt.reverse_log_uniform(0.0, 0.99999),
+    "reverse_log": lambda: jt.reverse_log_uniform(0.0, 0.9999),
     "integer": lambda: jt.integer(-5, 300),
     "log_integer": lambda: jt.integer(1, 65536, scale="log"),
     "power_of_two": lambda: jt.power_of_two(1, 2**30),
@@ -59,16 +64,18 @@ def test_continuous_coordinates_are_on_a_lattice():
 @settings(deadline=None, max_examples=150)
 def test_any_range_is_inverted_exactly_and_never_left(low, width, scale, u):
     if scale == "uniform":
-        low, high, make = low, low + width, jt.uniform
+        low, high, whole = low, low + width, jt.uniform(-1e4, 1e4)
     else:
         ratio = 1 + width
         low = max(abs(low) / 1e3, 1e-6)
-        low, high, make = low, low * ratio, jt.log_uniform
+        low, high, whole = low, low * ratio, jt.log_uniform(1e-7, 1e4)
         if scale == "reverse_log":
-            low, high, make = 1 - min(low * ratio, 1), 1 - low, jt.reverse_log_uniform
-    if not np.float32(low) < np.float32(high) < (1 if scale == "reverse_log" else 1e30):
+            low, high = max(1 - low * ratio, -10), 1 - low
+            whole = jt.reverse_log_uniform(-10.0, 0.9999)
+    if not np.float32(low) < np.float32(high) or high > whole.high:
         return
-    space = jt.Space(x=make(low, high))
+    # a box, since it may be narrower than what a user may search
+    space = jt.Space(x=whole).restrict(x=(low, high))
     points = np.asarray(u, np.float32)[:, None]
     values = space.decode(points)["x"]
     assert (values >= np.float32(low)).all()
@@ -268,3 +275,153 @@ def test_bounds_are_the_only_leaves(space):
     assert len(jax.tree.leaves(jt.Space(x=jt.uniform(0, 1)))) == 2
     assert space.size == float("inf")
     assert space.keep("units", "activation").size == 241 * 3
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+def only(dimension):
+    return jt.Space(x=dimension)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: jt.log_uniform(1e-300, 0.01),
+        lambda: jt.log_uniform(1e-39, 0.01),
+        lambda: jt.uniform(0.0, 1e-39),
+        lambda: jt.uniform(-3e38, 3e38),
+        lambda: jt.uniform(2e38, 3e38),
+        lambda: jt.uniform(0.0, 1e-36),
+        lambda: jt.uniform(1000.0, 1000.01),
+        lambda: jt.log_uniform(1.0, 1.0001),
+        lambda: jt.reverse_log_uniform(0.9, 0.999999),
+        lambda: jt.reverse_log_uniform(0.9, 0.99999),
+        lambda: jt.reverse_log_uniform(0.5, 1 - 1e-9),
+        lambda: jt.reverse_log_uniform(0.99995, 0.99999),
+        lambda: jt.reverse_log_uniform(0.9, 0.90001),
+        lambda: jt.uniform(0.0, 1.0, default=1e-40),
+        lambda: jt.ordinal([0.0, 1e-46]),
+        lambda: jt.ordinal([1.0, 1e39]),
+    ],
+)
+def test_what_float32_cannot_hold_is_refused_with_a_way_out_that_works(make):
+    with pytest.raises(ValueError, match=r"'x': .*float32.* (Use|Search) ") as error:
+        only(make())
+    text = str(error.value)
+    way_out = text[max(text.rfind("Use "), text.rfind("Search ")) :]
+    for maker, ends in re.findall(r"(\w*uniform)\(([^)]*)\)", way_out):
+        only(getattr(jt, maker)(*map(float, ends.split(", "))))
+    low = re.search(r"low=([0-9.]+)", text)
+    for high in re.findall(r"high=([0-9.]+)", way_out):
+        only(jt.reverse_log_uniform(float(low.group(1)), float(high)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: jt.log_uniform(1.2e-38, 0.01),
+        lambda: jt.uniform(-1.7e38, 1.7e38),
+        lambda: jt.uniform(1e38, 1.7e38),
+        lambda: jt.reverse_log_uniform(0.9, 0.9999),
+        lambda: jt.reverse_log_uniform(0.99, 0.9999),
+        lambda: jt.uniform(1000.0, 1001.0),
+    ],
+)
+def test_a_range_at_the_limit_of_float32_has_values(make):
+    space = only(make())
+    points = ((np.arange(4096) + 0.5) / 4096)[:, None]
+    values = np.asarray(space.decode(points)["x"])
+    assert len(np.unique(values)) > 200
+    assert np.isfinite(values).all()
+    low, high = space.bounds["x"]
+    assert low < space["x"].default < high
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_steps_that_makers_count_are_those_of_the_lattice(name):
+    dim = MAKERS[name]()
+    if dim.kind == "continuous" and dim.high > dim.low:
+        counted = float32_steps(dim.scale, float(dim.low), float(dim.high))
+        assert float(_cells(dim)) == min(counted, 2.0**20)
+
+
+def test_an_ordinal_of_numbers_delivers_the_infinite_ones_too():
+    space = only(jt.ordinal([-INF, 1.0, 5.0, INF]))
+    hparams = space.decode([[0.1], [0.3], [0.6], [0.9]])
+    assert hparams["x"].tolist() == [-INF, 1.0, 5.0, INF]
+    assert space.encode(hparams)[:, 0].tolist() == [0.125, 0.375, 0.625, 0.875]
+    nearest = space.encode({"x": np.float32([1.2, 4.0])})
+    assert space.decode(nearest)["x"].tolist() == [1.0, 5.0]
+
+
+def test_whole_numbers_of_an_ordinal_keep_all_their_digits():
+    values = [-(2**31), 0, 2**24, 2**24 + 1, 2**31 - 1]
+    space = only(jt.ordinal(values))
+    hparams = space.decode([[0.1], [0.3], [0.5], [0.7], [0.9]])
+    assert hparams["x"].tolist() == values
+    assert space.decode(space.encode(hparams))["x"].tolist() == values
+
+
+def test_whole_and_real_numbers_are_never_taken_for_each_other():
+    for values in ([1, 2], [1.0, 2.0]):  # equal to Python, and so to a cache
+        assert only(jt.ordinal(values)).decode([[0.1]])["x"].dtype == (
+            np.int32 if isinstance(values[0], int) else np.float32
+        )
+
+
+@pytest.mark.parametrize("maker", [jt.choice, jt.ordinal])
+def test_none_can_be_the_default(maker):
+    assert maker([0.1, None, 2.0]).default == (0.1 if maker is jt.choice else None)
+    assert maker([0.1, 2.0, None], default=None).default is None
+    assert maker(["a", "b"], default=None).default == maker(["a", "b"]).default
+    kept = jt.Space(x=maker([0.1, 2, None], default=None), y=jt.uniform(0, 1)).keep("y")
+    assert kept.values(kept.decode([[0.5]]), 0)["x"] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "default", "expected"),
+    [
+        (np.float32([0.1, 0.2]), np.float32(0.2), (0.1, 0.2)),
+        (np.int64([1, 2]), np.int64(2), (1, 2)),
+        (jnp.arange(1, 3), jnp.int32(2), (1, 2)),
+        (np.asarray(["a", "b"]), np.str_("b"), ("a", "b")),
+        (np.asarray([False, True]), np.True_, (False, True)),
+        ((v for v in ("a", "b")), "b", ("a", "b")),
+        (range(1, 3), 2, (1, 2)),
+    ],
+)
+def test_listed_values_may_be_arrays_and_iterators(values, default, expected):
+    dim = jt.choice(values, default=default)
+    assert (dim.choices, dim.default) == (expected, expected[1])
+    assert [type(v) for v in dim.choices] == [type(v) for v in expected]
+    assert type(dim.default) is type(expected[1])
+
+
+def test_bounds_may_be_scalars_of_numpy_and_jax():
+    dim = jt.uniform(np.float32(0.1), jnp.float32(0.5), default=np.asarray(0.3))
+    assert (dim.bounds, dim.default) == ((0.1, 0.5), 0.3)
+    assert jt.integer(np.int64(1), np.asarray(4)).members == (1, 2, 3, 4)
+    power = jt.power_of_two(np.int32(8), 64.0, default=np.int64(16))
+    assert (power.members, type(power.default)) == ((8, 16, 32, 64), int)
+    space = only(power).restrict(x=np.asarray([8, 32]))
+    assert space.choices == {}
+    assert space.bounds == {"x": (8, 32)}
+
+
+def test_the_default_of_an_ordinal_is_one_of_its_values():
+    steps = np.arange(0, 1.1, 0.1)  # 0.30000000000000004 among them
+    for count in range(1, 11):
+        dim = jt.ordinal(steps[:count])
+        assert dim.default in dim.choices
+        kept = jt.Space(x=dim, y=jt.uniform(0, 1)).keep("y")
+        assert kept["x"].bounds == (dim.default, dim.default)
+
+
+def test_a_space_may_be_given_as_a_dict():
+    space = jt.Space({"rate": jt.log_uniform(1e-3, 1.0)})
+    assert space.names == ("rate",)
+    with pytest.raises(ValueError, match="keywords, or one dict"):
+        jt.Space(["rate"])
+    with pytest.raises(ValueError, match="1: not a Python identifier"):
+        jt.Space({1: jt.uniform(0, 1)})

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxtune.models import masks
-from jaxtune.space.listed import Choice
+from jaxtune.space.arrival import Choice
 from jaxtune.types import Array
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}

@@ -21,7 +21,7 @@ from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Listed, Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
-from jaxtune.space.listed import is_mixed, table_of
+from jaxtune.space.arrival import is_mixed, table_of
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays
 
@@ -126,7 +126,7 @@ def _middle(space: Space) -> Hparams:
     known = constants(Layout(), space)
     values = tuple((name, _column(space[name], middle[name])[0]) for name in known)
     traced = {name: v[0] for name, v in middle.items() if name not in known}
-    return Static(values, listed(space, known)).hparams(traced)
+    return Static(values, by_place(space, known)).hparams(traced)
 
 
 def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
@@ -264,7 +264,7 @@ def groups(
       One group per program, in order of first appearance.
     """
     known = constants(layout, space)
-    choices = listed(space, known)
+    choices = by_place(space, known)
     columns = {n: _column(space[n], hparams[n]) for n in known}
     for bucket in layout.buckets:
         sizes = _column(space[bucket.name], hparams[bucket.name])
@@ -311,7 +311,7 @@ def _is_constant(dimension: Dimension) -> bool:
     return dimension.static or not dimension.searched or mixed
 
 
-def listed(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
+def by_place(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
     """Return the dimensions that are places in a list inside programs."""
     dimensions = {name: space[name] for name in space.names if name not in known}
     return tuple(

@@ -18,7 +18,7 @@ from jaxtune.forms import AS_WRITTEN, in_fast_form
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
-from jaxtune.space.listed import Choice, arrived
+from jaxtune.space.arrival import Choice, arrived
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Array, HparamArrays, Key, PyTree
 

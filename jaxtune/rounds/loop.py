@@ -25,6 +25,7 @@ from jaxtune.results.trials import Trials
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
+from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Plan, Scheduler
@@ -48,6 +49,7 @@ class Search(NamedTuple):
       sampler: proposes points inside a box.
       refine: shrinks the box.
       scheduler: decides how long each trial trains.
+      distinct: whether no configuration is trained twice while untried ones are left.
     """
 
     workload: Workload
@@ -58,6 +60,7 @@ class Search(NamedTuple):
     sampler: Sampler
     refine: Refiner
     scheduler: Scheduler
+    distinct: bool = True
 
     @property
     def setup(self) -> Setup:
@@ -153,8 +156,14 @@ def _begin(
     last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
     box = search.schedule.opened(last, number)
     draw = _stream(search.workload.key, SAMPLE, number)
+    names = [identities(box, rows.decoded) for rows in history]
+    tried = set().union(*names)
+    if search.distinct:
+        whole = functools.partial(search.schedule.opened, None, number)
+        box = roomy(draw, box, whole, tried, count)
     points = _ask(search.sampler, draw, box, history, count, search.mode)
-    return Points(box, points, jax.device_get(box.decode(points)))
+    begin = Points(box, points, jax.device_get(box.decode(points)))
+    return distinct(draw, begin, tried) if search.distinct else begin
 
 
 def trainings(search: Search, plans: list[Plan]) -> int:

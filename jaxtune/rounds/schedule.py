@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from jaxtune.checks import is_whole
@@ -70,8 +71,8 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     First tier 1 is searched, with all other dimensions at their defaults. Then each
     next tier is opened at its full range, while the tiers before it stay open in the
     refined box around the best trials. A stage gets trials in proportion to the number
-    of its open dimensions. A conditional dimension does not open before the dimensions
-    it depends on.
+    of its open dimensions, but no more than they have configurations. A conditional
+    dimension does not open before the dimensions it depends on.
 
     >>> import jaxtune as jt
     >>> schedule = jt.tiered(jt.presets.standard(), 270)
@@ -105,8 +106,24 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
             f"budget={budget} cannot fill {len(open_at)} rounds with two trials each. "
             "Use a larger budget, or fewer rounds."
         )
-    counts = apportion(budget, [len(names) for names in open_at], 2)
+    counts = _at_most_once(space, open_at, apportion(budget, [*map(len, open_at)], 2))
     return Schedule(space, tuple(map(Stage, open_at, counts)))
+
+
+def _at_most_once(
+    space: Space, open_at: list[tuple[str, ...]], counts: list[int]
+) -> list[int]:
+    """Move trials to later rounds where a round has too few configurations."""
+    counts, spent = list(counts), 0
+    for number, names in enumerate(open_at[:-1]):
+        # the rounds before it tried some of the same
+        left = math.prod(space[name].cardinality for name in names) - spent
+        more = counts[number] - max(2, left)
+        if more > 0:
+            counts[number] -= int(more)
+            counts[number + 1] += int(more)
+        spent += counts[number]
+    return counts
 
 
 def _opening_tiers(space: Space) -> dict[str, int]:

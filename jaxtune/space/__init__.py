@@ -1,7 +1,7 @@
 """Named dimensions and the map between the unit cube and hyperparameters."""
 
+from jaxtune.space.arrival import Choice
 from jaxtune.space.dimension import Dimension
-from jaxtune.space.listed import Choice
 from jaxtune.space.makers import (
     choice,
     fixed,
@@ -14,7 +14,8 @@ from jaxtune.space.makers import (
     when,
 )
 from jaxtune.space.parts import check_part
-from jaxtune.space.space import Space, at_default
+from jaxtune.space.restriction import at_default
+from jaxtune.space.space import Space
 
 __all__ = [
     "Choice",

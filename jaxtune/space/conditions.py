@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,21 @@ def active(
     return {name: of(name) for name, dim in dimensions.items() if dim.condition}
 
 
+def resolved(dimensions: Mapping[str, Dimension], name: str) -> Dimension:
+    """Return a dimension whose conditions list values of their parents.
+
+    A tuple may be one value of a parent or several, which only the parent knows.
+    """
+    pairs = []
+    for parent, values in dimensions[name].condition:
+        listed = dimensions[parent].choices if parent in dimensions else ()
+        one = values[0] if len(values) == 1 else None
+        if isinstance(one, tuple) and one not in listed:
+            values = one
+        pairs.append((parent, values))
+    return dataclasses.replace(dimensions[name], condition=tuple(pairs))
+
+
 def ancestors(dimensions: Mapping[str, Dimension], name: str) -> list[str]:
     """Return the dimensions that decide whether this one matters, nearest first."""
     found: list[str] = []
@@ -75,6 +91,8 @@ def check(dimensions: Mapping[str, Dimension], name: str) -> None:
             raise ValueError(
                 f"when: {parent!r} has no list of values. Use a choice or an ordinal."
             )
+        if not values:
+            raise ValueError(f"when: {parent!r} is compared with no value at all.")
         for value in values:
             if value not in choices:
                 raise ValueError(

@@ -166,6 +166,25 @@ class Dimension:
             return math.inf if self.high > self.low else 1
         return int(self.high) - int(self.low) + 1
 
+    @property
+    def middles(self) -> np.ndarray:
+        """Coordinates ``[k]`` float32 in the middle of each value's cell, in order.
+
+        Raises:
+          ValueError: a continuous range of more than one value.
+        """
+        if self.cardinality == math.inf:
+            raise ValueError(f"a real number has no list of values: {self.bounds}.")
+        # in NumPy, since the number of values differs from box to box
+        middles = np.arange(self.cardinality) + 0.5
+        if self.allowed is None and self.kind != "continuous":
+            forward, low = SCALES[self.scale].on_host, int(self.low)
+            ends = forward(low)[0], forward(low + self.cardinality)[0]
+            middles = (forward(low + middles)[0] - ends[0]) / (ends[1] - ends[0])
+        else:
+            middles = middles / self.cardinality
+        return middles.astype(np.float32)
+
     def value(self, decoded: Any) -> Any:
         """Return a decoded number as a plain Python value in the user's units.
 
@@ -187,6 +206,14 @@ class Dimension:
           A number, or the index of a choice.
         """
         return self.choices.index(value) if self.by_index else value
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of decoded values."""
+        if self.kind == "ordinal":
+            whole = all(isinstance(value, int) for value in self.choices)
+            return "int32" if whole else "float32"
+        return "float32" if self.kind == "continuous" else "int32"
 
     @property
     def by_index(self) -> bool:
@@ -328,8 +355,7 @@ def _power_encode(dim: Dimension, value: Array) -> Array:
 
 
 def _table(dim: Dimension) -> Array:
-    whole = all(isinstance(value, int) for value in dim.choices)
-    return jnp.asarray(dim.choices, jnp.int32 if whole else jnp.float32)
+    return jnp.asarray(dim.choices, dim.dtype)
 
 
 def _ordinal_decode(dim: Dimension, u: Array) -> Array:
@@ -338,9 +364,13 @@ def _ordinal_decode(dim: Dimension, u: Array) -> Array:
 
 def _ordinal_encode(dim: Dimension, value: Array) -> Array:
     value, table = jnp.asarray(value)[..., None], _table(dim)
-    # the nearest listed value: the user's numbers are rounded to float32
-    distance = jnp.abs(value - jnp.expand_dims(table, range(value.ndim - 1)))
-    return _index_encode(dim, jnp.argmin(distance, axis=-1))
+    table = jnp.expand_dims(table, range(value.ndim - 1))
+    same = value == table
+    # the nearest listed value: the user's numbers are rounded to float32. An infinite
+    # one is at no distance from itself
+    nearest = jnp.argmin(jnp.abs(value - table), axis=-1)
+    found = jnp.where(same.any(-1), jnp.argmax(same, axis=-1), nearest)
+    return _index_encode(dim, found)
 
 
 def _choice_decode(dim: Dimension, u: Array) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -17,6 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.space.dimension import Dimension, to_python
+from jaxtune.space.lists import USUAL, held, in_order, is_number, listed, plain, usual
+from jaxtune.space.ranges import (
+    check_inside,
+    check_order,
+    check_range,
+    real_number,
+    whole_number,
+)
 from jaxtune.space.scales import SCALES
 
 MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
@@ -69,7 +77,8 @@ def uniform(
 
     Raises:
       ValueError: (raised by `Space`, with the name) bounds that are not finite or in
-        the wrong order, or a default outside them.
+        the wrong order, a range that is too wide or too narrow for float32, or a
+        default outside it.
     """
     return _continuous("uniform", "linear", low, high, default, tier)
 
@@ -169,10 +178,10 @@ def integer(
         coordinates, or a default outside.
     """
     where = "integer"
-    low, high = _whole(where, "low", low), _whole(where, "high", high)
+    low, high = whole_number(where, "low", low), whole_number(where, "high", high)
     if scale not in ("linear", "log"):
         raise ValueError(f"{where}: got scale={scale!r}. Use 'linear' or 'log'.")
-    _ordered(where, low, high)
+    check_order(where, low, high)
     if scale == "log" and low < 1:
         raise ValueError(
             f"{where} on the log scale needs low >= 1, got low={low}. "
@@ -190,8 +199,8 @@ def integer(
             f"low={low}, high={high}. Use power_of_two, or uniform and round."
         )
     if default is not None:
-        default = _whole(where, "default", default)
-        _inside(where, default, low, high)
+        default = whole_number(where, "default", default)
+        check_inside(where, default, low, high)
     return _indexed("integer", scale, low, high, (), default, tier, static)
 
 
@@ -227,10 +236,10 @@ def power_of_two(
     """
     where = "power_of_two"
     first, last = _exponent(where, "low", low), _exponent(where, "high", high)
-    _ordered(where, low, high)
+    check_order(where, low, high)
     if default is not None:
-        _exponent(where, "default", default)
-        _inside(where, default, low, high)
+        default = 1 << _exponent(where, "default", default)
+        check_inside(where, default, low, high)
     return _indexed("power_of_two", "linear", first, last, (), default, tier, static)
 
 
@@ -238,14 +247,14 @@ def power_of_two(
 def ordinal(
     values: Iterable[Any],
     *,
-    default: Any = None,
+    default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
     """Define one of several ordered values, each equally likely.
 
-    Zooming keeps a run of neighbours. Numbers are decoded to themselves, anything else
-    to its index in the list.
+    Zooming keeps a run of neighbours. Numbers, also infinite ones, are decoded to
+    themselves, anything else to its index in the list.
 
     >>> import jaxtune as jt
     >>> space = jt.Space(decay=jt.ordinal([0.0, 0.1, 1.0]))
@@ -263,12 +272,11 @@ def ordinal(
 
     Raises:
       ValueError: (raised by `Space`, with the name) no values, two alike, one that
-        cannot be hashed, or a default that is not among them.
+        cannot be hashed, NaN, a number that a program would change, or a default that
+        is not among them.
     """
-    choices = _listed("ordinal", values, default)
-    numeric = all(_is_number(value) and math.isfinite(value) for value in choices)
-    if numeric and len({np.float32(value) for value in choices}) < len(choices):
-        raise ValueError(f"ordinal: two of {choices} are the same number in float32.")
+    choices, numeric = in_order(listed("ordinal", values))
+    default = usual("ordinal", choices, default, len(choices) // 2)
     kind = "ordinal" if numeric else "named_ordinal"
     return _indexed(kind, "linear", 0, len(choices) - 1, choices, default, tier, static)
 
@@ -277,7 +285,7 @@ def ordinal(
 def choice(
     values: Iterable[Any],
     *,
-    default: Any = None,
+    default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
 ) -> Dimension:
@@ -302,12 +310,11 @@ def choice(
       A dimension.
 
     Raises:
-      ValueError: (raised by `Space`, with the name) no values, two alike, one that
-        cannot be hashed, or a default that is not among them.
+      ValueError: (raised by `Space`, with the name) no values, a set, two alike, one
+        that cannot be hashed, NaN, or a default that is not among them.
     """
-    choices = _listed("choice", values, default)
-    if default is None:
-        default = choices[0]
+    choices = listed("choice", values)
+    default = usual("choice", choices, default, 0)
     return _indexed(
         "choice", "linear", 0, len(choices) - 1, choices, default, tier, static
     )
@@ -334,22 +341,19 @@ def fixed(value: Any) -> Dimension:
       ValueError: (raised by `Space`, with the name) a number that is not finite, or a
         value that cannot be hashed.
     """
-    if not _is_number(value):
+    value = plain(value)
+    if not is_number(value):
         return _checked(choice([value], static=True), searched=False)
-    if not isinstance(value, int | np.integer):
-        number = _real("fixed", "value", value)
-        with np.errstate(over="ignore", under="ignore"):
-            narrow = np.float32(number)
+    if not isinstance(value, int):
         # a number that float32 does not have is known to programs alone
-        if np.isinf(narrow) or (narrow == 0) != (number == 0):
-            return _checked(choice([number], static=True), searched=False)
-        return _checked(uniform(number, number), searched=False)
-    number = int(value)
-    if abs(number) <= 4 * MAX_VALUES:
-        return _checked(integer(number, number), searched=False)
-    if abs(number) >= 2**31:
-        return _checked(choice([number], static=True), searched=False)
-    whole = _indexed("constant", "linear", number, number, (), number, 2, False)
+        if math.isfinite(value) and not held(value):
+            return _checked(choice([value], static=True), searched=False)
+        return _checked(uniform(value, value), searched=False)
+    if abs(value) <= 4 * MAX_VALUES:
+        return _checked(integer(value, value), searched=False)
+    if abs(value) >= 2**31:
+        return _checked(choice([value], static=True), searched=False)
+    whole = _indexed("constant", "linear", value, value, (), value, 2, False)
     return _checked(whole, searched=False)
 
 
@@ -371,7 +375,8 @@ def when(dimension: Dimension, **conditions: Any) -> Dimension:
     Args:
       dimension: the dimension.
       conditions: name of a choice or an ordinal to one of its values, or to a list of
-        several. The dimension matters if all conditions hold.
+        several; a tuple that is one of its values is that value. The dimension matters
+        if all conditions hold.
 
     Returns:
       The conditional dimension.
@@ -386,12 +391,16 @@ def when(dimension: Dimension, **conditions: Any) -> Dimension:
         raise ValueError(f"when needs a searched dimension, got {dimension!r}.")
     if not conditions:
         raise ValueError("when needs a condition, such as optimizer='adam'.")
-    # tuples, since a condition is part of a pytree's static data, which is hashed
-    pairs = tuple(
-        (name, tuple(values) if isinstance(values, list | tuple | set) else (values,))
-        for name, values in conditions.items()
-    )
+    pairs = tuple((name, _compared(values)) for name, values in conditions.items())
     return dataclasses.replace(dimension, condition=dimension.condition + pairs)
+
+
+def _compared(values: Any) -> tuple[Any, ...]:
+    """Return the values of a condition; a tuple may be one of them, see `Space`."""
+    several = (list, set, frozenset, range, np.ndarray)
+    values = plain(values)
+    # tuples, since a condition is part of a pytree's static data, which is hashed
+    return tuple(map(plain, values)) if isinstance(values, several) else (values,)
 
 
 def _checked(dimension: Dimension, **changes: Any) -> Dimension:
@@ -408,33 +417,18 @@ def _continuous(
     default: float | None,
     tier: int,
 ) -> Dimension:
-    low, high = _real(where, "low", low), _real(where, "high", high)
-    _ordered(where, low, high)
-    if scale == "log" and low <= 0:
-        raise ValueError(
-            f"{where} needs low > 0, got low={low}. "
-            f"Use uniform({low}, {high}), or a small positive low."
-        )
-    if scale == "reverse_log" and high >= 1:
-        raise ValueError(
-            f"{where} needs high < 1, got high={high}. Use a high such as 0.999."
-        )
-    # programs compute in float32, where a narrow range may be a single number
-    if high > low and np.float32(low) == np.float32(high):
-        raise ValueError(
-            f"{where}: low={low} and high={high} are the same number in float32. "
-            "Use a wider range, or fixed."
-        )
-    if scale == "reverse_log" and np.float32(high) == 1:
-        raise ValueError(f"{where}: high={high} is 1 in float32. Use 0.999999 at most.")
+    low, high = real_number(where, "low", low), real_number(where, "high", high)
+    check_range(where, scale, low, high)
     if default is None:
         form = SCALES[scale]
-        middle = (form.forward(jnp.float32(low)) + form.forward(jnp.float32(high))) / 2
+        # halves first, whose sum cannot overflow
+        ends = [form.forward(jnp.float32(end)) for end in (low, high)]
+        middle = ends[0] / 2 + ends[1] / 2
         # the float32 middle of a narrow range may lie outside the float64 bounds
         default = min(max(to_python(form.inverse(middle)), low), high)
     else:
-        default = _real(where, "default", default)
-        _inside(where, default, low, high)
+        default = real_number(where, "default", default)
+        check_inside(where, default, low, high)
     # float64 here, so that bounds are shown to the user as they were given
     return Dimension(
         low=np.asarray(low, np.float64),
@@ -472,43 +466,15 @@ def _indexed(
         static=bool(static),
         searched=True,
     )
-    if default is not None:
+    # of listed values None may be the default
+    if choices or default is not None:
         return dimension
     middle = dimension.value(dimension.decode(jnp.float32(0.5)))
     return dataclasses.replace(dimension, default=middle)
 
 
-def _is_number(value: Any) -> bool:
-    # True is an int to Python, but uniform(False, True) is a mistake
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(
-        value, bool | np.bool_
-    )
-
-
-def _real(where: str, name: str, value: Any) -> float:
-    if not _is_number(value):
-        raise ValueError(f"{where} needs a number for {name}, got {value!r}.")
-    with np.errstate(over="ignore"):
-        finite = math.isfinite(value) and math.isfinite(np.float32(value))
-    if not finite:
-        raise ValueError(
-            f"{where} needs a finite {name}, got {name}={value}. "
-            "Use a bound that float32 holds."
-        )
-    return float(value)
-
-
-def _whole(where: str, name: str, value: Any) -> int:
-    if not _is_number(value) or not math.isfinite(value) or int(value) != value:
-        raise ValueError(
-            f"{where} needs a whole number for {name}, got {value!r}. "
-            "Use uniform for real numbers."
-        )
-    return int(value)
-
-
 def _exponent(where: str, name: str, value: Any) -> int:
-    value = _whole(where, name, value)
+    value = whole_number(where, name, value)
     if not 1 <= value <= 2**30 or value & (value - 1):
         raise ValueError(
             f"{where} needs a power of two from 1 to 2**30 for {name}, got {value}. "
@@ -517,50 +483,9 @@ def _exponent(where: str, name: str, value: Any) -> int:
     return value.bit_length() - 1
 
 
-def _ordered(where: str, low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(
-            f"{where} needs low <= high, got low={low}, high={high}. Swap them."
-        )
-
-
-def _inside(where: str, default: float, low: float, high: float) -> None:
-    if not low <= default <= high:
-        raise ValueError(
-            f"{where}: default={default} lies outside [{low}, {high}]. "
-            "Widen the range, or choose a default inside it."
-        )
-
-
 def _tier(where: str, tier: Any) -> int:
     if isinstance(tier, bool) or tier not in (1, 2, 3, 4):
         raise ValueError(
             f"{where} needs a tier of 1 (most important), 2, 3 or 4, got {tier!r}."
         )
     return int(tier)
-
-
-def _listed(where: str, values: Iterable[Any], default: Any) -> tuple[Any, ...]:
-    # a string is iterable too: its letters are hardly meant
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{where} needs a list of values, got {values!r}.")
-    # NumPy scalars become Python's, so that values print and compare as the user's own
-    choices: Sequence[Any] = tuple(
-        value.item() if isinstance(value, np.generic) else value for value in values
-    )
-    if not choices:
-        raise ValueError(f"{where} needs at least one value, got none.")
-    try:
-        distinct = len(set(choices))
-    except TypeError as error:
-        raise ValueError(
-            f"{where}: {error}, in {list(choices)!r}. Use tuples, strings or numbers."
-        ) from None
-    if distinct < len(choices):
-        twice = next(c for i, c in enumerate(choices) if c in choices[:i])
-        raise ValueError(f"{where} has {twice!r} twice. List every value once.")
-    if default is not None and default not in choices:
-        raise ValueError(
-            f"{where}: default={default!r} is not one of {list(choices)!r}."
-        )
-    return tuple(choices)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import keyword
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -14,8 +13,9 @@ import numpy as np
 
 from jaxtune.markup import html_table
 from jaxtune.space import conditions
-from jaxtune.space.dimension import BELOW_ONE, Dimension, to_python
-from jaxtune.space.makers import Invalid, fixed
+from jaxtune.space.dimension import BELOW_ONE, Dimension
+from jaxtune.space.makers import Invalid
+from jaxtune.space.restriction import at_default, restricted
 from jaxtune.types import Array, ArrayLike, HparamArrays
 
 # columns of tables and of run directories that are not hyperparameters
@@ -58,6 +58,7 @@ class Space:
     ('learning_rate',)
 
     Args:
+      given: a dict of dimensions, in place of keywords.
       dimensions: name to `Dimension`, as keywords.
 
     Raises:
@@ -65,7 +66,16 @@ class Space:
         that is not a dimension, or an invalid definition, with its name.
     """
 
-    def __init__(self, **dimensions: Dimension) -> None:
+    def __init__(
+        self, given: Mapping[str, Dimension] | None = None, /, **dimensions: Dimension
+    ) -> None:
+        if given is not None:
+            if not isinstance(given, Mapping) or dimensions:
+                raise ValueError(
+                    f"Space needs its dimensions as keywords, or one dict of them, got "
+                    f"{given!r}. Use Space(x=uniform(0.0, 1.0))."
+                )
+            dimensions = dict(given)
         if not dimensions:
             raise ValueError("Space needs at least one dimension, got none.")
         for name, dimension in dimensions.items():
@@ -77,22 +87,31 @@ class Space:
                     f"dimension {name!r}: got {dimension!r}. Use one of jaxtune's "
                     f"makers, such as fixed({dimension!r}) or choice([...])."
                 )
-        for name in dimensions:
+        listed = {name: conditions.resolved(dimensions, name) for name in dimensions}
+        for name in listed:
             try:
-                conditions.check(dimensions, name)
+                conditions.check(listed, name)
             except ValueError as error:
                 raise ValueError(f"dimension {name!r}: {error}") from None
-        self._dimensions = dict(dimensions)
+        self._dimensions = listed
 
-    def tree_flatten_with_keys(self) -> tuple[Any, tuple[str, ...]]:
-        """Return the dimensions as children, and their names as static data."""
+    def tree_flatten_with_keys(self) -> tuple[Any, tuple[Any, ...]]:
+        """Return the dimensions as children; their names and numbers are static."""
         keys = map(jax.tree_util.GetAttrKey, self._dimensions)
         children = zip(keys, self._dimensions.values(), strict=True)
-        return tuple(children), tuple(self._dimensions)
+        # 1 and 1.0 are equal, but a program for the one is not a program for the other
+        numbers = tuple(dim.dtype for dim in self._dimensions.values())
+        return tuple(children), (tuple(self._dimensions), numbers)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], dimensions: Iterable[Any]) -> Space:
+    def tree_unflatten(
+        cls, static: tuple[Any, ...], dimensions: Iterable[Any]
+    ) -> Space:
         """Rebuild a space without checks: while JAX traces, leaves are not numbers."""
+        return cls._unchecked(static[0], dimensions)
+
+    @classmethod
+    def _unchecked(cls, names: Iterable[str], dimensions: Iterable[Any]) -> Space:
         space = object.__new__(cls)
         space._dimensions = dict(zip(names, dimensions, strict=True))
         return space
@@ -230,7 +249,7 @@ class Space:
             if name not in smaller:
                 raise ValueError(f"restrict: {_unknown(name, self.names)}")
             try:
-                smaller[name] = _restricted(smaller[name], wanted)
+                smaller[name] = restricted(smaller[name], wanted)
             except ValueError as error:
                 raise ValueError(f"dimension {name!r}: {error}") from None
         return self._with(smaller)
@@ -292,7 +311,7 @@ class Space:
 
     def _with(self, dimensions: dict[str, Dimension]) -> Space:
         # unchecked: bounds may be tracers, when zooming is traced
-        return self.tree_unflatten(tuple(dimensions), tuple(dimensions.values()))
+        return self._unchecked(dimensions, dimensions.values())
 
     def _checked(self, points: ArrayLike) -> ArrayLike:
         if np.ndim(points) != 2 or np.shape(points)[1] != self.dim:
@@ -368,75 +387,8 @@ def _encode(space: Space, hparams: dict[str, Array]) -> Array:
     return jnp.stack(columns, axis=-1)
 
 
-def at_default(dim: Dimension) -> Dimension:
-    """Return the dimension fixed at its default, of the same tree."""
-    if dim.allowed is not None:
-        only = np.asarray([value == dim.default for value in dim.choices])
-        return dataclasses.replace(dim, allowed=only, searched=False)
-    if dim.choices:
-        index = np.asarray(dim.choices.index(dim.default), np.int32)
-        return dataclasses.replace(dim, low=index, high=index, searched=False)
-    if dim.kind == "power_of_two":
-        index = np.asarray(int(dim.default).bit_length() - 1, np.int32)
-        return dataclasses.replace(dim, low=index, high=index, searched=False)
-    # fixed() makes its own bounds; their dtype must stay that of the tree
-    point = fixed(dim.default)
-    low = point.low.astype(np.asarray(dim.low).dtype)
-    return dataclasses.replace(dim, low=low, high=low, searched=False)
-
-
-def _restricted(dim: Dimension, wanted: Any) -> Dimension:
-    if not dim.searched:
-        raise ValueError(f"it is fixed at {dim.default!r} and cannot be restricted.")
-    if dim.allowed is not None:
-        for value in wanted:
-            if value not in dim.remaining:
-                raise ValueError(f"{value!r} is not one of {list(dim.remaining)}.")
-        kept = np.asarray([value in wanted for value in dim.choices])
-        if not kept.any():
-            raise ValueError("restrict needs at least one choice to keep, got none.")
-        return dataclasses.replace(dim, allowed=kept)
-    try:
-        low, high = wanted
-    except (TypeError, ValueError):
-        raise ValueError(f"restrict needs (low, high), got {wanted!r}.") from None
-    if dim.choices:
-        indices = [_position(dim, low), _position(dim, high)]
-    elif dim.kind == "power_of_two":
-        for value in (low, high):
-            if not isinstance(value, int) or value < 1 or value & (value - 1):
-                raise ValueError(f"restrict needs powers of two, got {value!r}.")
-        indices = [low.bit_length() - 1, high.bit_length() - 1]
-    else:
-        indices = [low, high]
-    return _between(dim, wanted, *indices)
-
-
-def _between(dim: Dimension, wanted: Any, low: Any, high: Any) -> Dimension:
-    smallest, largest = np.asarray(dim.low), np.asarray(dim.high)
-    # a leaf of whole numbers would cut 2.5 down to 2 without a word
-    if np.issubdtype(smallest.dtype, np.integer) and (low != int(low)):
-        raise ValueError(f"restrict needs whole numbers, got {wanted!r}.")
-    if not to_python(smallest) <= low <= high <= to_python(largest):
-        raise ValueError(
-            f"restrict to {wanted!r} does not lie in order inside {dim.bounds}. "
-            "Bounds can only shrink."
-        )
-    return dataclasses.replace(
-        dim,
-        low=np.asarray(low, smallest.dtype),
-        high=np.asarray(high, largest.dtype),
-    )
-
-
-def _position(dim: Dimension, value: Any) -> int:
-    if value not in dim.choices:
-        raise ValueError(f"{value!r} is not one of {list(dim.remaining)}.")
-    return dim.choices.index(value)
-
-
 def _check_name(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name):
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(
             f"dimension {name!r}: not a Python identifier. "
             "Use letters, digits and underscores, such as learning_rate."

@@ -93,6 +93,7 @@ def settings_document(
         "metric": search.metric,
         "mode": search.mode,
         **{name: _how_made(part) for name, part in made.items()},
+        "distinct": search.distinct,
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
@@ -135,7 +136,7 @@ def check_same(
       RunError: a setting differs; the error has both values and the way out.
     """
     # these are adopted from the run, or follow from what is compared
-    ignored = {"recipe", "layout", "rates", *check_allowed(allow)}
+    ignored = {"recipe", "layout", "rates", "distinct", *check_allowed(allow)}
     if given.block is None:
         ignored.add("block")
     if "block" in allow:
@@ -213,13 +214,13 @@ def _short(value: Any) -> str:
 
 
 def adopt(search: Search, recorded: dict[str, Any]) -> Search:
-    """Return the search with the block width and layout that the run began with."""
+    """Return the search with the width, layout and points that the run began with."""
     workload = search.workload._replace(
         width=recorded["block"],
         layout=layout_of(recorded["layout"]),
         rates=rates_of(recorded),
     )
-    return search._replace(workload=workload)
+    return search._replace(workload=workload, distinct=recorded["distinct"])
 
 
 def checked_settings(directory: Path) -> dict[str, Any]:
@@ -234,8 +235,8 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     Raises:
       RunError: no run, a damaged run, or a run of a newer version.
     """
-    # version 0.1.0 did not write "across"
-    settings = {"across": 1, **settings_of(directory)}
+    # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
+    settings = {"across": 1, "distinct": False, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.space.listed import Choice
+from jaxtune.space.arrival import Choice
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxtune.space.listed import Choice
+from jaxtune.space.arrival import Choice
 from jaxtune.tasks.hparams import Hparams
 from jaxtune.types import Array, PyTree
 

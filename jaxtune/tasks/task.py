@@ -64,7 +64,9 @@ class Task:
     Args:
       init: ``(key, hparams) -> params``, any pytree of arrays.
       loss: ``(params, batch, key, hparams) -> scalar``, the mean over the batch.
-      evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split.
+      evaluate: ``(params, split, hparams) -> {metric: scalar}`` over a whole split; a
+        metric cannot have the name of a hyperparameter or of another column of the
+        table, such as ``score``.
       train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
         Or a stream of batches, see `jaxtune.data.stream`.
       valid: the split that trials are scored on, as arrays like those of ``train``.

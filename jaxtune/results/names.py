@@ -1,0 +1,44 @@
+"""Names of metrics and hyperparameters that have a column of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
+OWN = ("trial", "round", "status", "score", "scores", "epochs")
+OF_SEEDS = re.compile(r"score_\d+")
+
+
+def check_metrics(metrics: Iterable[object], hyperparameters: Iterable[str]) -> None:
+    """Raise unless every metric and hyperparameter gets a column of its own.
+
+    Args:
+      metrics: the names that ``evaluate`` returns.
+      hyperparameters: the names of the space.
+
+    Raises:
+      ValueError: a name that would take the place of another column.
+    """
+    known = list(hyperparameters)
+    for taken in filter(OF_SEEDS.fullmatch, known):
+        raise ValueError(f"dimension {taken!r}: {_taken()} Choose another.")
+    for name in metrics:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"evaluate: got a metric with the name {name!r}. Use a string."
+            )
+        if name in OWN or OF_SEEDS.fullmatch(name):
+            raise ValueError(
+                f"evaluate: a metric has the name {name!r}. {_taken()} Rename the "
+                "metric."
+            )
+        if name in known:
+            raise ValueError(
+                f"evaluate: the metric {name!r} has the name of a hyperparameter, and "
+                "both need a column of the table. Rename one of them."
+            )
+
+
+def _taken() -> str:
+    return f"jaxtune's own tables use {', '.join(OWN)}, score_0, score_1 and so on."
