@@ -118,7 +118,8 @@ def updated(
     Raises:
       ValueError: transformations in one chain of which one needs what another refuses.
     """
-    told, refused = _named(optimizer.update, known), []
+    told = _named(optimizer.update, known)
+    refused: list[str] = []
     while True:
         try:
             return optimizer.update(gradients, state, params, **told)
@@ -130,13 +131,14 @@ def updated(
                 refused.append(name)
                 told = {n: value for n, value in told.items() if n != name}
                 continue
-            if refused and "required keyword-only" in str(error):
-                raise ValueError(
-                    f"optimizer: of the transformations in it, one takes no "
-                    f"{refused[-1]}= and another needs it ({error}). Give the first "
-                    "one an update that takes **extra."
-                ) from error
-            raise
+            needed = [name for name in refused if f"'{name}'" in str(error)]
+            if not needed:
+                raise
+            raise ValueError(
+                f"optimizer: of the transformations in it, one takes no {needed[0]}= "
+                f"and another needs it ({error}). Give the first one an update that "
+                "takes **extra."
+            ) from error
 
 
 def _named(update: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
