@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtune.environment import promoting
 from jaxtune.programs.stepping import (
     first_state,
     known_in_step,
@@ -259,6 +260,7 @@ def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
     )
 
 
+@promoting
 def _update(
     optimizer: optax.GradientTransformation,
     lane: Lane,
@@ -300,15 +302,21 @@ def _emptied(like: OpenBatch) -> OpenBatch:
     return OpenBatch(gradients, jnp.int32(0), value)
 
 
+@promoting
 def _add(
     open_batch: OpenBatch, gradients: PyTree, loss: Array, examples: int
 ) -> OpenBatch:
     """Add the mean gradient and the mean loss of some more examples."""
     added = jax.tree.map(lambda s, g: s + g * examples, open_batch.gradients, gradients)
-    value = jax.tree.map(lambda total: total + loss * examples, open_batch.value)
+    value = jax.tree.map(
+        # a sum in a loop keeps its dtype, also of a float64 loss
+        lambda total: total + (loss * examples).astype(total.dtype),
+        open_batch.value,
+    )
     return OpenBatch(added, open_batch.examples + examples, value)
 
 
+@promoting
 def _mean(open_batch: OpenBatch, like: PyTree) -> tuple[PyTree, PyTree]:
     """Return the means over the batch: the gradient, and the loss if it is kept."""
     gradients = jax.tree.map(
@@ -346,10 +354,16 @@ def score(
         name: real_scalar(value, f"evaluate: metric {name!r}", way_out)
         for name, value in metrics.items()
     }
+    return _if_running(lane, numbers)
+
+
+@promoting
+def _if_running(lane: Lane, numbers: Mapping[str, Array]) -> dict[str, Array]:
     running = lane.status == RUNNING
     return {n: jnp.where(running, value, jnp.nan) for n, value in numbers.items()}
 
 
+@promoting
 def params_to_evaluate(
     task: Task, hparams: Mapping[str, Any], lane: Lane, batching: Batching | None
 ) -> PyTree:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtune.environment import promoting
 from jaxtune.tasks.optimizer_argument import lengths_read
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, PyTree
@@ -82,6 +83,7 @@ def optimizer_of(
     return made
 
 
+@promoting
 def first_state(optimizer: optax.GradientTransformation, params: PyTree) -> PyTree:
     """Return the state that an optimiser begins with.
 
@@ -99,6 +101,7 @@ def first_state(optimizer: optax.GradientTransformation, params: PyTree) -> PyTr
     return state
 
 
+@promoting
 def updated(
     optimizer: optax.GradientTransformation,
     gradients: PyTree,

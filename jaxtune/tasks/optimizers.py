@@ -279,7 +279,9 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
     averaging = any(member.averaging for member in members)
     columns = zip(*members, strict=True)
     chosen: Any = [jnp.stack([jnp.asarray(v) for v in c])[index] for c in columns]
-    one = Member(*chosen)
+    # Python numbers become float64 under x64, which a state of float32 cannot take
+    narrow: Any = [_narrow(v) for v in chosen]
+    one = Member(*narrow)
 
     def init(params: PyTree) -> Moments:
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -313,6 +315,10 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
         return jax.tree.map(step, first, second), moments._replace(second=second)
 
     return optax.GradientTransformation(init, update)
+
+
+def _narrow(number: Array) -> Array:
+    return number.astype(jnp.float32) if number.dtype == jnp.float64 else number
 
 
 def selected(
