@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import data, executors, presets, samplers, schedulers
+from jaxtune import data, executors, presets, samplers, schedulers, schedules
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
 from jaxtune.checks import RunError
@@ -76,6 +76,7 @@ __all__ = [
     "reverse_log_uniform",
     "samplers",
     "schedulers",
+    "schedules",
     "search",
     "testing",
     "tiered",

@@ -38,6 +38,7 @@ from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import UserChoices
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
+from jaxtune.tasks.spelling import standard_name
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
 
@@ -217,7 +218,8 @@ def run_search(
     _check_metric(traced, wanted.metric)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics([n for one in traced for n in one.metrics], space.names)
-    _warn_about(unread(traced, workload, space), space, wanted.schedule.trials)
+    ignored = unread(traced, workload, space)
+    _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
     if shown > 1:
@@ -362,11 +364,14 @@ def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
             )
 
 
-def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
+def _warn_about(ignored: list[str], trains: bool, space: Space, trials: int) -> None:
     if ignored:
+        # a plain function has no standard names
+        meant = _meant(ignored, space) if trains else ""
         warn(
             f"nothing reads {', '.join(ignored)}: searching them changes no score. "
-            "Check the spelling, or fix them with space.keep(...).",
+            f"Check the spelling{meant}, or fix them with "
+            "space.keep(...).",
         )
     if space.size < trials:
         warn(
@@ -374,3 +379,10 @@ def _warn_about(ignored: list[str], space: Space, trials: int) -> None:
             f"repeat some. trials={space.size} tries each of them once; seeds=... "
             "trains each of them several times.",
         )
+
+
+def _meant(ignored: list[str], space: Space) -> str:
+    """Return the standard names that may have been meant, in brackets."""
+    names = {name: standard_name(name) for name in ignored}
+    known = [f"{name}: {m}?" for name, m in names.items() if m and m not in space.names]
+    return f" ({', '.join(known)})" if known else ""

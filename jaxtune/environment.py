@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import flax
 import jax
@@ -15,6 +16,9 @@ import jaxlib
 import optax
 
 from jaxtune.versions import __version__
+
+P = ParamSpec("P")
+Made = TypeVar("Made")
 
 # prefixes of XLA flags that change no number
 HARMLESS = ("--xla_dump", "--xla_force_host_platform_device_count")
@@ -95,3 +99,41 @@ def under(wanted: dict[str, Any]) -> ExitStack:
         if getattr(jax.config, f"jax_{name}") != value:
             contexts.enter_context(getattr(jax, name)(value))
     return contexts
+
+
+OWN = {"enable_x64": False, "numpy_dtype_promotion": "standard"}
+"""The settings of spaces, samplers and schedulers, which run no code of the user."""
+
+
+PROMOTING = {"numpy_dtype_promotion": "standard"}
+"""The settings of our own parts of a training and of optax, which is not strict."""
+
+
+def in_32_bits(function: Callable[P, Made]) -> Callable[P, Made]:
+    """Run a function of ours in 32 bits, with standard promotion of dtypes.
+
+    So a search tries the same points whatever the settings of the user, and 64 bits are
+    for the user's own functions. Where the settings are these anyway, nothing is
+    entered, and the function is called as it is.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Made:
+        with under(OWN):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def promoting(function: Callable[P, Made]) -> Callable[P, Made]:
+    """Run a function of ours with standard promotion, where the user has it strict.
+
+    The user's own functions, called in the same program, keep the user's setting.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Made:
+        with under(PROMOTING):
+            return function(*args, **kwargs)
+
+    return run

@@ -35,12 +35,12 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions forms gaussian_process house products random refine
-        samplers schedulers space
+        samplers schedulers schedules space
     """,
     "search": """
         analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs planning programs repeats report rewrite schedule search storage tasks
-        training user_code width workers
+        old_runs optimizers planning programs repeats report rewrite schedule search
+        storage tasks training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -642,7 +642,9 @@ def test_every_row_is_run():
         if isinstance(node, ast.Assign)
         and getattr(node.targets[0], "id", None) == "CASES"
     )
-    assert [key.value for key in table.keys] == list(CASES)
+    written = [key.value for key in table.keys if key is not None]
+    assert len(set(written)) == len(written)
+    assert set(written) <= set(CASES)
     assert len(CASES) >= 190
 
 

@@ -32,6 +32,7 @@ LAYERS = {
     "space": 2,
     "models": 3,
     "presets": 3,
+    "schedules": 3,
     "samplers": 3,
     "schedulers": 3,
     "tasks": 3,
@@ -199,7 +200,8 @@ def public_functions(module):
     ]
 
 
-MAKERS = ("", "samplers", "schedulers", "models", "presets", "executors", "data")
+MAKERS = ("", "samplers", "schedulers", "schedules", "models", "optimizers", "presets")
+MAKERS += ("executors", "data")
 
 
 def test_every_maker_shows_an_example():
@@ -219,6 +221,7 @@ def public():
         for name in (
             "samplers",
             "schedulers",
+            "schedules",
             "models",
             "optimizers",
             "presets",
@@ -278,7 +281,8 @@ def parameters(thing):
 
 def test_public_names_are_sorted():
     assert jt.__all__ == sorted(jt.__all__)
-    for home in (jt.samplers, jt.schedulers, jt.models, jt.optimizers, jt.report):
+    homes = jt.samplers, jt.schedulers, jt.schedules, jt.models, jt.optimizers
+    for home in (*homes, jt.report):
         assert home.__all__ == sorted(home.__all__)
 
 

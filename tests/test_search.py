@@ -266,6 +266,19 @@ def test_a_misspelt_dimension_is_noticed(small_task):
         jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("lr", "learning_rate"), ("wd", "weight_decay"), ("beta_1", "beta1")],
+)
+def test_a_dimension_of_another_name_is_told_the_standard_one(
+    small_task, written, meant
+):
+    space = jt.Space(**{written: jt.uniform(0.1, 0.5)})
+    told = re.escape(f"Check the spelling ({written}: {meant}?)")
+    with pytest.warns(UserWarning, match=told):
+        jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
+
+
 def test_a_small_space_says_that_trials_repeat():
     space = jt.Space(x=jt.choice([0, 1]), y=jt.integer(1, 3))
     with pytest.warns(UserWarning, match="6 configurations, so that 64 trials"):

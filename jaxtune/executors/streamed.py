@@ -98,7 +98,7 @@ def _train(shared: Any, carried: Carried) -> Carried:
     job = carried.job
     if carried.leaves is None:
         state = begin(task, root, job)
-        both = state, block_program.empty_batches(state, job.static)
+        both = state, block_program.empty_batches(task, job.block, state, job.static)
     else:
         both = from_host(carried.leaves, carried.like)
     both = block_program.advance_part(

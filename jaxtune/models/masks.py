@@ -162,7 +162,7 @@ class MaskedDense(nn.Module):
         outputs = self.size if outputs is None else outputs
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (width, self.size))
-        bias = self.param("bias", nn.initializers.zeros, (self.size,))
+        bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
         return only(outputs, product(x, kernel) + _last(bias, x.ndim))
 
 
@@ -212,7 +212,7 @@ class MaskedConv(nn.Module):
         outputs = self.size if outputs is None else outputs
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (*self.window, channels, self.size))
-        bias = self.param("bias", nn.initializers.zeros, (self.size,))
+        bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
         convolve = (
             unfolded_convolution if self.unfolded else jax.lax.conv_general_dilated
         )

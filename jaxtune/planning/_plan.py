@@ -95,6 +95,7 @@ def plan(
     programs: int | None = None,
     rewrite: bool = True,
     memory: bool = True,
+    epochs: int = 1,
 ) -> Plan:
     """Plan how a search is cut into programs and blocks; nothing is trained.
 
@@ -115,6 +116,7 @@ def plan(
       programs: at most so many for padded shapes; chosen if not given.
       rewrite: whether slow operations are put into other forms.
       memory: whether to compile a program to know its memory, which takes seconds.
+      epochs: of a whole training, for an optimiser that asks for them.
 
     Returns:
       Groups, programs, block width, padding in models and in blocks, memory.
@@ -123,8 +125,8 @@ def plan(
       ValueError: a space that the task cannot take.
     """
     made = as_task(task)
-    # every epoch costs the same, so the shares of padding are those of one
-    epochs = 1 if made.trains else 0
+    # every epoch costs the same, so the shares of padding are those of any number
+    epochs = epochs if made.trains else 0
     root = jax.random.key(0)
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     # Sobol points fill the space evenly, so a small sample has all groups in proportion

@@ -223,7 +223,7 @@ def _candidates(dimension: Dimension) -> list[int]:
 
 def _shares(dimension: Dimension) -> dict[int, float]:
     """Return each value of a dimension with its share of the range."""
-    middles = (jnp.arange(4096) + 0.5) / 4096
+    middles: Any = (np.arange(4096) + np.float32(0.5)) / np.float32(4096)
     values, counts = np.unique(
         np.asarray(dimension.decode(middles)), return_counts=True
     )

@@ -11,6 +11,7 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.space import Space
 from jaxtune.tasks import Task
+from jaxtune.tasks.optimizer_argument import lengths_read
 from jaxtune.types import Key
 
 # more than 8 lanes are a few per cent faster at best, and leave more of the last block
@@ -51,6 +52,11 @@ def prepare(
     on_cpu = platform == "cpu"
     forms = table_for(platform) if rewrite else AS_WRITTEN
     layout = lay_out(task, space, programs, on_cpu)._replace(forms=forms)
+    if layout.batching is not None and lengths_read(task.optimizer):
+        # compiled into the programs of such a task, as optax's own schedules need it;
+        # the programs of others serve any number of epochs
+        batching = layout.batching._replace(epochs=epochs)
+        layout = layout._replace(batching=batching)
     workload = Workload(task, key, width or 0, epochs, layout)
     return workload if width else _with_width(workload, space, on_cpu)
 

@@ -254,7 +254,7 @@ def typical(layout: Layout, space: Space) -> dict[str, np.ndarray]:
 
 def _lane(task: Task, key: Key, hparams: Hparams, batching: Batching | None) -> Any:
     """Return the metrics of a lane, and its last state."""
-    lane = lane_program.start(task, key, hparams)
+    lane = lane_program.start(task, key, hparams, batching)
     if batching is not None:
         lane = lane_program.advance(task, key, hparams, lane, batching)
-    return lane_program.score(task, hparams, lane, task.valid), lane
+    return lane_program.score(task, hparams, lane, task.valid, batching), lane

@@ -136,7 +136,8 @@ def _start_program(on_cpu: bool) -> Any:
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     def one(trial: Array, seed: Array, hparams: dict[str, Array]) -> Lane:
         key = lane_key(root, trial, seed)
-        return lane_program.start(task, key, static.hparams(hparams))
+        hparams = static.hparams(hparams)
+        return lane_program.start(task, key, hparams, static.batching)
 
     return jax.vmap(one)(*block)
 
@@ -204,10 +205,15 @@ def advance_part(
 
 
 @partial(jax.jit, static_argnames="static")
-def empty_batches(state: Lane, static: Static) -> OpenBatch:
+def empty_batches(task: Task, block: Block, state: Lane, static: Static) -> OpenBatch:
     """Return open batches that hold no example yet."""
-    assert static.batching is not None, "a task has batches"
-    return jax.vmap(partial(lane_program.empty_batch, static.batching))(state.params)
+    batching = static.batching
+    assert batching is not None, "a task has batches"
+
+    def one(hparams: dict[str, Array], lane: Lane) -> OpenBatch:
+        return lane_program.empty_batch(task, static.hparams(hparams), batching, lane)
+
+    return jax.vmap(one)(block.hparams, state)
 
 
 @partial(jax.jit, static_argnames=("split", "static"))
@@ -218,7 +224,9 @@ def score(
     data = getattr(task, split)
 
     def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
-        return lane_program.score(task, static.hparams(hparams), lane, data)
+        return lane_program.score(
+            task, static.hparams(hparams), lane, data, static.batching
+        )
 
     return _over_lanes(one, static)(block.hparams, state), state.status
 
@@ -260,7 +268,8 @@ def measure(
         trial: Array, seed: Array, traced: dict[str, Array]
     ) -> tuple[dict[str, Array], Array]:
         key, hparams = lane_key(root, trial, seed), static.hparams(traced)
-        lane = lane_program.start(task, key, hparams)
-        return lane_program.score(task, hparams, lane, data), lane.status
+        lane = lane_program.start(task, key, hparams, static.batching)
+        scored = lane_program.score(task, hparams, lane, data, static.batching)
+        return scored, lane.status
 
     return _over_lanes(one, static)(*block)

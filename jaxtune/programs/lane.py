@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtune.environment import promoting
+from jaxtune.programs.stepping import (
+    first_state,
+    known_in_step,
+    no_batch_at_hand,
+    optimizer_of,
+    reads_value,
+    updated,
+)
 from jaxtune.random import INIT, NOISE, ORDER, permutation
 from jaxtune.tasks import batches
+from jaxtune.tasks.averages import seen_params
 from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
@@ -35,12 +46,14 @@ class Lane(NamedTuple):
     stopped: Array
 
 
-def start(task: Task, key: Key, hparams: Mapping[str, Any]) -> Lane:
+def start(
+    task: Task, key: Key, hparams: Mapping[str, Any], batching: Batching | None
+) -> Lane:
     """Return a lane with fresh parameters and a fresh optimiser."""
     # a plain function owns its lane's key, and no other stream is drawn from it
     init_key = jax.random.fold_in(key, INIT) if task.trains else key
     params, state = _stateful_init(task, init_key, hparams)
-    opt_state = task.optimizer(hparams).init(params)
+    opt_state = first_state(optimizer_of(task, hparams, batching), params)
     zero = jnp.int32(0)
     return Lane(params, state, opt_state, zero, jnp.int32(RUNNING), jnp.int32(-1))
 
@@ -55,6 +68,9 @@ class Batching(NamedTuple):
     micro: int  # examples in one gradient computation
     examples: int  # in one epoch
     whole: bool  # true: micro-batches are batches; false: each lane adds up some
+    # of a whole training, if the optimiser asks for its length; other programs serve
+    # any number of epochs
+    epochs: int | None = None
 
 
 class OpenBatch(NamedTuple):
@@ -62,6 +78,7 @@ class OpenBatch(NamedTuple):
 
     gradients: PyTree  # sum over its examples
     examples: Array  # [] int32
+    value: PyTree = ()  # [] sum of their losses, if the optimiser reads it
 
 
 def advance(
@@ -86,7 +103,7 @@ def advance(
         hparams,
         batching,
         lane=lane,
-        open_batch=empty_batch(batching, lane.params),
+        open_batch=empty_batch(task, hparams, batching, lane),
         take=take,
         rows=RowRange(0, batching.examples),
     )
@@ -196,7 +213,7 @@ def _step_of(
     rows: RowRange,
 ) -> Step:
     """Return the function that trains a lane on one micro-batch."""
-    optimizer = optax.with_extra_args_support(task.optimizer(hparams))
+    optimizer = optimizer_of(task, hparams, batching)
     total = -(-batching.examples // batching.micro)
     first = rows.begin // batching.micro
     noise = jax.random.fold_in(key, NOISE)
@@ -213,19 +230,22 @@ def _step_of(
         batch = take(index * batching.micro, size)
         in_epoch = first + index
         done = lane.epoch * total + in_epoch
-        (loss, state), gradients = jax.value_and_grad(objective, has_aux=True)(
-            lane.params, lane.state, batch, jax.random.fold_in(noise, done)
+        state, key = lane.state, jax.random.fold_in(noise, done)
+        (loss, after), gradients = jax.value_and_grad(objective, has_aux=True)(
+            lane.params, state, batch, key
         )
-        lane = _mark(lane._replace(state=state), loss, done)
+        lane = _mark(lane._replace(state=after), loss, done)
         if batching.whole:
-            return _update(optimizer, lane, gradients), open_batch
+            again = lambda params: objective(params, state, batch, key)[0]  # noqa: E731
+            return _update(optimizer, lane, gradients, loss, again), open_batch
         # lanes of one program differ in their batch sizes, so every lane computes the
         # update at every step, and only the lanes with a full batch keep it
-        open_batch = _add(open_batch, gradients, size)
+        open_batch = _add(open_batch, gradients, loss, size)
         full = (open_batch.examples >= hparams["batch_size"]) | (in_epoch == total - 1)
-        mean = _mean(open_batch, gradients)
-        lane = _when(full, _update(optimizer, lane, mean), lane)
-        return lane, _when(full, _empty_sum(open_batch.gradients), open_batch)
+        mean, value = _mean(open_batch, gradients)
+        stepped = _update(optimizer, lane, mean, value, no_batch_at_hand)
+        lane = _when(full, stepped, lane)
+        return lane, _when(full, _emptied(open_batch), open_batch)
 
     return step
 
@@ -240,12 +260,18 @@ def _mark(lane: Lane, loss: Array, step: Array) -> Lane:
     )
 
 
+@promoting
 def _update(
-    optimizer: optax.GradientTransformationExtraArgs, lane: Lane, gradients: PyTree
+    optimizer: optax.GradientTransformation,
+    lane: Lane,
+    gradients: PyTree,
+    value: Any,
+    loss: Callable[[PyTree], Array],
 ) -> Lane:
     """Return the lane after one step of the optimiser; one that diverged stays."""
-    updates, opt_state = optimizer.update(
-        gradients, lane.opt_state, lane.params, epoch=lane.epoch
+    known = known_in_step(lane.epoch, value, gradients, loss)
+    updates, opt_state = updated(
+        optimizer, gradients, lane.opt_state, lane.params, known
     )
     running = lane.status == RUNNING
     # where() and not a product with a mask, since 0 * nan is nan
@@ -254,33 +280,52 @@ def _update(
     return lane._replace(params=params, opt_state=opt_state)
 
 
-def empty_batch(batching: Batching, params: PyTree) -> OpenBatch:
+def empty_batch(
+    task: Task, hparams: Mapping[str, Any], batching: Batching, lane: Lane
+) -> OpenBatch:
     """Return an empty batch; where micro-batches are batches, none is ever open."""
-    return _empty_sum(() if batching.whole else params)
+    if batching.whole:
+        return OpenBatch((), jnp.int32(0))
+    make = partial(optimizer_of, task, hparams, batching)
+    value = jnp.zeros((), jnp.float32) if reads_value(make, lane.params) else ()
+    return _emptied(OpenBatch(lane.params, jnp.int32(0), value))
 
 
-def _empty_sum(like: PyTree) -> OpenBatch:
-    """Return an empty sum, in float32 at least."""
+def _emptied(like: OpenBatch) -> OpenBatch:
+    """Return empty sums, in float32 at least."""
 
     # a long sum loses its low bits in bfloat16, even where every gradient keeps them
     def zeros(leaf: Array) -> Array:
         return jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
 
-    return OpenBatch(jax.tree.map(zeros, like), jnp.int32(0))
+    gradients, value = jax.tree.map(zeros, (like.gradients, like.value))
+    return OpenBatch(gradients, jnp.int32(0), value)
 
 
-def _add(open_batch: OpenBatch, gradients: PyTree, examples: int) -> OpenBatch:
-    """Add the mean gradient of some more examples."""
+@promoting
+def _add(
+    open_batch: OpenBatch, gradients: PyTree, loss: Array, examples: int
+) -> OpenBatch:
+    """Add the mean gradient and the mean loss of some more examples."""
     added = jax.tree.map(lambda s, g: s + g * examples, open_batch.gradients, gradients)
-    return OpenBatch(added, open_batch.examples + examples)
+    value = jax.tree.map(
+        # a sum in a loop keeps its dtype, also of a float64 loss
+        lambda total: total + (loss * examples).astype(total.dtype),
+        open_batch.value,
+    )
+    return OpenBatch(added, open_batch.examples + examples, value)
 
 
-def _mean(open_batch: OpenBatch, like: PyTree) -> PyTree:
-    return jax.tree.map(
+@promoting
+def _mean(open_batch: OpenBatch, like: PyTree) -> tuple[PyTree, PyTree]:
+    """Return the means over the batch: the gradient, and the loss if it is kept."""
+    gradients = jax.tree.map(
         lambda total, leaf: (total / open_batch.examples).astype(leaf.dtype),
         open_batch.gradients,
         like,
     )
+    value = jax.tree.map(lambda total: total / open_batch.examples, open_batch.value)
+    return gradients, value
 
 
 def _when(condition: Array, yes: Any, no: Any) -> Any:
@@ -288,13 +333,18 @@ def _when(condition: Array, yes: Any, no: Any) -> Any:
 
 
 def score(
-    task: Task, hparams: Mapping[str, Any], lane: Lane, split: PyTree
+    task: Task,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    split: PyTree,
+    batching: Batching | None,
 ) -> dict[str, Array]:
     """Return metrics on a split; NaN for a lane that diverged."""
+    params = params_to_evaluate(task, hparams, lane, batching)
     if task.stateful:
-        metrics = task.evaluate(lane.params, lane.state, split, hparams)
+        metrics = task.evaluate(params, lane.state, split, hparams)
     else:
-        metrics = task.evaluate(lane.params, split, hparams)
+        metrics = task.evaluate(params, split, hparams)
     if not isinstance(metrics, Mapping):
         raise ValueError(
             f"evaluate: got {type(metrics).__name__}. Return a dict of scalars."
@@ -304,8 +354,22 @@ def score(
         name: real_scalar(value, f"evaluate: metric {name!r}", way_out)
         for name, value in metrics.items()
     }
+    return _if_running(lane, numbers)
+
+
+@promoting
+def _if_running(lane: Lane, numbers: Mapping[str, Array]) -> dict[str, Array]:
     running = lane.status == RUNNING
     return {n: jnp.where(running, value, jnp.nan) for n, value in numbers.items()}
+
+
+@promoting
+def params_to_evaluate(
+    task: Task, hparams: Mapping[str, Any], lane: Lane, batching: Batching | None
+) -> PyTree:
+    """Return the parameters of a lane, or their average if its optimiser keeps one."""
+    make = partial(optimizer_of, task, hparams, batching)
+    return seen_params(lane.opt_state, lane.params, make)
 
 
 def _stateful_init(task: Task, key: Key, hparams: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
 from jaxtune.space import Dimension, Space, check_part
 from jaxtune.types import Array, ArrayLike
@@ -83,6 +84,7 @@ def zoom(
     """
     _check_arguments(top, margin, floor, evidence, within)
 
+    @in_32_bits
     def refine(space: Space, points: ArrayLike, scores: ArrayLike) -> Space:
         points, scores = _check_points(space, points, scores)
         if within is not None:

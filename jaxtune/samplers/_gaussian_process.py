@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.checks import check_whole
+from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
@@ -113,6 +114,7 @@ def sensitivity(state: ModelState) -> Array:
     return _sensitivity(state, ROWS)
 
 
+@in_32_bits
 @partial(jax.jit, static_argnums=1)
 def _sensitivity(state: ModelState, rows: int) -> Array:
     """Return ``[d]`` inverse length scales of the fitted process."""

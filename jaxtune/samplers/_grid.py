@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
@@ -82,4 +82,4 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
         points = ((ids[:, None] // strides[None]) % counts + 0.5) / counts
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
-    return Sampler(init, ask, ignore)
+    return own_sampler(init, ask, ignore)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
@@ -62,7 +62,7 @@ def halton() -> Sampler:
         points = _mirror(jnp.maximum(ids, 0), state.bases, state.digits)
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
-    return Sampler(init, ask, ignore)
+    return own_sampler(init, ask, ignore)
 
 
 def _primes(count: int) -> list[int]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
@@ -77,4 +77,4 @@ def latin_hypercube(size: int) -> Sampler:
         points = jax.vmap(place)(jnp.maximum(ids, 0))
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
-    return Sampler(init, ask, ignore)
+    return own_sampler(init, ask, ignore)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.samplers._sobol import SobolState, sobol
-from jaxtune.samplers.base import Sampler
+from jaxtune.samplers.base import Sampler, own_sampler
 from jaxtune.samplers.history import History, empty_history, extended
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
@@ -99,7 +99,7 @@ def model_based(
         history = extended(state.history, points, scores)
         return state._replace(history=history, pending=_without(state.pending, points))
 
-    return Sampler(init, ask, tell)
+    return own_sampler(init, ask, tell)
 
 
 def _without(pending: Array, scored: ArrayLike) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxtune.random import STUDY
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler
+from jaxtune.samplers.base import Sampler, own_sampler
 from jaxtune.samplers.extras import needed, seed_of
 from jaxtune.samplers.geometry import inside
 from jaxtune.samplers.history import checked
@@ -114,7 +114,7 @@ def optuna(make: Callable[..., Any]) -> Sampler:
         _quietly(lambda: _tell(study, state, rows, means))
         return state._replace(study=Pickled(study))
 
-    return Sampler(init, ask, tell)
+    return own_sampler(init, ask, tell)
 
 
 def _shape(space: Space) -> tuple[list[int], list[bool]]:

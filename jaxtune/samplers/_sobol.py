@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
@@ -59,7 +59,7 @@ def sobol() -> Sampler:
         ids = bounded(state.asked, n, 2**LENGTH_BITS, "sobol", more)
         return state._replace(asked=state.asked + n), _points(ids, state)
 
-    return Sampler(init, ask, ignore)
+    return own_sampler(init, ask, ignore)
 
 
 @cache

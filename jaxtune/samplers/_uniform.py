@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.registry import maker
-from jaxtune.samplers.base import Sampler, ignore
+from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
@@ -51,4 +51,4 @@ def uniform() -> Sampler:
 
         return state._replace(asked=state.asked + n), jax.vmap(draw)(ids)
 
-    return Sampler(init, ask, ignore)
+    return own_sampler(init, ask, ignore)

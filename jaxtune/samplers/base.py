@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol
 
+from jaxtune.environment import in_32_bits
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
 
@@ -55,6 +56,11 @@ class Sampler(NamedTuple):
     init: Init
     ask: Ask
     tell: Tell
+
+
+def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
+    """Return a sampler of ours, whose points are the same under any settings of JAX."""
+    return Sampler(in_32_bits(init), in_32_bits(ask), in_32_bits(tell))
 
 
 def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:

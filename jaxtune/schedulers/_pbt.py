@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import check_share, check_whole
+from jaxtune.environment import in_32_bits
 from jaxtune.random import DRAWN, EXPLOIT, MOVE, REDRAW
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
@@ -116,6 +117,7 @@ def _sources(key: Key, rung: int, progress: Progress, share: float) -> np.ndarra
     return source
 
 
+@in_32_bits
 @partial(jax.jit, static_argnums=2)
 def _draw(key: Key, rung: int, members: int) -> Array:
     """Return a number in [0, 1) for every member ``[members]``."""
@@ -124,6 +126,7 @@ def _draw(key: Key, rung: int, members: int) -> Array:
     return jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(own, i)))(ids)
 
 
+@in_32_bits
 @jax.jit
 def _explore(
     key: Key, space: Space, points: Array, epoch: int, step: float, resample: float

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.environment import in_32_bits
 from jaxtune.space.scales import SCALES
 from jaxtune.types import Array, ArrayLike
 
@@ -71,6 +72,7 @@ class Dimension:
     searched: bool
     condition: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
+    @in_32_bits
     def decode(self, u: Array) -> Array:
         """Turn coordinates into values; choices become their indices.
 
@@ -82,6 +84,7 @@ class Dimension:
         """
         return KINDS[self.kind].decode(self, u)
 
+    @in_32_bits
     def encode(self, values: Array) -> Array:
         """Turn values into the coordinates at the middle of their cells.
 
@@ -93,6 +96,7 @@ class Dimension:
         """
         return KINDS[self.kind].encode(self, values)
 
+    @in_32_bits
     def cut(
         self, left: Array, right: Array, within: Dimension | None = None
     ) -> Dimension:
@@ -112,6 +116,7 @@ class Dimension:
         dtype = jnp.asarray(self.low).dtype
         return dataclasses.replace(self, low=low.astype(dtype), high=high.astype(dtype))
 
+    @in_32_bits
     def drop(self, unwanted: Array) -> Dimension:
         """Return a choice without some of its values, of the same tree.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.environment import in_32_bits
 from jaxtune.markup import html_table
 from jaxtune.space import conditions
 from jaxtune.space.dimension import BELOW_ONE, Dimension
@@ -353,6 +354,7 @@ def _array(values: ArrayLike) -> Any:
 # one program each: called outside jit, each operation would be compiled by itself
 
 
+@in_32_bits
 @jax.jit
 def _decode(space: Space, points: Array) -> dict[str, Array]:
     points = jnp.asarray(points, jnp.float32)
@@ -370,6 +372,7 @@ def _decode(space: Space, points: Array) -> dict[str, Array]:
     return hparams
 
 
+@in_32_bits
 @jax.jit
 def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
     rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
@@ -377,6 +380,7 @@ def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
     return {name: holds.get(name, rows) for name in space.names}
 
 
+@in_32_bits
 @jax.jit
 def _encode(space: Space, hparams: dict[str, Array]) -> Array:
     holds = conditions.active(space._dimensions, hparams)

@@ -276,7 +276,7 @@ def key_of(settings: dict[str, Any]) -> Any:
 def _layout_document(layout: Layout) -> dict[str, Any]:
     batching = layout.batching
     return {
-        "batching": None if batching is None else batching._asdict(),
+        "batching": None if batching is None else _batching_document(batching),
         "buckets": [
             {"name": b.name, "field": b.field, "tops": list(b.tops)}
             for b in layout.buckets
@@ -284,6 +284,11 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
         "forms": layout.forms,
         "as_places": layout.as_places,
     }
+
+
+def _batching_document(batching: Batching) -> dict[str, Any]:
+    # only the programs of some optimisers know the epochs of a whole training
+    return {n: v for n, v in batching._asdict().items() if v is not None}
 
 
 def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +11,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.space.arrival import Choice
+from jaxtune.tasks.averages import averaged, evaluated_with
 from jaxtune.tasks.hparams import Hparams
 from jaxtune.types import Array, PyTree
 
 MOMENTUM, BETA1, BETA2, RMS_DECAY, EPSILON = 0.9, 0.9, 0.999, 0.9, 1e-8
 
-__all__ = ["inverse_epoch_decay", "selected", "standard"]
+__all__ = ["averaged", "evaluated_with", "inverse_epoch_decay", "selected", "standard"]
 
 
 def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
@@ -46,9 +48,18 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
     Raises:
       ValueError: an ``optimizer`` that is not one of the four.
     """
-    parts = [_direction(hparams)]
+    return _with_rate(_direction(hparams), hparams)
+
+
+def _with_rate(
+    direction: optax.GradientTransformation,
+    hparams: Mapping[str, Any],
+    weight_decay: float | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Add what all optimisers read: weight decay, the learning rate and its decay."""
+    parts = [direction]
     # after the direction and before the rate: decoupled decay, as in AdamW
-    weight_decay = hparams.get("weight_decay")
+    weight_decay = hparams.get("weight_decay", weight_decay)
     if weight_decay is not None:
         parts.append(optax.add_decayed_weights(weight_decay))
     rate = hparams.get("learning_rate", 0.01)
@@ -119,6 +130,61 @@ DIRECTIONS = {
     "rmsprop": _rmsprop,
     "adam": _adam,
 }
+
+
+def _betas(
+    make: Callable[..., optax.GradientTransformation], beta2: float = BETA2
+) -> Callable[[Mapping[str, Any]], optax.GradientTransformation]:
+    """Return a direction that reads ``beta1`` and ``beta2`` by optax's names."""
+    return lambda hparams: make(
+        b1=hparams.get("beta1", BETA1), b2=hparams.get("beta2", beta2)
+    )
+
+
+def _nesterov(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
+    return optax.trace(hparams.get("momentum", MOMENTUM), nesterov=True)
+
+
+# further ones, for a task's ``optimizer="lion"``, with optax's defaults; a weight decay
+# if theirs is not zero
+NAMED: dict[str, tuple[Callable[..., optax.GradientTransformation], float | None]] = {
+    **{name: (direction, None) for name, direction in DIRECTIONS.items()},
+    "nesterov": (_nesterov, None),
+    "adagrad": (lambda hparams: optax.scale_by_rss(), None),
+    "adamw": (_adam, 1e-4),
+    "adamax": (_betas(optax.scale_by_adamax), None),
+    "nadam": (_betas(partial(optax.scale_by_adam, nesterov=True)), None),
+    "adabelief": (_betas(optax.scale_by_belief), None),
+    "radam": (_betas(optax.scale_by_radam), None),
+    "yogi": (_betas(optax.scale_by_yogi), None),
+    "lion": (_betas(optax.scale_by_lion, beta2=0.99), 1e-3),
+}
+NAMES = tuple(NAMED)
+
+
+@cache  # functions are compared by identity: one for each name
+def named(name: str) -> Callable[..., optax.GradientTransformation]:
+    """Return the function that makes an optimiser by its name, as `standard` does.
+
+    Args:
+      name: one of `NAMES`. It reads ``learning_rate``, ``weight_decay`` and
+        ``learning_rate_decay`` from the space, and the numbers of its own.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    if name not in NAMED:
+        raise ValueError(
+            f"optimizer: got {name!r}. Use one of {', '.join(NAMES)}, or a function of "
+            "the hyperparameters that returns an optax transformation."
+        )
+    direction, weight_decay = NAMED[name]
+
+    def optimizer(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
+        return _with_rate(direction(hparams), hparams, weight_decay)
+
+    optimizer.__qualname__ = f"named({name!r})"  # what a run records of it
+    return optimizer
 
 
 def _direction(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
@@ -218,7 +284,9 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
     averaging = any(member.averaging for member in members)
     columns = zip(*members, strict=True)
     chosen: Any = [jnp.stack([jnp.asarray(v) for v in c])[index] for c in columns]
-    one = Member(*chosen)
+    # Python numbers become float64 under x64, which a state of float32 cannot take
+    narrow: Any = [_narrow(v) for v in chosen]
+    one = Member(*narrow)
 
     def init(params: PyTree) -> Moments:
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -252,6 +320,10 @@ def _one_of(index: Array, members: list[Member]) -> optax.GradientTransformation
         return jax.tree.map(step, first, second), moments._replace(second=second)
 
     return optax.GradientTransformation(init, update)
+
+
+def _narrow(number: Array) -> Array:
+    return number.astype(jnp.float32) if number.dtype == jnp.float64 else number
 
 
 def selected(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxtune.environment import promoting
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
@@ -180,6 +181,7 @@ def _real(name: str, batch: PyTree) -> PyTree:
     return batch | {"y": np.asarray(batch["y"], np.float64)}
 
 
+@promoting
 def _classified(
     highest: tuple[int, str], logits: Array, labels: Array
 ) -> dict[str, Array]:
@@ -197,6 +199,7 @@ def _classified(
     return {"accuracy": right, "loss": loss}
 
 
+@promoting
 def _regressed(highest: None, outputs: Array, targets: Array) -> dict[str, Array]:
     """Return the metrics of each example."""
     del highest

@@ -15,6 +15,7 @@ from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
+from jaxtune.tasks.optimizer_argument import as_optimizer
 from jaxtune.types import PyTree
 
 
@@ -72,7 +73,10 @@ class Task:
       valid: the split that trials are scored on, as arrays like those of ``train``.
       test: the split that the chosen trial is scored on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
-        standard names, see `jaxtune.optimizers.standard`.
+        standard names, see `jaxtune.optimizers.standard`. It may ask for ``steps``,
+        ``epochs`` and ``examples`` by these names: the optimiser's steps and the epochs
+        of a whole training, and the examples of an epoch. Or a name such as
+        ``"adamw"``, or a transformation that is the same in all trials.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
@@ -97,7 +101,7 @@ class Task:
     train: PyTree
     valid: PyTree
     test: PyTree = None
-    optimizer: Callable[..., Any] = optimizers.standard
+    optimizer: Any = optimizers.standard
     batch_size: int = 64
     shuffle: bool = True
     # pairs, not dicts: static fields are hashed to find a compiled program
@@ -149,7 +153,8 @@ def check_data(task: Task) -> Task:
     checked = {name: _check_split(name, split) for name, split in splits.items()}
     if task.stream is not None:
         checked["train"] = task.train  # each batch is checked when it is read
-    task = dataclasses.replace(task, **checked)
+    optimizer = as_optimizer(task.optimizer)
+    task = dataclasses.replace(task, **checked, optimizer=optimizer)
     size = task.batch_size
     if not is_whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
