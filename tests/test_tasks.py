@@ -1,5 +1,7 @@
 """Tasks: data checked at the door, models of every kind, traced optimisers."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -149,7 +151,6 @@ def broken(array, row, value):
         (bad(test=X), "test: got ndarray"),
         (bad(train=None), "train: a task needs data"),
         (bad(valid=None), "valid: a task needs data"),
-        (bad(batch_size=97), "batch_size=97 is larger than train, which has 96"),
         (bad(batch_size=0), "batch_size must be an int of at least 1, got 0"),
     ],
 )
@@ -339,3 +340,70 @@ def test_orders_are_uniform_over_pairs():
         same = np.eye(n, dtype=bool).ravel()
         assert counts[same].sum() == 0
         assert chisquare(counts[~same]).pvalue > 1e-3
+
+
+CHANGES = {
+    "init": lambda key, hparams: ({}, {}),
+    "loss": lambda params, state, batch, key, hparams: (jnp.float32(0.0), state),
+    "evaluate": lambda params, state, split, hparams: {"accuracy": jnp.float32(0.5)},
+    "optimizer": lambda hparams: optax.sgd(0.1),
+    "batch_size": 8,
+    "shuffle": False,
+    "metrics": (("loss", "min"),),
+    "limits": (("hidden_units", (1, 4)),),
+    "padding": (),
+}
+
+
+def ours():
+    return jt.classification(jt.models.MLP(classes=3, max_units=8), **SPLITS)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_task_is_not_made_by_its_recipe(name):
+    task = ours()
+    assert task.recipe is not None
+    assert dataclasses.replace(task, **{name: CHANGES[name]}).recipe is None
+    assert dataclasses.replace(task, **{name: getattr(task, name)}).recipe is not None
+
+
+def test_other_data_keep_the_recipe_of_a_task():
+    task = ours()
+    assert dataclasses.replace(task, test=task.valid).recipe == task.recipe
+    assert jax.tree.map(lambda a: a, task).recipe == task.recipe
+
+
+def test_a_run_of_a_changed_task_does_not_rebuild_the_old_one(tmp_path):
+    def other(params, state, split, hparams):
+        found = task.evaluate(params, state, split, hparams)
+        return found | {"accuracy": -found["accuracy"]}
+
+    task = dataclasses.replace(ours(), test=ours().valid)
+    changed = dataclasses.replace(task, evaluate=other)
+    own = {"key": jax.random.key(0), "trials": 2, "epochs": 1, "verbose": 0}
+    found = jt.search(changed, SPACE, directory=tmp_path / "run", **own)
+    with pytest.raises((jt.RunError, ValueError), match="task"):
+        jt.load(tmp_path / "run").test()
+    again = jt.load(tmp_path / "run", changed).test()
+    assert again["accuracy"] == found.test()["accuracy"] <= 0
+    with pytest.raises(jt.RunError):
+        jt.load(tmp_path / "run", task)
+
+
+def test_the_batch_size_of_the_space_is_the_one_that_counts():
+    few = {"train": (X[:50], Y[:50]), "valid": (X[:30], Y[:30])}
+    task = jt.classification((plain_init, plain_apply), **few)
+    own = {"key": jax.random.key(0), "trials": 2, "epochs": 1, "verbose": 0}
+    with pytest.raises(ValueError, match=r"batch_size=64 is larger .* 50 examples"):
+        jt.search(task, SPACE, **own)
+    space = jt.Space(
+        learning_rate=jt.uniform(0.01, 0.1), batch_size=jt.power_of_two(16, 32)
+    )
+    assert np.isfinite(jt.search(task, space, **own).best.score)
+
+
+def test_a_batch_size_of_numpys_integers_is_a_whole_number():
+    task = jt.classification(
+        (plain_init, plain_apply), **SPLITS, batch_size=np.int64(16)
+    )
+    assert type(task.batch_size) is int

@@ -16,7 +16,7 @@ from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.adapters import Model, as_model
-from jaxtune.tasks.task import Task, check_data
+from jaxtune.tasks.task import Task, check_data, with_recipe
 from jaxtune.types import Array, ArrayLike, Key, PyTree
 
 PRECISIONS = ("bfloat16", "float16")
@@ -104,7 +104,7 @@ def classification(
         shuffle=shuffle,
         optimizer=optimizer,
     )
-    return dataclasses.replace(task, recipe=_recipe("classification", how, task))
+    return with_recipe(task, _recipe("classification", how, task))
 
 
 def regression(
@@ -171,7 +171,7 @@ def regression(
         shuffle=shuffle,
         optimizer=optimizer,
     )
-    return dataclasses.replace(task, recipe=_recipe("regression", how, task))
+    return with_recipe(task, _recipe("regression", how, task))
 
 
 def _real(name: str, batch: PyTree) -> PyTree:
