@@ -15,6 +15,7 @@ from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
+from jaxtune.tasks.containers import as_array, is_one_array
 from jaxtune.types import PyTree
 
 
@@ -198,9 +199,11 @@ def _check_split(split: str, data: PyTree) -> PyTree:
         if split == "test":
             return None
         raise ValueError(f"{split}: a task needs data, got None.")
-    leaves, tree = jax.tree_util.tree_flatten_with_path(data)
+    leaves, tree = jax.tree_util.tree_flatten_with_path(data, is_leaf=is_one_array)
     names = [f"{split}{jax.tree_util.keystr(path)}" for path, _ in leaves]
-    arrays = [leaf for _, leaf in leaves]
+    arrays = [
+        as_array(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
+    ]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
     # a scalar has no rows to train on: it counts as empty
