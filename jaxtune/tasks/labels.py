@@ -38,7 +38,7 @@ class Classes(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Tell whether labels are whole numbers from 0, as versions up to 0.2.0 took."""
+        """Tell whether labels are whole numbers from 0, as up to version 0.2.0."""
         whole = all(type(label) is int for label in self.labels)
         return whole and self.lowest[0] >= 0
 
