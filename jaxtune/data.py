@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from jaxtune.tasks import Stream, stream
+from jaxtune.tasks.arrays import to_32_bits
+from jaxtune.tasks.containers import as_array, columns
 
 __all__ = ["Stream", "from_datasets", "from_grain", "from_pandas", "stream"]
 
@@ -37,26 +39,20 @@ def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) ->
 
     Raises:
       KeyError: no such column.
-      ValueError: a column that does not hold numbers, or has missing values.
+      ValueError: a column that does not hold numbers, has missing values, or values
+        that 32 bits cannot hold or tell apart. A column to predict may be strings.
     """
-    names = [name for name in frame.columns if name != target]
-    names = names if inputs is None else list(inputs)
-    # checked here, where the column has a name; a task would know only its number
-    for name in (*names, target):
-        column = _column(frame, name, list(frame.columns))
-        if column.dtype.kind not in "fiub":
-            raise ValueError(
-                f"from_pandas: column {name!r} has dtype {column.dtype}, not numbers. "
-                "Leave it out by inputs=..., or use its codes: "
-                f"frame[{name!r}].astype('category').cat.codes"
-            )
-        missing = int(column.isna().sum())
-        if missing:
-            raise ValueError(
-                f"from_pandas: column {name!r} misses {missing} of {len(column)} "
-                "values. Fill them, or drop the rows."
-            )
-    return frame[names].to_numpy(np.float32), _numbers(frame[target].to_numpy())
+    listed = list(frame.columns)
+    names = [name for name in listed if name != target] if inputs is None else inputs
+    table = [(name, _column(frame, name, listed)) for name in names]
+    if not table:
+        raise ValueError("from_pandas: no column is left to predict from.")
+    x = columns("from_pandas", table)
+    where = f"from_pandas: column {target!r}"
+    y = np.asarray(as_array(where, _column(frame, target, listed)))
+    # labels may be strings, which are no numbers to compute with
+    y = y if y.dtype.kind in "UM" else to_32_bits(where, y)
+    return x.astype(np.float32), _numbers(y)
 
 
 def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arrays:

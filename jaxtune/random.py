@@ -25,6 +25,7 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  │  └─ OTHER: the streams of any other name of NNX
     │  ├─ ORDER, epoch: the order of the examples
     │  └─ NOISE, step: the key that the loss gets
+    │     └─ AUGMENT: the key of augment=
     └─ SCHEDULE, round: the scheduler of that round
        ├─ EXPLOIT, rung, member: whom a member of pbt takes over from
        └─ epoch: what pbt changes
@@ -49,6 +50,7 @@ SAMPLE, TRAIN, SCHEDULE = 0, 1, 2  # of the root key
 INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
 # of the key of initial parameters, which is itself the stream "params"
 DROPOUT, OTHER = 1, 2
+AUGMENT = 2**31  # of the key of one step, which the model owns too
 EXPLOIT = 0  # of a round's key; pbt folds epochs into the same key, and they begin at 1
 MOVE, REDRAW, DRAWN = 1, 2, 3  # of a round's key and an epoch
 IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d - 1

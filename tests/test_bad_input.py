@@ -389,7 +389,7 @@ CASES = {
     "label -1": (
         classify(train=(X, changed(Y, -1))),
         V,
-        "row 3 has the label -1.*from 0",
+        "train y in row 3 is -1.*from 0",
     ),
     "labels real": (classify(train=(X, Y + 0.5)), V, "dtype float64.*integer labels"),
     "labels one-hot": (classify(train=(X, np.eye(3)[Y])), V, "not one-hot"),
@@ -400,7 +400,11 @@ CASES = {
     "valid None": (classify(valid=None), V, "valid.*None"),
     "text": (classify(train=(X.astype(str), Y)), V, "dtype <U.*Use numbers"),
     "batch 0": (classify(batch_size=0), V, "batch_size.*got 0"),
-    "batch 65 of 64": (classify(batch_size=65), V, "batch_size=65.*64.*smaller"),
+    "batch 65 of 64": (
+        train(task=classify(batch_size=65)),
+        V,
+        "batch_size=65.*64.*smaller",
+    ),
     "batch a half": (classify(batch_size=0.5), V, "batch_size.*0.5"),
     "no model": (classify(model=3), V, "model: got 3.*Linen"),
     "targets": (train(task=regress(train=(X, X), valid=(X, X))), V, "targets.*same"),

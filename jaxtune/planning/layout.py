@@ -80,6 +80,11 @@ def lay_out(
 def _batching(task: Task, space: Space) -> Batching:
     if "batch_size" not in space.names:
         size = task.batch_size
+        if size > task.examples:
+            raise ValueError(
+                f"batch_size={size} is larger than train, which has {task.examples} "
+                "examples. Use a smaller batch."
+            )
         return Batching(size, task.examples // size * size, whole=True)
     dimension, sizes = space["batch_size"], _whole_numbers(space, "batch_size")
     if max(sizes) > task.examples:

@@ -61,7 +61,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
         model = known[network.name](**dict(network.arguments))
         data = from_bytes((directory / DATA).read_bytes())
-        splits = {name: (part["x"], part["y"]) for name, part in data.items()}
+        splits = {name: _tuple(part) for name, part in data.items()}
         make: Any = MAKERS[recipe.name]
         return make(model, **splits, **arguments)
     except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
@@ -69,6 +69,10 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
             f"{directory}: its task cannot be made again ({error!r}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
+
+
+def _tuple(part: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(part[name] for name in ("x", "y", "weights") if name in part)
 
 
 def _cnn(**arguments: Any) -> Any:

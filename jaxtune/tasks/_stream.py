@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtune.checks import is_whole
 from jaxtune.tasks.arrays import to_32_bits
+from jaxtune.tasks.containers import as_array, is_one_array
 from jaxtune.types import PyTree
 
 Prepare = Callable[[str, Any], PyTree]
@@ -28,7 +29,7 @@ class Stream:
       source: ``epoch -> batches``.
       examples: number of rows in an epoch, ``N``.
       rows: number of rows on a device at once.
-      head: the first rows of epoch 0, for shapes and checks.
+      head: the first rows of epoch 0, for shapes and checks; numbers are in 32 bits.
       prepare: function applied to every batch.
       sums: epoch to the checksum of its rows; mutable, filled while reading.
     """
@@ -157,14 +158,15 @@ def stream(
     have = 0
     # no more batches than that, since an epoch need not fit into memory
     for batch in source(0):
-        first.append(jax.tree.map(np.asarray, batch))
+        first.append(_arrays(f"train of epoch 0, batch {len(first)}", batch))
         have += length(first[-1])
         if have >= min(rows, examples):
             break
     if have < min(rows, examples):
         raise ValueError(f"stream: examples={examples}, but epoch 0 has {have} rows.")
-    head = _checked("train", jax.tree.map(lambda a: a[:rows], _joined(first)))
-    return Stream(source, examples, rows, head, lambda name, batch: batch)
+    head = jax.tree.map(lambda a: a[:rows], _joined(first))
+    # labels may be strings, until a task has made numbers of them
+    return Stream(source, examples, rows, _checked("train", head, "U"), _arrays)
 
 
 def length(batch: PyTree) -> int:
@@ -184,12 +186,25 @@ def _joined(batches: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
 
 
-def _checked(name: str, batch: PyTree) -> PyTree:
-    """Return a batch as finite numbers in 32 bits."""
+def _arrays(name: str, batch: Any) -> PyTree:
+    """Return a batch of the source as NumPy arrays, whatever it holds them in."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(batch, is_leaf=is_one_array)
+    found = [
+        np.asarray(as_array(f"{name}{jax.tree_util.keystr(path)}", leaf))
+        for path, leaf in leaves
+    ]
+    return jax.tree.unflatten(tree, found)
+
+
+def _checked(name: str, batch: PyTree, kept: str = "") -> PyTree:
+    """Return a batch as finite numbers in 32 bits; dtypes of kinds ``kept`` stay."""
     length(batch)
     leaves, tree = jax.tree_util.tree_flatten_with_path(batch)
     checked = [
-        to_32_bits(f"{name}{jax.tree_util.keystr(p)}", leaf) for p, leaf in leaves
+        leaf
+        if leaf.dtype.kind in kept
+        else to_32_bits(f"{name}{jax.tree_util.keystr(path)}", leaf)
+        for path, leaf in leaves
     ]
     return jax.tree.unflatten(tree, checked)
 

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxtune.environment import promoting
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
-from jaxtune.tasks.adapters import as_model
-from jaxtune.tasks.calling import Model
-from jaxtune.tasks.task import Task, check_data
-from jaxtune.types import Array, ArrayLike, Key, PyTree
+from jaxtune.tasks.arrays import check_numbers
+from jaxtune.tasks.inputs import Inputs, warn_about_bytes
+from jaxtune.tasks.labels import (
+    Classes,
+    are_looked_up,
+    check_labels,
+    class_weights,
+    coded,
+    find_classes,
+)
+from jaxtune.tasks.measuring import Measures
+from jaxtune.tasks.metrics_argument import own_metrics
+from jaxtune.tasks.networks import Network, functions_of, is_ours
+from jaxtune.tasks.outputs import classified, regressed
+from jaxtune.tasks.splits import at_hand, named_arrays, named_splits
+from jaxtune.tasks.task import Task, check_data, with_recipe
+from jaxtune.types import ArrayLike, PyTree
 
-PRECISIONS = ("bfloat16", "float16")
-CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
-
-Split = tuple[ArrayLike, ArrayLike]
-Measure = Callable[[Array, Array], dict[str, Array]]
-# a function and its first argument: a partial or a closure would be compared by
-# identity, and `_shared` would never find that it has made these functions before
-Measuring = tuple[Callable[[Any, Array, Array], dict[str, Array]], Any]
+Split = tuple[Any, ArrayLike] | tuple[Any, ArrayLike, ArrayLike]
 
 
 def classification(
@@ -41,6 +42,11 @@ def classification(
     shuffle: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
+    loss: Callable[..., Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    preprocess: Callable[..., PyTree] | None = None,
+    augment: Callable[..., PyTree] | None = None,
 ) -> Task:
     """Make a task that trains classifiers on cross-entropy.
 
@@ -59,10 +65,15 @@ def classification(
 
     Args:
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
-        Its outputs are logits ``[batch, classes]``.
-      train: ``(x [N, ...], y [N])``, labels as integers from 0; or, for data that do
-        not fit on a device, a stream of such pairs, see `jaxtune.data.stream`.
-      valid: the split that trials are scored on.
+        Its outputs are logits ``[batch, classes]``, or the one logit ``[batch]`` or
+        ``[batch, 1]`` of the second of two classes.
+      train: ``(x [N, ...], y [N])``, or ``(x, y, weights [N])``; for data that do not
+        fit on a device, a stream of them, see `jaxtune.data.stream`. ``x`` may be a
+        tuple or a dict of arrays, which the model gets as it is. ``y`` are integers,
+        strings or booleans. If the model has as many outputs as there are different
+        labels, they stand for the sorted labels; otherwise labels count from 0. The
+        loss of a batch is the mean of weight times loss.
+      valid: the split that trials are scored on; with weights, by weighted means.
       test: the split that the chosen trial is scored on once.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
@@ -70,43 +81,49 @@ def classification(
       optimizer: ``hparams -> optax.GradientTransformation``.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
+      loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the
+        cross-entropy. It gets the outputs as the model returns them, in any form, and
+        ``y`` as numbers: integers as they are, strings as places in ``task.classes``.
+      metrics: more metrics: name to a function ``(outputs, y)``, or ``(outputs, y,
+        weights)``, that gets the outputs of a whole split and returns one number; or to
+        a pair of one and ``"max"`` or ``"min"``. Without it, names with a word such as
+        ``loss`` or ``error`` are ``"min"``, and others ``"max"``.
+      class_weight: weights of the training loss by label; ``"balanced"`` for
+        ``N / (classes * rows of the class)``.
+      preprocess: ``x -> x`` or ``(x, hparams) -> x``, applied to a batch of any split
+        before the model, on the device. So images stay bytes in memory.
+      augment: ``(key, x) -> x`` or ``(key, x, hparams) -> x``, applied after it, in
+        training only.
 
     Returns:
-      A task with the metrics ``accuracy`` (max) and ``loss`` (min).
+      A task with the metrics ``accuracy`` (max) and ``loss`` (min), and the labels in
+      ``task.classes``.
 
     Raises:
       ValueError: data that cannot be trained on; the message names the array and row.
     """
-    splits = _named_splits(train, valid, test)
-    highest = (-1, "")
-    for name, split in splits.items():
-        if split is not None:
-            highest = max(highest, _check_labels(f"{name} y", _at_hand(split)["y"]))
-
-    def check(name: str, batch: PyTree) -> PyTree:
-        """Raise if a batch of the stream has a class unknown at the start."""
-        label, where = _check_labels(f"{name} y", batch["y"])
-        if label > highest[0]:
-            raise ValueError(
-                f"{where}: the label is {label}, but those in valid and in the first "
-                f"rows of the stream end at {highest[0]}. Put every class into valid."
-            )
-        return batch
-
-    if isinstance(splits["train"], Stream):
-        splits["train"] = splits["train"].through(check)
-    metrics = (("accuracy", "max"), ("loss", "min"))
-    how = (model, precision)
+    splits = named_splits(train, valid, test)
+    classes, splits = _coded_splits(splits)
+    own, modes = own_metrics(metrics, ("accuracy", "loss"))
+    known = None if isinstance(train, Stream) else splits["train"]["y"]
+    weights = class_weights(class_weight, classes, known)
+    measures = Measures(classified, classes, "loss", loss, own, weights)
+    network = Network(model, precision, Inputs(preprocess, augment))
     task = _supervised(
-        how,
+        network,
         splits,
-        measure=(_classified, highest),
-        metrics=metrics,
+        measures=measures,
+        metrics=(("accuracy", "max"), ("loss", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
         optimizer=optimizer,
     )
-    return dataclasses.replace(task, recipe=_recipe("classification", how, task))
+    task = dataclasses.replace(task, classes=classes.labels)
+    # a directory keeps the numbers of labels, and not the strings that they stand for
+    looked_up = is_ours(model) and are_looked_up(classes, model.classes)
+    plain = classes.plain and not looked_up
+    recipe = _recipe("classification", network, measures, task) if plain else None
+    return with_recipe(task, recipe)
 
 
 def regression(
@@ -119,6 +136,10 @@ def regression(
     shuffle: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
+    loss: Callable[..., Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    preprocess: Callable[..., PyTree] | None = None,
+    augment: Callable[..., PyTree] | None = None,
 ) -> Task:
     """Make a task that trains on the mean squared error.
 
@@ -139,8 +160,9 @@ def regression(
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
         Its outputs have the shape of the targets, or ``[batch, 1]`` for targets
         ``[batch]``.
-      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers; or, for data
-        that do not fit on a device, a stream of such pairs, see `jaxtune.data.stream`.
+      train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers, and weights
+        ``[N]`` if there are some; or, for data that do not fit on a device, a stream
+        of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.
       valid: the split that trials are scored on.
       test: the split that the chosen trial is scored on once.
       batch_size: examples per step if the space has no ``batch_size``.
@@ -149,6 +171,14 @@ def regression(
       optimizer: ``hparams -> optax.GradientTransformation``.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
+      loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the
+        squared error; ``loss`` is then the first metric. It gets the outputs as the
+        model returns them, in any form.
+      metrics: as in `classification`.
+      preprocess: ``x -> x`` or ``(x, hparams) -> x``, applied to a batch of any split
+        before the model, on the device. So images stay bytes in memory.
+      augment: ``(key, x) -> x`` or ``(key, x, hparams) -> x``, applied after it, in
+        training only.
 
     Returns:
       A task with the metrics ``mse`` (min) and ``mae`` (min).
@@ -156,92 +186,79 @@ def regression(
     Raises:
       ValueError: data that cannot be trained on; the message names the array and row.
     """
-    splits = _named_splits(train, valid, test)
-    for name, split in splits.items():
-        if isinstance(split, Stream):
-            splits[name] = split.through(_real)
-        elif split is not None:
-            splits[name] = _real(name, split)
-    metrics = (("mse", "min"), ("mae", "min"))
-    how = (model, precision)
+    splits = _through(named_splits(train, valid, test), _real)
+    own, modes = own_metrics(metrics, ("mse", "mae", "loss"))
+    first = () if loss is None else (("loss", "min"),)
+    measures = Measures(regressed, None, "mse", loss, own)
+    network = Network(model, precision, Inputs(preprocess, augment))
     task = _supervised(
-        how,
+        network,
         splits,
-        measure=(_regressed, None),
-        metrics=metrics,
+        measures=measures,
+        metrics=(*first, ("mse", "min"), ("mae", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
         optimizer=optimizer,
     )
-    return dataclasses.replace(task, recipe=_recipe("regression", how, task))
+    return with_recipe(task, _recipe("regression", network, measures, task))
+
+
+def _coded_splits(splits: dict[str, Any]) -> tuple[Classes, dict[str, Any]]:
+    """Return the classes of all splits, and the splits with labels as numbers."""
+    parts = {n: _first_rows(n, split) for n, split in splits.items() if split}
+    named = {f"{n} y": check_labels(f"{n} y", part["y"]) for n, part in parts.items()}
+    streamed = isinstance(splits["train"], Stream)
+    classes = find_classes(named, fill=streamed)
+
+    def code(name: str, batch: PyTree) -> PyTree:
+        labels = check_labels(f"{name} y", batch["y"])
+        return batch | {"y": coded(f"{name} y", labels, classes)}
+
+    return classes, _through(splits, code)
+
+
+def _through(
+    splits: dict[str, Any], change: Callable[[str, PyTree], PyTree]
+) -> dict[str, Any]:
+    """Apply a function to every split, and to every batch of a stream."""
+
+    def of_batch(name: str, batch: Any) -> PyTree:
+        return change(name, named_arrays(name, batch, "pairs (x, y)"))
+
+    changed = dict(splits)
+    for name, split in splits.items():
+        if isinstance(split, Stream):
+            changed[name] = split.through(of_batch)
+        elif split is not None:
+            changed[name] = change(name, split)
+    return changed
+
+
+def _first_rows(name: str, split: Any) -> PyTree:
+    return named_arrays(name, split.head) if isinstance(split, Stream) else split
 
 
 def _real(name: str, batch: PyTree) -> PyTree:
+    targets = np.asarray(batch["y"])
+    check_numbers(f"{name} y", targets)
     # whole numbers are targets too; to_32_bits makes float32 of all that fits
-    return batch | {"y": np.asarray(batch["y"], np.float64)}
-
-
-@promoting
-def _classified(
-    highest: tuple[int, str], logits: Array, labels: Array
-) -> dict[str, Array]:
-    """Return the metrics of each example; ``highest`` is the largest label of all."""
-    if logits.ndim != 2 or logits.shape[1] <= highest[0]:
-        raise ValueError(
-            f"labels: {highest[1]} is {highest[0]}, but the model's outputs have "
-            f"shape {logits.shape}. It must be (batch, classes), with more than "
-            f"{highest[0]} classes."
-        )
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    # a lane that diverged has no prediction: argmax of NaN would be class 0
-    known = jnp.isfinite(logits).all(1)
-    right = jnp.where(known, jnp.argmax(logits, 1) == labels, jnp.nan)
-    return {"accuracy": right, "loss": loss}
-
-
-@promoting
-def _regressed(highest: None, outputs: Array, targets: Array) -> dict[str, Array]:
-    """Return the metrics of each example."""
-    del highest
-    if outputs.shape == (*targets.shape, 1):
-        outputs = outputs[..., 0]
-    if outputs.shape != targets.shape:
-        raise ValueError(
-            f"targets: y has shape {targets.shape} in a batch, but the model's "
-            f"outputs have {outputs.shape}. Make them the same."
-        )
-    error = (outputs - targets).reshape(len(targets), -1)
-    return {"mse": (error**2).mean(1), "mae": jnp.abs(error).mean(1)}
-
-
-class Functions(NamedTuple):
-    """The functions of a task."""
-
-    init: Callable[..., Any]
-    loss: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    return batch | {"y": targets.astype(np.float64)}
 
 
 def _supervised(
-    how: tuple[Any, str | None],
+    network: Network,
     splits: dict[str, Any],
     *,
-    measure: Measuring,
+    measures: Measures,
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
     shuffle: bool,
     optimizer: Callable[..., Any],
 ) -> Task:
-    model, precision = how
-    _check_precision(precision)
-    objective = next(name for name, mode in metrics if mode == "min")
-    inputs = np.asarray(_at_hand(splits["train"])["x"])
-    dtype = jnp.int32 if inputs.dtype.kind in "iu" else jnp.float32
-    if _is_ours(model):
-        functions = _shared(how, measure, objective, inputs.shape[1:], dtype)
-    else:
-        example = jnp.asarray(inputs[:1].astype(dtype))
-        functions = _functions(_as_model(how), measure, objective, example)
+    model, x = network.model, at_hand(splits["train"])["x"]
+    if network.inputs.preprocess is None:
+        warn_about_bytes(x)
+    functions = functions_of(network, measures, x)
     return check_data(
         Task(
             **functions._asdict(),
@@ -257,173 +274,17 @@ def _supervised(
     )
 
 
-def _functions(
-    model: Model, measuring: Measuring, objective: str, example: Array
-) -> Functions:
-    """Build the functions of a task; ``example [1, ...]`` has the shape of an input."""
-    measure = partial(measuring[0], measuring[1])
-
-    def init(key: Key, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
-        return model.init(key, example, hparams)
-
-    def loss(
-        params: PyTree,
-        state: PyTree,
-        batch: PyTree,
-        key: Key,
-        hparams: Mapping[str, Any],
-    ) -> tuple[Array, PyTree]:
-        outputs, state = model.apply(params, state, batch["x"], key, hparams, True)
-        return measure(outputs, batch["y"])[objective].mean(), state
-
-    def evaluate(
-        params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
-    ) -> dict[str, Array]:
-        return _evaluate(model, measure, params, state, split, hparams)
-
-    return Functions(init, loss, evaluate)
-
-
-@lru_cache(maxsize=64)
-def _shared(
-    how: tuple[Any, str | None],
-    measure: Measuring,
-    objective: str,
-    shape: tuple[int, ...],
-    dtype: Any,
-) -> Functions:
-    """Return the same functions for the same model, so a new task compiles nothing."""
-    # our models look at no more than the shape and dtype of their input
-    example = jnp.zeros((1, *shape), dtype)
-    return _functions(_as_model(how), measure, objective, example)
-
-
-def _as_model(how: tuple[Any, str | None]) -> Model:
-    """Return a model as functions, which compute in ``how``'s precision if any."""
-    model = as_model(how[0])
-    if how[1] is None:
-        return model
-    dtype = jnp.dtype(how[1])
-
-    def cast(tree: PyTree) -> PyTree:
-        return jax.tree.map(
-            lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a,
-            tree,
-        )
-
-    def apply(
-        params: PyTree, state: PyTree, x: Array, *rest: Any
-    ) -> tuple[Array, PyTree]:
-        outputs, new = model.apply(cast(params), state, cast(x), *rest)
-        # statistics keep their dtype, as everything must that a loop carries
-        new = jax.tree.map(lambda a, old: a.astype(old.dtype), new, state)
-        return outputs.astype(jnp.float32), new
-
-    return Model(model.init, apply)
-
-
-def _check_precision(precision: Any) -> None:
-    if precision not in (None, *PRECISIONS):
-        raise ValueError(
-            f"precision: got {precision!r}. Use one of {', '.join(PRECISIONS)}, or "
-            "None for float32."
-        )
-
-
-def _is_ours(model: Any) -> bool:
-    return type(model).__module__.startswith("jaxtune.models.")
-
-
-def _recipe(name: str, how: tuple[Any, str | None], task: Task) -> Recipe | None:
+def _recipe(
+    name: str, network: Network, measures: Measures, task: Task
+) -> Recipe | None:
     """Return the recipe that makes the task from its data, if all of it is ours."""
-    model, precision = how
-    ours = _is_ours(model) and task.optimizer is optimizers.standard
-    if not ours or task.stream is not None:
+    model = network.model
+    ours = is_ours(model) and task.optimizer is optimizers.standard
+    changed = measures.own or measures.class_weights or network.inputs != Inputs()
+    if not ours or changed or task.stream is not None:
         return None
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
     arguments = (("model", Recipe(type(model).__name__, own)),)
     rest = (("batch_size", task.batch_size), ("shuffle", task.shuffle))
-    return Recipe(name, (*arguments, *rest, ("precision", precision)))
-
-
-def _evaluate(
-    model: Model,
-    measure: Measure,
-    params: PyTree,
-    state: PyTree,
-    split: PyTree,
-    hparams: Mapping[str, Any],
-) -> dict[str, Array]:
-    """Return means over a split, in chunks; the last one is filled up and masked."""
-    examples = split["y"].shape[0]
-    chunks = -(-examples // CHUNK)
-    size = -(-examples // chunks)
-
-    def add(chunk: Array | int, totals: Mapping[str, Array]) -> dict[str, Array]:
-        ids = chunk * size + jnp.arange(size)
-        rows = jax.tree.map(lambda a: a[jnp.minimum(ids, examples - 1)], split)
-        outputs, _ = model.apply(params, state, rows["x"], None, hparams, False)
-        values = measure(outputs, rows["y"])
-        real = ids < examples
-        return {k: totals[k] + jnp.where(real, v, 0).sum() for k, v in values.items()}
-
-    # most splits fit one chunk, and need no loop
-    if chunks == 1:
-        outputs, _ = model.apply(params, state, split["x"], None, hparams, False)
-        return {k: v.mean() for k, v in measure(outputs, split["y"]).items()}
-    # the names and dtypes of the metrics are known only after one abstract call
-    shapes = jax.eval_shape(lambda: add(0, _Zeros()))
-    zeros = {name: jnp.zeros(s.shape, s.dtype) for name, s in shapes.items()}
-    totals = jax.lax.fori_loop(0, chunks, add, zeros)
-    return {name: total / examples for name, total in totals.items()}
-
-
-class _Zeros(dict[str, Any]):
-    def __missing__(self, name: str) -> float:
-        return 0.0
-
-
-def _at_hand(split: PyTree | Stream) -> PyTree:
-    """Return the arrays of a split; of a stream the first rows."""
-    return split.head if isinstance(split, Stream) else split
-
-
-def _named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for name, split in (("train", train), ("valid", valid), ("test", test)):
-        if split is None:
-            named[name] = None
-            continue
-        if isinstance(split, Stream) and name == "train":
-            named[name] = split.through(_pair)
-            continue
-        if not isinstance(split, tuple | list) or len(split) != 2:
-            raise ValueError(f"{name}: got {type(split).__name__}. Use a pair (x, y).")
-        named[name] = {"x": split[0], "y": split[1]}
-    if named["train"] is None:
-        raise ValueError("train: a task needs data, got None. Use a pair (x, y).")
-    return named
-
-
-def _pair(name: str, batch: Any) -> PyTree:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"{name} is a {type(batch).__name__}. Use pairs (x, y).")
-    return {"x": batch[0], "y": batch[1]}
-
-
-def _check_labels(name: str, labels: Any) -> tuple[int, str]:
-    array = np.asarray(labels)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} has shape {array.shape}. Use labels of shape (N,), not one-hot."
-        )
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{name} has dtype {array.dtype}. Use integer labels from 0.")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty. Every split needs examples.")
-    if array.min() < 0:
-        row = int(array.argmin())
-        raise ValueError(f"{name}: row {row} has the label {array[row]}. Count from 0.")
-    row = int(array.argmax())
-    return int(array[row]), f"{name} in row {row}"
+    return Recipe(name, (*arguments, *rest, ("precision", network.precision)))

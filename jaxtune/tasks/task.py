@@ -15,6 +15,7 @@ from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
+from jaxtune.tasks.containers import as_array, is_one_array
 from jaxtune.tasks.optimizer_argument import as_optimizer
 from jaxtune.types import PyTree
 
@@ -34,7 +35,9 @@ from jaxtune.types import PyTree
         "limits",
         "padding",
         "recipe",
+        "made",
         "trains",
+        "classes",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +94,11 @@ class Task:
         model's static field that bounds it, such as ``("hidden_units", "max_units")``.
       recipe: the call that makes the task from its data, if all its functions are
         jaxtune's; such a run is resumed from its directory alone.
+      made: everything but the data as the recipe makes it, see `with_recipe`; a task
+        that was changed since has no recipe.
       trains: false for a plain function as a task of zero epochs: ``init`` computes its
         value from the key of the lane itself, and nothing is trained.
+      classes: the labels of a classification, in ascending order.
     """
 
     init: Callable[..., Any]
@@ -110,7 +116,14 @@ class Task:
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
     padding: tuple[tuple[str, str], ...] = ()
     recipe: Recipe | None = None
+    made: tuple[Any, ...] = ()
     trains: bool = True
+    classes: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
+        if self.recipe is not None and self.made != _besides_data(self):
+            object.__setattr__(self, "recipe", None)
 
     @property
     def examples(self) -> int:
@@ -130,6 +143,29 @@ class Task:
         return self.train.head if isinstance(self.train, Stream) else self.train
 
 
+def with_recipe(task: Task, recipe: Recipe | None) -> Task:
+    """Return the task with the recipe that makes it, for as long as it is unchanged.
+
+    Args:
+      task: any task.
+      recipe: the call that makes it from its data; ``None`` if there is none.
+
+    Returns:
+      The same task. ``dataclasses.replace`` of its data keeps the recipe, and that of
+      anything else drops it.
+    """
+    return dataclasses.replace(task, recipe=recipe, made=_besides_data(task))
+
+
+_DATA = ("train", "valid", "test")
+
+
+def _besides_data(task: Task) -> tuple[Any, ...]:
+    names = [field.name for field in dataclasses.fields(task)]
+    others = [n for n in names if n not in (*_DATA, "recipe", "made", "classes")]
+    return tuple(getattr(task, name) for name in others)
+
+
 def without_stream(task: Task) -> Task:
     """Return the task as programs get it: without a stream, whose rows come apart."""
     return task if task.stream is None else dataclasses.replace(task, train=None)
@@ -146,8 +182,8 @@ def check_data(task: Task) -> Task:
 
     Raises:
       ValueError: a split that is empty or ragged, a value that is not finite or does
-        not fit 32 bits, or a batch larger than the training split. The message names
-        the array and the row.
+        not fit 32 bits, or a batch size that is no whole number. The message names the
+        array and the row.
     """
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     checked = {name: _check_split(name, split) for name, split in splits.items()}
@@ -155,15 +191,14 @@ def check_data(task: Task) -> Task:
         checked["train"] = task.train  # each batch is checked when it is read
     optimizer = as_optimizer(task.optimizer)
     task = dataclasses.replace(task, **checked, optimizer=optimizer)
+    # the space may have a batch size of its own, so the rows are compared with it there
     size = task.batch_size
+    size = int(size) if isinstance(size, np.integer) else size
     if not is_whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
-    if size > task.examples:
-        raise ValueError(
-            f"batch_size={size} is larger than train, which has {task.examples} "
-            "examples. Use a smaller batch."
-        )
-    return task
+    return (
+        task if size is task.batch_size else dataclasses.replace(task, batch_size=size)
+    )
 
 
 def _check_split(split: str, data: PyTree) -> PyTree:
@@ -171,9 +206,11 @@ def _check_split(split: str, data: PyTree) -> PyTree:
         if split == "test":
             return None
         raise ValueError(f"{split}: a task needs data, got None.")
-    leaves, tree = jax.tree_util.tree_flatten_with_path(data)
+    leaves, tree = jax.tree_util.tree_flatten_with_path(data, is_leaf=is_one_array)
     names = [f"{split}{jax.tree_util.keystr(path)}" for path, _ in leaves]
-    arrays = [leaf for _, leaf in leaves]
+    arrays = [
+        as_array(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
+    ]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
     # a scalar has no rows to train on: it counts as empty

@@ -1,0 +1,65 @@
+"""Metrics of the user: their names, functions and modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# a part of a name that says that less is better
+SMALLER = {"loss", "error", "err", "mse", "rmse", "mae", "mape", "msle", "rmsle"}
+SMALLER |= {"nll", "perplexity", "deviance", "brier", "ece", "distance", "divergence"}
+SMALLER |= {"regret", "cost"}
+MODES = ("max", "min")
+
+Named = tuple[tuple[str, Callable[..., Any]], ...]
+Modes = tuple[tuple[str, str], ...]
+
+
+def own_metrics(given: Any, taken: tuple[str, ...]) -> tuple[Named, Modes]:
+    """Return the functions of ``metrics=``, and whether more is better.
+
+    Args:
+      given: name to a function ``(outputs, y) -> []``, or to a pair of one and a mode;
+        ``None`` for no metrics.
+      taken: names of the metrics that the task has in any case.
+
+    Returns:
+      Pairs of a name and a function, and pairs of a name and a mode: ``"min"`` for
+      names with a word such as loss or error, else ``"max"``, unless it was given.
+
+    Raises:
+      ValueError: something else, or a name that is taken.
+    """
+    if given is None:
+        return (), ()
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"metrics: got {given!r}. Use a dict of functions (outputs, y) -> number, "
+            "such as {'f1': f1}."
+        )
+    found = {name: _one(name, value, taken) for name, value in given.items()}
+    functions = tuple((name, function) for name, (function, _) in found.items())
+    return functions, tuple((name, mode) for name, (_, mode) in found.items())
+
+
+def _one(
+    name: Any, value: Any, taken: tuple[str, ...]
+) -> tuple[Callable[..., Any], str]:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"metrics: {name!r} is no name. Use letters, digits and '_'.")
+    if name in taken:
+        raise ValueError(
+            f"metrics: the task has a metric {name!r} already. Use another name."
+        )
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    function, mode = value if pair else (value, _mode_of(name))
+    if not callable(function) or mode not in MODES:
+        raise ValueError(
+            f"metrics: {name!r} is {value!r}. Use a function (outputs, y) -> number, "
+            "or a pair of one and 'max' or 'min'."
+        )
+    return function, mode
+
+
+def _mode_of(name: str) -> str:
+    return "min" if SMALLER & set(name.lower().split("_")) else "max"
