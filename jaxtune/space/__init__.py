@@ -14,11 +14,12 @@ from jaxtune.space.makers import (
 )
 from jaxtune.space.parts import check_part
 from jaxtune.space.restriction import at_default
-from jaxtune.space.space import Space
+from jaxtune.space.space import Space, as_space
 
 __all__ = [
     "Dimension",
     "Space",
+    "as_space",
     "at_default",
     "check_part",
     "choice",

@@ -346,6 +346,17 @@ class Space:
         return "Space(\n" + ",\n".join(lines) + "\n)"
 
 
+def as_space(given: Any) -> Space:
+    """Return a space, which may be given as a dict of its dimensions."""
+    if isinstance(given, Space):
+        return given
+    if isinstance(given, Mapping):
+        return Space(given)
+    raise ValueError(
+        f"space: got {given!r}. Use a Space, such as Space(x=uniform(0.0, 1.0))."
+    )
+
+
 def _array(values: ArrayLike) -> Any:
     return values if hasattr(values, "dtype") else np.asarray(values)
 
@@ -384,6 +395,8 @@ def _encode(space: Space, hparams: dict[str, Array]) -> Array:
         jnp.where(holds.get(name, True), space[name].encode(hparams[name]), 0.5)
         for name in space.searched
     ]
+    if not columns:  # nothing is searched: one point, without coordinates
+        return jnp.zeros((*jnp.shape(next(iter(hparams.values()))), 0), jnp.float32)
     return jnp.stack(columns, axis=-1)
 
 
