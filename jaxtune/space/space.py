@@ -336,13 +336,12 @@ class Space:
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
         rows = [
-            (name, _describe(dim), dim.default)
-            for name, dim in self._dimensions.items()
+            (name, as_text(dim), dim.default) for name, dim in self._dimensions.items()
         ]
         return html_table(("hyperparameter", "values", "default"), rows)
 
     def __repr__(self) -> str:
-        lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
+        lines = [f"  {name}={as_text(dim)}" for name, dim in self._dimensions.items()]
         return "Space(\n" + ",\n".join(lines) + "\n)"
 
 
@@ -416,7 +415,8 @@ def _unknown(name: str, names: tuple[str, ...]) -> str:
     return f"unknown dimension {name!r}. This space has {', '.join(names)}."
 
 
-def _describe(dim: Dimension) -> str:
+def as_text(dim: Dimension) -> str:
+    """Return a dimension in one line, about as it was defined."""
     if not dim.searched:
         return f"fixed({dim.default!r})"
     if dim.allowed is not None:
