@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune import _named
 from jaxtune._search import open_executor, run_search, with_shared_width
-from jaxtune.checks import RunError
+from jaxtune.checks import RunError, as_whole
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.results.result import Result
@@ -17,7 +18,7 @@ from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.loop import Search
 from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Scheduler, in_full
+from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
@@ -42,13 +43,13 @@ def resume(
     directory: str | os.PathLike[str],
     task: Task | Objective | None = None,
     *,
-    sampler: Sampler | None = None,
-    refine: Refiner | None = None,
-    scheduler: Scheduler | None = None,
+    sampler: Sampler | str | None = None,
+    refine: Refiner | str | None = None,
+    scheduler: Scheduler | str | None = None,
     block: int | None = None,
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     verbose: int = 1,
 ) -> Result:
     """Resume a run that was interrupted, as if it had not been.
@@ -100,7 +101,7 @@ def resume(
     check_allowed(allow)
     path = check_directory(directory)
     settings = checked_settings(path)
-    schedule = schedule_of(settings)
+    block, schedule = as_whole(block), schedule_of(settings)
     space = schedule.space
     subject = task if task is not None else task_of(path, settings)
     if subject is None:
@@ -131,9 +132,9 @@ def resume(
             seeds=settings["seeds"],
             metric=settings["metric"],
             mode=settings["mode"],
-            sampler=made_of(settings, "sampler", sampler),
-            refine=made_of(settings, "refine", refine),
-            scheduler=made_of(settings, "scheduler", scheduler) or in_full(),
+            sampler=_named.sampler(made_of(settings, "sampler", sampler)),
+            refine=_named.refiner(made_of(settings, "refine", refine)),
+            scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
         )
         return run_search(
             wanted,

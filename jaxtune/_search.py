@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from jaxtune import ranking
+from jaxtune import _named, ranking
 from jaxtune.cache import compiled_once
-from jaxtune.checks import is_whole, warn
-from jaxtune.executors import local
+from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.preparation import prepare
@@ -26,11 +25,11 @@ from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
-from jaxtune.rounds.refine import Refiner, zoom
+from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule, flat
-from jaxtune.samplers import Sampler, sobol
-from jaxtune.schedulers import Scheduler, in_full
-from jaxtune.space import Space, check_part
+from jaxtune.samplers import Sampler
+from jaxtune.schedulers import Scheduler
+from jaxtune.space import Dimension, Space, as_space, check_part
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
@@ -45,7 +44,7 @@ from jaxtune.versions import check_versions
 
 def search(
     task: Task | Objective,
-    space: Space | Schedule,
+    space: Space | Schedule | Mapping[str, Dimension],
     *,
     key: Key,
     trials: int | None = None,
@@ -55,15 +54,15 @@ def search(
     seeds: int = 1,
     metric: str | None = None,
     mode: str | None = None,
-    sampler: Sampler | None = None,
-    refine: Refiner | None = None,
-    scheduler: Scheduler | None = None,
+    sampler: Sampler | str | None = None,
+    refine: Refiner | str | None = None,
+    scheduler: Scheduler | str | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
     rewrite: bool = True,
     callbacks: Sequence[Callback] = (),
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     verbose: int = 1,
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
@@ -87,8 +86,8 @@ def search(
     Args:
       task: a task, from `classification`, `regression` or `Task`; or any function
         ``(key, hparams) -> scalar`` that JAX can trace.
-      space: the search space; or a schedule of it, such as `tiered`, which has trials
-        and rounds of its own.
+      space: the search space, or a dict of its dimensions; or a schedule of it, such
+        as `tiered`, which has trials and rounds of its own.
       key: root of all randomness, from ``jax.random.key``.
       trials: number of configurations in the whole search, spread evenly over the
         rounds.
@@ -100,7 +99,9 @@ def search(
         has failed if any of them has.
       metric: the metric of the task that is the score; its first if not given.
       mode: ``"max"`` or ``"min"``; the mode of the task's metric if not given.
-      sampler: proposes points inside a box; ``samplers.sobol()`` if not given.
+      sampler: proposes points inside a box; ``samplers.sobol()`` if not given. As for
+        ``refine``, ``scheduler`` and ``executor``, a name such as ``"tpe"`` stands for
+        the part with its usual arguments.
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
@@ -136,6 +137,8 @@ def search(
     """
     check_versions()
     check_key(key)
+    trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
+    seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices = UserChoices(block, programs, rewrite)
     _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
     schedule = _schedule(space, trials, rounds)
@@ -147,6 +150,7 @@ def search(
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
+    sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     with open_executor(executor) as session:
         platform = session.device["platform"]
         workload = prepare(
@@ -158,8 +162,8 @@ def search(
             seeds=seeds,
             metric=metric,
             mode=mode,
-            sampler=sampler or sobol(),
-            refine=refine or zoom(),
+            sampler=sampler,
+            refine=refiner,
             scheduler=scheduler,
         )
         return run_search(
@@ -186,10 +190,11 @@ def with_shared_width(
     return workload._replace(width=width, across=across)
 
 
-def open_executor(executor: Executor | None) -> AbstractContextManager[ExecutorSession]:
+def open_executor(
+    executor: Executor | str | None,
+) -> AbstractContextManager[ExecutorSession]:
     """Return the session of a search; ``ValueError`` for what is no executor."""
-    executor = local() if executor is None else executor
-    session = executor() if callable(executor) else None
+    session = _named.executor(executor)()
     if not isinstance(session, AbstractContextManager):
         raise ValueError(
             f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
@@ -251,22 +256,16 @@ def _shown_forms(workload: Workload, traced: tuple[Traced, ...]) -> str:
     return f"forms: {str(forms) or 'all operations run as written'}"
 
 
-def _scheduler(task: Task, scheduler: Scheduler | None) -> Scheduler:
-    if scheduler is None:
-        return in_full()
-    if not isinstance(scheduler, Scheduler):
-        raise ValueError(
-            f"scheduler: got {scheduler!r}. Use one of jaxtune.schedulers, such as "
-            "schedulers.hyperband()."
-        )
-    if not task.trains:
+def _scheduler(task: Task, given: Any) -> Scheduler:
+    scheduler = _named.scheduler(given)
+    if given is not None and not task.trains:
         raise ValueError(
             "scheduler: a plain function has no epochs to stop at. Leave it out."
         )
     return scheduler
 
 
-def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Schedule:
+def _schedule(space: Any, trials: int | None, rounds: int) -> Schedule:
     if isinstance(space, Schedule):
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(
@@ -274,11 +273,10 @@ def _schedule(space: Space | Schedule, trials: int | None, rounds: int) -> Sched
                 f"trials in {len(space.stages)} rounds of its own. Leave both out."
             )
         return space
+    space = as_space(space)
     if trials is None:
         raise ValueError("trials: say how many configurations to try.")
     _check_counts(trials=trials, rounds=rounds)
-    if space.dim == 0:
-        raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     if trials < rounds:
         raise ValueError(
             f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
@@ -373,11 +371,13 @@ def _warn_about(ignored: list[str], trains: bool, space: Space, trials: int) -> 
             f"Check the spelling{meant}, or fix them with "
             "space.keep(...).",
         )
-    if space.size < trials:
+    count = space.size
+    if count < trials:
+        every = f"{count} configurations" if count > 1 else "one configuration"
         warn(
-            f"this space has {space.size} configurations, so that {trials} trials "
-            f"repeat some. trials={space.size} tries each of them once; seeds=... "
-            "trains each of them several times.",
+            f"this space has {every}, so that {trials} trials repeat some. "
+            f"trials={count} tries each of them once; seeds=... trains each of them "
+            "several times.",
         )
 
 

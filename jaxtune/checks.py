@@ -6,10 +6,19 @@ import sys
 import warnings
 from typing import Any, TypeGuard
 
+import numpy as np
+
 
 def is_whole(value: Any, least: int) -> TypeGuard[int]:
-    """Return whether the value is an ``int`` (no ``bool``) of at least ``least``."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    """Return whether the value is a whole number (no ``bool``) from ``least``."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
+
+
+def as_whole(value: Any) -> Any:
+    """Return a whole number of NumPy or JAX as an ``int``, and the rest as it is."""
+    array = np.ndim(value) == 0 and hasattr(value, "dtype") and hasattr(value, "item")
+    return value.item() if array and np.issubdtype(value.dtype, np.integer) else value
 
 
 def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
@@ -23,7 +32,8 @@ def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
 def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
     """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
     # bool is a subclass of int, and True is no share
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    kinds = int | float | np.integer | np.floating
+    number = isinstance(value, kinds) and not isinstance(value, bool)
     if not number or not low <= value <= high:
         raise ValueError(
             f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+import numpy as np
+
 P = ParamSpec("P")
 Made = TypeVar("Made")
 
@@ -48,8 +50,10 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
 
     @wraps(make)
     def remembering(*args: P.args, **kwargs: P.kwargs) -> Made:
-        made = make(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
+        # a run directory holds Python's numbers
+        bound.arguments.update({n: _plain(v) for n, v in bound.arguments.items()})
+        made = make(*bound.args, **bound.kwargs)
         # a default that is passed and one that is left out give the same recipe
         bound.apply_defaults()
         _first(made).made = (
@@ -60,6 +64,11 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
 
     MAKERS[make.__name__] = remembering
     return remembering
+
+
+def _plain(value: Any) -> Any:
+    known = isinstance(value, np.number | np.bool_ | np.str_)
+    return value.item() if known else value
 
 
 def recipe_of(made: Any) -> Recipe | None:

@@ -91,6 +91,15 @@ def plain(**changes):
     return train(task=lambda: jt.Task(**own | changes))
 
 
+def named(metric):
+    """A task that returns a metric of some name beside its own."""
+
+    def evaluate(params, split, hparams):
+        return {"mse": jnp.sum(params["w"]), metric: 1.0}
+
+    return plain(evaluate=evaluate)
+
+
 def raising(key, hparams):
     raise TypeError("mine")
 
@@ -329,25 +338,22 @@ CASES = {
         "got 'excel'.*csv",
     ),
     # metrics
-    **{
-        f"metric {name}": (
-            plain(
-                evaluate=lambda p, split, h, n=name: {"mse": jnp.sum(p["w"]), n: 1.0}
-            ),
-            V,
-            said,
-        )
-        for name, said in {
-            "score": "metric has the name 'score'.*tables use trial.*Rename",
-            "scores": "metric has the name 'scores'",
-            "trial": "metric has the name 'trial'",
-            "round": "metric has the name 'round'",
-            "status": "metric has the name 'status'",
-            "epochs": "metric has the name 'epochs'",
-            "score_12": "metric has the name 'score_12'",
-            "learning_rate": "metric 'learning_rate' has the name of a hyperparameter",
-        }.items()
-    },
+    "metric score": (
+        named("score"),
+        V,
+        "metric has the name 'score'.*tables use trial.*Rename",
+    ),
+    "metric scores": (named("scores"), V, "metric has the name 'scores'"),
+    "metric trial": (named("trial"), V, "metric has the name 'trial'"),
+    "metric round": (named("round"), V, "metric has the name 'round'"),
+    "metric status": (named("status"), V, "metric has the name 'status'"),
+    "metric epochs": (named("epochs"), V, "metric has the name 'epochs'"),
+    "metric score_12": (named("score_12"), V, "metric has the name 'score_12'"),
+    "metric learning_rate": (
+        named("learning_rate"),
+        V,
+        "'learning_rate' has the name of a hyperp",
+    ),
     "metric 3": (
         plain(evaluate=lambda p, split, h: {3: jnp.sum(p["w"])}, metrics=((3, "min"),)),
         V,
@@ -461,8 +467,8 @@ CASES = {
     ),
     "optimizer none": (
         plain(optimizer=lambda hparams: None),
-        (AttributeError, TypeError),
-        "NoneType",
+        V,
+        "the function returned NoneType. Return an optax transformation",
     ),
     "optimizer unread": (
         plain(optimizer=lambda hparams: optax.sgd(hparams["rate"])),
@@ -488,10 +494,22 @@ CASES = {
     "metric of a function": (search(metric="loss"), V, "only its value"),
     "epochs of a function": (search(epochs=3), V, "not trained"),
     "scheduler of a function": (search(scheduler=SH()), V, "no epochs to stop at"),
-    "scheduler a name": (search(scheduler="asha"), V, "schedulers.hyperband"),
+    "scheduler a name": (search(scheduler="asha"), V, "no epochs to stop at"),
+    "scheduler a number": (search(scheduler=3), V, "schedulers.hyperband"),
+    "plan of no trials": (
+        lambda: jt.plan(lambda key, h: h["x"], SPACE, trials=0),
+        V,
+        "plan: trials must be a whole number from 1, got 0",
+    ),
+    "plan of no space": (
+        lambda: jt.plan(lambda key, h: h["x"], 3, trials=8),
+        V,
+        "space: got 3",
+    ),
+    "tiered no space": (lambda: jt.tiered([SPACE], 9), V, "space: got .*Use a Space"),
     "no task": (search(task=3), V, "task: got 3"),
     "nothing searched": (
-        search(space=jt.Space(x=jt.fixed(1))),
+        lambda: jt.tiered(jt.Space(x=jt.fixed(1)), 9),
         V,
         "nothing is searched",
     ),

@@ -49,12 +49,13 @@ LAYERS = {
     "testing": 11,
     "integrations": 12,
     "report": 12,
-    "_search": 13,
-    "_resume": 14,
-    "__init__": 15,
-    "cli": 16,
-    "stress": 16,
-    "__main__": 17,
+    "_named": 13,
+    "_search": 14,
+    "_resume": 15,
+    "__init__": 16,
+    "cli": 17,
+    "stress": 17,
+    "__main__": 18,
 }
 
 

@@ -260,6 +260,79 @@ def test_suggestions_under_a_choice_under_a_choice_are_found():
 
     made = jt.integrations.from_optuna_objective(nested)
     assert made.space.names == ("outer", "inner", "deep")
+    assert made.space["inner"].condition == (("outer", ("b",)),)
+    assert made.space["deep"].condition == (("inner", (2,)),)
+
+
+def layered(trial):
+    """A loop over suggestions, as in Optuna's own examples."""
+    layers = trial.suggest_int("layers", 1, 3)
+    wide = trial.suggest_int("wide", 1, 9)
+    value = jnp.float32(wide)
+    for i in range(layers):
+        value = value + jnp.sum(jnp.ones(i + 1) * trial.suggest_float(f"w{i}", 0, 1))
+        if trial.suggest_categorical(f"drop{i}", [False, True]):
+            value = value - trial.suggest_float(f"rate{i}", 0.1, 0.5)
+    return value
+
+
+def test_suggestions_in_a_loop_matter_where_they_are_made():
+    made = jt.integrations.from_optuna_objective(layered)
+    space = made.space
+    # found to be static by trying, and the other whole number is not
+    assert (space["layers"].static, space["wide"].static) == (True, False)
+    assert space["w0"].condition == ()
+    assert space["w1"].condition == (("layers", (2, 3)),)
+    assert space["w2"].condition == (("layers", (3,)),)
+    assert space["rate0"].condition == (("drop0", (True,)),)
+    assert space["rate2"].condition == (("drop2", (True,)),)
+    own = {"key": jax.random.key(1), "trials": 40, "mode": "min", "block": 2}
+    found = jt.search(made.objective, space, verbose=0, **own)
+    for trial in range(40):
+        values = space.values(found.trials.decoded, trial)
+        fixed = optuna.trial.FixedTrial(values)
+        expected = float(layered(fixed))
+        assert found.trials["score"][trial] == pytest.approx(expected, rel=1e-5)
+        # nothing is suggested in the table that the objective did not suggest
+        assert fixed.params == values
+
+
+@pytest.mark.parametrize("use", [jnp.ones, lambda n: [0.0] * n, lambda n: range(n)])
+def test_whole_numbers_that_set_a_shape_are_found(use):
+    def objective(trial):
+        count = trial.suggest_int("count", 1, 4)
+        other = trial.suggest_int("other", 1, 4)
+        return jnp.float32(len(use(count))) + other
+
+    made = jt.integrations.from_optuna_objective(objective)
+    assert [made.space[n].static for n in ("count", "other")] == [True, False]
+
+
+def test_many_categories_are_searched_for_every_value():
+    """All combinations are too many to trace, so that no condition is certain."""
+
+    def objective(trial):
+        kinds = [trial.suggest_categorical(f"k{i}", [*range(4)]) for i in range(6)]
+        value = trial.suggest_float("x", 0.0, 1.0) + sum(kinds)
+        if kinds[5] == 3:
+            value = value + trial.suggest_categorical("last", [0, 1])
+        return jnp.float32(value)
+
+    made = jt.integrations.from_optuna_objective(objective)
+    assert {"x", "last"} < set(made.space.names)
+    assert all(made.space[name].condition == () for name in made.space.names)
+
+
+def test_a_combination_that_was_not_traced_says_so():
+    def objective(trial):
+        kinds = [trial.suggest_categorical(f"k{i}", [*range(4)]) for i in range(6)]
+        both = kinds[4] == kinds[5] == 3
+        return jnp.float32(trial.suggest_float("x", 0, 1) if both else 0.0)
+
+    made = jt.integrations.from_optuna_objective(objective)
+    hparams = dict.fromkeys([f"k{i}" for i in range(6)], 3)
+    with pytest.raises(ValueError, match="'x' is suggested only for a combination"):
+        made.objective(jax.random.key(0), hparams)
 
 
 def test_an_objective_that_cannot_be_searched_says_why():
@@ -276,6 +349,10 @@ def test_an_objective_that_cannot_be_searched_says_why():
     def again(trial):
         return trial.suggest_int("x", 0, 1) + trial.suggest_int("x", 0, 2)
 
+    with pytest.raises(ValueError, match=r"static needs a list.*\['layers'\]"):
+        made(suggesting, static="layers")
+    with pytest.raises(ValueError, match=r"static has 'layer', which.*rate, mix"):
+        made(suggesting, static=["layer"])
     for wrong in (twice, again):
         with pytest.raises(ValueError, match=r"'x' is suggested as .* and as"):
             made(wrong)

@@ -73,7 +73,8 @@ def test_scores_do_not_depend_on_what_a_network_is_padded_to():
 def test_large_networks_are_split_and_small_ones_are_not():
     examples = 1200
     x = np.zeros((examples, 64), np.float32)
-    many = {"train": (x, np.zeros(examples, int))}
+    rows = (x, np.zeros(examples, int))
+    many = {"train": rows, "valid": rows}
     tops = {}
     for units in (32, 1024):
         layout = planner.lay_out(mlp_task(units, 3, **many), shapes(units, 3, 16))

@@ -300,13 +300,84 @@ def test_a_small_space_says_that_trials_repeat():
         ({"key": 0}, r"key: got 0. Use jax.random.key\(0\)"),
         ({"subject": 3}, "task: got 3"),
         ({"subject": lambda key, h: h["x"] * h["y"] * jnp.ones(2)}, r"shape \(2,\)"),
-        ({"space": jt.Space(x=jt.fixed(1))}, "nothing is searched"),
+        ({"sampler": "tpee"}, "'tpee'. Did you mean 'tpe'.*Use one of: sobol, uni"),
+        ({"sampler": "xyz"}, "sampler: got 'xyz'. Use one of: sobol"),
+        ({"sampler": "grid"}, r"grid needs points_per_dim.*grid\(points_per_dim\)"),
+        ({"sampler": jt.samplers.latin_hypercube}, "latin_hypercube needs size"),
+        ({"sampler": 3}, "sampler: got 3.*samplers.tpe"),
+        ({"refine": "zom"}, "'zom'. Did you mean 'zoom'"),
+        ({"refine": 3}, r"refine: got 3. Use zoom\(\)"),
+        ({"scheduler": "hyperbnd"}, "Did you mean 'hyperband'"),
+        ({"executor": "dask"}, "executor: got 'dask'. Use one of: local, pod, ray"),
+        ({"space": [PLANE]}, "space: got"),
         ({"sampler": jt.samplers.grid(3)}, "9 points, 0 were handed out and 32 more"),
     ],
 )
 def test_bad_arguments_are_named(changes, said):
     with pytest.raises(ValueError, match=said):
         search(**changes)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    own = {"trials": 8, "rounds": 2, "seeds": 2, "block": 2, "programs": 1}
+    given = {name: np.int64(value) for name, value in own.items()}
+    sampler, refine = jt.samplers.tpe(most=np.int32(5)), jt.zoom(top=np.int64(4))
+    more = {"sampler": sampler, "refine": refine, "directory": tmp_path / "run"}
+    found = search(noisy, **given, **more)
+    assert jt.resume(tmp_path / "run", noisy, block=np.int64(2)).best == found.best
+    plain = search(noisy, **own, sampler=jt.samplers.tpe(most=5), refine=jt.zoom(top=4))
+    assert found.best == plain.best
+    assert jt.tiered(PLANE, np.int64(9)) == jt.tiered(PLANE, 9)
+    planned = jt.plan(bowl, PLANE, trials=np.int64(8), block=np.int64(2))
+    assert planned == jt.plan(bowl, PLANE, trials=8, block=2)
+
+
+def test_a_dict_is_a_space():
+    dimensions = {name: PLANE[name] for name in PLANE.names}
+    assert search(space=dimensions).best == search().best
+    assert jt.plan(bowl, dimensions, trials=8) == jt.plan(bowl, PLANE, trials=8)
+    assert jt.tiered(dimensions, 9).stages == jt.tiered(PLANE, 9).stages
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"sampler": "tpe"}, {"sampler": jt.samplers.tpe()}),
+        ({"sampler": "TPE"}, {"sampler": jt.samplers.tpe()}),
+        ({"sampler": "random"}, {"sampler": jt.samplers.uniform()}),
+        ({"sampler": jt.samplers.halton}, {"sampler": jt.samplers.halton()}),
+        ({"refine": "zoom"}, {"refine": jt.zoom()}),
+        ({"refine": jt.zoom}, {"refine": jt.zoom()}),
+        ({"executor": "local"}, {"executor": jt.executors.local()}),
+    ],
+)
+def test_parts_may_be_named(given, meant):
+    found, expected = search(**given), search(**meant)
+    np.testing.assert_array_equal(found.trials.points, expected.trials.points)
+
+
+def test_a_scheduler_may_be_named(small_task, small_space):
+    own = {"trials": 9, "rounds": 1, "epochs": 9, "mode": None}
+    meant = {"scheduler": jt.schedulers.successive_halving()}
+    found = search(small_task, small_space, **own, scheduler="successive-halving")
+    expected = search(small_task, small_space, **own, **meant)
+    np.testing.assert_array_equal(found.trials["epochs"], expected.trials["epochs"])
+    assert len(set(found.trials["epochs"])) > 1
+
+
+def test_a_space_of_fixed_dimensions_is_one_configuration(tmp_path):
+    space = jt.Space(x=jt.fixed(0.5), y=jt.fixed(1.0))
+    found = search(space=space, trials=1, rounds=1, directory=tmp_path / "run")
+    assert found.best.hparams == {"x": 0.5, "y": 1.0}
+    np.testing.assert_allclose(found.best.score, 0.14, rtol=1e-6)
+    assert jt.load(tmp_path / "run").best == found.best
+    assert jt.rerun(tmp_path / "run", 0, bowl).same
+    assert jt.plan(bowl, space, trials=1).programs == 1
+    with pytest.warns(UserWarning, match=r"one configuration, so that 4 trials.*seeds"):
+        again = search(noisy, space, trials=4, sampler=jt.samplers.gaussian_process())
+    assert len(set(again.trials["score"])) == 4
+    assert again.trials.points.shape == (4, 0)
+    again.report(tmp_path / "page.html")
 
 
 def test_keys_that_change_under_vmap_are_refused():

@@ -541,8 +541,8 @@ def test_what_cannot_be_scheduled_says_so(task):
             mode="min",
             scheduler=jt.schedulers.asha(),
         )
-    with pytest.raises(ValueError, match=r"scheduler: got 'asha'. Use one of"):
-        run(task, "asha")
+    with pytest.raises(ValueError, match=r"scheduler: got 3. Use what one of"):
+        run(task, 3)
     with pytest.raises(ValueError, match="epochs=1 leaves no rung"):
         run(task, jt.schedulers.asha(), epochs=1)
     lost = jt.schedulers.asha()

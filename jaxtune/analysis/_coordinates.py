@@ -37,6 +37,8 @@ def coordinates(result: Result) -> np.ndarray:
     # through values, since a trial's own point is one of its round's smaller box
     decoded = {name: np.asarray(values) for name, values in trials.decoded.items()}
     points, holds = np.array(space.encode(decoded)), space.active(decoded)
+    if not space.searched:
+        return points
     matters = np.stack([np.asarray(holds[name]) for name in space.searched], axis=1)
     points[np.isnan(trials.points) | ~matters] = np.nan
     return points

@@ -87,10 +87,13 @@ def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importanc
       Shares with intervals, beside the tiers.
 
     Raises:
-      ValueError: fewer than twenty trials with a score, or all scores equal.
+      ValueError: fewer than twenty trials with a score, all scores equal, or a space
+        in which all is fixed.
       ModuleNotFoundError: Optuna is not installed; it comes with the extra ``report``.
     """
     points, standing, space = coordinates(result), result.standing, result.setup.space
+    if not space.searched:
+        raise ValueError("importances: nothing was searched, all is fixed.")
     rows = _analysed(result)
     points, standing = points[rows], standing[rows]
     random, n = np.random.default_rng(seed), len(rows)

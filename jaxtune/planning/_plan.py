@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxtune.checks import as_whole, check_whole
 from jaxtune.planning import flops
 from jaxtune.planning.chosen import Forms, chosen_forms
 from jaxtune.planning.layout import groups
@@ -17,7 +18,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.samplers._sobol import sobol
-from jaxtune.space import Space
+from jaxtune.space import Space, as_space
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.types import Objective
@@ -124,7 +125,13 @@ def plan(
     Raises:
       ValueError: a space that the task cannot take.
     """
-    made = as_task(task)
+    made, space = as_task(task), as_space(space)
+    trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
+    programs, epochs = as_whole(programs), as_whole(epochs)
+    sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
+    sizes["epochs"] = epochs
+    for name, size in sizes.items():
+        check_whole("plan", name, size)
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     root = jax.random.key(0)

@@ -23,6 +23,7 @@ from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
+from jaxtune.space.conditions import ancestors
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Key
 
@@ -181,7 +182,17 @@ def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list
     # a task's own batches read the batch size, before any function of it does
     seen = {"batch_size"} if workload.layout.batching else set()
     seen = seen.union(*[program.read for program in traced])
-    return [name for name in space.searched if name not in seen]
+    unseen = [name for name in space.searched if name not in seen]
+    return [name for name in unseen if _is_met(space, name)]
+
+
+def _is_met(space: Space, name: str) -> bool:
+    """Return whether typical trials meet the conditions of a dimension."""
+    dimensions = {other: space[other] for other in space.names}
+    parents = [space[other] for other in ancestors(dimensions, name)]
+    static = [parent for parent in parents if parent.static]
+    # typical trials have each static choice one by one, and numbers in the middle
+    return len(static) < 2 and all(parent.by_index for parent in static)
 
 
 def digest(traced: tuple[Traced, ...]) -> str:

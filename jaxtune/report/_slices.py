@@ -32,10 +32,15 @@ def slices(result: Result) -> Figure:
 
     Returns:
       A matplotlib figure, not shown.
+
+    Raises:
+      ValueError: a space in which all is fixed.
     """
     from matplotlib.figure import Figure
 
     names = result.setup.space.searched
+    if not names:
+        raise ValueError("slices: nothing was searched, all is fixed.")
     rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(names))))
     across = min(ACROSS, len(names))
     down = -(-len(names) // across)

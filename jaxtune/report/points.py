@@ -102,11 +102,13 @@ def pair(space: Space, x: str | None, y: str | None) -> tuple[str, str | None]:
       Both names; the second is ``None`` if the space has one searched dimension.
 
     Raises:
-      ValueError: a name that is not searched.
+      ValueError: a name that is not searched, or a space in which all is fixed.
     """
     for name in (x, y):
         check_searched(space, name)
     ranked = important(space, space.dim)
+    if not ranked:
+        raise ValueError("there is nothing to draw: no dimension is searched.")
     x = x or next((name for name in ranked if name != y), ranked[0])
     return x, y or next((name for name in ranked if name != x), None)
 

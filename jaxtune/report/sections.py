@@ -115,6 +115,8 @@ def _edges(result: Result) -> list[str]:
 
 def _zoom(result: Result) -> list[Any]:
     names = result.setup.space.searched
+    if not names:
+        return []
     rows = [
         (number + 1, *(bounds_cell(space[name]) for name in names))
         for number, space in enumerate(result.spaces)
@@ -142,7 +144,7 @@ def _importance(result: Result) -> list[Any]:
 
 
 def _slices(result: Result) -> list[Any]:
-    return [slices(result)]
+    return [slices(result)] if result.setup.space.searched else []
 
 
 def _map(result: Result) -> list[Any]:

@@ -105,4 +105,5 @@ def _coordinates(space: Space, box: Space, points: np.ndarray) -> np.ndarray:
     """Return points ``[n, d]`` of the space; NaN where this round's box is closed."""
     columns = dict(zip(box.searched, points.T, strict=True))
     closed = np.full(len(points), np.nan, np.float32)
-    return np.stack([columns.get(name, closed) for name in space.searched], axis=1)
+    named = [columns.get(name, closed) for name in space.searched]
+    return np.stack(named, axis=1) if named else points

@@ -204,6 +204,8 @@ def _ask(
     mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
+    if not box.searched:  # one configuration, at the only point of no dimension
+        return np.empty((count, 0), np.float32)
     # a new sampler each round: what it knows is a function of the table alone. It gets
     # a round's scores here, when the next round starts, since their points have to be
     # encoded in the new box first
@@ -240,6 +242,8 @@ def _standing(history: list[Trials], mode: str) -> np.ndarray:
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:
+    if not end.space.searched:
+        return end.space
     scores = _standing([rows], search.mode)
     finite = int(np.isfinite(scores).sum())
     # a refiner needs two scores: one point spans no box

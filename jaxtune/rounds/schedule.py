@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from jaxtune.checks import is_whole
+from jaxtune.checks import as_whole, is_whole
 from jaxtune.schedulers.base import apportion
-from jaxtune.space import Space
+from jaxtune.space import Space, as_space
 from jaxtune.space.conditions import ancestors
 
 
@@ -90,6 +90,7 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
     Raises:
       ValueError: the budget cannot fill the rounds, or no dimension is searched.
     """
+    space, budget, rounds = as_space(space), as_whole(budget), as_whole(rounds)
     if not space.searched:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     for name, value in (("budget", budget), ("rounds", rounds)):

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
+from jaxtune.checks import as_whole, is_whole
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
@@ -53,14 +55,15 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
       ValueError: a count below 1; in ``init``, a wrong number of counts or more than
         2**31 - 1 points.
     """
-    wanted = [points_per_dim] if isinstance(points_per_dim, int) else [*points_per_dim]
+    given: Any = points_per_dim if np.ndim(points_per_dim) else [points_per_dim]
+    wanted = [as_whole(count) for count in given]
     for count in wanted:
-        if not isinstance(count, int) or count < 1:
+        if not is_whole(count, 1):
             raise ValueError(f"grid: points per dimension must be >= 1, got {count!r}.")
 
     def init(key: Key, space: Space) -> GridState:
         del key
-        each = wanted * space.dim if isinstance(points_per_dim, int) else wanted
+        each = wanted if np.ndim(points_per_dim) else wanted * space.dim
         if len(each) != space.dim:
             raise ValueError(
                 f"grid: {len(each)} counts for {space.dim} dimensions "

@@ -71,6 +71,8 @@ def _directions(dim: int) -> np.ndarray:
     """
     from scipy.stats import qmc
 
+    if dim == 0:
+        return np.empty((LENGTH_BITS, 0), np.uint32)
     engine = qmc.Sobol(dim, scramble=False, bits=DIGITS)
     rows = np.empty((LENGTH_BITS, dim), np.uint32)
     for k in range(LENGTH_BITS):

@@ -15,12 +15,14 @@ from jaxtune.space.makers import (
 )
 from jaxtune.space.parts import check_part
 from jaxtune.space.restriction import at_default
-from jaxtune.space.space import Space
+from jaxtune.space.space import Space, as_space, as_text
 
 __all__ = [
     "Choice",
     "Dimension",
     "Space",
+    "as_space",
+    "as_text",
     "at_default",
     "check_part",
     "choice",

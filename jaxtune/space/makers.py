@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.space.dimension import Dimension, to_python
-from jaxtune.space.lists import USUAL, held, in_order, is_number, listed, plain, usual
 from jaxtune.space.ranges import (
     check_inside,
     check_order,
@@ -26,6 +25,7 @@ from jaxtune.space.ranges import (
     whole_number,
 )
 from jaxtune.space.scales import SCALES
+from jaxtune.space.values import USUAL, held, in_order, is_number, listed, plain, usual
 
 MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
 MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jaxtune.space.dimension import EPS
-from jaxtune.space.lists import held, is_number, plain
 from jaxtune.space.scales import SCALES
+from jaxtune.space.values import held, is_number, plain
 
 # float32 steps of a range; every ordinary range has more, and fewer are a mistake
 MIN_STEPS = 256

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jaxtune.space.dimension import Dimension, to_python
-from jaxtune.space.lists import is_number, plain
 from jaxtune.space.makers import fixed
+from jaxtune.space.values import is_number, plain
 
 
 def at_default(dim: Dimension) -> Dimension:

@@ -337,14 +337,24 @@ class Space:
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
         rows = [
-            (name, _describe(dim), dim.default)
-            for name, dim in self._dimensions.items()
+            (name, as_text(dim), dim.default) for name, dim in self._dimensions.items()
         ]
         return html_table(("hyperparameter", "values", "default"), rows)
 
     def __repr__(self) -> str:
-        lines = [f"  {name}={_describe(dim)}" for name, dim in self._dimensions.items()]
+        lines = [f"  {name}={as_text(dim)}" for name, dim in self._dimensions.items()]
         return "Space(\n" + ",\n".join(lines) + "\n)"
+
+
+def as_space(given: Any) -> Space:
+    """Return a space, which may be given as a dict of its dimensions."""
+    if isinstance(given, Space):
+        return given
+    if isinstance(given, Mapping):
+        return Space(given)
+    raise ValueError(
+        f"space: got {given!r}. Use a Space, such as Space(x=uniform(0.0, 1.0))."
+    )
 
 
 def _array(values: ArrayLike) -> Any:
@@ -388,6 +398,8 @@ def _encode(space: Space, hparams: dict[str, Array]) -> Array:
         jnp.where(holds.get(name, True), space[name].encode(hparams[name]), 0.5)
         for name in space.searched
     ]
+    if not columns:  # nothing is searched: one point, without coordinates
+        return jnp.zeros((*jnp.shape(next(iter(hparams.values()))), 0), jnp.float32)
     return jnp.stack(columns, axis=-1)
 
 
@@ -407,7 +419,8 @@ def _unknown(name: str, names: tuple[str, ...]) -> str:
     return f"unknown dimension {name!r}. This space has {', '.join(names)}."
 
 
-def _describe(dim: Dimension) -> str:
+def as_text(dim: Dimension) -> str:
+    """Return a dimension in one line, about as it was defined."""
     if not dim.searched:
         return f"fixed({dim.default!r})"
     if dim.allowed is not None:

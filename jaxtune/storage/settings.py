@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from jaxtune.rounds.loop import Search
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
+from jaxtune.storage.compared import argument_of, differences, in_words
 from jaxtune.storage.directory import SETTINGS, settings_of
 from jaxtune.storage.documents import (
     Unserialisable,
@@ -178,39 +179,21 @@ def _by_version(recorded: dict[str, Any]) -> set[str]:
 
 def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:
     found = [
-        (path, was, now)
-        for path, was, now in _differences(old, new, "")
+        path
+        for path, _, _ in differences(old, new, "")
         if not any(path == p or path.startswith(f"{p}.") for p in ignored)
     ]
     if not found:
         return
-    path, was, now = found[0]
+    path = found[0]
     word = path.split(".")[0]
-    more = f" ({len(found) - 1} more differences)" if len(found) > 1 else ""
+    others = len({argument_of(path) for path in found}) - 1
+    more = f" ({others} more difference{'s' * (others > 1)})" if others else ""
     way_out = "Use what the run began with, or another directory."
     if word in LAST_BITS:
         call = f"jaxtune.resume(directory, task, allow=[{word!r}])"
         way_out = f"If different last bits are acceptable, use {call}."
-    raise RunError(
-        f"the run has another {path}: {_short(was)}, now {_short(now)}{more}. {way_out}"
-    )
-
-
-def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        # names that only the run has, such as its id, are not settings; deeper down a
-        # missing name is a difference, such as a dimension that is gone
-        both = [*new, *[name for name in old if path and name not in new]]
-        for name in both:
-            inside = f"{path}.{name}" if path else name
-            yield from _differences(old.get(name), new.get(name), inside)
-    elif old != new:
-        yield path, old, new
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    raise RunError(f"the run has another {in_words(path, old, new)}{more}. {way_out}")
 
 
 def adopt(search: Search, recorded: dict[str, Any]) -> Search:

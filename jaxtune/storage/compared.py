@@ -1,0 +1,123 @@
+"""Differences between the settings of two searches, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxtune.registry import Recipe
+from jaxtune.space import Space, as_text
+from jaxtune.storage.documents import box_of, space_of, value_of
+
+LONGEST = 100  # letters of a value in a message
+
+
+def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path, the old value and the new value of each setting that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        # names that only the run has, such as its id, are not settings; deeper down a
+        # missing name is a difference, such as a dimension that is gone
+        both = [*new, *[name for name in old if path and name not in new]]
+        for name in both:
+            inside = f"{path}.{name}" if path else name
+            yield from differences(old.get(name), new.get(name), inside)
+    elif old != new:
+        yield path, old, new
+
+
+def in_words(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return a difference as a user wrote it: ``space.x: uniform(...), now ...``.
+
+    Args:
+      path: names of the setting, with dots.
+      old: settings of the run.
+      new: settings that were requested.
+    """
+    word = path.split(".")[0]
+    if word in WORDS:
+        name, show = WORDS[word]
+        was, now = show(path, old), show(path, new)
+        if was != now:  # the words may leave out what differs
+            named = argument_of(path) if word == "space" else name
+            return f"{named}: {_cut(was)}, now {_cut(now)}"
+    was, now = [_short(_at(settings, path)) for settings in (old, new)]
+    return f"{path}: {was}, now {now}"
+
+
+def argument_of(path: str) -> str:
+    """Return the argument, or the dimension, that a setting belongs to."""
+    parts = path.split(".")
+    return ".".join(parts[:2]) if parts[0] == "space" else parts[0]
+
+
+def _at(settings: Any, path: str) -> Any:
+    for number, name in enumerate(parts := path.split(".")):
+        if not isinstance(settings, dict):
+            return None
+        rest = ".".join(parts[number:])  # a name may have a dot in it
+        if rest in settings:
+            return settings[rest]
+        settings = settings.get(name)
+    return settings
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    # of a hash the beginning is enough to see that it is another one
+    return _cut(re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1...", text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _rounds(path: str, settings: dict[str, Any]) -> str:
+    del path
+    rounds = settings["rounds"]
+    trials, names = [part["trials"] for part in rounds], [p["open"] for p in rounds]
+    if all(opened == names[0] for opened in names):
+        plural = "s" if len(rounds) > 1 else ""
+        return f"trials={sum(trials)} in {len(rounds)} round{plural}"
+    return " and ".join(
+        f"{count} over {', '.join(opened)}"
+        for count, opened in zip(trials, names, strict=True)
+    )
+
+
+def _space(path: str, settings: dict[str, Any]) -> str:
+    name, space = path.split(".")[1], space_of(settings["space"])
+    return as_text(space[name]) if name in space.names else "no such dimension"
+
+
+def _start(path: str, settings: dict[str, Any]) -> str:
+    del path
+    space: Space = space_of(settings["space"])
+    if settings["start"] is None:
+        return "the whole space"
+    box = box_of(space, settings["start"])
+    return ", ".join(
+        f"{name}={list(box[name].remaining) if box[name].choices else bounds}"
+        for name, bounds in box.bounds.items()
+    )
+
+
+def _part(path: str, settings: dict[str, Any]) -> str:
+    made = value_of(settings[path.split(".")[0]])
+    if made is None:
+        return "in_full()"
+    return str(made) if isinstance(made, Recipe) else made.name
+
+
+# name of the argument, and its value in words
+WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
+    "rounds": ("plan of rounds", _rounds),
+    "space": ("space", _space),
+    "start": ("start", _start),
+    "sampler": ("sampler", _part),
+    "refine": ("refine", _part),
+    "scheduler": ("scheduler", _part),
+}
