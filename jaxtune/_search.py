@@ -30,6 +30,7 @@ from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Dimension, Space, as_space, check_part
+from jaxtune.space.values import is_number
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
@@ -345,7 +346,11 @@ def _check_limits(task: Task, space: Space) -> None:
     for name, (low, high) in task.limits:
         if name not in space.names:
             continue
-        bounds = space[name].bounds
+        # a list need not be in order, nor of numbers, which the layout checks
+        ends = space[name].choices or space[name].bounds
+        if not all(is_number(end) for end in ends):
+            continue
+        bounds = min(ends), max(ends)
         if not low <= bounds[0] <= bounds[1] <= high:
             raise ValueError(
                 f"dimension {name!r}: the space has {bounds}, but the model takes "

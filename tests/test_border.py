@@ -364,3 +364,27 @@ def test_a_table_is_read_by_the_place_of_a_choice():
     assert 'h["x"].index is its place' in "".join(caught.value.__notes__)
     found = jt.search(lambda h: table[h["kind"].index] + h["x"], space, **more)
     assert found.best.hparams["kind"] == "b"
+
+
+@pytest.mark.parametrize("sizes", [[16, 4, 8], [8, 16]])
+def test_a_choice_of_numbers_may_set_the_width_of_a_padded_network(sizes):
+    task = jt.classification(jt.models.MLP(classes=3, max_units=16), **SPLITS)
+    space = jt.Space(
+        learning_rate=jt.log_uniform(0.01, 0.1), hidden_units=jt.choice(sizes)
+    )
+    found = jt.search(task, space, key=KEY, trials=6, epochs=1, programs=1)
+    assert set(found.trials["hidden_units"]) <= set(sizes)
+    same = jt.Space(
+        learning_rate=jt.log_uniform(0.01, 0.1),
+        hidden_units=jt.choice(sizes, static=True),
+    )
+    again = jt.search(task, same, key=KEY, trials=6, epochs=1)
+    np.testing.assert_allclose(found.trials["loss"], again.trials["loss"], rtol=1e-4)
+    with pytest.raises(ValueError, match=r"has \(8, 64\), but the model takes 1 to 16"):
+        jt.search(
+            task,
+            jt.Space(hidden_units=jt.choice([64, 8])),
+            key=KEY,
+            trials=2,
+            epochs=1,
+        )
