@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -235,6 +236,11 @@ def test_equal_values_of_two_types_do_not_share_a_program():
         (nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "weights are drawn already.*lambda rngs"),
         (nn.Dense, "got the class Dense. Use an instance"),
         (3, "got 3. Use a Linen module"),
+        (lambda: nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "takes no argument.*rngs -> mod"),
+        (
+            eqx.nn.MLP(4, 3, 8, 1, key=KEY),
+            "Equinox module MLP, whose weights are drawn",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_one_is_refused(model, message):

@@ -103,6 +103,11 @@ def _maker(factory: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
     """Return ``(rngs, hparams) -> module``, after a look at the factory's signature."""
     known = parameters(factory)
     by_name = _takes_rngs(known)
+    if not known:
+        raise ValueError(
+            "model: the factory takes no argument, so that all trials would have the "
+            "same weights. Use a function rngs -> module."
+        )
 
     def make(rngs: nnx.Rngs, hparams: Mapping[str, Any]) -> Any:
         given = {name: hparams[name] for name in hparams if name in names}
