@@ -239,7 +239,7 @@ def test_equal_values_of_two_types_do_not_share_a_program():
         (lambda: nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "takes no argument.*rngs -> mod"),
         (
             eqx.nn.MLP(4, 3, 8, 1, key=KEY),
-            "Equinox module MLP, whose weights are drawn",
+            "Equinox module MLP, whose weights",
         ),
     ],
 )
