@@ -285,6 +285,11 @@ def groups(
 
 def _padded(bucket: Bucket, values: Any) -> list[int]:
     tops = np.asarray(bucket.tops)
+    if np.max(values, initial=0) > tops[-1]:
+        raise ValueError(
+            f"dimension {bucket.name!r}: a trial has {np.max(values)}, but the space "
+            f"goes to {tops[-1]}. Give it a default inside."
+        )
     return tops[np.searchsorted(tops, np.asarray(values))].tolist()
 
 
