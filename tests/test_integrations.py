@@ -214,7 +214,7 @@ def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
 
 HUGE = jt.Space(
     x=jt.uniform(0.0, 1.0),
-    big=jt.choice([2**70, -(2**70), 10**400, 3], static=True),
+    big=jt.choice([2**70, -(2**70), 10**30, 3], static=True),
     limit=jt.ordinal([1.0, float("inf")]),
 )
 
@@ -232,7 +232,7 @@ def test_numbers_that_no_tool_holds_are_written_as_text(tool, tmp_path):
     jt.integrations.export(found, tool, tmp_path / "out")
     if tool == "optuna":
         told = {trial.params["big"] for trial in opened(tmp_path / "out").trials}
-        assert told == {str(2**70), str(-(2**70)), str(10**400), 3}
+        assert told == {str(2**70), str(-(2**70)), str(10**30), 3}
     loaded = jt.load(tmp_path / "run")  # infinite numbers come back as they were
     np.testing.assert_array_equal(loaded.trials["limit"], found.trials["limit"])
     assert np.isinf(loaded.trials["limit"]).any()
