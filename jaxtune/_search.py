@@ -29,7 +29,13 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
-from jaxtune.space import Dimension, Space, as_space, check_part
+from jaxtune.space import (
+    Dimension,
+    Space,
+    as_space,
+    check_part,
+    with_default_inside,
+)
 from jaxtune.space.values import is_number
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
@@ -283,7 +289,10 @@ def _schedule(space: Any, trials: int | None, rounds: int) -> Schedule:
             f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
             "trials, over all rounds."
         )
-    return flat(space, trials, rounds)
+    # in trials where a dimension does not matter, it has its default
+    conditional = [name for name in space.searched if space[name].condition]
+    inside = {name: with_default_inside(space[name]) for name in conditional}
+    return flat(space.replace(**inside), trials, rounds)
 
 
 def _check_start(schedule: Schedule) -> None:

@@ -212,6 +212,34 @@ def test_tensorboard_reads_scores_and_hyperparameters(halved, tmp_path):
         jt.integrations.export(halved, "tensorboard", where)
 
 
+HUGE = jt.Space(
+    x=jt.uniform(0.0, 1.0),
+    big=jt.choice([2**70, -(2**70), 10**30, 3], static=True),
+    limit=jt.ordinal([1.0, float("inf")]),
+)
+
+
+def limited(key, h):
+    return jnp.minimum(h["x"] * (h["big"] > 3), h["limit"])
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("tool", ["csv", "tensorboard", "optuna"])
+def test_numbers_that_no_tool_holds_are_written_as_text(tool, tmp_path):
+    own = {"key": jax.random.key(0), "trials": 16, "mode": "min", "verbose": 0}
+    found = jt.search(limited, HUGE, directory=tmp_path / "run", **own)
+    assert set(found.trials["big"]) == set(HUGE["big"].choices)
+    jt.integrations.export(found, tool, tmp_path / "out")
+    if tool == "optuna":
+        told = {trial.params["big"] for trial in opened(tmp_path / "out").trials}
+        assert told == {str(2**70), str(-(2**70)), str(10**30), 3}
+    loaded = jt.load(tmp_path / "run")  # infinite numbers come back as they were
+    np.testing.assert_array_equal(loaded.trials["limit"], found.trials["limit"])
+    assert np.isinf(loaded.trials["limit"]).any()
+    assert jt.rerun(tmp_path / "run", 3, limited).same
+    found.report(tmp_path / "page.html")
+
+
 def suggesting(trial):
     """Every kind of suggestion; one is made under one optimiser only."""
     rate = trial.suggest_float("rate", 1e-3, 1.0, log=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
+from jaxtune.space import with_default_inside
 
 NINE = {
     "learning_rate": 1,
@@ -179,3 +180,47 @@ def test_a_schedule_has_its_own_trials_and_rounds():
             run(**changes)
     with pytest.raises(ValueError, match="say how many"):
         jt.search(bowl, SPACE, key=jax.random.key(0), mode="min")
+
+
+def test_closed_tiers_stay_inside_a_smaller_space():
+    """The default of 64 units is not among those that are left."""
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+    splits = {"train": (x, np.arange(32) % 3), "valid": (x, np.arange(32) % 3)}
+    model = jt.models.MLP(classes=3, max_units=8, max_layers=1)
+    task = jt.classification(model, **splits, batch_size=8)
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 1.0, tier=1),
+        hidden_units=jt.integer(2, 64, default=32),
+    ).restrict(hidden_units=(2, 8))
+    found = jt.search(
+        task, jt.tiered(space, 8), key=jax.random.key(0), epochs=1, verbose=0
+    )
+    assert set(found.trials["hidden_units"][:2]) == {8}
+    assert found.trials["hidden_units"].max() <= 8
+
+
+def test_what_does_not_matter_stays_inside_a_smaller_space():
+    space = jt.Space(
+        kind=jt.choice(["a", "b"]),
+        x=jt.when(jt.uniform(0.0, 1.0), kind="a"),
+        how=jt.when(jt.choice(["p", "q", "r"]), kind="a"),
+        units=jt.when(jt.power_of_two(1, 64), kind="b"),
+        steps=jt.when(jt.ordinal([1.0, 2.0, 4.0]), kind="b"),
+    ).restrict(x=(0.6, 0.9), how=["q", "r"], units=(16, 32), steps=(4.0, 4.0))
+    moved = {name: with_default_inside(space[name]).default for name in space.names}
+    assert moved == {"kind": "a", "x": 0.6, "how": "q", "units": 16, "steps": 4.0}
+    with pytest.warns(UserWarning, match="nothing reads kind, how"):
+        found = jt.search(
+            lambda key, h: h["x"] * h["units"] * h["steps"],
+            space,
+            key=jax.random.key(0),
+            trials=16,
+            mode="min",
+            verbose=0,
+        )
+    decoded = found.trials.decoded
+    assert {float(v) for v in decoded["units"]} == {16.0, 32.0}
+    assert decoded["x"].min() >= np.float32(0.6)
+    assert set(decoded["how"].tolist()) <= {1, 2}
+    # half of the trials have the default
+    assert (decoded["x"] == np.float32(0.6)).sum() == 8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.integrations.tool import Tool, metric_names
+from jaxtune.integrations.tool import Tool, as_scalar, metric_names
 from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
@@ -142,8 +142,7 @@ def parameter(dim: Dimension, value: Any) -> Any:
 
 
 def _category(value: Any) -> Any:
-    known = value is None or isinstance(value, bool | int | float | str)
-    return value if known else str(value)
+    return value if value is None else as_scalar(value)
 
 
 def from_optuna(study: package.Study, space: Space) -> tuple[np.ndarray, np.ndarray]:

@@ -134,4 +134,6 @@ def metric_names(space: Space, columns: Iterable[str]) -> list[str]:
 
 def as_scalar(value: Any) -> Any:
     """Return a hyperparameter as tools accept it: a number, a bool, or text."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)  # no tool has such numbers
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -335,6 +335,11 @@ def _column(dimension: Dimension, decoded: Any) -> list[Any]:
 
 def _padded(bucket: Bucket, values: Any) -> list[int]:
     tops = np.asarray(bucket.tops)
+    if np.max(values, initial=0) > tops[-1]:
+        raise ValueError(
+            f"dimension {bucket.name!r}: a trial has {np.max(values)}, but the space "
+            f"goes to {tops[-1]}. Give it a default inside."
+        )
     return tops[np.searchsorted(tops, np.asarray(values))].tolist()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.axes import by_place, set_scale, set_score
 from jaxtune.report.points import (
     drawn,
     failed,
@@ -103,7 +103,7 @@ def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> N
 def _edges(space: Space, name: str) -> tuple[float, float]:
     """Return the ends of a box in plotted numbers; a choice is drawn as a cell."""
     dim = space[name]
-    if dim.kind not in ("choice", "named_ordinal"):
+    if not by_place(dim):
         return dim.bounds
     # a list is plotted by position, and a box of one value still needs a width
     kept = [dim.choices.index(value) for value in dim.remaining]

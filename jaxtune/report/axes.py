@@ -34,7 +34,7 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
     axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})
     setter = getattr(axes, f"set_{which}scale")
 
-    if dim.kind in ("choice", "named_ordinal"):
+    if by_place(dim):
         axis.set_ticks(range(len(dim.choices)), labels=[str(c) for c in dim.choices])
     elif dim.kind == "power_of_two":
         setter("log", base=2)
@@ -54,6 +54,12 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
         axis.set_ticks(ticks, labels=[f"{x:g}" for x in ticks])
     # after the scale, which chooses limits of its own
     axes.set(**{f"{which}lim": _limits(dim)})
+
+
+def by_place(dim: Dimension) -> bool:
+    """Return whether values are drawn at their places in the list."""
+    # no axis reaches to infinity
+    return dim.by_index or bool(dim.choices and np.isinf(dim.choices).any())
 
 
 def _share_of_a_label(axes: Any, which: str) -> float:
@@ -95,7 +101,7 @@ def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
     numbers = np.asarray(scale.inverse(low + u * (high - low)), np.float64) - step / 2
     if dim.kind == "power_of_two":
         return 2**numbers
-    if dim.kind == "ordinal":
+    if dim.kind == "ordinal" and not by_place(dim):
         return np.interp(numbers, np.arange(len(dim.choices)), dim.choices)
     return numbers
 
@@ -152,7 +158,7 @@ def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
 
 def _limits(dim: Dimension) -> tuple[float, float]:
     """Return the bounds with a margin, both on the dimension's own scale."""
-    if dim.kind in ("choice", "named_ordinal"):
+    if by_place(dim):
         return -0.5, len(dim.choices) - 0.5
     scale = SCALES["log" if dim.kind == "power_of_two" else dim.scale]
     bottom, top = (float(scale.forward(jnp.float32(bound))) for bound in dim.bounds)

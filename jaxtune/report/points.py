@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.report.axes import COLOURS
+from jaxtune.report.axes import COLOURS, by_place
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 
@@ -17,7 +17,10 @@ MOST = 2000  # points in a picture; more would hide each other
 def numbers(result: Result, name: str) -> np.ndarray:
     """Return decoded numbers ``[n]``; NaN where a dimension is closed or inactive."""
     space, trials = result.setup.space, result.trials
-    values = trials.decoded[name].astype(np.float64)
+    dim, values = space[name], trials.decoded[name].astype(np.float64)
+    if by_place(dim) and not dim.by_index:
+        table = np.asarray(dim.choices, np.float32)
+        values = np.argmax(values[:, None] == table[None], axis=1).astype(np.float64)
     column = space.searched.index(name)
     # a tier that is not open yet has NaN for its coordinates
     hidden = np.isnan(trials.points[:, column])

@@ -83,7 +83,7 @@ def _regions(
     else:
         numbers = column.astype(np.float64)
         # NaN where a condition makes the dimension inactive: it is not to blame there
-        here = numbers[failed & np.isfinite(numbers)]
+        here = numbers[failed & ~np.isnan(numbers)]
         if not here.size:
             return []
         inside = (numbers >= here.min()) & (numbers <= here.max())

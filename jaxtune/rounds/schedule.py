@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.schedulers.base import apportion
-from jaxtune.space import Space, as_space
+from jaxtune.space import Space, as_space, with_default_inside
 from jaxtune.space.conditions import ancestors
 
 
@@ -91,6 +91,9 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
       ValueError: the budget cannot fill the rounds, or no dimension is searched.
     """
     space, budget, rounds = as_space(space), as_whole(budget), as_whole(rounds)
+    # a tier that is closed has its defaults, which a smaller space may leave out
+    inside = {name: with_default_inside(space[name]) for name in space.searched}
+    space = space.replace(**inside)
     if not space.searched:
         raise ValueError(f"space: nothing is searched, all is fixed in {space}.")
     for name, value in (("budget", budget), ("rounds", rounds)):

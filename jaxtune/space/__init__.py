@@ -14,7 +14,7 @@ from jaxtune.space.makers import (
     when,
 )
 from jaxtune.space.parts import check_part
-from jaxtune.space.restriction import at_default
+from jaxtune.space.restriction import at_default, with_default_inside
 from jaxtune.space.space import Space, as_space, as_text
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "reverse_log_uniform",
     "uniform",
     "when",
+    "with_default_inside",
 ]

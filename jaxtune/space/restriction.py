@@ -31,6 +31,21 @@ def at_default(dim: Dimension) -> Dimension:
     return dataclasses.replace(dim, low=low, high=low, searched=False)
 
 
+def with_default_inside(dim: Dimension) -> Dimension:
+    """Return the dimension with its default moved to the nearest value that it has.
+
+    `Space.restrict` keeps defaults, since they are part of the tree.
+    """
+    if dim.allowed is not None:
+        inside = dim.default in dim.remaining
+        return dim if inside else dataclasses.replace(dim, default=dim.remaining[0])
+    if dim.choices:
+        at = np.clip(dim.choices.index(dim.default), int(dim.low), int(dim.high))
+        return dataclasses.replace(dim, default=dim.choices[int(at)])
+    low, high = dim.bounds
+    return dataclasses.replace(dim, default=min(max(dim.default, low), high))
+
+
 def restricted(dim: Dimension, wanted: Any) -> Dimension:
     """Return the part of a dimension that a user keeps.
 

@@ -179,6 +179,8 @@ def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.nd
         if space[name].by_index:
             known = [value_document(value) for value in space[name].choices]
             values = [known.index(value) for value in values]
+        else:
+            values = [value_of(value) for value in values]  # infinite ones are wrapped
         hparams[name] = np.asarray(values, shape.dtype)
     return hparams
 
