@@ -39,8 +39,8 @@ TIERS = {
     """,
     "search": """
         analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs planning programs report rewrite schedule search storage tasks
-        training user_code width workers
+        old_runs planning programs report rewrite schedule search storage supervised
+        tasks training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -23,7 +23,7 @@ from jaxtune.tasks.labels import (
 )
 from jaxtune.tasks.measuring import Measures
 from jaxtune.tasks.networks import Network, functions_of, is_ours
-from jaxtune.tasks.outputs import classified, regressed
+from jaxtune.tasks.outputs import classified, guessed, regressed
 from jaxtune.tasks.own_metrics import own_metrics
 from jaxtune.tasks.splits import at_hand, named_arrays, named_splits
 from jaxtune.tasks.task import Task, check_data, with_recipe
@@ -107,7 +107,8 @@ def classification(
     own, modes = own_metrics(metrics, ("accuracy", "loss"))
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
-    measures = Measures(classified, classes, "loss", loss, own, weights)
+    each = classified if loss is None else guessed
+    measures = Measures(each, classes, "loss", loss, own, weights)
     network = Network(model, precision, Inputs(preprocess, augment))
     task = _supervised(
         network,
@@ -212,7 +213,9 @@ def _coded_splits(splits: dict[str, Any]) -> tuple[Classes, dict[str, Any]]:
 
     def code(name: str, batch: PyTree) -> PyTree:
         labels = check_labels(f"{name} y", batch["y"])
-        return batch | {"y": coded(f"{name} y", labels, classes)}
+        codes = coded(f"{name} y", labels, classes)
+        # what is on the device already stays there
+        return batch if codes is labels else batch | {"y": codes}
 
     return classes, _through(splits, code)
 
