@@ -16,7 +16,7 @@ import scipy.sparse
 
 import jaxtune as jt
 from jaxtune.tasks import check_data, measuring
-from jaxtune.tasks.own_metrics import own_metrics
+from jaxtune.tasks.own_metrics import read_metrics
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 4)).astype(np.float32)
@@ -263,7 +263,7 @@ def test_arrays_that_change_later_do_not_change_the_task():
 def test_modes_of_metrics_follow_from_their_names_or_are_given():
     f = max
     given = {"auc": f, "log_loss": f, "rmse": f, "lossless": f, "cost": (f, "max")}
-    _, modes = own_metrics(given | {"depth": (f, "min")}, ())
+    _, modes = read_metrics(given | {"depth": (f, "min")}, ())
     assert modes == (
         ("auc", "max"),
         ("log_loss", "min"),

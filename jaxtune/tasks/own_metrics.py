@@ -15,7 +15,7 @@ Named = tuple[tuple[str, Callable[..., Any]], ...]
 Modes = tuple[tuple[str, str], ...]
 
 
-def own_metrics(given: Any, taken: tuple[str, ...]) -> tuple[Named, Modes]:
+def read_metrics(given: Any, taken: tuple[str, ...]) -> tuple[Named, Modes]:
     """Return the functions of ``metrics=``, and whether more is better.
 
     Args:

@@ -24,7 +24,7 @@ from jaxtune.tasks.labels import (
 from jaxtune.tasks.measuring import Measures
 from jaxtune.tasks.networks import Network, functions_of, is_ours
 from jaxtune.tasks.outputs import classified, guessed, regressed
-from jaxtune.tasks.own_metrics import own_metrics
+from jaxtune.tasks.own_metrics import read_metrics
 from jaxtune.tasks.splits import at_hand, named_arrays, named_splits
 from jaxtune.tasks.task import Task, check_data, with_recipe
 from jaxtune.types import ArrayLike, PyTree
@@ -104,7 +104,7 @@ def classification(
     """
     splits = named_splits(train, valid, test)
     classes, splits = _coded_splits(splits)
-    own, modes = own_metrics(metrics, ("accuracy", "loss"))
+    own, modes = read_metrics(metrics, ("accuracy", "loss"))
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
     each = classified if loss is None else guessed
@@ -188,7 +188,7 @@ def regression(
       ValueError: data that cannot be trained on; the message names the array and row.
     """
     splits = _through(named_splits(train, valid, test), _real)
-    own, modes = own_metrics(metrics, ("mse", "mae", "loss"))
+    own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
     network = Network(model, precision, Inputs(preprocess, augment))
