@@ -79,12 +79,14 @@ def _matched(classes: Classes, outputs: Array, labels: Array) -> tuple[Array, Ar
 def _right(logits: Array, place: Array, looked_up: bool) -> Array:
     # a lane that diverged has no prediction: argmax of NaN would be class 0
     if logits.ndim == 1:
-        known, guess = jnp.isfinite(logits), logits > 0
+        known, guess = jnp.isfinite(logits), (logits > 0).astype(place.dtype)
     else:
         known, guess = jnp.isfinite(logits).all(1), jnp.argmax(logits, 1)
     if looked_up:  # data exchanged since may have a label that is no class
         known = known & (place >= 0)
-    return jnp.where(known, guess == place, jnp.nan)
+    # explicit casts would be other programs than those of runs that are on disk
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.where(known, guess == place, jnp.nan)
 
 
 def regressed(classes: None, outputs: Array, targets: Array) -> dict[str, Array]:
