@@ -3,6 +3,7 @@
 `tests/user_code/data.py` compares ways of writing with trainings by hand.
 """
 
+import random
 import warnings
 
 import flax.linen as nn
@@ -343,6 +344,7 @@ REFUSED = {
     ),
     "rows of inputs": (lambda: classify(x={"a": X, "b": X[:9]}), "9 rows and"),
     "no array": (lambda: classify(x=3.0), "several arrays"),
+    "metric of a column": (lambda: classify(metrics={"score": max}), "'score' already"),
     "metric name": (lambda: classify(metrics={"loss": max}), "'loss' already"),
     "metric mode": (lambda: classify(metrics={"f": (max, "up")}), "'max' or 'min'"),
     "metric list": (lambda: classify(metrics=[max]), "Use a dict"),
@@ -350,7 +352,7 @@ REFUSED = {
     "class weight of none": (lambda: classify(class_weight={9: 1.0}), "9 is none of"),
     "class weight below 0": (lambda: classify(class_weight={0: -1}), "0 has -1"),
     "weights below 0": (lambda: classify(train=(X, Y, Y - 1)), "from -1 to 1"),
-    "weights of 0": (lambda: classify(train=(X, Y, Y * 0)), "not all of them 0"),
+    "weights of 0": (lambda: classify(train=(X, Y, Y * 0)), "all weights are 0"),
     "weights in two axes": (lambda: classify(train=(X, Y, X)), "one number for each"),
     "four parts": (lambda: classify(train=(X, Y, Y, Y)), "tuple of 4"),
     "a column for pandas": (
@@ -401,6 +403,18 @@ REFUSED_IN_A_SEARCH = {
     "a mask": (
         lambda: classify(metrics={"f": lambda o, y: o[y == 1].mean()}),
         "jnp.where",
+    ),
+    "numpy in augment": (
+        lambda: classify(augment=lambda key, x: x + np.random.rand()),  # noqa: NPY002
+        "augment: it draws from numpy.random",
+    ),
+    "random in augment": (
+        lambda: classify(augment=lambda key, x: x + random.random()),
+        "augment: it draws",
+    ),
+    "numpy in preprocess": (
+        lambda: classify(preprocess=lambda x: np.asarray(x) / 2),
+        "preprocess looks",
     ),
     "a branch": (
         lambda: classify(loss=lambda o, y: o.sum() if y[0] else o.mean()),
@@ -524,3 +538,24 @@ def test_unscaled_images_give_a_warning(name):
         classify(FLAT, x=x, preprocess=lambda x: x / 255)
     messages = [str(one.message) for one in caught]
     assert ["preprocess=lambda x: x / 255" in m for m in messages] == [True] * warned
+
+
+def test_a_batch_of_a_stream_may_have_no_weight():
+    def source(epoch):
+        yield X[:24], Y[:24], np.ones(24)
+        yield X[24:], Y[24:], np.zeros(24)
+
+    train = jt.data.stream(source, examples=48, rows=24)
+    assert np.isfinite(search(classify(train=train, valid=(X, Y))).best.score)
+
+
+def test_the_contract_of_a_task_with_everything():
+    task = classify(
+        train=(X, Y, np.arange(1, 49)),
+        class_weight={0: 2.0},
+        loss=per_example,
+        metrics={"rank": rank},
+        preprocess=lambda x: x / 2,
+        augment=lambda key, x: x + jax.random.normal(key, x.shape),
+    )
+    jt.testing.check_task(task, RATE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -180,21 +179,28 @@ def _own_metric(
     return partial(function, outputs, y)
 
 
-def _called(where: str, function: Callable[[], Any], outputs: PyTree, y: Array) -> Any:
+def traceable(where: str, function: Callable[[], Any]) -> Any:
     """Call a function of the user, and say what is wrong if it cannot be traced."""
-    shape = getattr(outputs, "shape", None)
-    column = shape == (*y.shape, 1)
     try:
-        with jax.numpy_rank_promotion("raise") if column else nullcontext():
-            return function()
+        return function()
     except UNTRACED as error:
         raise ValueError(
             f"{where} looks at the values of its arguments, or passes them to NumPy or "
             "scikit-learn, while it is compiled. Use jax.numpy and jnp.where, or "
             "jax.pure_callback around what is not JAX."
         ) from error
+
+
+def _called(where: str, function: Callable[[], Any], outputs: PyTree, y: Array) -> Any:
+    """Call a loss or a metric, which must not combine a column with a row."""
+    shape = getattr(outputs, "shape", None)
+    if shape != (*y.shape, 1):
+        return traceable(where, function)
+    try:
+        with jax.numpy_rank_promotion("raise"):
+            return traceable(where, function)
     except ValueError as error:
-        if not column or "rank_promotion" not in str(error):
+        if "rank_promotion" not in str(error):
             raise
         raise ValueError(
             f"{where} combines outputs of shape {shape} with y of shape {y.shape}, "
