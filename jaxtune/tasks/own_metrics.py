@@ -51,7 +51,8 @@ def _one(
         raise ValueError(f"metrics: {name!r} is no name. Use letters, digits and '_'.")
     if name in taken or name in RESERVED:
         raise ValueError(
-            f"metrics: there is a metric or a column {name!r} already. Use another name."
+            f"metrics: there is a metric or a column {name!r} already. Use another "
+            "name."
         )
     pair = isinstance(value, tuple | list) and len(value) == 2
     function, mode = value if pair else (value, _mode_of(name))
