@@ -64,9 +64,8 @@ def _traced(
     made = traceable(where, partial(call, function, given, hparams=hparams))
     if _drawn_so_far() != before:
         raise ValueError(
-            f"{where}: it draws from numpy.random or random, once while it is compiled. "
-            "Every step would get the same numbers. Use jax.random and the key that "
-            "augment= gets."
+            f"{where}: it draws from numpy.random or random, once for all steps, while "
+            "it is compiled. Use jax.random and the key that augment= gets."
         )
     return made
 
