@@ -16,6 +16,7 @@ from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.preparation import prepare
+from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -232,6 +233,7 @@ def run_search(
         check_metrics([n for one in traced for n in one.metrics], space.names)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
+    _warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
     if shown > 1:
@@ -374,6 +376,14 @@ def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
                 f"metric: got {metric!r}, but evaluate returns "
                 f"{', '.join(program.metrics) or 'nothing'}. Use one of these."
             )
+
+
+def _warn_about_outputs(task: Task, traced: tuple[Traced, ...]) -> None:
+    if task.classes and any(ends_in_softmax(one.jaxpr.jaxpr) for one in traced):
+        warn(
+            "model: its outputs are probabilities, made by a softmax or a sigmoid, and "
+            "the cross-entropy and the accuracy take logits. Return those instead.",
+        )
 
 
 def _warn_about(ignored: list[str], trains: bool, space: Space, trials: int) -> None:

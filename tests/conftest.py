@@ -40,7 +40,7 @@ TIERS = {
     "search": """
         analysis batching benchmarks data divergence fuzz loops model_samplers models
         old_runs optimizers planning programs repeats report rewrite schedule search
-        storage tasks training user_code width workers
+        storage supervised tasks training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

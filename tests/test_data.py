@@ -309,6 +309,11 @@ def search_rows(rows):
     return jt.search(streamed(rows=rows), space(), key=jax.random.key(0), **own)
 
 
+def test_sizes_of_numpys_integers_are_whole_numbers():
+    train = jt.data.stream(in_pieces, examples=np.int64(200), rows=np.int32(64))
+    assert (type(train.examples), type(train.rows)) == (int, int)
+
+
 def test_pandas_columns_are_named_where_they_cannot_be_used():
     import pandas as pd
 

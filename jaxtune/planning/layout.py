@@ -131,7 +131,7 @@ def _middle(space: Space) -> Hparams:
     known = constants(Layout(), space)
     values = tuple((name, _column(space[name], middle[name])[0]) for name in known)
     traced = {name: v[0] for name, v in middle.items() if name not in known}
-    return Static(values, by_place(space, known)).hparams(traced)
+    return Static(values, in_places(space, known)).hparams(traced)
 
 
 def _whole_numbers(space: Space, name: str) -> tuple[int, ...]:
@@ -269,7 +269,7 @@ def groups(
       One group per program, in order of first appearance.
     """
     known = constants(layout, space)
-    choices = by_place(space, known)
+    choices = in_places(space, known)
     columns = {n: _column(space[n], hparams[n]) for n in known}
     for bucket in layout.buckets:
         sizes = _column(space[bucket.name], hparams[bucket.name])
@@ -316,7 +316,7 @@ def _is_constant(dimension: Dimension) -> bool:
     return dimension.static or not dimension.searched or mixed
 
 
-def by_place(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
+def in_places(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
     """Return the dimensions that are places in a list inside programs."""
     dimensions = {name: space[name] for name in space.names if name not in known}
     return tuple(

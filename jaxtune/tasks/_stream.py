@@ -151,6 +151,9 @@ def stream(
             f"stream: source is a {type(source).__name__}. Use a function epoch -> "
             "batches, such as lambda epoch: loader."
         )
+    examples, rows = (
+        int(size) if isinstance(size, np.integer) else size for size in (examples, rows)
+    )
     for name, size in (("examples", examples), ("rows", rows)):
         if not is_whole(size, 1):
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")

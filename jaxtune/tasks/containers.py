@@ -50,7 +50,7 @@ def as_array(name: str, value: Any) -> np.ndarray | jax.Array:
             f"{name} is a {type(value).__name__} whose rows differ in their shapes. "
             "Pad or crop them to one shape."
         ) from None
-    plain = isinstance(value, np.ndarray) and array.dtype.kind not in "OT"
+    plain = isinstance(value, np.ndarray) and array.dtype.kind not in "OST"
     return _native(array if plain else _of_one_type(name, array, value))
 
 

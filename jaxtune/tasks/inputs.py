@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ import numpy as np
 
 from jaxtune.checks import warn
 from jaxtune.random import AUGMENT
-from jaxtune.tasks.measuring import call
+from jaxtune.tasks.measuring import call, traceable
 from jaxtune.types import Array, Key, PyTree
 
 ROWS = 256  # rows that are looked at for a warning
@@ -33,7 +35,7 @@ class Inputs(NamedTuple):
         """Return inputs as the model gets them in evaluation."""
         if self.preprocess is None:
             return x
-        return call(self.preprocess, (x,), hparams=hparams)
+        return _traced("preprocess", self.preprocess, (x,), hparams)
 
     def varied(self, x: PyTree, key: Key, hparams: Mapping[str, Any]) -> PyTree:
         """Return inputs as the model gets them in training; the key is of one step."""
@@ -41,7 +43,7 @@ class Inputs(NamedTuple):
         if self.augment is None:
             return x
         stream = jax.random.fold_in(key, AUGMENT)
-        new = call(self.augment, (stream, x), hparams=hparams)
+        new = _traced("augment", self.augment, (stream, x), hparams)
         if _shapes(new) != _shapes(x):
             raise ValueError(
                 f"augment: it got {_shown(x)} and returned {_shown(new)}. Return the "
@@ -49,6 +51,28 @@ class Inputs(NamedTuple):
                 "belongs into preprocess=."
             )
         return new
+
+
+def _traced(
+    where: str,
+    function: Callable[..., PyTree],
+    given: tuple[Any, ...],
+    hparams: Mapping[str, Any],
+) -> PyTree:
+    """Call a function of the user while a program is compiled, once for all steps."""
+    before = _drawn_so_far()
+    made = traceable(where, partial(call, function, given, hparams=hparams))
+    if _drawn_so_far() != before:
+        raise ValueError(
+            f"{where}: it draws from numpy.random or random, once for all steps, while "
+            "it is compiled. Use jax.random and the key that augment= gets."
+        )
+    return made
+
+
+def _drawn_so_far() -> Any:
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return state[1].tobytes(), state[2:], random.getstate()
 
 
 def example_of(x: PyTree, exact: bool) -> PyTree:

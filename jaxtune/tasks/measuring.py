@@ -16,6 +16,14 @@ from jaxtune.types import Array, PyTree
 
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
 
+# what JAX raises where a function needs values that are not there yet
+UNTRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
 Forward = Callable[[PyTree], PyTree]
 """``x -> outputs``: a model with its parameters, in evaluation."""
 
@@ -121,7 +129,8 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
         found["loss"] = each if weights is None else _by_example(each)
     values = {name: _mean(each, weights) for name, each in found.items()}
     for name, function in measures.metrics:
-        value = jnp.asarray(_own_metric(name, function, outputs, y, weights))
+        measure = _own_metric(name, function, outputs, y, weights)
+        value = jnp.asarray(_called(f"metrics: {name!r}", measure, outputs, y))
         if value.shape != ():
             raise ValueError(
                 f"metrics: {name!r} has shape {value.shape}. Return one number for the "
@@ -133,7 +142,7 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
 
 
 def _own_loss(function: Callable[..., Any], outputs: PyTree, y: Array) -> Array:
-    each = jnp.asarray(function(outputs, y))
+    each = jnp.asarray(_called("loss", partial(function, outputs, y), outputs, y))
     if each.shape not in ((), y.shape[:1]):
         raise ValueError(
             f"loss: got shape {each.shape} for a batch of {y.shape[0]}. Return one "
@@ -157,16 +166,46 @@ def _own_metric(
     outputs: PyTree,
     y: Array,
     weights: Array | None,
-) -> Any:
+) -> Callable[[], Any]:
+    """Return the call of a metric, with the weights of the split if it takes them."""
     if takes(function, 2, "weights"):
         weights = jnp.ones(y.shape[:1], jnp.float32) if weights is None else weights
-        return call(function, (outputs, y), weights=weights)
+        return partial(call, function, (outputs, y), weights=weights)
     if weights is not None:
         raise ValueError(
             f"metrics: {name!r} takes (outputs, y), and the split has weights. Use a "
             "function (outputs, y, weights)."
         )
-    return function(outputs, y)
+    return partial(function, outputs, y)
+
+
+def traceable(where: str, function: Callable[[], Any]) -> Any:
+    """Call a function of the user, and say what is wrong if it cannot be traced."""
+    try:
+        return function()
+    except UNTRACED as error:
+        raise ValueError(
+            f"{where} looks at the values of its arguments, or passes them to NumPy or "
+            "scikit-learn, while it is compiled. Use jax.numpy and jnp.where, or "
+            "jax.pure_callback around what is not JAX."
+        ) from error
+
+
+def _called(where: str, function: Callable[[], Any], outputs: PyTree, y: Array) -> Any:
+    """Call a loss or a metric, which must not combine a column with a row."""
+    shape = getattr(outputs, "shape", None)
+    if shape != (*y.shape, 1):
+        return traceable(where, function)
+    try:
+        with jax.numpy_rank_promotion("raise"):
+            return traceable(where, function)
+    except ValueError as error:
+        if "rank_promotion" not in str(error):
+            raise
+        raise ValueError(
+            f"{where} combines outputs of shape {shape} with y of shape {y.shape}, "
+            "which gives every pair of rows. Use outputs[..., 0]."
+        ) from error
 
 
 def _each_if_possible(

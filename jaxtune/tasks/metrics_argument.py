@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxtune.space.space import RESERVED
+
 # a part of a name that says that less is better
 SMALLER = {"loss", "error", "err", "mse", "rmse", "mae", "mape", "msle", "rmsle"}
 SMALLER |= {"nll", "perplexity", "deviance", "brier", "ece", "distance", "divergence"}
@@ -15,7 +17,7 @@ Named = tuple[tuple[str, Callable[..., Any]], ...]
 Modes = tuple[tuple[str, str], ...]
 
 
-def own_metrics(given: Any, taken: tuple[str, ...]) -> tuple[Named, Modes]:
+def read_metrics(given: Any, taken: tuple[str, ...]) -> tuple[Named, Modes]:
     """Return the functions of ``metrics=``, and whether more is better.
 
     Args:
@@ -47,9 +49,10 @@ def _one(
 ) -> tuple[Callable[..., Any], str]:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"metrics: {name!r} is no name. Use letters, digits and '_'.")
-    if name in taken:
+    if name in taken or name in RESERVED:
         raise ValueError(
-            f"metrics: the task has a metric {name!r} already. Use another name."
+            f"metrics: there is a metric or a column {name!r} already. Use another "
+            "name."
         )
     pair = isinstance(value, tuple | list) and len(value) == 2
     function, mode = value if pair else (value, _mode_of(name))

@@ -158,6 +158,7 @@ def _check_one_array(network: Network, x: PyTree) -> None:
             f"train: x is a {type(x).__name__} of arrays, and jaxtune.models.{name} "
             "takes one array. Use a model of your own, or put them side by side."
         )
-    if x.dtype.kind in "iu" and network.inputs.preprocess is None:
+    wide = x.dtype.kind in "iu" and x.dtype.itemsize >= 4
+    if wide and network.inputs.preprocess is None:
         whole = np.asarray(x)
         check_told_apart("train['x']", whole, whole.astype(np.float32))

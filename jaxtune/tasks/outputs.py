@@ -47,33 +47,47 @@ def prediction(outputs: PyTree) -> Array:
 
 
 @promoting
-def classified(classes: Classes, logits: Array, labels: Array) -> dict[str, Array]:
+def classified(classes: Classes, outputs: Array, labels: Array) -> dict[str, Array]:
     """Return the metrics of each example, from logits or the one logit of class 1."""
-    single = logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1)
-    if logits.ndim not in (1, 2) or logits.shape[0] != labels.shape[0]:
-        raise ValueError(
-            f"labels: y has shape {labels.shape} in a batch, but the model's outputs "
-            f"have {logits.shape}. It must be (batch, classes), or (batch,) or "
-            "(batch, 1) for two classes."
-        )
-    place = places(classes, 1 if single else logits.shape[1], labels)
-    if single:
-        logits = logits.reshape(len(logits))
+    logits, place = _matched(classes, outputs, labels)
+    if logits.ndim == 1:
         loss = optax.sigmoid_binary_cross_entropy(logits, place.astype(logits.dtype))
-        known, guess = jnp.isfinite(logits), logits > 0
     else:
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, place)
-        # a lane that diverged has no prediction: argmax of NaN would be class 0
+    if place is not labels:
+        loss = jnp.where(place < 0, jnp.nan, loss)
+    return {"accuracy": _right(logits, place, place is not labels), "loss": loss}
+
+
+@promoting
+def guessed(classes: Classes, outputs: Array, labels: Array) -> dict[str, Array]:
+    """Return the accuracy alone of each example, where the loss is the user's."""
+    logits, place = _matched(classes, outputs, labels)
+    return {"accuracy": _right(logits, place, place is not labels)}
+
+
+def _matched(classes: Classes, outputs: Array, labels: Array) -> tuple[Array, Array]:
+    """Return logits ``[batch, classes]`` or ``[batch]``, and the places of labels."""
+    single = outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1)
+    if outputs.ndim not in (1, 2) or outputs.shape[0] != labels.shape[0]:
+        raise ValueError(
+            f"labels: y has shape {labels.shape} in a batch, but the model's outputs "
+            f"have {outputs.shape}. It must be (batch, classes), or (batch,) or "
+            "(batch, 1) for two classes."
+        )
+    place = places(classes, 1 if single else outputs.shape[1], labels)
+    return outputs.reshape(len(outputs)) if single else outputs, place
+
+
+def _right(logits: Array, place: Array, looked_up: bool) -> Array:
+    # a lane that diverged has no prediction: argmax of NaN would be class 0
+    if logits.ndim == 1:
+        known, guess = jnp.isfinite(logits), (logits > 0).astype(place.dtype)
+    else:
         known, guess = jnp.isfinite(logits).all(1), jnp.argmax(logits, 1)
-    right = jnp.where(known, guess == place, jnp.nan)
-    if place is labels:
-        return {"accuracy": right, "loss": loss}
-    # data exchanged since may have a label that is no class
-    none = place < 0
-    return {
-        "accuracy": jnp.where(none, jnp.nan, right),
-        "loss": jnp.where(none, jnp.nan, loss),
-    }
+    if looked_up:  # data exchanged since may have a label that is no class
+        known = known & (place >= 0)
+    return jnp.where(known, guess == place, jnp.nan)
 
 
 @promoting

@@ -39,6 +39,8 @@ def named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
             named[name] = split
         else:
             named[name] = named_arrays(name, split)
+            if not named[name].get("weights", np.ones(1)).any():
+                raise ValueError(f"{name}: all weights are 0. Use some above 0.")
     head = train.head if isinstance(train, Stream) else None
     first = named["train"] if head is None else named_arrays("train", head)
     for name in ("valid", "test"):
@@ -92,10 +94,9 @@ def _weights(name: str, weights: Any) -> np.ndarray:
             f"{name} has shape {array.shape} and dtype {array.dtype}. Use one number "
             "for each row."
         )
-    if array.size and (array.min() < 0 or array.max() == 0):
+    if array.size and array.min() < 0:
         raise ValueError(
-            f"{name} goes from {array.min()} to {array.max()}. Use numbers from 0, not "
-            "all of them 0."
+            f"{name} goes from {array.min()} to {array.max()}. Use numbers from 0."
         )
     return array.astype(np.float64)
 

@@ -22,9 +22,9 @@ from jaxtune.tasks.labels import (
     find_classes,
 )
 from jaxtune.tasks.measuring import Measures
-from jaxtune.tasks.metrics_argument import own_metrics
+from jaxtune.tasks.metrics_argument import read_metrics
 from jaxtune.tasks.networks import Network, functions_of, is_ours
-from jaxtune.tasks.outputs import classified, regressed
+from jaxtune.tasks.outputs import classified, guessed, regressed
 from jaxtune.tasks.splits import at_hand, named_arrays, named_splits
 from jaxtune.tasks.task import Task, check_data, with_recipe
 from jaxtune.types import ArrayLike, PyTree
@@ -104,10 +104,11 @@ def classification(
     """
     splits = named_splits(train, valid, test)
     classes, splits = _coded_splits(splits)
-    own, modes = own_metrics(metrics, ("accuracy", "loss"))
+    own, modes = read_metrics(metrics, ("accuracy", "loss"))
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
-    measures = Measures(classified, classes, "loss", loss, own, weights)
+    each = classified if loss is None else guessed
+    measures = Measures(each, classes, "loss", loss, own, weights)
     network = Network(model, precision, Inputs(preprocess, augment))
     task = _supervised(
         network,
@@ -187,7 +188,7 @@ def regression(
       ValueError: data that cannot be trained on; the message names the array and row.
     """
     splits = _through(named_splits(train, valid, test), _real)
-    own, modes = own_metrics(metrics, ("mse", "mae", "loss"))
+    own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
     network = Network(model, precision, Inputs(preprocess, augment))
@@ -212,7 +213,9 @@ def _coded_splits(splits: dict[str, Any]) -> tuple[Classes, dict[str, Any]]:
 
     def code(name: str, batch: PyTree) -> PyTree:
         labels = check_labels(f"{name} y", batch["y"])
-        return batch | {"y": coded(f"{name} y", labels, classes)}
+        codes = coded(f"{name} y", labels, classes)
+        # what is on the device already stays there
+        return batch if codes is labels else batch | {"y": codes}
 
     return classes, _through(splits, code)
 
