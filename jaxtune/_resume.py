@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxtune._search import open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError
+from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.results.result import Result
@@ -97,6 +98,7 @@ def resume(
       ValueError: a word in ``allow`` that is none of these.
     """
     check_versions()
+    check_transfers()
     check_allowed(allow)
     path = check_directory(directory)
     settings = checked_settings(path)
@@ -214,6 +216,7 @@ def rerun(
         scored.
     """
     check_versions()
+    check_transfers()
     path = check_directory(directory)
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space

@@ -13,6 +13,7 @@ from typing import Any
 from jaxtune import ranking
 from jaxtune.cache import compiled_once
 from jaxtune.checks import is_whole, warn
+from jaxtune.environment import check_transfers
 from jaxtune.executors import local
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.chosen import chosen_forms
@@ -134,6 +135,7 @@ def search(
       MemoryError: a single lane that does not fit on the device.
     """
     check_versions()
+    check_transfers()
     check_key(key)
     choices = UserChoices(block, programs, rewrite)
     _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
