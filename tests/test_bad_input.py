@@ -379,8 +379,8 @@ CASES = {
     ),
     "optimizer none": (
         plain(optimizer=lambda hparams: None),
-        (AttributeError, TypeError),
-        "NoneType",
+        ValueError,
+        "the function returned NoneType. Return an optax transformation",
     ),
     "optimizer unread": (
         plain(optimizer=lambda hparams: optax.sgd(hparams["rate"])),
