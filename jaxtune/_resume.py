@@ -11,6 +11,7 @@ import numpy as np
 from jaxtune import _named
 from jaxtune._search import open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
+from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.results.result import Result
@@ -98,6 +99,7 @@ def resume(
       ValueError: a word in ``allow`` that is none of these.
     """
     check_versions()
+    check_transfers()
     check_allowed(allow)
     path = check_directory(directory)
     settings = checked_settings(path)
@@ -215,6 +217,7 @@ def rerun(
         scored.
     """
     check_versions()
+    check_transfers()
     path = check_directory(directory)
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space

@@ -13,6 +13,7 @@ from typing import Any
 from jaxtune import _named, ranking
 from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
+from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.preparation import prepare
@@ -144,6 +145,7 @@ def search(
       MemoryError: a single lane that does not fit on the device.
     """
     check_versions()
+    check_transfers()
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)

@@ -57,7 +57,7 @@ def flags() -> dict[str, Any]:
 SETTINGS = (
     *("default_matmul_precision", "default_prng_impl", "disable_jit", "enable_x64"),
     *("debug_infs", "debug_nans", "log_compiles", "numpy_dtype_promotion"),
-    *("numpy_rank_promotion", "threefry_partitionable"),
+    *("numpy_rank_promotion", "threefry_partitionable", "transfer_guard"),
 )
 
 
@@ -96,9 +96,21 @@ def under(wanted: dict[str, Any]) -> ExitStack:
     """Give this thread the settings of another one, until the result is closed."""
     contexts = ExitStack()
     for name, value in wanted.items():
-        if getattr(jax.config, f"jax_{name}") != value:
+        if value is not None and getattr(jax.config, f"jax_{name}") != value:
             contexts.enter_context(getattr(jax, name)(value))
     return contexts
+
+
+def check_transfers() -> None:
+    """Raise ``ValueError`` under a transfer guard, which no search can keep."""
+    for way in ("host_to_device", "device_to_host"):
+        guard = getattr(jax.config, f"jax_transfer_guard_{way}")
+        if str(guard).startswith("disallow"):
+            raise ValueError(
+                f"jax_transfer_guard_{way} is {guard!r}, but a search moves points and "
+                "scores between host and device. Call it inside "
+                "jax.transfer_guard('allow')."
+            )
 
 
 OWN = {"enable_x64": False, "numpy_dtype_promotion": "standard"}

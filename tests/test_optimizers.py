@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 from optax import contrib
+from user_code.row import under
 
 import jaxtune as jt
 from jaxtune.checks import RunError
@@ -223,6 +224,41 @@ def test_a_line_search_needs_a_static_batch_size():
     space = jt.Space(batch_size=jt.power_of_two(4, 16))
     with pytest.raises(ValueError, match="static=True for the dimension batch_size"):
         jt.search(task_of(optax.lbfgs()), space, key=KEY, trials=2, epochs=1, verbose=0)
+
+
+def test_parameters_in_64_bits_train_under_x64():
+    """As a person's own ``init`` draws them there; batches are added up."""
+
+    def optimizer(h, steps):
+        rate = jt.schedules.one_cycle(h["learning_rate"], steps)
+        plateau = contrib.reduce_on_plateau(patience=1)
+        return jt.optimizers.averaged(optax.chain(optax.adam(rate), plateau), 0.9)
+
+    def init(key, h):
+        drawn = jax.random.normal(key, (3,))
+        assert drawn.dtype == jnp.float64
+        return {"w": drawn}
+
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-3, 0.1), batch_size=jt.power_of_two(4, 16)
+    )
+    with under({"enable_x64": True}):
+        task = dataclasses.replace(task_of(optimizer), init=init)
+        found = jt.search(task, space, key=KEY, trials=4, epochs=2, verbose=0)
+    assert np.isfinite(found.trials.scores).all()
+    again = jt.search(task_of(averaged), space, key=KEY, trials=4, epochs=2, verbose=0)
+    for name in space.names:  # the points do not depend on the setting
+        np.testing.assert_array_equal(found.trials[name], again.trials[name])
+
+
+def test_a_transfer_guard_is_refused_and_an_allowance_reaches_the_threads():
+    task = task_of(averaged)
+    with under({"transfer_guard": "disallow"}):
+        with pytest.raises(ValueError, match=r"jax.transfer_guard\('allow'\)"):
+            jt.search(task, SPACE, key=KEY, trials=4, epochs=1, verbose=0)
+        with jax.transfer_guard("allow"):
+            found = jt.search(task, SPACE, key=KEY, trials=4, epochs=1, verbose=0)
+    assert np.isfinite(found.trials.scores).all()
 
 
 def test_a_task_keeps_one_function_for_a_name_or_a_transformation():

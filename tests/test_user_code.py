@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from user_code import data, functions, models, optimizers, settings, spaces
-from user_code.row import EPOCHS, ROOT, Keys
+from user_code.row import EPOCHS, ROOT, Keys, under
 
 import jaxtune as jt
 
@@ -15,7 +15,7 @@ ROWS = [row for module in MODULES for row in module.ROWS]
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_way_of_writing_equals_the_training_by_hand(row):
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, under(row.settings):
         warnings.simplefilter("always")
         task = row.task()
         more = {"epochs": EPOCHS} if isinstance(task, jt.Task) else {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -64,6 +65,7 @@ class Row(NamedTuple):
       search: further arguments of `jaxtune.search`.
       tolerance: relative and absolute.
       warns: a part of the warning that it must give; none if empty.
+      settings: of JAX, for the search and not by hand, without their ``jax_``.
     """
 
     name: str
@@ -73,6 +75,20 @@ class Row(NamedTuple):
     search: Mapping[str, Any] = {}
     tolerance: float = 2e-4
     warns: str = ""
+    settings: Mapping[str, Any] = {}
+
+
+@contextmanager
+def under(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Set JAX as a user does at the top of a script, and back."""
+    before = {name: getattr(jax.config, f"jax_{name}") for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(f"jax_{name}", value)
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(f"jax_{name}", value)
 
 
 Step = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
