@@ -183,14 +183,18 @@ def unread(traced: tuple[Traced, ...], workload: Workload, space: Space) -> list
     seen = {"batch_size"} if workload.layout.batching else set()
     seen = seen.union(*[program.read for program in traced])
     unseen = [name for name in space.searched if name not in seen]
-    return [name for name in unseen if _is_met(space, name)]
+    known = set(constants(workload.layout, space)).intersection(space.searched)
+    return [name for name in unseen if _is_met(space, known, name)]
 
 
-def _is_met(space: Space, name: str) -> bool:
-    """Return whether typical trials meet the conditions of a dimension."""
+def _is_met(space: Space, known: set[str], name: str) -> bool:
+    """Return whether typical trials meet the conditions of a dimension.
+
+    ``known`` has the searched dimensions whose values a program is compiled for.
+    """
     dimensions = {other: space[other] for other in space.names}
-    parents = [space[other] for other in ancestors(dimensions, name)]
-    static = [parent for parent in parents if parent.static]
+    parents = ancestors(dimensions, name)
+    static = [space[parent] for parent in parents if parent in known]
     # typical trials have each static choice one by one, and numbers in the middle
     return len(static) < 2 and all(parent.by_index for parent in static)
 
