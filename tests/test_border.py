@@ -213,7 +213,9 @@ def test_programs_of_version_0_1_0_get_places():
     assert values == [(), (("n", 3),)]
 
 
-def test_equal_values_of_two_types_do_not_share_a_program():
+@pytest.mark.parametrize("wrapped", [lambda f: f, jax.jit])
+def test_equal_values_of_two_types_do_not_share_a_program(wrapped):
+    @wrapped
     def kind(h):
         return h["x"] + (1.0 if isinstance(h["n"], int) else 2.0)
 

@@ -78,7 +78,9 @@ def classification(
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
-      optimizer: ``hparams -> optax.GradientTransformation``.
+      optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
+        ``epochs`` and ``examples`` by name. Or a name such as ``"adamw"``, or a
+        transformation.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
       loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the
@@ -169,7 +171,9 @@ def regression(
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
-      optimizer: ``hparams -> optax.GradientTransformation``.
+      optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
+        ``epochs`` and ``examples`` by name. Or a name such as ``"adamw"``, or a
+        transformation.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
       loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the
