@@ -396,3 +396,22 @@ def test_a_choice_of_numbers_may_set_the_width_of_a_padded_network(sizes):
             trials=2,
             epochs=1,
         )
+
+
+@pytest.mark.parametrize("value", [2**24 + 1, -(2**31) + 1, 2**40, 1e-300, 3, 0.1])
+def test_a_fixed_number_is_exact_everywhere(value):
+    seen = []
+
+    def function(h):
+        seen.append(h["fixed"])
+        return h["x"]
+
+    space = jt.Space(x=jt.uniform(0, 1), fixed=jt.fixed(value))
+    found = jt.search(function, space, key=KEY, trials=2, mode="min")
+    assert set(map(type, seen)) == {type(value)}
+    assert set(seen) == {value}
+    assert {value} == {found.best.hparams["fixed"]}
+    decoded = space.decode(np.zeros((2, 1), np.float32))
+    assert space.values(decoded, 1)["fixed"] == value
+    if 2**24 < abs(value) < 2**31:  # float32 does not have it
+        assert decoded["fixed"].tolist() == [value, value]
