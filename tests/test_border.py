@@ -89,6 +89,7 @@ class Deep(nn.Module):
         return nn.Dense(3)(x)
 
 
+@pytest.mark.parametrize("more", [{}, {"batch_size": jt.power_of_two(8, 16)}])
 @pytest.mark.parametrize(
     ("model", "name", "dimension"),
     [
@@ -107,8 +108,12 @@ class Deep(nn.Module):
         ),
     ],
 )
-def test_a_traced_dimension_that_shapes_a_network_is_refused(model, name, dimension):
-    space = jt.Space(learning_rate=jt.log_uniform(0.01, 0.1), **{name: dimension})
+def test_a_traced_dimension_that_shapes_a_network_is_refused(
+    model, name, dimension, more
+):
+    space = jt.Space(
+        learning_rate=jt.log_uniform(0.01, 0.1), **{name: dimension}, **more
+    )
     task = jt.classification(model, **SPLITS)
     with pytest.raises(ValueError, match=f"dimension '{name}': your code needs") as e:
         jt.search(task, space, key=KEY, trials=2, epochs=1)

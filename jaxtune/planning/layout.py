@@ -118,7 +118,10 @@ def _warn_about(task: Task, space: Space, micro: int) -> None:
 def _has_statistics(task: Task, space: Space) -> bool:
     """Return whether training changes real numbers without gradients."""
     key, lane = jax.eval_shape(lambda: jax.random.key(0)), _middle(space)
-    made = jax.eval_shape(lambda k: task.init(k, lane), key)
+    try:
+        made = jax.eval_shape(lambda k: task.init(k, lane), key)
+    except Exception:  # tracing raises it again, and says which dimension is to blame
+        return False
     return any(
         jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(made[1])
     )
