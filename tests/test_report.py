@@ -32,7 +32,8 @@ SPACES = {
 
 def result(space, objective=None, **changes):
     def total(key, hparams):
-        parts = [hparams[name] * 1.0 for name in space.searched]
+        found = [hparams[name] for name in space.searched]
+        parts = [getattr(value, "index", value) * 1.0 for value in found]
         return sum(parts[1:], parts[0])
 
     arguments = {"trials": 24, "rounds": 3, "mode": "min", "key": jax.random.key(0)}

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks.hparams import is_traced
 from jaxtune.types import Key, PyTree
 
 EXAMPLES = 16  # counted at once
@@ -26,7 +27,7 @@ def per_example(task: Task, hparams: Hparams) -> float:
       Operations: two for each multiply-add of products and convolutions, one for each
       element of everything else.
     """
-    static = {k: v for k, v in hparams.items() if not hasattr(v, "dtype")}
+    static = {k: v for k, v in hparams.items() if not is_traced(v)}
     traced = {k: v for k, v in hparams.items() if k not in static}
 
     def lane(values: dict[str, Any]) -> Hparams:

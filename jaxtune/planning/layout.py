@@ -21,7 +21,7 @@ from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Listed, Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
-from jaxtune.space.arrival import is_mixed, table_of
+from jaxtune.space.arrival import exact_type, is_mixed, table_of
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import HparamArrays
 
@@ -290,7 +290,7 @@ def groups(
                 _batches(layout, dict(values)),
                 layout.forms,
                 layout.as_places,
-                tuple(type(value) for _, value in values),
+                tuple(exact_type(value) for _, value in values),
             ),
             np.asarray(lanes),
         )
@@ -323,7 +323,12 @@ def in_places(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
     """Return the dimensions that are places in a list inside programs."""
     dimensions = {name: space[name] for name in space.names if name not in known}
     return tuple(
-        Listed(name, dimension.choices, dimension.kind != "choice")
+        Listed(
+            name,
+            dimension.choices,
+            dimension.kind != "choice",
+            exact_type(dimension.choices),
+        )
         for name, dimension in dimensions.items()
         if dimension.by_index
     )

@@ -23,6 +23,7 @@ from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
+from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
 from jaxtune.tasks import Hparams, Task
 from jaxtune.types import Key
@@ -156,7 +157,7 @@ def _traceable(
     known: Mapping[str, Any],
 ) -> bool:
     """Return whether a lane can be traced with some dimensions as constants."""
-    types = tuple(type(value) for value in known.values())
+    types = tuple(exact_type(value) for value in known.values())
     fixed = static._replace(
         values=static.values + tuple(known.items()), types=static.types + types
     )

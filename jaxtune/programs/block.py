@@ -33,7 +33,7 @@ class Static(NamedTuple):
     forms: str = AS_WRITTEN  # the table of rules for operations, see `jaxtune.forms`
     as_places: bool = False  # functions get the places of choices, as in version 0.1.0
     # of the values: 1 is equal to True and to 1.0, and must not share their program
-    types: tuple[type, ...] = ()
+    types: tuple[Any, ...] = ()
 
     def hparams(self, traced: Mapping[str, Array]) -> Hparams:
         """Return the hyperparameters of one lane, as functions of the user get them."""
@@ -43,7 +43,7 @@ class Static(NamedTuple):
         ]
         if self.as_places:
             return Hparams(values, {c.name: c.values for c in left if not c.ordered})
-        for name, listed, ordered in left:
+        for name, listed, ordered, _ in left:
             values[name] = arrived(name, listed, values[name], ordered)
         named = [c for c in left if isinstance(values[c.name], Choice)]
         return Hparams(values, {c.name: c.values for c in named})
@@ -55,6 +55,7 @@ class Listed(NamedTuple):
     name: str
     values: tuple[Any, ...]
     ordered: bool
+    types: Any = ()  # of the values, see `Static.types`
 
 
 class Block(NamedTuple):

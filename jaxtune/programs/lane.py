@@ -22,6 +22,7 @@ from jaxtune.programs.stepping import (
 from jaxtune.random import INIT, NOISE, ORDER, permutation
 from jaxtune.tasks import batches
 from jaxtune.tasks.averages import seen_params
+from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, Key, PyTree
@@ -342,9 +343,9 @@ def score(
     """Return metrics on a split; NaN for a lane that diverged."""
     params = params_to_evaluate(task, hparams, lane, batching)
     if task.stateful:
-        metrics = task.evaluate(params, lane.state, split, hparams)
+        metrics = task.evaluate(params, lane.state, split, own_copy(hparams))
     else:
-        metrics = task.evaluate(params, split, hparams)
+        metrics = task.evaluate(params, split, own_copy(hparams))
     if not isinstance(metrics, Mapping):
         raise ValueError(
             f"evaluate: got {type(metrics).__name__}. Return a dict of scalars."
@@ -373,7 +374,7 @@ def params_to_evaluate(
 
 
 def _stateful_init(task: Task, key: Key, hparams: Mapping[str, Any]) -> Any:
-    made = task.init(key, hparams)
+    made = task.init(key, own_copy(hparams))
     return made if task.stateful else (made, {})
 
 
@@ -386,9 +387,9 @@ def _stateful_loss(
     hparams: Mapping[str, Any],
 ) -> tuple[Array, PyTree]:
     if task.stateful:
-        loss, state = task.loss(params, state, batch, key, hparams)
+        loss, state = task.loss(params, state, batch, key, own_copy(hparams))
     else:
-        loss = task.loss(params, batch, key, hparams)
+        loss = task.loss(params, batch, key, own_copy(hparams))
     real_scalar(loss, "loss", "Return a scalar, the mean over the batch.")
     dtype = jnp.asarray(loss).dtype
     if not jnp.issubdtype(dtype, jnp.floating):

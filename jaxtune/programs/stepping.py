@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.environment import promoting
+from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.optimizer_argument import lengths_read
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, PyTree
@@ -72,7 +73,7 @@ def optimizer_of(
     """
     lengths = Lengths(hparams, batching)
     asked = {name: getattr(lengths, name) for name in lengths_read(task.optimizer)}
-    made = task.optimizer(hparams, **asked)
+    made = task.optimizer(own_copy(hparams), **asked)
     if isinstance(made, optax.MultiSteps):
         made = made.gradient_transformation()
     if not all(callable(getattr(made, name, None)) for name in ("init", "update")):

@@ -7,44 +7,24 @@ position that is taken for a value would be silently wrong.
 
 from __future__ import annotations
 
-import numbers
-import operator
-from collections.abc import Callable
-from functools import partial
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.space.values import held
 from jaxtune.types import Array
 
-Operation = Callable[[Any, Any], Any]
 
-
-def _by_place(operation: Operation) -> tuple[Operation, Operation]:
-    """Return an operation of a choice as a number, and the same from the right."""
-
-    def left(choice: Choice, other: Any) -> Any:
-        return operation(choice.__jax_array__(), other)
-
-    def right(choice: Choice, other: Any) -> Any:
-        return operation(other, choice.__jax_array__())
-
-    return left, right
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["index"],
-    meta_fields=["name", "values", "ordered"],
-)
+@jax.tree_util.register_pytree_node_class
 class Choice:
     """One of several listed values, where which one is data.
 
-    It is equal to one of its values in the lanes that have it. An ordinal also has an
-    order. Where no value is a number, it counts as its place in the list, ``index``,
-    in `jax.lax.switch` and in arithmetic; a table is read by ``table[choice.index]``.
+    It is equal to one of its values in the lanes that have it, and an ordinal has an
+    order too. Anything else raises, since its place in the list could be taken for a
+    value; the place is ``index``, as in ``table[choice.index]``.
 
     >>> import jax.numpy as jnp
     >>> import jaxtune as jt
@@ -65,14 +45,18 @@ class Choice:
         self.name, self.values = name, values
         self.index, self.ordered = index, ordered
 
-    # for what looks at the shape and dtype of an index, such as jax.lax.switch
-    shape, ndim, dtype = (), 0, np.dtype(np.int32)
+    def tree_flatten(self) -> tuple[Any, Any]:
+        """Return the place as data, and all else."""
+        known = self.name, self.values, self.ordered, exact_type(self.values)
+        return (self.index,), known
+
+    @classmethod
+    def tree_unflatten(cls, known: Any, children: Any) -> Choice:
+        """Return the choice with another place."""
+        return cls(known[0], known[1], children[0], known[2])
 
     def __eq__(self, value: object) -> Any:
-        """Return ``[]`` bool; raise ``ValueError`` for what is not one of its values.
-
-        A whole number is a place in the list, where no value is a number.
-        """
+        """Return ``[]`` bool; ``ValueError`` for what is not one of its values."""
         return self.index == self._place(value)
 
     def __ne__(self, value: object) -> Any:
@@ -111,18 +95,25 @@ class Choice:
         """Refuse: which function is called is not known."""
         raise TypeError(self._refusal("called"))
 
-    def __jax_array__(self) -> Array:
-        """Return the place of the value; refuse where a value is a number."""
-        if any(isinstance(value, numbers.Number) for value in self.values):
-            raise TypeError(self._refusal("a number"))
-        return jnp.asarray(self.index)
+    def __str__(self) -> str:
+        """Refuse: it would be the same text for all values."""
+        raise TypeError(self._refusal("a text"))
 
-    # a name has no other meaning as a number than its place
-    __add__, __radd__ = _by_place(operator.add)
-    __sub__, __rsub__ = _by_place(operator.sub)
-    __mul__, __rmul__ = _by_place(operator.mul)
-    __truediv__, __rtruediv__ = _by_place(operator.truediv)
-    __pow__, __rpow__ = _by_place(operator.pow)
+    def __format__(self, form: str) -> str:
+        """Refuse: it would be the same text for all values."""
+        raise TypeError(self._refusal("a text"))
+
+    def __jax_array__(self) -> Array:
+        """Refuse: its place in the list would be taken for its value."""
+        raise TypeError(self._refusal("a number"))
+
+    def _no_number(self, *others: Any) -> Any:
+        raise TypeError(self._refusal("a number"))
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _no_number
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _no_number
+    __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _no_number
+    __neg__ = __abs__ = __int__ = __float__ = __invert__ = _no_number
 
     def __repr__(self) -> str:
         return f"Choice({self.name!r}, {list(self.values)!r})"
@@ -136,17 +127,14 @@ class Choice:
                     "which has other values."
                 )
             return value.index
+        value = value.item() if isinstance(value, np.generic) else value
         for place, known in enumerate(self.values):
             if known is value or (type(known) is type(value) and known == value):
                 return place
-        counted = hasattr(value, "dtype") or (
-            isinstance(value, int) and not isinstance(value, bool)
-        )
-        if counted and not any(isinstance(v, numbers.Number) for v in self.values):
-            return value
         raise ValueError(
             f"dimension {self.name!r}: it is compared with {value!r}, which is not one "
-            f"of its values, {list(self.values)!r}."
+            f"of its values, {list(self.values)!r}. (h[{self.name!r}].index is its "
+            "place in this list.)"
         )
 
     def _place_in_order(self, value: Any) -> Any:
@@ -161,7 +149,8 @@ class Choice:
             f"dimension {self.name!r}: which of {list(self.values)!r} a trial has is "
             f"not known when its program is compiled, so it cannot be {use}. Use "
             f"static=True, which compiles a program for each value; or compare it with "
-            f"its values, as in jnp.where(h[{self.name!r}] == {self.values[0]!r}, ...)."
+            f"its values: jnp.where(h[{self.name!r}] == {self.values[0]!r}, ...); "
+            f"or use its place in the list, h[{self.name!r}].index, in jax.lax.switch."
         )
 
 
@@ -176,18 +165,17 @@ def table_of(values: tuple[Any, ...]) -> np.ndarray | None:
     """
     kinds = {_kind(value) for value in values}
     if kinds == {"b"}:
-        table = np.asarray(values, bool)
-    elif kinds == {"i"}:
+        return np.asarray(values, bool)
+    if not kinds <= {"i", "f"}:
+        return None
+    if kinds == {"i"}:
         if max(map(abs, values)) >= 2**31:
             return None
-        table = np.asarray(values, np.int32)
-    elif kinds <= {"i", "f"}:
-        with np.errstate(over="ignore"):
-            table = np.asarray([float(value) for value in values], np.float32)
-        if np.isinf(table).any() and not np.isinf(np.asarray(values, float)).any():
-            return None
-    else:
+        return np.asarray(values, np.int32)
+    numbers = [float(value) for value in values]
+    if not all(math.isinf(number) or held(number) for number in numbers):
         return None
+    table = np.asarray(numbers, np.float32)
     # numbers that are one number in 32 bits could not be told apart
     return table if len(np.unique(table)) == len(values) else None
 
@@ -206,10 +194,26 @@ def is_mixed(values: tuple[Any, ...]) -> bool:
     """Return whether a listed value is tested by more than comparing it.
 
     ``h["x"] is None`` and ``isinstance(h["x"], str)`` would never hold for a `Choice`,
-    so such values have to be known when the program is compiled.
+    so such values have to be known when the program is compiled. So have numbers that
+    32 bits do not hold.
     """
     kinds = {_kind(value) for value in values}
-    return len(kinds) > 1 and not kinds <= {"i", "f"}
+    if kinds <= {"i", "f", "b"}:
+        return table_of(values) is None
+    return len(kinds) > 1
+
+
+def exact_type(value: Any) -> Any:
+    """Return what tells values apart that are equal: ``1``, ``True`` and ``1.0``.
+
+    Programs are found by the values that they are compiled for, and Python finds these
+    equal, as it does ``0.0`` and ``-0.0``, inside tuples too.
+    """
+    if isinstance(value, tuple | list | frozenset):
+        return type(value), tuple(map(exact_type, value))
+    if isinstance(value, float):
+        return float, repr(value)
+    return type(value)
 
 
 def arrived(name: str, values: tuple[Any, ...], index: Any, ordered: bool) -> Any:

@@ -43,6 +43,10 @@ def as_model(model: Any) -> Model:
         and all(map(callable, model))
     ):
         init_fn, apply_fn = model
+        of = getattr(init_fn, "__self__", None)
+        if isinstance(of, nn.Module) and of is getattr(apply_fn, "__self__", None):
+            # its variables are not all trained, and its streams need names
+            return linen_models.from_module(of)
         return from_functions(init_fn, apply_fn)
     _refuse_instances(model)
     if callable(model):
@@ -120,7 +124,7 @@ def from_functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) ->
         args, keywords = for_apply.arguments(x, offered, hparams)
         before = (params, key) if keyed else (params,)
 
-        def run(more: dict[str, bool]) -> tuple[Any, PyTree]:
+        def run(more: Mapping[str, Any]) -> tuple[Any, PyTree]:
             return apply_fn(*before, *args, **keywords, **more), state
 
         if train:

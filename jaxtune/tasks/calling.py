@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxtune.checks import warn
+from jaxtune.tasks.hparams import own_copy
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -48,36 +49,56 @@ class Call(NamedTuple):
       names: parameters that may be given by name.
       needed: those of them without a default.
       positions: the first parameters, which can be given by position, in order.
-      flags: names of those whose default is a boolean, and that default.
+      flags: names of those whose default is a boolean, 0 or 1, and that default.
+      open: whether it takes keywords of any name.
     """
 
     where: str
     names: tuple[str, ...]
     needed: tuple[str, ...]
     positions: tuple[str, ...]
-    flags: tuple[tuple[str, bool], ...]
+    flags: tuple[tuple[str, Any], ...]
+    open: bool = False  # it takes keywords of any name
 
     def check_flags(
         self,
         offered: Mapping[str, Any],
         hparams: Mapping[str, Any],
-        run: Callable[[dict[str, bool]], tuple[Any, Any]],
+        run: Run,
     ) -> None:
-        """Warn of a flag of an unknown name that switches noise or statistics on.
+        """Find flags that switch noise or statistics, and that nothing would set.
 
         Args:
           offered: what jaxtune gives by name.
           hparams: the trial's hyperparameters.
           run: ``keywords -> (outputs, state)``, a training step of the model with some
             keywords more.
+
+        Raises:
+          ValueError: a flag that is hidden in ``**keywords``. One of a name of its own
+            is warned of.
         """
+        if self.open:
+            self._refuse_hidden(run)
         left = [f for f in self.flags if f[0] not in offered and f[0] not in hparams]
         for name, default in left:
-            if _moves({}, run) != _moves({name: not default}, run):
+            if _differ(run, {}, {name: type(default)(not default)}):
                 warn(
                     f"model: the flag {name!r} of {self.where} switches random numbers "
                     f"or statistics, and is left at {default} in training. Call it "
                     f"train, or the opposite, deterministic, to have it set."
+                )
+
+    def _names(self, free: list[str], x: Mapping[str, Any]) -> bool:
+        return set(free) <= set(x) <= set(self.names)
+
+    def _refuse_hidden(self, run: Run) -> None:
+        for name in (*TRAINS, *EVALUATES):
+            if name not in self.names and _differ(run, {name: True}, {name: False}):
+                raise ValueError(
+                    f"model: {self.where} takes {name!r} in its **keywords, where "
+                    f"nothing says so. Name it in the signature, as in (self, x, *, "
+                    f"{name}, **keywords)."
                 )
 
     def arguments(
@@ -103,8 +124,9 @@ class Call(NamedTuple):
         taken = set(self.positions[:1])
         if isinstance(x, tuple) and len(free) == len(x) > 1:
             args, taken = x, set(free)
-        elif isinstance(x, Mapping) and set(free) == set(x) and free != ["x"]:
-            args, inputs, taken = (), dict(x), set(free)
+        # one input called x may be the whole dict
+        elif isinstance(x, Mapping) and set(x) != {"x"} and self._names(free, x):
+            args, inputs, taken = (), dict(x), set(x)
         missing = [n for n in free if n not in taken]
         if missing:
             raise ValueError(
@@ -133,18 +155,30 @@ def call_of(function: Callable[..., Any], where: str, skip: int = 0) -> Call:
         tuple(p.name for p in listed if p.kind is not p.POSITIONAL_ONLY),
         tuple(p.name for p in listed if p.default is p.empty),
         tuple(p.name for p in listed if p.kind is not p.KEYWORD_ONLY),
-        tuple((p.name, p.default) for p in listed if isinstance(p.default, bool)),
+        tuple((p.name, p.default) for p in listed if _is_flag(p.default)),
+        any(p.kind is p.VAR_KEYWORD for p in known),
     )
 
 
-def _moves(
-    keywords: dict[str, bool], run: Callable[[dict[str, bool]], tuple[Any, Any]]
-) -> tuple[int, int]:
-    """Count the draws of random numbers in a model, and the states that change."""
+def _is_flag(default: Any) -> bool:
+    return isinstance(default, int) and default in (0, 1)
+
+
+Run = Callable[[Mapping[str, Any]], tuple[Any, Any]]
+"""``keywords -> (outputs, state)``: a model with some keywords more."""
+
+
+def _differ(run: Run, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether keywords of a model switch random numbers or statistics."""
     try:
-        program = jax.make_jaxpr(lambda: run(keywords))().jaxpr
+        return _moves(one, run) != _moves(other, run)
     except Exception:  # whatever the model raises, that is no answer
-        return (-1, -1)
+        return False
+
+
+def _moves(keywords: Mapping[str, Any], run: Run) -> tuple[int, int]:
+    """Count the draws of random numbers in a model, and the states that change."""
+    program = jax.make_jaxpr(lambda: run(keywords))().jaxpr
     draws = str(program).count("random_bits") + str(program).count("threefry2x32")
     # a state that stays is one of the constants of the program
     return draws, sum(value in program.constvars for value in program.outvars)
@@ -155,7 +189,7 @@ def offers(hparams: Mapping[str, Any], train: bool, key: Any = None) -> dict[str
     return {
         **modes(train),
         **dict.fromkeys(KEYS, key),
-        "hparams": hparams,
+        "hparams": own_copy(hparams),
         "choices": getattr(hparams, "choices", {}),
     }
 

@@ -36,31 +36,39 @@ class Compute:
         )
 
 
-KEYS = ("key", "rng", "rng_key", "prng_key", "prng", "seed")
+KEYS = ("key", "rng", "rng_key", "prng_key", "prng", "random_key", "seed")
 
 
 def _called(objective: Objective, key: Key, hparams: HparamArrays) -> Any:
-    """Call ``f(key, hparams)``, ``f(hparams, key)`` or ``f(hparams)``, by its names."""
+    """Call ``f(key, hparams)``, ``f(hparams, key)``, ``f(hparams)`` or ``f(x, y)``.
+
+    Which of them is meant is seen by the names of its parameters.
+    """
+    function: Any = objective
     try:
-        known = inspect.signature(objective).parameters.values()
+        known = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # of some built-in functions
-        return objective(key, hparams)
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    places = [p for p in known if p.kind in kinds]
-    needed = [p for p in places if p.default is inspect.Parameter.empty]
-    more = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in known)
-    if len(needed) > 2 or not (more or places):
-        raise ValueError(
-            f"task: the function needs {len(needed)} arguments, "
-            f"{', '.join(p.name for p in needed)}. Use (key, hparams) or (hparams), "
-            "and functools.partial for the others."
-        )
-    if len(needed) == 1 and not more and needed[0].name not in KEYS:
-        return objective(hparams)  # type: ignore[call-arg, arg-type]
-    names = [p.name for p in places[:2]]
-    if names[1:] and names[1] in KEYS and names[0] not in KEYS:
-        return objective(hparams, key)  # type: ignore[arg-type]
-    return objective(key, hparams)
+        return function(key, hparams)
+    alone = [p for p in known if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    places = [p for p in alone if p.kind is not p.KEYWORD_ONLY]
+    needed = [p.name for p in alone if p.default is p.empty]
+    keys = {p.name: key for p in alone if p.name in KEYS and p.name not in hparams}
+    values = [name for name in needed if name not in keys]
+    if values and set(values) <= set(hparams):  # the names of the space itself
+        given = {p.name for p in alone} & set(hparams)
+        return function(**keys, **{name: hparams[name] for name in given})
+    if not places and any(p.kind is p.VAR_KEYWORD for p in known):
+        return function(**keys, **dict(hparams.items()))
+    if any(p.kind is p.VAR_POSITIONAL for p in known):
+        return function(key, hparams)
+    if len(values) == 1 and places and places[0].name == values[0]:
+        return function(hparams, **keys)
+    if 1 <= len(values) <= 2 and len(places) >= 2 and len(needed) <= 2:
+        return function(key, hparams)
+    raise ValueError(
+        f"task: the function needs ({', '.join(needed)}). Use (key, hparams) or "
+        "(hparams), or names of the space, and functools.partial for anything else."
+    )
 
 
 def as_task(subject: Any) -> Task:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.space.arrival import Choice
+from jaxtune.space.arrival import Choice, exact_type
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -48,7 +48,7 @@ class Hparams(dict[str, Any]):
         # a jitted function reads them where no record is kept
         self.read.update(n for n in raw if n not in names)
         # the types too, since 1 is equal to True and to 1.0
-        static = tuple((n, type(raw[n]), raw[n]) for n in raw if n not in names)
+        static = tuple((n, exact_type(v), v) for n, v in raw.items() if n not in names)
         return children, (tuple(raw), names, static, tuple(self.choices.items()))
 
     def tree_flatten(self) -> tuple[Any, Any]:
@@ -92,6 +92,12 @@ class Hparams(dict[str, Any]):
         """Return the values, and count all of them as read."""
         self.read.update(self)
         return super().values()
+
+    def own(self) -> Hparams:
+        """Return a copy for one call of a function, which may change it."""
+        made = Hparams({n: dict.__getitem__(self, n) for n in self}, self.choices)
+        made.read, made._leaves = self.read, self._leaves
+        return made
 
     def pop(self, name: str, *default: Any) -> Any:
         """Remove a hyperparameter and return it.
@@ -150,3 +156,11 @@ class Hparams(dict[str, Any]):
 def is_traced(value: Any) -> bool:
     """Return whether a hyperparameter is data of a program."""
     return isinstance(value, jax.Array | np.ndarray | np.generic | Choice)
+
+
+def own_copy(hparams: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return hyperparameters for one call of a function of the user.
+
+    A function may change them in place, and is called more than once.
+    """
+    return hparams.own() if isinstance(hparams, Hparams) else dict(hparams)

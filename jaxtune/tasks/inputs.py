@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxtune.checks import warn
 from jaxtune.random import AUGMENT
+from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.measuring import call, traceable
 from jaxtune.types import Array, Key, PyTree
 
@@ -61,7 +62,7 @@ def _traced(
 ) -> PyTree:
     """Call a function of the user while a program is compiled, once for all steps."""
     before = _drawn_so_far()
-    made = traceable(where, partial(call, function, given, hparams=hparams))
+    made = traceable(where, partial(call, function, given, hparams=own_copy(hparams)))
     if _drawn_so_far() != before:
         raise ValueError(
             f"{where}: it draws from numpy.random or random, once for all steps, while "

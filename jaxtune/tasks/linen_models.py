@@ -22,10 +22,19 @@ def from_module(module: Any) -> Model:
     fields = {name for name in module.__dataclass_fields__ if name not in _OWN}
     call = call_of(type(module).__call__, f"{type(module).__name__}.__call__", skip=1)
     free = fields - set(call.names)
+    flags = tuple((n, getattr(module, n, None)) for n in sorted(free))
+    own_flags = call._replace(
+        where=f"the class {type(module).__name__}",
+        flags=tuple((n, value) for n, value in flags if isinstance(value, bool)),
+        open=False,
+    )
 
-    def bound(hparams: Mapping[str, Any], train: bool) -> Any:
+    def bound(
+        hparams: Mapping[str, Any], train: bool, more: Mapping[str, Any] = {}
+    ) -> Any:
         set_here = {name: value for name, value in modes(train).items() if name in free}
         set_here |= {name: hparams[name] for name in hparams if name in free}
+        set_here |= more
         return module.clone(**set_here) if set_here else module
 
     def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
@@ -51,9 +60,11 @@ def from_module(module: Any) -> Model:
         # with mutable, even an empty list, Linen returns (outputs, state)
         mutable = {"mutable": list(state)} if train else {}
 
-        def run(more: dict[str, Any]) -> tuple[Any, PyTree]:
+        def run(
+            more: Mapping[str, Any], fields: Mapping[str, Any] = {}
+        ) -> tuple[Any, PyTree]:
             def with_streams(rngs: dict[str, Key]) -> Any:
-                ready = bound(hparams, train)
+                ready = bound(hparams, train, fields)
                 everything = {**mutable, **keywords, **more}
                 return ready.apply(variables, *args, rngs=rngs, **everything)
 
@@ -63,6 +74,7 @@ def from_module(module: Any) -> Model:
 
         if train:
             call.check_flags(offered, hparams, run)
+            own_flags.check_flags(offered, hparams, lambda more: run({}, more))
         return run({})
 
     return Model(init, apply)

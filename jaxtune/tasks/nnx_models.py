@@ -50,19 +50,20 @@ def from_factory(factory: Callable[..., Any]) -> Model:
     ) -> tuple[Array, PyTree]:
         given = _given(build, names, hparams)
         everything = nnx.merge_state(params, state)
-        if given is _nothing:
+        if not _traced_among(names, hparams):
             # the graph is rebuilt abstractly, so no weight is drawn a second time
             shape = jax.eval_shape(lambda: jax.random.key(0))
             built = nnx.eval_shape(lambda k: build(k, hparams), shape)
         else:
             # what hyperparameters set is no state, since they may change in training
             built = build(jax.random.key(0), hparams)
-            everything = nnx.merge_state(everything, nnx.state(built, given))
+            if given is not _nothing:
+                everything = nnx.merge_state(everything, nnx.state(built, given))
         graph, kind = nnx.graphdef(built), type(built)
         call = call_of(kind.__call__, f"{kind.__name__}.__call__", 1)
         offered = offers(hparams, train, key)
 
-        def run(more: dict[str, bool]) -> tuple[Any, PyTree]:
+        def run(more: Mapping[str, Any]) -> tuple[Any, PyTree]:
             # copy: without it a second use of the variables under grad raises
             module = nnx.merge(graph, everything, copy=True)
             (module.train if train else module.eval)()
@@ -147,8 +148,7 @@ def _given(
     build: Callable[..., Any], names: set[str], hparams: Mapping[str, Any]
 ) -> Filter:
     """Return a filter for the arrays of a module that traced hyperparameters set."""
-    named = {name: hparams[name] for name in hparams if name in names}
-    traced = {name: value for name, value in named.items() if is_traced(value)}
+    traced = _traced_among(names, hparams)
     if not traced:
         return _nothing
     found: list[Any] = []
@@ -167,6 +167,11 @@ def _given(
         if any(dce_jaxpr(program, only)[1]):
             depend.add(path)
     return (lambda path, value: tuple(path) in depend) if depend else _nothing
+
+
+def _traced_among(names: set[str], hparams: Mapping[str, Any]) -> dict[str, Any]:
+    named = {name: hparams[name] for name in hparams if name in names}
+    return {name: value for name, value in named.items() if is_traced(value)}
 
 
 def _is_raw(value: Any) -> bool:

@@ -86,7 +86,7 @@ def in_python(key, h):
 
 def switched(key, h):
     branches = [lambda x: x, lambda x: x**2, lambda x: -x]
-    return jax.lax.switch(h["kind"], branches, h["learning_rate"])
+    return jax.lax.switch(h["kind"].index, branches, h["learning_rate"])
 
 
 def unswitched(key, h):
@@ -246,7 +246,7 @@ ROWS = [
         in_python,
     ),
     row(
-        "a choice as the index of lax.switch",
+        "the place of a choice in lax.switch",
         switched,
         lambda: rate(kind=jt.choice(["same", "square", "minus"])),
         unswitched,
