@@ -141,6 +141,7 @@ OTHER = {
     "default_prng_impl": "rbg",
     "numpy_dtype_promotion": "strict",
     "numpy_rank_promotion": "warn",
+    "transfer_guard": "log",
 }
 
 
