@@ -53,7 +53,7 @@ class Unhashable:
 
 def search(**changes):
     def objective(key, hparams):
-        return hparams["x"] * hparams["y"] + hparams["kind"]
+        return hparams["x"] * hparams["y"] + hparams["kind"].index
 
     arguments = {"key": KEY, "trials": 8, "mode": "max", "verbose": 0}
     arguments |= {"task": objective, "space": SPACE} | changes

@@ -64,7 +64,7 @@ def found():
     )
 
     def objective(key, h):
-        score = h["a"] + (h["b"] - 0.3) ** 2 + 0.1 * h["kind"] * h["only"]
+        score = h["a"] + (h["b"] - 0.3) ** 2 + 0.1 * h["kind"].index * h["only"]
         return jax.numpy.where(h["a"] > 0.7, jax.numpy.nan, score)
 
     return result(space, objective, trials=120, rounds=2, seeds=2)

@@ -60,7 +60,7 @@ def test_encoding_is_inverted_and_stays_in_the_cube():
 
 def objective(key, hparams):
     """Adam with a beta1 near 0.85 is best; the others do not read beta1."""
-    adam = hparams["optimizer"] == 2
+    adam = hparams["optimizer"] == "adam"
     return jnp.where(adam, 1 - jnp.abs(hparams["beta1"] - 0.85), 0.5 * hparams["rate"])
 
 

@@ -30,10 +30,14 @@ SPACES = {
 }
 
 
+def place(value):
+    """A number itself, and of a choice of names its place in the list."""
+    return getattr(value, "index", value)
+
+
 def result(space, objective=None, **changes):
     def total(key, hparams):
-        found = [hparams[name] for name in space.searched]
-        parts = [getattr(value, "index", value) * 1.0 for value in found]
+        parts = [place(hparams[name]) * 1.0 for name in space.searched]
         return sum(parts[1:], parts[0])
 
     arguments = {"trials": 24, "rounds": 3, "mode": "min", "key": jax.random.key(0)}
@@ -113,7 +117,7 @@ def results(small_task):
         return jnp.where(h["a"] > 0.1, jnp.nan, h["b"])
 
     def nine(key, h):
-        return sum(h[name] * 1.0 for name in NINE.searched)
+        return sum(place(h[name]) * 1.0 for name in NINE.searched)
 
     trained = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.5, tier=1))
     own = {"key": jax.random.key(0), "epochs": 4}

@@ -30,6 +30,7 @@ SPACE = jt.Space(
 
 def bowl(key, hparams):
     wanted = {"a": 0.2, "b": 0.7, "c": 0.4, "d": 8, "kind": 1}
+    hparams = hparams | {"kind": hparams["kind"] == "on"}
     far = [jnp.abs(hparams[n] - w) / (9 if n == "d" else 1) for n, w in wanted.items()]
     return sum(far)
 

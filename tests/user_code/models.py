@@ -439,4 +439,63 @@ FUNCTIONS = [
     ]
 ]
 
-ROWS = [*LINEN, *NNX, *FUNCTIONS]
+
+# --- a task of its own functions, all of them jitted
+
+
+@jax.jit
+def weights(key, h):
+    return h["scale"] * jax.random.normal(key, (4, 3))
+
+
+@jax.jit
+def penalised(params, batch, key, h):
+    x, y = batch["x"], batch["y"]
+    return cross_entropy(x @ params, y) + h["penalty"] * (params**2).sum()
+
+
+@jax.jit
+def measured(params, split, h):
+    return {"loss": cross_entropy(split["x"] @ params, split["y"])}
+
+
+def jitted_task():
+    data = [{"x": x, "y": y} for x, y in (TRAIN, VALID)]
+    return jt.Task(
+        init=weights,
+        loss=penalised,
+        evaluate=measured,
+        optimizer=lambda h: optax.sgd(h["learning_rate"]),
+        train=data[0],
+        valid=data[1],
+        batch_size=SPLITS["batch_size"],
+        shuffle=False,
+        metrics=(("loss", "min"),),
+    )
+
+
+def jitted_task_by_hand(h, keys):
+    def loss(params, state, batch, key):
+        return penalised(params, batch, key, numbers), state
+
+    numbers = {n: value for n, value in h.items() if n != "kind"}
+    data = dict(zip("xy", TRAIN, strict=True))
+    tx = optax.sgd(h["learning_rate"])
+    params, _ = train(weights(keys.init, numbers), loss, tx, data, keys)
+    return {"loss": cross_entropy(VALID[0] @ params, VALID[1])}
+
+
+TASKS = [
+    Row(
+        "a task of jitted functions",
+        jitted_task,
+        lambda: rate(
+            penalty=jt.log_uniform(1e-3, 0.1),
+            scale=jt.fixed(0.5),
+            kind=jt.fixed("not an array"),
+        ),
+        jitted_task_by_hand,
+    )
+]
+
+ROWS = [*LINEN, *NNX, *FUNCTIONS, *TASKS]
