@@ -44,7 +44,8 @@ def classify(model=None, x=X, y=Y, vx=None, vy=None, **own):
 
 def regress(y, model=None, **own):
     model = linear(1) if model is None else model
-    return jt.regression(model, train=(X, y), valid=(X, y), batch_size=16, **own)
+    own = {"train": (X, y), "valid": (X, y), "batch_size": 16, **own}
+    return jt.regression(model, **own)
 
 
 def search(task, space=RATE, **own):
@@ -287,6 +288,44 @@ def test_a_search_by_a_metric_of_the_user_takes_its_mode():
     assert found.best.score == found.trials["size"].min()
     first = search(regress(X[:, 0], loss=lambda outputs, y: (outputs[:, 0] - y) ** 2))
     np.testing.assert_allclose(first.trials["score"], first.trials["mse"], rtol=1e-6)
+
+
+SIZES = jt.Space(
+    learning_rate=jt.log_uniform(1e-3, 0.1), batch_size=jt.power_of_two(8, 16)
+)
+STATIC = jt.Space(
+    learning_rate=jt.log_uniform(1e-3, 0.1),
+    batch_size=jt.power_of_two(8, 16, static=True),
+)
+
+
+def root_of_mean_square(outputs, y):
+    return jnp.sqrt(jnp.mean((outputs[:, 0] - y) ** 2))
+
+
+def squares(outputs, y):
+    return (outputs[:, 0] - y) ** 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_loss_for_a_batch_that_is_computed_in_parts_gives_a_warning(stream):
+    train = X, X[:, 0]
+    if stream:
+        rows = train
+        train = jt.data.stream(lambda epoch: [rows], examples=48, rows=48)
+    task = regress(X[:, 0], loss=root_of_mean_square, train=train)
+    with pytest.warns(UserWarning, match="for 8 example.*one number for each"):
+        search(task, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("loss", "space"),
+    [(squares, SIZES), (None, SIZES), (root_of_mean_square, STATIC)],
+)
+def test_a_loss_that_may_be_computed_in_parts_gives_no_warning(loss, space):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search(regress(X[:, 0], loss=loss), space)
 
 
 def host(outputs, y):

@@ -23,6 +23,7 @@ from jaxtune.programs.lane import Batching
 from jaxtune.space import Dimension, Space
 from jaxtune.space.arrival import exact_type, is_mixed, table_of
 from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks.measuring import OneForABatch
 from jaxtune.types import HparamArrays
 
 SMALL = 4  # micro-batches below this size are slow
@@ -113,6 +114,36 @@ def _warn_about(task: Task, space: Space, micro: int) -> None:
             f"{where}the model keeps running statistics, and takes them over "
             f"micro-batches of {micro}. Use static=True for those of whole batches.",
         )
+    if task.stateful and _is_one_for_a_batch(task, space, micro):
+        warn(
+            f"{where}loss= gives one number for a batch, which is computed for {micro} "
+            "example(s) at a time and averaged. That is the loss of the batch only if "
+            "it is a mean over its examples. Return one number for each example, or "
+            "use static=True for batch_size.",
+        )
+
+
+def _is_one_for_a_batch(task: Task, space: Space, rows: int) -> bool:
+    """Return whether a loss of the user has no number for each example."""
+    if not (isinstance(task.held, dict) and {"x", "y"} == set(task.held)):
+        return False
+    key, lane = jax.eval_shape(lambda: jax.random.key(0)), _middle(space)
+    batch = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), task.held
+    )
+    weights = jax.ShapeDtypeStruct((rows,), jnp.float32)
+
+    def weighted(key: Any, batch: Any, weights: Any) -> Any:
+        start = task.init(key, lane)
+        return task.loss(*start, {**batch, "weights": weights}, key, lane)
+
+    try:
+        jax.eval_shape(weighted, key, batch, weights)
+    except OneForABatch:
+        return True
+    except Exception:  # tracing raises it again, and says which dimension is to blame
+        return False
+    return False
 
 
 def _has_statistics(task: Task, space: Space) -> bool:

@@ -24,6 +24,11 @@ UNTRACED = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 
+
+class OneForABatch(ValueError):
+    """A loss of the user that has no number for each example."""
+
+
 Forward = Callable[[PyTree], PyTree]
 """``x -> outputs``: a model with its parameters, in evaluation."""
 
@@ -153,7 +158,7 @@ def _own_loss(function: Callable[..., Any], outputs: PyTree, y: Array) -> Array:
 
 def _by_example(each: Array) -> Array:
     if each.ndim == 0:
-        raise ValueError(
+        raise OneForABatch(
             "loss: got one number for a batch, and weights belong to examples. Return "
             "one number for each example, [batch]."
         )
