@@ -352,6 +352,31 @@ def two(w, x):
     return x @ w, x
 
 
+def mean_square(outputs, y):
+    return jnp.mean((outputs - y) ** 2)
+
+
+flat = (linear(1)[0], lambda w, x: (x @ w)[:, 0])
+named = (linear(1)[0], lambda w, x: {"mean": x @ w, "spread": x @ w})
+
+
+def order(outputs, y):
+    """The share of pairs in the right order, with axes that JAX adds."""
+    scores = outputs[:, 0]
+    return jnp.mean((scores[:, None] > scores) == (y[:, None] > y))
+
+
+def against_constants(outputs, y):
+    return jnp.mean((jnp.sum(outputs * jnp.array([1.0, 2.0]), 1) - y) ** 2)
+
+
+@pytest.mark.parametrize("metric", [order, against_constants])
+def test_a_metric_that_makes_pairs_on_purpose_is_computed(metric):
+    task = regress(X[:, 0], metrics={"own": (metric, "max")})
+    expected = metric(X @ W[:, :1], X[:, 0])
+    assert scored(task, W[:, :1])["own"] == pytest.approx(float(expected), rel=1e-6)
+
+
 SPARSE = scipy.sparse.coo_array(([1.0], ([0], [0])), shape=(10**6, 10**6))
 F = linear()[0]
 REFUSED = {
@@ -429,6 +454,30 @@ REFUSED_IN_A_SEARCH = {
     ),
     "metric of pairs": (
         lambda: regress(X[:, 0], metrics={"r": lambda o, y: jnp.mean((o - y) ** 2)}),
+        "'r' combines",
+    ),
+    "loss of pairs of a row": (
+        lambda: regress(X[:, :1], model=flat, loss=mean_square),
+        r"loss combines outputs of shape \(16,\) with y of shape \(16, 1\).* y\[",
+    ),
+    "loss of pairs in a dict": (
+        lambda: regress(
+            X[:, 0], model=named, loss=lambda o, y: mean_square(o["mean"], y)
+        ),
+        r"outputs of shape \(16, 1\) with y of shape \(16,\)",
+    ),
+    "jitted loss of pairs in a tuple": (
+        lambda: regress(
+            X[:, 0],
+            model=(F, two),
+            loss=jax.jit(lambda o, y: jnp.abs(o[0] - y).mean() + 0 * o[1].sum()),
+        ),
+        r"outputs of shape \(16, 1\)",
+    ),
+    "metric of pairs with weights": (
+        lambda: regress(
+            X[:, 0], metrics={"r": lambda o, y, weights: mean_square(o, y)}
+        ),
         "'r' combines",
     ),
     "loss of a matrix": (

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxtune.tasks.labels import weights_of
 from jaxtune.tasks.outputs import prediction
+from jaxtune.tasks.pairs import check_pairs
 from jaxtune.types import Array, PyTree
 
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
@@ -134,8 +135,8 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
         found["loss"] = each if weights is None else _by_example(each)
     values = {name: _mean(each, weights) for name, each in found.items()}
     for name, function in measures.metrics:
-        measure = _own_metric(name, function, outputs, y, weights)
-        value = jnp.asarray(_called(f"metrics: {name!r}", measure, outputs, y))
+        measure, given = _own_metric(name, function, y, weights)
+        value = jnp.asarray(_called(f"metrics: {name!r}", measure, outputs, *given))
         if value.shape != ():
             raise ValueError(
                 f"metrics: {name!r} has shape {value.shape}. Return one number for the "
@@ -147,7 +148,7 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
 
 
 def _own_loss(function: Callable[..., Any], outputs: PyTree, y: Array) -> Array:
-    each = jnp.asarray(_called("loss", partial(function, outputs, y), outputs, y))
+    each = jnp.asarray(_called("loss", function, outputs, y))
     if each.shape not in ((), y.shape[:1]):
         raise ValueError(
             f"loss: got shape {each.shape} for a batch of {y.shape[0]}. Return one "
@@ -166,22 +167,22 @@ def _by_example(each: Array) -> Array:
 
 
 def _own_metric(
-    name: str,
-    function: Callable[..., Any],
-    outputs: PyTree,
-    y: Array,
-    weights: Array | None,
-) -> Callable[[], Any]:
-    """Return the call of a metric, with the weights of the split if it takes them."""
+    name: str, function: Callable[..., Any], y: Array, weights: Array | None
+) -> tuple[Callable[..., Any], tuple[Array, ...]]:
+    """Return a metric and what follows the outputs: weights, if it takes them."""
     if takes(function, 2, "weights"):
         weights = jnp.ones(y.shape[:1], jnp.float32) if weights is None else weights
-        return partial(call, function, (outputs, y), weights=weights)
+
+        def weighted(outputs: PyTree, y: Array, weights: Array) -> Any:
+            return call(function, (outputs, y), weights=weights)
+
+        return weighted, (y, weights)
     if weights is not None:
         raise ValueError(
             f"metrics: {name!r} takes (outputs, y), and the split has weights. Use a "
             "function (outputs, y, weights)."
         )
-    return partial(function, outputs, y)
+    return function, (y,)
 
 
 def traceable(where: str, function: Callable[[], Any]) -> Any:
@@ -196,21 +197,13 @@ def traceable(where: str, function: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _called(where: str, function: Callable[[], Any], outputs: PyTree, y: Array) -> Any:
+def _called(
+    where: str, function: Callable[..., Any], outputs: PyTree, *rest: Array
+) -> Any:
     """Call a loss or a metric, which must not combine a column with a row."""
-    shape = getattr(outputs, "shape", None)
-    if shape != (*y.shape, 1):
-        return traceable(where, function)
-    try:
-        with jax.numpy_rank_promotion("raise"):
-            return traceable(where, function)
-    except ValueError as error:
-        if "rank_promotion" not in str(error):
-            raise
-        raise ValueError(
-            f"{where} combines outputs of shape {shape} with y of shape {y.shape}, "
-            "which gives every pair of rows. Use outputs[..., 0]."
-        ) from error
+    made = traceable(where, partial(function, outputs, *rest))
+    check_pairs(where, function, outputs, rest)
+    return made
 
 
 def _each_if_possible(
