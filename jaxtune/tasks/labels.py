@@ -170,7 +170,7 @@ def places(classes: Classes, outputs: int, labels: Array) -> Array:
     """
     if not are_looked_up(classes, outputs, labels.shape[0]):
         return labels
-    known = jnp.asarray(classes.codes, labels.dtype)
+    known = jnp.asarray(classes.codes, jnp.int32)  # small labels may have small types
     place = jnp.minimum(jnp.searchsorted(known, labels), len(classes.codes) - 1)
     return jnp.where(known[place] == labels, place, -1)
 
@@ -219,7 +219,7 @@ def class_weights(
 
 def weights_of(classes: Classes, weights: tuple[float, ...], labels: Array) -> Array:
     """Return the weight ``[batch]`` of each label; NaN for a label that is no class."""
-    known = jnp.asarray(classes.codes, labels.dtype)
+    known = jnp.asarray(classes.codes, jnp.int32)  # small labels may have small types
     place = jnp.minimum(jnp.searchsorted(known, labels), len(classes.codes) - 1)
     each = jnp.asarray(weights, jnp.float32)[place]
     return jnp.where(known[place] == labels, each, jnp.nan)

@@ -201,9 +201,8 @@ def _called(
     where: str, function: Callable[..., Any], outputs: PyTree, *rest: Array
 ) -> Any:
     """Call a loss or a metric, which must not combine a column with a row."""
-    made = traceable(where, partial(function, outputs, *rest))
     check_pairs(where, function, outputs, rest)
-    return made
+    return traceable(where, partial(function, outputs, *rest))
 
 
 def _each_if_possible(

@@ -10,7 +10,10 @@ from jaxtune.space.space import RESERVED
 # a part of a name that says that less is better
 SMALLER = {"loss", "error", "err", "mse", "rmse", "mae", "mape", "msle", "rmsle"}
 SMALLER |= {"nll", "perplexity", "deviance", "brier", "ece", "distance", "divergence"}
-SMALLER |= {"regret", "cost"}
+SMALLER |= {"regret", "cost", "kl", "bce", "xent", "crps", "hinge", "huber", "fpr"}
+SMALLER |= {"fnr", "neg", "negative", "smape", "misclassified", "misclassification"}
+SMALLER |= {"false", "gap", "residual", "deviation", "wer", "cer", "fid", "hamming"}
+ENDINGS = ("loss", "error", "entropy", "nll", "perplexity", "divergence")
 MODES = ("max", "min")
 
 Named = tuple[tuple[str, Callable[..., Any]], ...]
@@ -65,4 +68,7 @@ def _one(
 
 
 def _mode_of(name: str) -> str:
-    return "min" if SMALLER & set(name.lower().split("_")) else "max"
+    words = set(name.lower().split("_"))
+    if SMALLER & words or any(word.endswith(ENDINGS) for word in words):
+        return "min"
+    return "max"

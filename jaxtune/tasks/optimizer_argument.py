@@ -61,6 +61,12 @@ def as_optimizer(given: Any) -> Callable[..., Any]:
             f"optimizer: got {given!r}. Use a function of the hyperparameters that "
             f"returns an optax transformation, or one of {', '.join(optimizers.NAMES)}."
         )
+    if getattr(given, "__module__", "").split(".")[0] == "optax":
+        name = getattr(given, "__name__", "adam")
+        raise ValueError(
+            f"optimizer: got optax.{name} itself. Use lambda hparams: "
+            f"optax.{name}(hparams['learning_rate'])."
+        )
     known = list(_parameters(given).values())
     needed = [
         one.name
