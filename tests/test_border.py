@@ -1,5 +1,6 @@
 """Code that needs a value when its program is compiled is refused by name."""
 
+import functools
 import json
 import warnings
 
@@ -79,6 +80,20 @@ def test_what_is_no_use_of_a_traced_value_raises_its_own_error():
     with pytest.raises(RuntimeError, match="my own mistake") as caught:
         jt.search(broken, jt.Space(**SPACE), key=KEY, trials=2, mode="min")
     assert "nothing was trained" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h: float(h["x"] * jnp.ones(3).sum()),
+        lambda h: np.asarray(jax.random.normal(KEY) * h["x"]).sum(),
+        lambda key, h: (jax.random.normal(key) + h["x"]).item(),
+        lambda key, h: 1.0 if jax.random.normal(key) > 0 else h["x"],
+    ],
+)
+def test_a_number_that_is_taken_out_of_the_program_is_refused(function):
+    with pytest.raises(ValueError, match=r"needs the value|takes a computed number"):
+        jt.search(function, jt.Space(x=jt.uniform(0, 1)), key=KEY, trials=2, mode="min")
 
 
 class Deep(nn.Module):
@@ -309,6 +324,37 @@ def test_inputs_by_name_may_be_optional_and_have_any_name():
     x = {"image": jnp.ones(3), "meta": jnp.ones(3) * 2, "key": jnp.ones(3) * 5}
     out, _ = model.apply({}, {}, x, KEY, {"meta": jnp.float32(9)}, True)
     assert (out == 4).all()
+
+
+class Parts(nnx.Module):
+    def __init__(self, din, dmid, dout, *, rngs):
+        self.first = nnx.Linear(din, dmid, rngs=rngs)
+        self.last = nnx.Linear(dmid, dout, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(nnx.relu(self.first(x)))
+
+
+class Places(Parts):
+    def __init__(self, din, dmid, dout, rngs):
+        super().__init__(din, dmid, dout, rngs=rngs)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        functools.partial(Parts, din=4, dout=3),
+        functools.partial(Parts, 4, dout=3),
+        functools.partial(Places, 4, dout=3),
+        functools.partial(Parts, 4, 5, 3),
+        functools.partial(Places, 4, 5, 3),
+    ],
+)
+def test_an_nnx_factory_may_be_a_partial_class(factory):
+    model = as_model(factory)
+    params, state = model.init(KEY, None, {"dmid": 5})
+    out, _ = model.apply(params, state, jnp.ones((2, 4)), None, {"dmid": 5}, False)
+    assert out.shape == (2, 3)
 
 
 class Hidden(nn.Module):

@@ -451,6 +451,10 @@ REFUSED_IN_A_SEARCH = {
         lambda: regress(X[:, 0], metrics={"r": lambda o, y: jnp.mean((o - y) ** 2)}),
         "'r' combines",
     ),
+    "loss of hyperparameters": (
+        lambda: classify(loss=lambda outputs, y, hparams: hparams["x"]),
+        r"loss: it gets \(outputs, y\)",
+    ),
     "loss of pairs of a row": (
         lambda: regress(X[:, :1], model=flat, loss=mean_square),
         r"loss combines outputs of shape \(16,\) with y of shape \(16, 1\).* y\[",

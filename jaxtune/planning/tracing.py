@@ -81,6 +81,14 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
                     "the list."
                 )
             check_constants(workload, space, group.static, traced, error)
+            if isinstance(error, TAKEN_OUT):
+                raise ValueError(
+                    "your code takes a computed number out of the program, as float(), "
+                    ".item(), an if or NumPy do. Return and compute with arrays; use "
+                    "jnp.where or jnp.maximum for an if, and jax.pure_callback for "
+                    f"other libraries. (The error was {type(error).__name__}: "
+                    f"{_first_line(error)})"
+                ) from error
             raise
     return tuple(found)
 
@@ -129,6 +137,14 @@ def check_constants(
     ) from error
 
 
+# of JAX, where a number is needed that is known only when the program runs
+TAKEN_OUT = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     return lines[0][:200]
@@ -139,8 +155,9 @@ def _way_out(name: str, dimension: Dimension, value: Any) -> str:
         low, high = dimension.bounds
         return (
             f"Use {name}=jt.ordinal([{low:.6g}, ..., {high:.6g}], static=True), which "
-            "compiles a program for each value, or compute with it by jax.numpy "
-            "(jaxtune.models.dropout takes a traced rate)."
+            "compiles a program for each value, or compute with it by jax.numpy, "
+            "jt.schedules or jt.models.dropout; other libraries are called by "
+            "jax.pure_callback."
         )
     others = {"named_ordinal": "ordinal", "continuous": "integer"}
     kind = others.get(dimension.kind, dimension.kind)

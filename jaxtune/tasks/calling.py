@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -196,7 +197,23 @@ def offers(hparams: Mapping[str, Any], train: bool, key: Any = None) -> dict[str
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters of a function, or of a class without ``self``."""
+    if isinstance(function, functools.partial):
+        return _left(function)
     if isinstance(function, type):  # NNX's metaclass hides the signature of a class
         init = inspect.getattr_static(function, "__init__")
         return list(inspect.signature(init).parameters.values())[1:]
     return list(inspect.signature(function).parameters.values())
+
+
+def _left(function: functools.partial[Any]) -> list[inspect.Parameter]:
+    """Return the parameters that a partial function leaves open."""
+    known = parameters(function.func)[len(function.args) :]
+    named = {**function.keywords}
+    first = min((i for i, p in enumerate(known) if p.name in named), default=len(known))
+    # what follows a parameter that is given by name must be given by name as well
+    return [
+        p
+        if i < first or p.kind is not p.POSITIONAL_OR_KEYWORD
+        else p.replace(kind=p.KEYWORD_ONLY, default=named.get(p.name, p.default))
+        for i, p in enumerate(known)
+    ]

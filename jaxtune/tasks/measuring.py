@@ -148,6 +148,11 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
 
 
 def _own_loss(function: Callable[..., Any], outputs: PyTree, y: Array) -> Array:
+    if takes(function, 2, "hparams"):
+        raise ValueError(
+            "loss: it gets (outputs, y). A loss that reads hyperparameters belongs to "
+            "a jt.Task, or its numbers to the outputs of the model."
+        )
     each = jnp.asarray(_called("loss", function, outputs, y))
     if each.shape not in ((), y.shape[:1]):
         raise ValueError(

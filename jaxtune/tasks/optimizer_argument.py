@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -61,8 +62,9 @@ def as_optimizer(given: Any) -> Callable[..., Any]:
             f"optimizer: got {given!r}. Use a function of the hyperparameters that "
             f"returns an optax transformation, or one of {', '.join(optimizers.NAMES)}."
         )
-    if getattr(given, "__module__", "").split(".")[0] == "optax":
-        name = getattr(given, "__name__", "adam")
+    maker = given.func if isinstance(given, functools.partial) else given
+    if (getattr(maker, "__module__", None) or "").split(".")[0] == "optax":
+        name = getattr(maker, "__name__", "adam")
         raise ValueError(
             f"optimizer: got optax.{name} itself. Use lambda hparams: "
             f"optax.{name}(hparams['learning_rate'])."
