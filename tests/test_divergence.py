@@ -13,6 +13,11 @@ STEPS_PER_EPOCH = 4
 HOW = ("none", "nan", "inf", "overflow", "explode", "gradient", "score")
 
 
+def place(how):
+    """The place of a choice in its list; some tests give the place itself."""
+    return getattr(how, "index", how)
+
+
 def failing_task():
     """Linear regression; ``how`` says in which way a lane fails, ``step`` when."""
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
@@ -25,7 +30,7 @@ def failing_task():
         now = params["step"] >= hparams["step"]
 
         def only(way, then, otherwise):
-            active = now & (hparams["how"] == HOW.index(way))
+            active = now & (place(hparams["how"]) == HOW.index(way))
             return jnp.where(active, then, otherwise)
 
         value = error(params, batch)
@@ -37,7 +42,7 @@ def failing_task():
         return value + root + 0.0 * params["step"]
 
     def evaluate(params, split, hparams):
-        broken = hparams["how"] == HOW.index("score")
+        broken = place(hparams["how"]) == HOW.index("score")
         return {"mse": jnp.where(broken, jnp.nan, error(params, split))}
 
     def optimizer(hparams):

@@ -35,7 +35,8 @@ KEY = jax.random.key(5)
 
 
 def total(key, hparams):
-    return sum(jnp.float32(hparams[name]) for name in sorted(hparams))
+    values = [hparams[name] for name in sorted(hparams)]
+    return sum(jnp.float32(getattr(value, "index", value)) for value in values)
 
 
 def search(space=SPACE, objective=total, **changes):
