@@ -364,6 +364,19 @@ def test_labels_of_a_small_type_may_be_few():
     assert np.isfinite(scored(task, jnp.zeros((4, 3)))["loss"])
 
 
+def test_outputs_may_hold_a_python_number():
+    task = jt.regression(
+        (linear(1)[0], lambda w, x: (x @ w, 0.5)),
+        train=(X, X[:, 0]),
+        valid=(X, X[:, 0]),
+        batch_size=16,
+        loss=lambda outputs, y: outputs[1] * (outputs[0][:, 0] - y) ** 2,
+    )
+    expected = np.mean(0.5 * (X @ W[:, :1] - X[:, :1]) ** 2)
+    found = scored(task, jnp.asarray(W[:, :1]))["loss"]
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
 def mean_square(outputs, y):
     return jnp.mean((outputs - y) ** 2)
 

@@ -46,11 +46,10 @@ def _promoted(
     function: Callable[..., Any], given: tuple[Any, ...]
 ) -> set[tuple[int, ...]]:
     """Return the shapes of the first operation to which JAX adds an axis."""
-    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), given)
     try:
         with jax.numpy_rank_promotion("raise"):
             # a new function each time, because traces are kept
-            jax.eval_shape(lambda *arrays: function(*arrays), *like)
+            jax.eval_shape(lambda *arrays: function(*arrays), *given)
     except ValueError as error:
         if "rank_promotion" not in str(error):
             return set()
