@@ -59,7 +59,7 @@ class Call(NamedTuple):
     needed: tuple[str, ...]
     positions: tuple[str, ...]
     flags: tuple[tuple[str, Any], ...]
-    open: bool = False  # it takes keywords of any name
+    open: bool = False
 
     def check_flags(
         self,
@@ -83,7 +83,7 @@ class Call(NamedTuple):
             self._refuse_hidden(run)
         left = [f for f in self.flags if f[0] not in offered and f[0] not in hparams]
         for name, default in left:
-            if _differ(run, {}, {name: type(default)(not default)}):
+            if _switches(run, {}, {name: type(default)(not default)}):
                 warn(
                     f"model: the flag {name!r} of {self.where} switches random numbers "
                     f"or statistics, and is left at {default} in training. Call it "
@@ -94,8 +94,19 @@ class Call(NamedTuple):
         return set(free) <= set(x) <= set(self.names)
 
     def _refuse_hidden(self, run: Run) -> None:
-        for name in (*TRAINS, *EVALUATES):
-            if name not in self.names and _differ(run, {name: True}, {name: False}):
+        on, off = (
+            {
+                name: value
+                for name, value in modes(train).items()
+                if name not in self.names
+            }
+            for train in (True, False)
+        )
+        # most models ignore all of them, which two traces tell
+        if _switches(run, on, off) is False:
+            return
+        for name in on:
+            if _switches(run, {name: True}, {name: False}):
                 raise ValueError(
                     f"model: {self.where} takes {name!r} in its **keywords, where "
                     f"nothing says so. Name it in the signature, as in (self, x, *, "
@@ -169,12 +180,17 @@ Run = Callable[[Mapping[str, Any]], tuple[Any, Any]]
 """``keywords -> (outputs, state)``: a model with some keywords more."""
 
 
-def _differ(run: Run, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether keywords of a model switch random numbers or statistics."""
+def _switches(
+    run: Run, one: Mapping[str, Any], other: Mapping[str, Any]
+) -> bool | None:
+    """Return whether keywords switch random numbers or statistics of a model.
+
+    ``None`` is no answer: the model does not take them.
+    """
     try:
         return _moves(one, run) != _moves(other, run)
-    except Exception:  # whatever the model raises, that is no answer
-        return False
+    except Exception:  # whatever the model raises
+        return None
 
 
 def _moves(keywords: Mapping[str, Any], run: Run) -> tuple[int, int]:
@@ -208,7 +224,7 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 def _left(function: functools.partial[Any]) -> list[inspect.Parameter]:
     """Return the parameters that a partial function leaves open."""
     known = parameters(function.func)[len(function.args) :]
-    named = {**function.keywords}
+    named = function.keywords
     first = min((i for i, p in enumerate(known) if p.name in named), default=len(known))
     # what follows a parameter that is given by name must be given by name as well
     return [
