@@ -26,6 +26,7 @@ from jaxtune.space import Dimension, Space
 from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
 from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks.scalars import TAKEN_OUT
 from jaxtune.types import Key
 
 
@@ -135,14 +136,6 @@ def check_constants(
         f"it is a traced number, different in each lane. {ways} "
         f"(The error was {type(error).__name__}: {_first_line(error)})"
     ) from error
-
-
-# of JAX, where a number is needed that is known only when the program runs
-TAKEN_OUT = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 
 
 def _first_line(error: Exception) -> str:

@@ -37,10 +37,9 @@ class Static(NamedTuple):
 
     def hparams(self, traced: Mapping[str, Array]) -> Hparams:
         """Return the hyperparameters of one lane, as functions of the user get them."""
-        values: dict[str, Any] = {**traced, **dict(self.values)}
-        left = [
-            listed for listed in self.choices if listed.name not in dict(self.values)
-        ]
+        fixed = dict(self.values)
+        values: dict[str, Any] = {**traced, **fixed}
+        left = [listed for listed in self.choices if listed.name not in fixed]
         if self.as_places:
             return Hparams(values, {c.name: c.values for c in left if not c.ordered})
         for name, listed, ordered, _ in left:

@@ -14,8 +14,8 @@ from jaxtune.storage.documents import box_of, space_of, value_of
 LONGEST = 100  # letters of a value in a message
 
 
-def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the path, the old value and the new value of each setting that differs."""
+def differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Yield the path of each setting that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         # names that only the run has, such as its id, are not settings; deeper down a
         # missing name is a difference, such as a dimension that is gone
@@ -24,7 +24,7 @@ def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]
             inside = f"{path}.{name}" if path else name
             yield from differences(old.get(name), new.get(name), inside)
     elif old != new:
-        yield path, old, new
+        yield path
 
 
 def in_words(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -180,7 +180,7 @@ def _by_version(recorded: dict[str, Any]) -> set[str]:
 def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:
     found = [
         path
-        for path, _, _ in differences(old, new, "")
+        for path in differences(old, new, "")
         if not any(path == p or path.startswith(f"{p}.") for p in ignored)
     ]
     if not found:

@@ -13,6 +13,7 @@ from typing import Any
 
 import optax
 
+from jaxtune.tasks.calling import KEYS
 from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task, check_data
 from jaxtune.types import Array, HparamArrays, Key, Objective
@@ -36,7 +37,8 @@ class Compute:
         )
 
 
-KEYS = ("key", "rng", "rng_key", "prng_key", "prng", "random_key", "seed")
+# more of them than models have, whose keywords of other names are their own
+NAMES = (*KEYS, "prng", "random_key", "seed")
 
 
 def _called(objective: Objective, key: Key, hparams: HparamArrays) -> Any:
@@ -52,7 +54,7 @@ def _called(objective: Objective, key: Key, hparams: HparamArrays) -> Any:
     alone = [p for p in known if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     places = [p for p in alone if p.kind is not p.KEYWORD_ONLY]
     needed = [p.name for p in alone if p.default is p.empty]
-    keys = {p.name: key for p in alone if p.name in KEYS and p.name not in hparams}
+    keys = {p.name: key for p in alone if p.name in NAMES and p.name not in hparams}
     values = [name for name in needed if name not in keys]
     if values and set(values) <= set(hparams):  # the names of the space itself
         given = {p.name for p in alone} & set(hparams)

@@ -170,9 +170,8 @@ def places(classes: Classes, outputs: int, labels: Array) -> Array:
     """
     if not are_looked_up(classes, outputs, labels.shape[0]):
         return labels
-    known = jnp.asarray(classes.codes, jnp.int32)  # small labels may have small types
-    place = jnp.minimum(jnp.searchsorted(known, labels), len(classes.codes) - 1)
-    return jnp.where(known[place] == labels, place, -1)
+    place, found = _looked_up(classes, labels)
+    return jnp.where(found, place, -1)
 
 
 def class_weights(
@@ -219,10 +218,16 @@ def class_weights(
 
 def weights_of(classes: Classes, weights: tuple[float, ...], labels: Array) -> Array:
     """Return the weight ``[batch]`` of each label; NaN for a label that is no class."""
+    place, found = _looked_up(classes, labels)
+    each = jnp.asarray(weights, jnp.float32)[place]
+    return jnp.where(found, each, jnp.nan)
+
+
+def _looked_up(classes: Classes, labels: Array) -> tuple[Array, Array]:
+    """Return the rank of each label, and whether it is a class at all."""
     known = jnp.asarray(classes.codes, jnp.int32)  # small labels may have small types
     place = jnp.minimum(jnp.searchsorted(known, labels), len(classes.codes) - 1)
-    each = jnp.asarray(weights, jnp.float32)[place]
-    return jnp.where(known[place] == labels, each, jnp.nan)
+    return place, known[place] == labels
 
 
 def _balanced(classes: Classes, train: np.ndarray) -> tuple[float, ...]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from flax.errors import InvalidRngError
 
 from jaxtune.random import DROPOUT, OTHER
 from jaxtune.tasks.calling import Model, call_of, modes, offers
+from jaxtune.tasks.rates import dropped
 from jaxtune.types import Array, Key, PyTree
 
 _OWN = ("parent", "name")  # fields of every Linen module
@@ -115,15 +115,8 @@ def _dropout(
     deterministic: bool | None = None,
     rng: Key | None = None,
 ) -> Array:
-    """Return what Linen's layer returns for a rate of the same value, bit by bit."""
+    """Return what Linen's layer returns for a rate of the same value."""
     if nn.merge_param("deterministic", module.deterministic, deterministic):
         return inputs
-    kept = 1.0 - jnp.asarray(module.rate)
     key = module.make_rng(module.rng_collection) if rng is None else rng
-    shape = list(inputs.shape)
-    for axis in module.broadcast_dims:
-        shape[axis] = 1
-    mask = jnp.broadcast_to(jax.random.bernoulli(key, kept, tuple(shape)), inputs.shape)
-    # divided inside the where, whose other branch would give gradients of NaN at 1
-    scaled = inputs / jnp.where(kept > 0, kept, 1.0).astype(inputs.dtype)
-    return jnp.where(mask, scaled, jnp.zeros_like(inputs))
+    return dropped(inputs, module.rate, key, module.broadcast_dims)

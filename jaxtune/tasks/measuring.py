@@ -13,17 +13,12 @@ import jax.numpy as jnp
 from jaxtune.tasks.labels import weights_of
 from jaxtune.tasks.outputs import prediction
 from jaxtune.tasks.pairs import check_pairs
+from jaxtune.tasks.scalars import TAKEN_OUT
 from jaxtune.types import Array, PyTree
 
 CHUNK = 2048  # examples evaluated at once, to bound the memory of activations
 
-# what JAX raises where a function needs values that are not there yet
-UNTRACED = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
+UNTRACED = (*TAKEN_OUT, jax.errors.NonConcreteBooleanIndexError)
 
 
 class OneForABatch(ValueError):

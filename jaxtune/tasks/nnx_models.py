@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.random import DROPOUT, OTHER
 from jaxtune.tasks.calling import Model, call_of, offers, parameters
 from jaxtune.tasks.hparams import is_traced
+from jaxtune.tasks.rates import dropped
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -198,13 +198,8 @@ class _TracedDropout(nnx.Dropout):
         if isinstance(streams, nnx.Rngs):
             streams = streams[self.rng_collection]
         key = streams if isinstance(streams, jax.Array) else streams()
-        kept = 1.0 - jnp.asarray(self.rate[...])  # type: ignore[index]
-        shape = list(inputs.shape)
-        for axis in self.broadcast_dims:
-            shape[axis] = 1
-        mask = jax.random.bernoulli(key, kept, tuple(shape))
-        scaled = inputs / jnp.where(kept > 0, kept, 1.0).astype(inputs.dtype)
-        return jnp.where(jnp.broadcast_to(mask, inputs.shape), scaled, 0)
+        rate = self.rate[...]  # type: ignore[index]
+        return dropped(inputs, rate, key, self.broadcast_dims)
 
 
 def _take_traced_rates(module: Any) -> None:

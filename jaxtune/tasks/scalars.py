@@ -10,6 +10,13 @@ import numpy as np
 
 from jaxtune.types import Array
 
+# of JAX, where a number is needed that is known only when the program runs
+TAKEN_OUT = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
 
 def real_scalar(value: Any, what: str, way_out: str) -> Array:
     """Return one real number as ``[]`` float32.
