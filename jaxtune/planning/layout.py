@@ -308,24 +308,28 @@ def groups(
     for bucket in layout.buckets:
         sizes = _column(space[bucket.name], hparams[bucket.name])
         columns[bucket.field] = _padded(bucket, sizes)
+    # what is fixed is the same in all trials, of which there may be very many
+    varying = [n for n in columns if n not in space.names or space[n].searched]
     members: dict[tuple, list[int]] = {}
     for trial in range(len(next(iter(hparams.values())))):
-        values = tuple((name, column[trial]) for name, column in columns.items())
+        values = tuple(columns[name][trial] for name in varying)
         lanes = range(trial * seeds, (trial + 1) * seeds)
         members.setdefault(values, []).extend(lanes)
-    return [
-        Group(
-            Static(
-                values,
-                choices,
-                _batches(layout, dict(values)),
-                layout.forms,
-                layout.as_places,
-                tuple(exact_type(value) for _, value in values),
-            ),
-            np.asarray(lanes),
+
+    def static(trial: int) -> Static:
+        values = {name: column[trial] for name, column in columns.items()}
+        return Static(
+            tuple(values.items()),
+            choices,
+            _batches(layout, values),
+            layout.forms,
+            layout.as_places,
+            tuple(map(exact_type, values.values())),
         )
-        for values, lanes in members.items()
+
+    return [
+        Group(static(lanes[0] // seeds), np.asarray(lanes))
+        for lanes in members.values()
     ]
 
 

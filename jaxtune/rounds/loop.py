@@ -7,6 +7,7 @@ it for points, and trains them.
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -156,14 +157,17 @@ def _begin(
     last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
     box = search.schedule.opened(last, number)
     draw = _stream(search.workload.key, SAMPLE, number)
-    names = [identities(box, rows.decoded) for rows in history]
-    tried = set().union(*names)
-    if search.distinct:
-        whole = functools.partial(search.schedule.opened, None, number)
-        box = roomy(draw, box, whole, tried, count)
-    points = _ask(search.sampler, draw, box, history, count, search.mode)
-    begin = Points(box, points, jax.device_get(box.decode(points)))
-    return distinct(draw, begin, tried) if search.distinct else begin
+
+    def ask(box: Space) -> Points:
+        points = _ask(search.sampler, draw, box, history, count, search.mode)
+        return Points(box, points, jax.device_get(box.decode(points)))
+
+    # in an infinite space no configuration comes twice
+    if not search.distinct or box.size == math.inf:
+        return ask(box)
+    tried = set().union(*[identities(box, rows.decoded) for rows in history])
+    whole = functools.partial(search.schedule.opened, None, number)
+    return distinct(draw, ask(roomy(draw, box, whole, tried, count)), tried)
 
 
 def trainings(search: Search, plans: list[Plan]) -> int:
