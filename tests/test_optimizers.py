@@ -51,30 +51,13 @@ def test_any_trial_can_be_trained_again_to_the_bit(optimizer, how):
         "full": None,
     }[how]
     folder, task = tempfile.mkdtemp(), task_of(optimizer)
-    result = jt.search(
-        task,
-        SPACE,
-        key=KEY,
-        trials=8,
-        epochs=6,
-        block=4,
-        scheduler=scheduler,
-        directory=folder,
-        verbose=0,
-    )
+    own = {"key": KEY, "trials": 8, "epochs": 6, "block": 4, "verbose": 0}
+    own["scheduler"] = scheduler
+    result = jt.search(task, SPACE, **own, directory=folder)
     stopped = np.flatnonzero(result.trials["status"] == "stopped")
     for trial in {result.best.trial, *stopped[:1].tolist()}:
         assert jt.rerun(folder, trial, task).same
-    same = jt.search(
-        task,
-        SPACE,
-        key=KEY,
-        trials=8,
-        epochs=6,
-        block=4,
-        scheduler=scheduler,
-        verbose=0,
-    )
+    same = jt.search(task, SPACE, **own)
     assert killed.digest(same) == killed.digest(result)
 
 
