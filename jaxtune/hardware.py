@@ -37,6 +37,11 @@ class Hardware(NamedTuple):
     worth_measuring: float
     worth_a_program: float
 
+    @property
+    def has_own_memory(self) -> bool:
+        """True where states must be copied to the host, since memory is not shared."""
+        return self.ahead is not None
+
     def places(self, devices: int) -> int:
         """Return the number of blocks that are in flight on some devices.
 

@@ -1,6 +1,7 @@
 """Schedulers in training: the same bits as without, and the time really comes back."""
 
 import dataclasses
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 import jaxtune as jt
 from jaxtune.planning.preparation import prepare
-from jaxtune.programs.transfer import to_host
+from jaxtune.programs.block import gather
+from jaxtune.programs.kept import KeptStates, assembled, keep
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Bracket, Decision, Plan, Scheduler
 from jaxtune.schedulers.base import decision
@@ -24,7 +26,7 @@ from jaxtune.training.ledger import Ledger, RungScores
 from jaxtune.training.packing import pack_lanes
 from jaxtune.training.round import SchedulerRun, train_round
 from jaxtune.training.round_state import RoundState
-from jaxtune.training.state_store import StateStore
+from jaxtune.training.state_store import RecordedStates, StateStore
 
 EPOCHS = 9
 COUNT = 42  # no multiple of a block, so that lanes wait and segments are cut
@@ -591,23 +593,25 @@ def test_blocks_are_full_or_there_is_none_to_fill(data):
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 11)), max_size=40))
 @settings(deadline=None, max_examples=100)
 def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
-    shape = {
+    like = {
         "a": jax.ShapeDtypeStruct((1, 1), jnp.float32),
         "k": jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)),
     }
+    (device,) = jax.random.key(0).devices()
     record = {}
-    pool, known, source = StateStore(lambda: shape, record.__getitem__), {}, {}
-    unneeded = []
+    # room for two blocks on the device, so that older ones go to the host
+    store = StateStore(record.__getitem__, limit=48)
+    known, source, unneeded = {}, {}, []
     for number, (what, lane_id) in enumerate(steps):
         lanes = np.asarray([lane_id, (lane_id + 5) % 12])
         one, other = lanes.tolist()
         if what == 3 and other in known:  # taken over
-            states = pool.share(lanes[1:])
-            pool.drop(lanes[:1])
-            pool.give(lanes[:1], states)
+            states = store.share(lanes[1:])
+            store.drop(lanes[:1])
+            store.give(lanes[:1], states)
             known[one], source[one] = known[other], source[other]
         elif what in (0, 3):
-            pool.drop(lanes)
+            store.drop(lanes)
             for lane in (one, other):
                 known.pop(lane, None)
                 source.pop(lane, None)
@@ -615,22 +619,42 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
             values = np.asarray([[10 * number], [10 * number + 1]], np.float32)
             keys = jax.random.wrap_key_data(np.full((2, 2), number, np.uint32))
             state = {"a": jnp.asarray(values), "k": keys}
-            record[number] = to_host(state, np.asarray([1, 0]))
-            pool.drop(lanes)
-            pool.put(lanes, number, record[number] if what == 1 else [])
+            parts = (keep(state, np.asarray([1, 0]), on_device=bool(number % 3)),)
+            if number % 4 == 0:  # in two parts, as the shares of a block are
+                halves = [[1], [0]]
+                parts = tuple(keep(state, np.asarray(h), bool(h[0])) for h in halves)
+            store.drop(lanes)
+            store.put(lanes, number, parts if what == 1 else ())
             known |= {one: values[1], other: values[0]}
             source |= {one: number, other: number}
-        unneeded += pool.pop_unneeded()
+            record[number] = RecordedStates(
+                np.arange(2), (keep(state, np.asarray([1, 0]), False),)
+            )
+            if what == 1:
+                record[number] = pickle.loads(pickle.dumps(store.needed(number)))
+                record[number] = record[number]._replace(parts=joined(record[number]))
+        unneeded += store.pop_unneeded()
         assert sorted(unneeded) == sorted(set(record) - set(source.values()))
         if known and number % 2:
-            got = pool.take(np.asarray(list(known)))
+            every = np.asarray(list(known))
+            sources = store.take(every, np.ones(len(every), bool))
+            if number % 3:  # as another process gets them
+                sources = pickle.loads(pickle.dumps(sources))
+            got = assembled(sources, None, like, gather, device)
             np.testing.assert_array_equal(got["a"], np.stack(list(known.values())))
             data = jax.random.key_data(got["k"])[:, 0]
             np.testing.assert_array_equal(data, got["a"][:, 0] // 10)
     missing = np.asarray([one for one in range(12) if one not in known][:1])
     if missing.size:
         with pytest.raises(KeyError):
-            pool.take(missing)
+            store.take(missing, np.ones(1, bool))
+
+
+def joined(recorded):
+    """Return the parts of recorded states as one, as a record has them."""
+    leaves = zip(*(part.leaves for part in recorded.parts), strict=True)
+    whole = [np.concatenate(each) for each in leaves]
+    return (KeptStates(whole, np.arange(len(whole[0]))),)
 
 
 def one_rung(concurrent=None):

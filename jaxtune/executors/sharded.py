@@ -65,8 +65,8 @@ def _part(job: Job, start: int, stop: int) -> Job:
 
     return job._replace(
         block=rows(job.block),
-        fresh=rows(job.fresh),
-        state=rows(job.state),
+        trained=rows(job.trained),
+        sources=tuple(one._replace(rows=rows(one.rows)) for one in job.sources),
         going=rows(job.going),  # without padding, so it may be shorter than a share
     )
 
@@ -78,12 +78,10 @@ def _joined(shares: list[BlockResult]) -> BlockResult | None:
     for share in shares:
         if share.error:
             return share
-    # no states is an empty list, which is another tree than the leaves of some states
-    states = [share.states for share in shares if share.states]
     return BlockResult(
         metrics=_concatenated([share.metrics for share in shares]),
         status=np.concatenate([share.status for share in shares]),
-        states=_concatenated(states) if states else [],
+        states=tuple(part for share in shares for part in share.states),
         device=shares[0].device,
     )
 

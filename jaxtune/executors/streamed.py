@@ -126,7 +126,7 @@ def _cut(jobs: list[Job], stream: Stream) -> tuple[int, int]:
 
 def _epoch_of(job: Job) -> int:
     """Return the epoch that all lanes of all jobs are in."""
-    return 0 if job.state is None else int(np.max(job.state.epoch))
+    return int(np.max(job.trained))
 
 
 def _read_ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:

@@ -135,8 +135,9 @@ def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list
     job = Job(
         block=block,
         static=static,
-        fresh=np.ones(width, bool),
-        state=None,
+        trained=np.zeros(width, int),
+        sources=(),
+        like=None,
         epochs=amount if trains else 0,
         split=None if trains else workload.split,
         going=np.zeros(width, bool),

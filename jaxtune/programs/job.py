@@ -1,4 +1,4 @@
-"""One segment of one block: a pure function of host arrays, for any device."""
+"""One segment of one block: a pure function of its job, for any device."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxtune.hardware import hardware_of
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
+from jaxtune.programs.kept import KeptStates, Source, assembled, keep
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
-from jaxtune.programs.transfer import to_host
 from jaxtune.tasks import Task
-from jaxtune.types import Key
+from jaxtune.types import Key, PyTree
 
 
 class Job(NamedTuple):
@@ -21,8 +22,9 @@ class Job(NamedTuple):
     Args:
       block: ``W`` lanes, padded.
       static: values that its program is compiled for.
-      fresh: ``[W]`` bool, lanes that start now.
-      state: stacked states ``[W, ...]`` of the others; ``None`` if all start.
+      trained: ``[W]`` int, epochs of each lane so far; one of 0 starts now.
+      sources: the states of the others.
+      like: the abstract form of a state; ``None`` if all start.
       epochs: epochs to train; 0 for a task that is not trained.
       split: the split to score on; ``None`` to score nothing.
       going: ``[m]`` bool, lanes that will train on, so their states are needed unless
@@ -31,11 +33,17 @@ class Job(NamedTuple):
 
     block: Block
     static: Static
-    fresh: np.ndarray
-    state: Any
+    trained: np.ndarray
+    sources: tuple[Source, ...]
+    like: PyTree
     epochs: int
     split: str | None
     going: np.ndarray
+
+    @property
+    def fresh(self) -> np.ndarray:
+        """``[W]`` bool, the lanes that start."""
+        return self.trained == 0
 
 
 class BlockResult(NamedTuple):
@@ -44,21 +52,21 @@ class BlockResult(NamedTuple):
     Args:
       metrics: name to ``[m]`` float32; only those of lanes that arrived count.
       status: ``[m]`` int32.
-      states: leaves ``[k, ...]`` of the lanes that will train on.
+      states: of the lanes that will train on, in their order, in one part or several.
       device: the kind of device that ran it; empty if that is not known.
       error: why the block was given up; empty if it ran.
     """
 
     metrics: dict[str, np.ndarray]
     status: np.ndarray
-    states: list[np.ndarray]
+    states: tuple[KeptStates, ...] = ()
     device: str = ""
     error: str = ""
 
 
 def failed_block(error: str) -> BlockResult:
     """Return the result of a block that ended every process which ran it."""
-    return BlockResult({}, np.zeros(0, np.int32), [], error=error)
+    return BlockResult({}, np.zeros(0, np.int32), error=error)
 
 
 def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
@@ -78,18 +86,16 @@ def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
 
 def begin(task: Task, root: Key, job: Job) -> Lane:
     """Return the states of a block's lanes: started, kept from before, or both."""
-    if not job.fresh.any():
-        return job.state
-    started = block_program.start(task, root, job.block, job.static)
-    if job.state is None:
-        return started
+    started = None
+    if job.fresh.any():
+        started = block_program.start(task, root, job.block, job.static)
     # a block may hold both, as packing fills it with whatever lanes wait
-    source = np.where(job.fresh, -1, np.arange(len(job.fresh))).astype(np.int32)
-    return block_program.gather(job.state, started, source)
+    (device,) = root.devices()
+    return assembled(job.sources, started, job.like, block_program.gather, device)
 
 
 def end(task: Task, job: Job, state: Lane) -> BlockResult:
-    """Score a block, and bring the results and the needed states to the host."""
+    """Score a block, and bring the results to the host."""
     metrics, status = {}, state.status
     if job.split is not None:
         metrics, status = block_program.score(
@@ -100,7 +106,8 @@ def end(task: Task, job: Job, state: Lane) -> BlockResult:
     going = np.flatnonzero(job.going & (result.status == RUNNING))
     if not going.size:
         return result
-    return result._replace(states=to_host(state, going))
+    stays = hardware_of().has_own_memory
+    return result._replace(states=(keep(state, going, stays),))
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:
@@ -110,7 +117,7 @@ def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:
         name: np.where(np.isnan(values), np.float32(np.nan), values)[:count]
         for name, values in metrics.items()
     }
-    return BlockResult(plain, np.asarray(status)[:count], [])
+    return BlockResult(plain, np.asarray(status)[:count])
 
 
 def _untrained(result: BlockResult) -> BlockResult:

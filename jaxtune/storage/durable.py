@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxtune.checks import RunError
 from jaxtune.programs.job import BlockResult
+from jaxtune.programs.kept import KeptStates
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.storage.arrays import from_bytes, to_bytes
@@ -25,8 +26,11 @@ from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.state_store import RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
+
+PLACES = "places"  # in a blob of states: of the states that the block left, these
 
 
 class Durable(Journal):
@@ -150,7 +154,7 @@ class Durable(Journal):
         return number, BlockResult(
             metrics=self._metrics(number, len(lanes)),
             status=status.astype("i4"),
-            states=[],  # they stay on the disk until a lane goes on from them
+            states=(),  # they stay on the disk until a lane goes on from them
             device=self._device(number),
         )
 
@@ -167,10 +171,10 @@ class Durable(Journal):
         """Return the kind of device that ran a block; none did if it crashed."""
         return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
 
-    def keep(self, block: FinishedBlock, unneeded: list[int]) -> None:
+    def keep(self, block: FinishedBlock, states: StateStore) -> None:
         """Record a block and the states of lanes that go on; drop older states."""
         number, assignment, result = block.number, block.assignment, block.result
-        states = {str(i): leaf for i, leaf in enumerate(result.states)}
+        unneeded, needed = states.pop_unneeded(), states.needed(number)
         columns = zip(
             assignment.trial,
             assignment.seed,
@@ -188,7 +192,7 @@ class Durable(Journal):
             for at, value in enumerate(values)
             if assignment.arrives[at]
         ]
-        kept = to_bytes(states) if states else None
+        kept = None if needed is None else _states_blob(needed)
         with self._store.change() as db:
             row = (number, self._round, block.width, assignment.trains, kept)
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
@@ -199,16 +203,28 @@ class Durable(Journal):
             forget = "UPDATE blocks SET state = NULL WHERE block = ?"
             db.executemany(forget, [(old,) for old in unneeded])
 
-    def state(self, block: int) -> list[np.ndarray]:
-        """Return the states that were kept with a block: leaves ``[k, ...]``."""
+    def states(self, block: int) -> RecordedStates:
+        """Return the states that were recorded with a block."""
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
         if blob is None:
             raise RunError(
                 f"{self._store.path}: the states of block {block} are missing. Use a "
                 "copy of the run."
             )
-        leaves = from_bytes(blob)
-        return [leaves[str(i)] for i in range(len(leaves))]
+        tree = from_bytes(blob)
+        places = tree.pop(PLACES, None)
+        leaves = [tree[str(i)] for i in range(len(tree))]
+        count = len(leaves[0])
+        if places is None:  # of version 0.1, which kept all of them
+            places = np.arange(count)
+        return RecordedStates(places, (KeptStates(leaves, np.arange(count)),))
+
+
+def _states_blob(states: RecordedStates) -> bytes:
+    parts = [part.on_host().leaves for part in states.parts]
+    leaves = map(np.concatenate, zip(*parts, strict=True))
+    tree = {str(i): leaf for i, leaf in enumerate(leaves)}
+    return to_bytes({**tree, PLACES: states.places})
 
 
 def note(db: Any, kind: str, detail: str) -> None:

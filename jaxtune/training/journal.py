@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune.programs.job import BlockResult
 from jaxtune.space.points import Points
 from jaxtune.training.packing import Segment
+from jaxtune.training.state_store import RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 
 
@@ -112,15 +113,15 @@ class Journal:
         """Go back to a block: it and those after it did not finish."""
         self._block = block
 
-    def keep(self, block: FinishedBlock, unneeded: list[int]) -> None:
-        """Remember a block and the states in it; forget the states of older ones.
+    def keep(self, block: FinishedBlock, states: StateStore) -> None:
+        """Remember a block, and its states; forget those that nothing needs any more.
 
         Args:
           block: a new one.
-          unneeded: numbers of the blocks whose states can be deleted.
+          states: of the round, after this block.
         """
 
-    def state(self, block: int) -> list[np.ndarray]:
-        """Return the states that were kept with a block: leaves ``[k, ...]``."""
+    def states(self, block: int) -> RecordedStates:
+        """Return the states that were recorded with a block."""
         # this journal reports no block as known, so all states are in memory
         raise AssertionError(f"no journal keeps the states of block {block}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -125,7 +125,8 @@ class RoundState:
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self.spent = LaneEpochs()
         self._statics: list[Static] = []
-        self._stores: list[StateStore] = []
+        self._shapes: list[Callable[[], Lane]] = []
+        self._states = StateStore(self._journal.states)
         self._group = np.zeros(len(trials) * len(seeds), np.int32)
         self._regroup(np.arange(len(trials)))
 
@@ -157,9 +158,8 @@ class RoundState:
         was = self._group[out]
         # first share, then drop: the same decision may let a trial lose its state and
         # others take it over, and a state without users is gone
-        taken = {g: self._stores[g].share(out[was == g]) for g in np.unique(was)}
-        for group in np.unique(self._group[into]):
-            self._stores[group].drop(into[self._group[into] == group])
+        taken = self._states.share(out)
+        self._states.drop(into)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self._regroup(rows)
         if not np.array_equal(self._group[into], was):
@@ -167,8 +167,7 @@ class RoundState:
                 "gather: a trial cannot take over a state of another shape. Static "
                 "hyperparameters and sizes must come with it."
             )
-        for group, states in taken.items():
-            self._stores[group].give(into[was == group], states)
+        self._states.give(into, taken)
         ledger.copy(into, out)
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
@@ -239,8 +238,7 @@ class RoundState:
             if group.static not in self._statics:
                 # appended and never sorted: lanes keep the numbers of their groups
                 self._statics.append(group.static)
-                shape = partial(self._shape, group.static)
-                self._stores.append(StateStore(shape, self._journal.state))
+                self._shapes.append(cache(partial(self._shape, group.static)))
             number = self._statics.index(group.static)
             self._group[self.ledger.lanes(rows).ravel()[group.lanes]] = number
 
@@ -264,19 +262,18 @@ class RoundState:
 
     def _job(self, segment: Segment, assignment: BlockAssignment, width: int) -> Job:
         """Return a segment as a job that any device can run."""
-        lanes, store = segment.lanes, self._stores[segment.group]
+        lanes = segment.lanes
         static = self._statics[segment.group]
         # padding repeats the last lane here because fill() repeats it in the block
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
-        fresh, state = self.ledger.epochs[padded] == 0, None
-        if not fresh.all():
-            # a fresh lane has no state yet: another's fills its place until it starts
-            state = store.take(np.where(fresh, padded[~fresh][0], padded))
+        trained = self.ledger.epochs[padded]
+        sources = self._states.take(padded, trained > 0)
         return Job(
             block=self._block(lanes, static, width),
             static=static,
-            fresh=fresh,
-            state=state,
+            trained=trained,
+            sources=sources,
+            like=self._shapes[segment.group]() if sources else None,
             epochs=assignment.trains,
             split=self._workload.split if assignment.arrives.any() else None,
             # no state leaves the device for a lane that has trained the whole budget
@@ -286,19 +283,16 @@ class RoundState:
     def _commit(self, block: FinishedBlock) -> BlockEvent:
         """Add the result of a segment to the ledger, the states and the journal."""
         segment, assignment, result = block.segment, block.assignment, block.result
-        lanes, store = segment.lanes, self._stores[segment.group]
-        # must select the lanes whose states `job.end` sent back: result.states has one
-        # row for each of them, in this order
+        lanes = segment.lanes
+        # must select the lanes whose states `job.end` kept: result.states has one row
+        # for each of them, in this order
         going = (assignment.epochs < self._workload.epochs) & (result.status == RUNNING)
         # the states that this block began with can go in the transaction that keeps it
-        store.drop(lanes)
-        if block.new:
-            unneeded = [
-                number for each in self._stores for number in each.pop_unneeded()
-            ]
-            self._journal.keep(block, unneeded)
+        self._states.drop(lanes)
         if going.any():
-            store.put(lanes[going], block.number, result.states)
+            self._states.put(lanes[going], block.number, result.states)
+        if block.new:
+            self._journal.keep(block, self._states)
         self.ledger.note(
             lanes,
             self.ledger.epochs[lanes] + segment.epochs,

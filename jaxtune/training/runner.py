@@ -21,7 +21,7 @@ from jaxtune.training.widths import WidthOverrides, overrides_of
 
 SHOWN = 8  # trials in a warning
 
-PENDING = BlockResult({}, np.zeros(0, np.int32), [])
+PENDING = BlockResult({}, np.zeros(0, np.int32))
 
 
 class BlockRunner:

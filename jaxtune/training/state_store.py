@@ -1,6 +1,7 @@
-"""States of lanes that wait for their next segment: on the host, or on record.
+"""States of lanes that wait for their next segment, where their blocks left them.
 
-The device holds the blocks that train, however many lanes wait.
+They stay on the device that trained them. They go to the host where their bytes on a
+device exceed a share of its memory, or where a block beside them found no room.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from jaxtune.programs.transfer import from_host
-from jaxtune.types import PyTree
+from jaxtune.planning.memory import available
+from jaxtune.programs.kept import KeptStates, Source
+
+MISSING = -1  # the row of a state that was not recorded, as nothing needed it
+SHARE = 0.25  # of a device's memory that states which wait may take
 
 
 @dataclasses.dataclass
@@ -23,60 +28,91 @@ class StoredState:
     Args:
       block: number of the block after which it was kept.
       place: its index among the states kept then.
-      row: its row in memory; ``None`` if it is only on record.
       users: number of lanes that will train on from it.
     """
 
     block: int
     place: int
-    row: int | None = None
     users: int = 0
 
 
-class StateStore:
-    """Rows of stacked arrays, one for each state; a row is used again when it is free.
-
-    Mutable, for one group of lanes of one round: their states have one shape.
+class RecordedStates(NamedTuple):
+    """States of a block that are on record, or will be.
 
     Args:
-      shape: gives an abstract state, stacked or not.
-      recall: the leaves ``[k, ...]`` that were kept with a block, by its number.
+      places: ``[k]`` int, of the states among those that the block left.
+      parts: the states, in this order.
+    """
+
+    places: np.ndarray
+    parts: tuple[KeptStates, ...]
+
+
+class StateStore:
+    """The states of a round; mutable.
+
+    Args:
+      recall: the states that were recorded with a block, by its number.
+      limit: bytes that may stay on all devices; a share of their memory if ``None``.
     """
 
     def __init__(
-        self, shape: Callable[[], PyTree], recall: Callable[[int], list[np.ndarray]]
+        self, recall: Callable[[int], RecordedStates], limit: int | None = None
     ):
-        self._shape, self._recall = cache(shape), recall
-        self._states: dict[int, StoredState] = {}
-        self._free: list[int] = []
-        self._rows = 0
-        self._leaves: list[np.ndarray] = []
-        self._kept: Counter[int] = Counter()  # states in use, by block
+        self._recall, self._limit = recall, limit
+        self._states: dict[int, StoredState] = {}  # by lane
+        # by block, in the order of the blocks; parts only of those in memory
+        self._of_block: dict[int, list[StoredState]] = {}
+        self._parts: dict[int, tuple[KeptStates, ...]] = {}
+        self._used: Counter[int] = Counter()  # states with users, by block
+        self._there: dict[int, int] = {}  # blocks on a device, with their bytes
         self._unneeded: list[int] = []
 
-    def put(self, lanes: np.ndarray, block: int, state: list[np.ndarray]) -> None:
+    def put(self, lanes: np.ndarray, block: int, parts: tuple[KeptStates, ...]) -> None:
         """Keep the states of some lanes.
 
         Args:
           lanes: ``[k]`` int; none of them has a state here.
           block: number of the block that they come from.
-          state: leaves ``[k, ...]``, from `to_host`; none if they are on record.
+          parts: their states, in this order; none if they are on record.
         """
-        self._kept[block] = len(lanes)
         states = [StoredState(block, place) for place in range(len(lanes))]
-        for lane, kept in zip(lanes.tolist(), states, strict=True):
-            self._give(lane, kept)
-        if state:
-            self._store(states, state)
+        self._of_block[block] = states
+        for lane, state in zip(lanes.tolist(), states, strict=True):
+            self._give(lane, state)
+        if not parts:
+            return
+        self._parts[block] = parts
+        if any(part.on_device for part in parts):
+            self._there[block] = sum(part.nbytes for part in parts)
+            self._make_room()
 
-    def take(self, lanes: np.ndarray) -> PyTree:
-        """Return stacked states ``[k, ...]``; ``KeyError`` for a lane without one."""
-        states = [self._states[lane] for lane in lanes.tolist()]
-        # of a resumed search, only the states that lanes train on from are read
-        for block in {state.block for state in states if state.row is None}:
-            self._load(block)
-        rows = np.asarray([state.row for state in states])
-        return from_host([leaf[rows] for leaf in self._leaves], self._shape())
+    def take(self, lanes: np.ndarray, wanted: np.ndarray) -> tuple[Source, ...]:
+        """Return where the lanes of a block go on from.
+
+        Args:
+          lanes: ``[W]`` int, of the block.
+          wanted: ``[W]`` bool, those that go on; the others start.
+
+        Raises:
+          KeyError: a lane without a state.
+        """
+        sources: dict[tuple[int, int], Source] = {}
+        for at in np.flatnonzero(wanted).tolist():
+            state = self._states[int(lanes[at])]
+            number, row = 0, state.place
+            parts = self._in_memory(state.block)
+            while row >= len(parts[number].rows):
+                row, number = row - len(parts[number].rows), number + 1
+            part = parts[number]
+            if part.rows[row] == MISSING:
+                raise KeyError(f"block {state.block} is recorded without this state")
+            source = sources.setdefault(
+                (state.block, number),
+                Source(part.leaves, np.full(len(lanes), -1, np.int32)),
+            )
+            source.rows[at] = part.rows[row]
+        return tuple(sources.values())
 
     def share(self, lanes: np.ndarray) -> list[StoredState]:
         """Return the states of lanes, to be given to others."""
@@ -101,10 +137,10 @@ class StateStore:
             state.users -= 1
             if state.users:
                 continue
-            if state.row is not None:
-                self._free.append(state.row)
-            self._kept[state.block] -= 1
-            if not self._kept[state.block]:
+            self._used[state.block] -= 1
+            if not self._used[state.block]:
+                for known in (self._of_block, self._parts, self._there, self._used):
+                    known.pop(state.block, None)  # type: ignore[attr-defined]
                 self._unneeded.append(state.block)
 
     def pop_unneeded(self) -> list[int]:
@@ -112,38 +148,59 @@ class StateStore:
         blocks, self._unneeded = self._unneeded, []
         return blocks
 
+    def needed(self, block: int) -> RecordedStates | None:
+        """Return the states of a block from which lanes go on, to be recorded.
+
+        Args:
+          block: its number; its states are in memory.
+
+        Returns:
+          The states where they are; ``None`` if no lane needs one.
+        """
+        states = self._of_block.get(block, [])
+        used = np.asarray([state.users > 0 for state in states], bool)
+        if not used.any():
+            return None
+        parts, begin = [], 0
+        for part in self._parts[block]:
+            here = used[begin : begin + len(part.rows)]
+            parts.append(part._replace(rows=part.rows[here]))
+            begin += len(part.rows)
+        return RecordedStates(np.flatnonzero(used), tuple(parts))
+
+    def leave_devices(self) -> bool:
+        """Bring all states to the host, and return whether any was not there."""
+        return self._bring(list(self._there))
+
     def _give(self, lane: int, state: StoredState) -> None:
+        self._used[state.block] += not state.users
         state.users += 1
         self._states[lane] = state
 
-    def _load(self, block: int) -> None:
-        """Bring those states of a block into memory that are used and not there."""
-        found = {
-            state.place: state
-            for state in self._states.values()
-            if state.block == block and state.row is None
-        }
-        places = np.asarray(list(found))
-        leaves = [leaf[places] for leaf in self._recall(block)]
-        self._store(list(found.values()), leaves)
+    def _in_memory(self, block: int) -> tuple[KeptStates, ...]:
+        """Return the parts of a block, read from the record if they are only there."""
+        if block not in self._parts:
+            # of a resumed search, only the states that lanes train on from are read
+            places, (part,) = self._recall(block)
+            rows = np.full(len(self._of_block[block]), MISSING)
+            rows[places] = part.rows
+            self._parts[block] = (part._replace(rows=rows),)
+        return self._parts[block]
 
-    def _store(self, states: list[StoredState], leaves: list[np.ndarray]) -> None:
-        missing = len(states) - len(self._free)
-        if missing > 0:
-            # at least doubled, so that growing copies a row only a few times
-            size = max(2 * self._rows, self._rows + missing)
-            old = self._leaves or [leaf[:0] for leaf in leaves]
-            self._leaves = [_grown(leaf, size) for leaf in old]
-            self._free.extend(range(self._rows, size))
-            self._rows = size
-        for state in states:
-            state.row = self._free.pop()
-        rows = np.asarray([state.row for state in states])
-        for kept, new in zip(self._leaves, leaves, strict=True):
-            kept[rows] = new
+    def _make_room(self) -> None:
+        """Bring the oldest states to the host where too many are on the devices."""
+        if self._limit is None:
+            self._limit = int(SHARE * sum(map(available, jax.local_devices())))
+        left, oldest = sum(self._there.values()), []
+        for block, size in self._there.items():
+            if left <= self._limit:
+                break
+            oldest.append(block)
+            left -= size
+        self._bring(oldest)
 
-
-def _grown(leaf: np.ndarray, size: int) -> np.ndarray:
-    new = np.empty((size, *leaf.shape[1:]), leaf.dtype)
-    new[: len(leaf)] = leaf
-    return new
+    def _bring(self, blocks: list[int]) -> bool:
+        for block in blocks:
+            del self._there[block]
+            self._parts[block] = tuple(part.on_host() for part in self._parts[block])
+        return bool(blocks)
