@@ -75,15 +75,17 @@ def results(pool, run, jobs):
 
 
 def test_devices_and_cores_change_no_bit():
-    """One core, two cores, two devices: the same tables under every scheduler."""
+    """One core, two, two devices, two accelerators: the same under every scheduler."""
     one_core = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     alone = output(child(one_core + CHILD))
     both = output(child(CHILD))
     spread = output(child(CHILD, **two))
+    # their states stay there, and are copied from one to the other
+    accelerators = output(child(CHILD, **two, JAXTUNE_HARDWARE="accelerator"))
     assert alone[0] == "1 1"
     assert spread[0].startswith("2 ")
-    assert alone[1:] == both[1:] == spread[1:]
+    assert alone[1:] == both[1:] == spread[1:] == accelerators[1:]
     assert len(alone) == 1 + len(killed.SCHEDULERS)
 
 

@@ -68,6 +68,6 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
                 counts = rung_counts(count, eta, most - skipped)
                 brackets.append(Bracket(first, rungs[skipped:], counts))
             first += count
-        return Plan(tuple(brackets))
+        return Plan(tuple(brackets), final=True)
 
     return Scheduler(plan, promote_the_best(bound))

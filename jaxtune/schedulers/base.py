@@ -49,11 +49,14 @@ class Plan(NamedTuple):
         which trials train at the same time.
       compares: whether trials are compared on the way, so that scores at rungs are
         kept and a trial of which one seed failed is stopped; false for `in_full`.
+      final: whether a trial that is left at a rung while others of its bracket go on
+        from there never goes on itself, so that its state is not needed.
     """
 
     brackets: tuple[Bracket, ...]
     concurrent: int | None = None
     compares: bool = True
+    final: bool = False
 
     @property
     def trials(self) -> int:
@@ -204,6 +207,28 @@ def together(parts: list[Decision]) -> Decision:
         source=np.concatenate([part.source for part in parts]),
         epochs=np.concatenate([part.epochs for part in parts]),
     )
+
+
+def left_behind(plan: Plan, target: np.ndarray) -> np.ndarray:
+    """Return the rows of trials that never train again.
+
+    >>> import numpy as np
+    >>> from jaxtune.schedulers.base import left_behind
+    >>> import jaxtune as jt
+    >>> plan = jt.schedulers.successive_halving().plan(4, 6)
+    >>> left_behind(plan, np.asarray([2, 6, 2, 2])).tolist()
+    [0, 2, 3]
+
+    Args:
+      plan: of the scheduler.
+      target: ``[n]`` int, the epoch that each trial was sent to.
+    """
+    rows = [
+        bracket.rows[target[bracket.rows] < target[bracket.rows].max()]
+        for bracket in plan.brackets
+        if plan.final
+    ]
+    return np.concatenate([np.zeros(0, int), *rows])
 
 
 def start_new_trials(plan: Plan, progress: Progress) -> Decision:

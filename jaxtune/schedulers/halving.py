@@ -55,7 +55,8 @@ def successive_halving(
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("successive_halving", epochs, eta, min_epochs)
-        return Plan((Bracket(0, rungs, rung_counts(trials, eta, len(rungs))),))
+        bracket = Bracket(0, rungs, rung_counts(trials, eta, len(rungs)))
+        return Plan((bracket,), final=True)
 
     return Scheduler(plan, promote_the_best(bound))
 

@@ -50,7 +50,8 @@ def median_stopping(
                 f"interval={step} and min_epochs={least}. Train longer, or lower them."
             )
         rungs.append(epochs)
-        return Plan((Bracket(0, tuple(rungs), (trials,) * len(rungs)),))
+        bracket = Bracket(0, tuple(rungs), (trials,) * len(rungs))
+        return Plan((bracket,), final=True)
 
     def choose(
         bracket: Bracket, rung: int, progress: Progress, rows: np.ndarray

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.programs.lane import FAILED, RUNNING
 from jaxtune.schedulers import Decision, Plan, Progress
+from jaxtune.schedulers.base import left_behind
 
 
 class Rungs(NamedTuple):
@@ -268,13 +269,16 @@ def check_all_began(ledger: Ledger) -> None:
         )
 
 
-def check_decision(decided: Decision, progress: Progress, budget: int) -> Decision:
+def check_decision(
+    decided: Decision, progress: Progress, budget: int, plan: Plan | None = None
+) -> Decision:
     """Refuse a decision that no scheduler may make.
 
     Args:
       decided: the scheduler's decision.
       progress: the progress that it was made from.
       budget: epochs of a whole training.
+      plan: of the scheduler, which may say that some trials never go on.
 
     Returns:
       The decision, as NumPy arrays.
@@ -307,6 +311,8 @@ def check_decision(decided: Decision, progress: Progress, budget: int) -> Decisi
     refuse((source < 0) != (progress.target[trial] == 0), "only new trials start fresh")
     kept = source == trial
     refuse(kept & progress.failed[trial], "it has failed")
+    gone = left_behind(plan, progress.target) if plan is not None else source[:0]
+    refuse(np.isin(source, gone), "its plan is final, and others went on before")
     refuse(epochs > budget, f"a whole training has {budget} epochs")
     # for a fresh start, source -1 reads the last row, which where() then leaves out
     refuse(

@@ -15,7 +15,7 @@ from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import constants
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
-from jaxtune.schedulers.base import FOUR_BLOCKS
+from jaxtune.schedulers.base import FOUR_BLOCKS, left_behind
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
@@ -123,6 +123,7 @@ def train_round(
             state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             lineage.append(rows)
         state.ledger.send(decided.trial, decided.epochs)
+        state.release(left_behind(run.plan, state.ledger.target))
         if not state.ledger.waiting.size:
             check_all_began(state.ledger)
             break
@@ -148,7 +149,7 @@ def _decide(
     """Return the next decision, checked, and the progress that it is based on."""
     progress = scores.progress(slots)
     decided = run.scheduler.decide(run.key, run.plan, progress)
-    decided = check_decision(decided, progress, budget)
+    decided = check_decision(decided, progress, budget, run.plan)
     scores.check_rungs(decided)
     return decided, progress
 

@@ -170,9 +170,15 @@ class RoundState:
         self._states.give(into, taken)
         ledger.copy(into, out)
 
+    def release(self, rows: np.ndarray) -> None:
+        """Give up the states of trials ``[m]`` that never train again."""
+        self._states.drop(self.ledger.lanes(rows).ravel())
+
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or the rest; commit them in order."""
-        for block in self._runner.run(self._segments(), self._assign, self._job):
+        for block in self._runner.run(
+            self._segments(), self._assign, self._job, self._states.leave_devices
+        ):
             on_block(self._commit(block))
 
     def _segments(self) -> list[Segment]:

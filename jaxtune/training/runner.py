@@ -56,6 +56,7 @@ class BlockRunner:
         segments: list[Segment],
         assign: Callable[[Segment], BlockAssignment],
         prepare: Callable[[Segment, BlockAssignment, int], Job],
+        make_room: Callable[[], bool] = lambda: False,
     ) -> Iterator[FinishedBlock]:
         """Run segments, and yield their blocks in order.
 
@@ -63,6 +64,7 @@ class BlockRunner:
           segments: those wider than a block are cut.
           assign: ``segment -> assignment``.
           prepare: ``(segment, assignment, width) -> job``.
+          make_room: frees memory of the devices, and returns whether there was any.
 
         Yields:
           Finished blocks, each as soon as all before it are.
@@ -94,7 +96,8 @@ class BlockRunner:
                 for result in self._pool.map_ordered(run, jobs()):
                     yield self._noted(flying.popleft(), result)
             except OutOfMemory as error:
-                self._halve(flying[0].width, error)
+                if not make_room():
+                    self._halve(flying[0].width, error)
                 # the generator of jobs has ended, and with it all that was in flight:
                 # those blocks are numbered again, in order, from the one that failed
                 waiting.extendleft(block.segment for block in reversed(flying))
