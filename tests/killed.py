@@ -25,6 +25,7 @@ import optax
 import pytest
 
 import jaxtune as jt
+from jaxtune.storage import writer
 from jaxtune.storage.durable import Durable
 
 SCHEDULERS = {
@@ -136,6 +137,7 @@ def main():
     directory, scheduler, cache, *last = sys.argv[1:]
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    writer.PATIENCE = 0  # every block a transaction, so that moments can be counted
     moments = Moments(Path(directory).parent, *last)
     result = search(directory, scheduler)
     if moments.last[0] != "search":

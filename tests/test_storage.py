@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
+from jaxtune.storage import writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import locked, settings_of
 from jaxtune.storage.documents import (
@@ -398,6 +399,7 @@ def test_a_full_disk_loses_nothing(
     straight = run(small_task, small_space, **pbt)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "__init__", small)
+        patch.setattr(writer, "PATIENCE", 0)  # later, nearly nothing is left to write
         with pytest.raises(jt.RunError, match=r"the disk is full.*jaxtune resume"):
             run(small_task, small_space, tmp_path, **pbt)
     assert_same(jt.resume(tmp_path), straight)
@@ -671,6 +673,7 @@ def test_states_are_kept_while_a_lane_needs_them(
 
     def checked(self, block, states):
         keep(self, block, states)
+        self.flush()
         rows = self._store.ask("SELECT block FROM blocks WHERE state IS NOT NULL")
         kept = {number for (number,) in rows}
         blocks = range(block.number + 1)
@@ -684,9 +687,59 @@ def test_states_are_kept_while_a_lane_needs_them(
         assert len(most) == 24  # 4 blocks of 4 lanes at each of 6 rungs
         assert max(most) < 10
     else:
-        assert most[-1] > 0  # who was stopped might have gone on until the end
+        assert most[-1] == 0  # who was left behind never goes on
+        assert max(most) == 4
     store = Store(tmp_path / "run.sqlite", write=False)
     assert store.one("SELECT count(*) FROM blocks WHERE state IS NOT NULL") == 0
+    store.close()
+
+
+def test_states_that_nothing_needs_any_more_are_never_written(
+    small_task, small_space, tmp_path, cut, monkeypatch
+):
+    monkeypatch.setattr(writer, "PATIENCE", 1e9)
+    more = {"scheduler": SCHEDULERS["halving"], "rounds": 1, "trials": 24, "block": 4}
+    plan = more["scheduler"].plan(24, 6)
+    assert plan.brackets[0].counts[:2] == (24, 8)
+    cut(7)  # all blocks of the first rung, and the first of the two that follow
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path, **more)
+    store = Store(tmp_path / "run.sqlite", write=False)
+    blobs = store.ask("SELECT state FROM blocks WHERE state IS NOT NULL AND block < 6")
+    store.close()
+    waiting = [len(from_bytes(blob)["places"]) for (blob,) in blobs]
+    assert sum(waiting) == 4  # of the second block, which was interrupted
+    cut(10**9)
+    resumed = jt.resume(tmp_path)
+    straight = run(small_task, small_space, **more)
+    np.testing.assert_array_equal(resumed.trials.scores, straight.trials.scores)
+
+
+@pytest.mark.parametrize("name", ["asha", "pbt"])
+def test_blocks_written_one_by_one_are_resumed(
+    name, small_task, small_space, tmp_path, cut, monkeypatch
+):
+    monkeypatch.setattr(writer, "PATIENCE", 0)
+    straight = run(small_task, small_space, scheduler=SCHEDULERS[name])
+    cut(7)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_task, small_space, tmp_path, scheduler=SCHEDULERS[name])
+    cut(10**9)
+    resumed = jt.resume(tmp_path)
+    np.testing.assert_array_equal(resumed.trials.scores, straight.trials.scores)
+
+
+def test_nothing_is_written_after_what_could_not_be(tmp_path):
+    store = Store.create(tmp_path / "run.sqlite")
+    add = "INSERT INTO events VALUES ('now', ?, '')"
+    behind = writer.Writer(store)
+    behind.write([lambda db: db.execute(add, ("first",))])
+    behind.write([lambda db: db.execute(add, ("second",)), lambda db: 1 / 0])
+    with pytest.raises(ZeroDivisionError):
+        behind.write([lambda db: db.execute(add, ("third",))])
+    behind.write([lambda db: db.execute(add, ("fourth",))])
+    behind.close()
+    assert store.ask("SELECT kind FROM events") == [("first",)]
     store.close()
 
 

@@ -633,6 +633,7 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
             if what == 1:
                 record[number] = pickle.loads(pickle.dumps(store.needed(number)))
                 record[number] = record[number]._replace(parts=joined(record[number]))
+        store.settle()
         unneeded += store.pop_unneeded()
         assert sorted(unneeded) == sorted(set(record) - set(source.values()))
         if known and number % 2:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from jaxtune.storage.documents import (
     hparams_of,
 )
 from jaxtune.storage.store import Store
+from jaxtune.storage.writer import Change, Writer
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
@@ -49,13 +52,24 @@ class Durable(Journal):
         super().__init__()
         self._store, self._space, self._budget = store, space, budget
         self._round = self._variation = 0
+        # what the file knew when it was opened: all after it is known here
+        self._recorded = store.one("SELECT count(*) FROM blocks")
+        self._recorded_variations = 0
+        last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
+        self._last_width: int | None = store.one(last)
+        self._writer = Writer(store)
+        self._waiting: list[Change | PendingBlock] = []
+        self._states: StateStore | None = None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round; return its recorded points, or make and record them now."""
         # blocks are numbered through all rounds, also when ended rounds are skipped
+        self.flush()
         before = "SELECT count(*) FROM blocks WHERE round < ?"
-        self._round, self._variation = number, 0
+        self._round, self._variation, self._states = number, 0, None
         self._block = self._store.one(before, number)
+        variations = "SELECT count(*) FROM variations WHERE round = ?"
+        self._recorded_variations = self._store.one(variations, number)
         known = started(self._store, self._space, number)
         return known or self._begun(number, make())
 
@@ -85,32 +99,39 @@ class Durable(Journal):
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended, and drop the states of its blocks."""
         blob = to_bytes(_training_tree(training))
-        with self._store.change() as db:
+
+        def ends(db: sqlite3.Connection) -> None:
             db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
             note(db, "round", f"{number}: ended")
+
+        self._waiting.append(ends)
+        self._states = None  # the states of blocks that still wait are not written
+        self.flush()
 
     def explore(
         self, make: Callable[[], tuple[Points, Lineage]]
     ) -> tuple[Points, Lineage]:
         """Return what trials train with after they took over states, or make it now."""
         number, self._variation = self._variation, self._variation + 1
-        known = variation(self._store, self._space, self._round, number)
-        if known is not None:
+        if number < self._recorded_variations:
+            known = variation(self._store, self._space, self._round, number)
+            assert known is not None, "variations are numbered without a gap"
             return known
         made = make()
         varied, lineage = made
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
-        blob = to_bytes(tree)
-        with self._store.change() as db:
-            row = (self._round, number, blob)
-            db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
+        row = (self._round, number, to_bytes(tree))
+        insert = "INSERT INTO variations VALUES (?, ?, ?)"
+        self._waiting.append(partial(_execute, insert, row))
         return made
 
     def width(self, usual: int) -> int:
         """Return the width of the next block: the recorded one, if there is one."""
-        query = "SELECT width FROM blocks WHERE block = ?"
-        recorded = self._store.one(query, self._block)
+        recorded = None
+        if self._block < self._recorded:
+            query = "SELECT width FROM blocks WHERE block = ?"
+            recorded = self._store.one(query, self._block)
         return recorded or self._chosen or self._last(usual)
 
     def packing_width(self, usual: int) -> int:
@@ -121,6 +142,8 @@ class Durable(Journal):
 
     def _last(self, usual: int) -> int:
         # of the last one that is recorded: the block before may still be running
+        if self._block >= self._recorded:
+            return self._last_width or usual
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
         return self._store.one(query, self._block) or usual
 
@@ -129,13 +152,13 @@ class Durable(Journal):
     ) -> tuple[int, BlockResult | None]:
         """Return the number of the next block, and its result if it is recorded."""
         number, self._block = self._block, self._block + 1
+        if number >= self._recorded:
+            return number, None
         lanes = self._store.ask(
             "SELECT trial, seed, epochs, arrived, status FROM lanes WHERE block = ? "
             "ORDER BY place",
             number,
         )
-        if not lanes:
-            return number, None
         trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
         pairs = (
             (trial, assignment.trial),
@@ -172,36 +195,43 @@ class Durable(Journal):
         return self._store.one("SELECT kind FROM devices WHERE block = ?", block) or ""
 
     def keep(self, block: FinishedBlock, states: StateStore) -> None:
-        """Record a block and the states of lanes that go on; drop older states."""
-        number, assignment, result = block.number, block.assignment, block.result
-        unneeded, needed = states.pop_unneeded(), states.needed(number)
-        columns = zip(
-            assignment.trial,
-            assignment.seed,
-            assignment.epochs,
-            result.status,
-            assignment.arrives,
-            strict=True,
-        )
-        lanes = [(number, at, *map(int, row)) for at, row in enumerate(columns)]
-        # only of lanes that were scored: the others paused in this block. SQLite has
-        # no NaN: it stores NULL, which `_metrics` turns back
-        metrics = [
-            (number, at, name, None if np.isnan(value) else float(value))
-            for name, values in result.metrics.items()
-            for at, value in enumerate(values)
-            if assignment.arrives[at]
-        ]
-        kept = None if needed is None else _states_blob(needed)
-        with self._store.change() as db:
-            row = (number, self._round, block.width, assignment.trains, kept)
-            db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
-            if result.device:  # a block that crashed ran on none
-                db.execute("INSERT INTO devices VALUES (?, ?)", (number, result.device))
-            db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
-            db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
-            forget = "UPDATE blocks SET state = NULL WHERE block = ?"
-            db.executemany(forget, [(old,) for old in unneeded])
+        """Record a block and the states of lanes that go on; drop older states.
+
+        It is written behind the search, see `jaxtune.storage.writer`.
+        """
+        self._last_width, self._states = block.width, states
+        # without its states, which the store frees as soon as it can
+        result = block.result._replace(states=())
+        self._waiting.append(PendingBlock(self._round, block._replace(result=result)))
+        states.settle()
+        if self._writer.due:
+            self._hand_over()
+
+    def flush(self) -> None:
+        """Return when all that happened is on the disk."""
+        self._hand_over()
+        self._writer.wait()
+
+    def close(self) -> None:
+        """Write what happened, and end the thread that writes."""
+        try:
+            self.flush()
+        finally:
+            self._writer.close()
+
+    def _hand_over(self) -> None:
+        # taken first: a Ctrl-C on the way may lose the last blocks, never write twice
+        waiting, self._waiting = self._waiting, []
+        states, changes = self._states, list[Change]()
+        for each in waiting:
+            if isinstance(each, PendingBlock):
+                needed = states.needed(each.block.number) if states else None
+                each = partial(_insert, each, needed)
+            changes.append(each)
+        unneeded = states.pop_unneeded() if states else []
+        if unneeded:
+            changes.append(partial(_forget, unneeded))
+        self._writer.write(changes)
 
     def states(self, block: int) -> RecordedStates:
         """Return the states that were recorded with a block."""
@@ -218,6 +248,55 @@ class Durable(Journal):
         if places is None:  # of version 0.1, which kept all of them
             places = np.arange(count)
         return RecordedStates(places, (KeptStates(leaves, np.arange(count)),))
+
+
+class PendingBlock(NamedTuple):
+    """A block that is not written yet, and the number of its round."""
+
+    round: int
+    block: FinishedBlock
+
+
+def _insert(
+    pending: PendingBlock, needed: RecordedStates | None, db: sqlite3.Connection
+) -> None:
+    """Insert a block, with the states from which lanes go on."""
+    block = pending.block
+    number, assignment, result = block.number, block.assignment, block.result
+    columns = zip(
+        assignment.trial,
+        assignment.seed,
+        assignment.epochs,
+        result.status,
+        assignment.arrives,
+        strict=True,
+    )
+    lanes = [(number, at, *map(int, row)) for at, row in enumerate(columns)]
+    # only of lanes that were scored: the others paused in this block. SQLite has no
+    # NaN: it stores NULL, which `_metrics` turns back
+    metrics = [
+        (number, at, name, None if np.isnan(value) else float(value))
+        for name, values in result.metrics.items()
+        for at, value in enumerate(values)
+        if assignment.arrives[at]
+    ]
+    kept = None if needed is None else _states_blob(needed)
+    row = (number, pending.round, block.width, assignment.trains, kept)
+    db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
+    if result.device:  # a block that crashed ran on none
+        db.execute("INSERT INTO devices VALUES (?, ?)", (number, result.device))
+    db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
+    db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
+
+
+def _execute(statement: str, row: tuple[Any, ...], db: sqlite3.Connection) -> None:
+    db.execute(statement, row)
+
+
+def _forget(blocks: list[int], db: sqlite3.Connection) -> None:
+    """Drop the states of blocks that nothing needs any more."""
+    forget = "UPDATE blocks SET state = NULL WHERE block = ?"
+    db.executemany(forget, [(block,) for block in blocks])
 
 
 def _states_blob(states: RecordedStates) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from jaxtune.planning.tracing import Traced, trace
@@ -84,7 +84,8 @@ def open_journal(
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)
-                yield journal, search
+                with closing(journal):
+                    yield journal, search
                 # reached only if the search has ended and nothing was raised
                 _finish(store, time.perf_counter() - begin)
         finally:

@@ -7,6 +7,7 @@ on the disk when it returns, so a process may be killed at any moment.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -57,6 +58,8 @@ class Store:
 
     def __init__(self, path: Path, write: bool):
         self.path, self._write = path, write
+        # changes are made in another thread, and a query must not see half of one
+        self._one_at_a_time = threading.RLock()
         with self._explained(), ExitStack() as undo:
             self._db = undo.enter_context(closing(_connect(path, write)))
             self._check()
@@ -87,7 +90,7 @@ class Store:
 
     def ask(self, query: str, *values: Any) -> list[tuple]:
         """Return the rows of a query."""
-        with self._explained():
+        with self._one_at_a_time, self._explained():
             return self._db.execute(query, values).fetchall()
 
     def one(self, query: str, *values: Any) -> Any:
@@ -98,7 +101,7 @@ class Store:
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """Keep all changes that are made inside, or none of them."""
-        with self._explained():
+        with self._one_at_a_time, self._explained():
             self._undo()  # Ctrl-C may have interrupted even the undoing of a change
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -195,7 +198,9 @@ def _connect(path: Path, write: bool) -> sqlite3.Connection:
         )
     where = path.resolve().as_uri()
     if write:
-        return sqlite3.connect(f"{where}?mode=rw", uri=True, isolation_level=None)
+        return sqlite3.connect(
+            f"{where}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
     db = sqlite3.connect(f"{where}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA schema_version").fetchone()

@@ -173,6 +173,7 @@ class RoundState:
     def release(self, rows: np.ndarray) -> None:
         """Give up the states of trials ``[m]`` that never train again."""
         self._states.drop(self.ledger.lanes(rows).ravel())
+        self._states.settle()
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or the rest; commit them in order."""
@@ -299,6 +300,7 @@ class RoundState:
             self._states.put(lanes[going], block.number, result.states)
         if block.new:
             self._journal.keep(block, self._states)
+        self._states.settle()
         self.ledger.note(
             lanes,
             self.ledger.epochs[lanes] + segment.epochs,

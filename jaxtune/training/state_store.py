@@ -66,6 +66,7 @@ class StateStore:
         self._parts: dict[int, tuple[KeptStates, ...]] = {}
         self._used: Counter[int] = Counter()  # states with users, by block
         self._there: dict[int, int] = {}  # blocks on a device, with their bytes
+        self._dropped: list[StoredState] = []
         self._unneeded: list[int] = []
 
     def put(self, lanes: np.ndarray, block: int, parts: tuple[KeptStates, ...]) -> None:
@@ -129,11 +130,20 @@ class StateStore:
             state.users -= 1
 
     def drop(self, lanes: np.ndarray) -> None:
-        """Remove the states of lanes; a lane without one is ignored."""
+        """Remove the states of lanes, at `settle`; one without a state is ignored."""
         for lane in lanes.tolist():
             state = self._states.pop(lane, None)
-            if state is None:
-                continue
+            if state is not None:
+                self._dropped.append(state)
+
+    def settle(self) -> None:
+        """Free what was dropped, since the reason for it is on record.
+
+        Until then `needed` counts it: if the search is interrupted in between, the
+        record ends before the block that the states were dropped for.
+        """
+        while self._dropped:
+            state = self._dropped.pop()
             state.users -= 1
             if state.users:
                 continue

@@ -1,0 +1,74 @@
+"""Changes of a record, written in their order by a thread beside the search.
+
+A search goes on while what happened is written. What was handed over together is one
+transaction, so the record is always that of some moment of the search, and a process
+that is killed loses what was not handed over: at most the blocks of the last second,
+which are computed again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from jaxtune.storage.store import Store
+
+PATIENCE = 1.0  # seconds; what is no longer needed after them is not written at all
+
+Change = Callable[[sqlite3.Connection], None]
+
+
+class Writer:
+    """Writes changes of a store; mutable, to be closed.
+
+    Args:
+      store: the open file.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "jaxtune-record")
+        self._writing: Future[None] | None = None
+        self._last = time.monotonic()
+        self._failed = False
+
+    @property
+    def due(self) -> bool:
+        """True if nothing was handed over for a while."""
+        return time.monotonic() - self._last >= PATIENCE
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Hand over changes, as one transaction, once those before are written.
+
+        Raises:
+          RunError: those before could not be written; nothing is written after them.
+        """
+        self.wait()
+        self._last = time.monotonic()
+        if changes and not self._failed:
+            self._writing = self._thread.submit(self._write, changes)
+
+    def wait(self) -> None:
+        """Return when all that was handed over is on the disk; raises as `write`."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """End the thread, with what was handed over."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        try:
+            with self._store.change() as db:
+                for change in changes:
+                    change(db)
+        except BaseException:
+            # a later change would leave a hole where this one is missing
+            self._failed = True
+            raise
