@@ -22,6 +22,9 @@ from jaxtune.storage.directory import SETTINGS
 from jaxtune.storage.settings import checked_settings
 from jaxtune.storage.subject import task_of
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 KEY, ROWS = jax.random.key(2), 48
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
 SIZES = {"key": KEY, "trials": 4, "epochs": 2, "verbose": 0}
