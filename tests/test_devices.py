@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune import environment
-from jaxtune.executors import devices
+from jaxtune import environment, hardware
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import out_of_memory
 from jaxtune.programs import block
@@ -89,7 +88,7 @@ def test_devices_and_cores_change_no_bit():
 
 
 def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch):
-    monkeypatch.setattr(devices, "cores", lambda: 3)
+    monkeypatch.setattr(hardware, "cores", lambda: 3)
     together = threading.Barrier(3)
 
     def run(shared, item):
@@ -107,7 +106,7 @@ def test_nothing_to_do_keeps_its_place():
 
 
 def test_items_are_asked_for_when_they_can_run(monkeypatch):
-    monkeypatch.setattr(devices, "cores", lambda: 2)
+    monkeypatch.setattr(hardware, "cores", lambda: 2)
     asked = []
 
     def items():
@@ -121,7 +120,7 @@ def test_items_are_asked_for_when_they_can_run(monkeypatch):
 
 
 def test_an_error_in_a_block_comes_out_and_the_others_end(monkeypatch):
-    monkeypatch.setattr(devices, "cores", lambda: 2)
+    monkeypatch.setattr(hardware, "cores", lambda: 2)
     ended = []
 
     def run(_, item):

@@ -26,6 +26,7 @@ LAYERS = {
     "versions": 0,
     "cache": 1,
     "environment": 1,
+    "hardware": 2,
     "random": 1,
     "ranking": 1,
     "forms": 2,

@@ -13,8 +13,9 @@ from jax import lax
 import jaxtune as jt
 from jaxtune.checks import RunError
 from jaxtune.forms import TABLES
+from jaxtune.hardware import CPU
 from jaxtune.planning.layout import groups
-from jaxtune.planning.preparation import CACHE, CPU_WIDTH, prepare
+from jaxtune.planning.preparation import CACHE, prepare
 from jaxtune.planning.touched import bytes_in_a_step
 from jaxtune.planning.tracing import trace
 from jaxtune.programs import block as block_program
@@ -261,7 +262,7 @@ def test_a_wider_network_gets_fewer_lanes():
         units: prepare(dense_task(units), SPACE, KEY, 1).width
         for units in (16, 512, 1024, 2048)
     }
-    assert widths[16] == CPU_WIDTH
+    assert widths[16] == CPU.width
     assert widths[2048] == 1
     ordered = [widths[units] for units in sorted(widths)]
     assert ordered == sorted(ordered, reverse=True)
@@ -269,7 +270,7 @@ def test_a_wider_network_gets_fewer_lanes():
         (traced,) = trace(prepare(dense_task(units), SPACE, KEY, 1, 1), SPACE)
         touched = bytes_in_a_step(traced.jaxpr.jaxpr)
         assert width == 1 or width * touched <= CACHE
-        assert width == CPU_WIDTH or 2 * width * touched > CACHE
+        assert width == CPU.width or 2 * width * touched > CACHE
 
 
 def test_the_width_of_an_accelerator_is_that_of_its_kind(task):

@@ -15,6 +15,7 @@ import pytest
 import jaxtune as jt
 from jaxtune import cache
 from jaxtune.executors.workers import OutOfMemory
+from jaxtune.hardware import CPU, SWITCH, hardware_of
 from jaxtune.planning import width as calibrate
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import trace
@@ -23,6 +24,7 @@ from jaxtune.tasks.function import as_task
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1e-1))
 KEY = jax.random.key(0)
+EAGER = CPU._replace(worth_measuring=1.0)  # measures for any search
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +178,7 @@ def seek(directory=None, **more):
 
 def test_a_search_uses_and_records_what_was_measured(tmp_path, speed, monkeypatch):
     tried = speed({1: 10, 4: 30, 16: 100})
-    monkeypatch.setitem(calibrate.WORTH, True, 1.0)
+    monkeypatch.setattr(calibrate, "hardware_of", lambda: EAGER)
     found = seek(tmp_path / "run")
     assert tried == [1, 4, 16]  # no block wider than the search
     assert found.setup.workload.width == 16
@@ -194,7 +196,7 @@ def test_a_run_keeps_its_width_whatever_would_be_measured_now(
     tmp_path, speed, monkeypatch
 ):
     monkeypatch.setenv(cache.SWITCH, "off")
-    monkeypatch.setitem(calibrate.WORTH, True, 1.0)
+    monkeypatch.setattr(calibrate, "hardware_of", lambda: EAGER)
     speed({1: 10, 4: 30, 16: 100})
     first = seek(tmp_path / "run")
     tried = speed({1: 100, 4: 30, 16: 10})
@@ -202,3 +204,13 @@ def test_a_run_keeps_its_width_whatever_would_be_measured_now(
     assert again.setup.workload.width == first.setup.workload.width == 16
     assert jt.rerun(tmp_path / "run", 3, killed.line()).same
     assert tried == [1, 4, 16]  # by the first search alone
+
+
+def test_a_cpu_counts_as_an_accelerator_where_it_is_asked_to(monkeypatch):
+    assert hardware_of("cpu").name == "cpu"
+    assert hardware_of("cuda").name == "accelerator"
+    monkeypatch.setenv(SWITCH, "accelerator")
+    assert hardware_of() == hardware_of("cpu") == hardware_of("tpu")
+    monkeypatch.setenv(SWITCH, "gpu")
+    with pytest.raises(ValueError, match=r"JAXTUNE_HARDWARE='gpu'.*cpu, accelerator"):
+        hardware_of()

@@ -16,13 +16,12 @@ from typing import Any
 
 import jax
 
-from jaxtune.environment import cores, kind, label, thread_settings, under
+from jaxtune.environment import kind, label, thread_settings, under
 from jaxtune.executors.workers import FuturePool, Run, as_out_of_memory
+from jaxtune.hardware import hardware_of
 from jaxtune.types import PyTree
 
 _KEPT = threading.local()  # contexts end with their thread
-
-AHEAD = 2  # blocks of an accelerator: one computes while the next one is prepared
 
 
 class Devices(FuturePool):
@@ -94,9 +93,8 @@ def _device(chosen: Any) -> Any:
 
 def _places(devices: list[Any]) -> list[Any]:
     """Return a device for each block that may be in flight."""
-    if devices[0].platform != "cpu":
-        return devices * AHEAD
-    return [devices[i % len(devices)] for i in range(max(cores(), len(devices)))]
+    count = hardware_of(devices[0].platform).places(len(devices))
+    return [devices[i % len(devices)] for i in range(count)]
 
 
 def _adopt(wanted: dict[str, Any]) -> None:

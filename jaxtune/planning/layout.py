@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxtune.checks import is_whole, warn
 from jaxtune.forms import AS_WRITTEN
+from jaxtune.hardware import CPU, Hardware
 from jaxtune.planning import flops
 from jaxtune.programs.block import Group, Listed, Static
 from jaxtune.programs.lane import Batching
@@ -29,9 +30,6 @@ from jaxtune.types import HparamArrays
 SMALL = 4  # micro-batches below this size are slow
 MOST_PROGRAMS = 16  # for padded shapes, static values not counted
 USUAL = 64 * 20  # lanes times epochs of the search that a plan is made for
-# operations that another program must save in a search of usual size, on a CPU and
-# elsewhere: about as many as take the time of compiling it (docs/decisions.md)
-PROGRAM = {True: 5e11, False: 5e13}
 
 
 class Bucket(NamedTuple):
@@ -55,7 +53,7 @@ def lay_out(
     task: Task,
     space: Space,
     programs: int | None = None,
-    on_cpu: bool = True,
+    device: Hardware = CPU,
 ) -> Layout:
     """Lay out a search.
 
@@ -63,7 +61,7 @@ def lay_out(
       task: the task; one that is not trained needs no layout.
       space: the whole space, before any zooming.
       programs: at most so many for padded shapes; chosen if not given.
-      on_cpu: whether programs run on a CPU, which sets what another one is worth.
+      device: that programs run on, which sets what another one is worth.
 
     Returns:
       The layout.
@@ -73,7 +71,7 @@ def lay_out(
     """
     if not task.trains:
         return Layout()
-    worth = 0.0 if programs else PROGRAM[on_cpu] / USUAL
+    worth = 0.0 if programs else device.worth_a_program / USUAL
     buckets = _buckets(task, space, programs, worth)
     return Layout(_batching(task, space), buckets)
 

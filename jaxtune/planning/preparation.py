@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 
 from jaxtune.forms import AS_WRITTEN, runs_lane_by_lane, table_for
+from jaxtune.hardware import CPU, Hardware, hardware_of
 from jaxtune.planning.layout import lay_out
 from jaxtune.planning.touched import bytes_in_a_step
 from jaxtune.planning.tracing import trace
@@ -14,9 +15,7 @@ from jaxtune.tasks import Task
 from jaxtune.tasks.optimizer_argument import lengths_read
 from jaxtune.types import Key
 
-# more than 8 lanes are a few per cent faster at best, and leave more of the last block
-# of a round empty: benchmarks/README.md, "Scaling"
-CPU_WIDTH, ACCELERATOR_WIDTH, OBJECTIVE_WIDTH = 8, 512, 256
+OBJECTIVE_WIDTH = 256
 CACHE = 16 * 2**20  # bytes of a block's step
 
 
@@ -49,28 +48,28 @@ def prepare(
       ValueError: a space that the task cannot take.
     """
     platform = platform or jax.default_backend()
-    on_cpu = platform == "cpu"
+    device = hardware_of(platform)
     forms = table_for(platform) if rewrite else AS_WRITTEN
-    layout = lay_out(task, space, programs, on_cpu)._replace(forms=forms)
+    layout = lay_out(task, space, programs, device)._replace(forms=forms)
     if layout.batching is not None and lengths_read(task.optimizer):
         # compiled into the programs of such a task, as optax's own schedules need it;
         # the programs of others serve any number of epochs
         batching = layout.batching._replace(epochs=epochs)
         layout = layout._replace(batching=batching)
     workload = Workload(task, key, width or 0, epochs, layout)
-    return workload if width else _with_width(workload, space, on_cpu)
+    return workload if width else _with_width(workload, space, device)
 
 
-def _with_width(workload: Workload, space: Space, on_cpu: bool) -> Workload:
+def _with_width(workload: Workload, space: Space, device: Hardware) -> Workload:
     """Choose the lanes in a block, from the task, the space and the kind of device."""
     # the last bits of a lane depend on the width, so it must not depend on the load,
     # nor on the number of trials
     if not workload.trains:
         width = OBJECTIVE_WIDTH
-    elif on_cpu:
+    elif device == CPU:
         width = _width_in_cache(workload, space)
     else:
-        width = ACCELERATOR_WIDTH
+        width = device.width
     return workload._replace(width=width)
 
 
@@ -81,7 +80,7 @@ def _width_in_cache(workload: Workload, space: Space) -> int:
     if any(runs_lane_by_lane(program.jaxpr, forms) for program in traced):
         return 1
     largest = max(bytes_in_a_step(program.jaxpr.jaxpr) for program in traced)
-    width = CPU_WIDTH
+    width = CPU.width
     while width > 1 and width * largest > CACHE:
         width //= 2
     return width

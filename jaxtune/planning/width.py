@@ -24,6 +24,7 @@ from jaxtune import cache
 from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import OutOfMemory
+from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
 from jaxtune.planning.layout import Layout, groups
 from jaxtune.planning.memory import available, footprint
@@ -34,10 +35,6 @@ from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
 
-# on a CPU (True) and elsewhere: operations of a search that is long enough to measure
-# widths for (a minute of an MLP's training), and the widths
-WORTH = {True: 1e13, False: 3e14}
-WIDTHS = {True: (1, 4, 16, 64), False: (64, 256, 1024, 4096)}
 FUNCTION_WIDTHS = (16, 64, 256, 1024)
 SECONDS = 0.2  # a measurement takes at least so long, unless the training is shorter
 BETTER = 1.1  # a wider block has to be so much faster: it fills up less well
@@ -73,11 +70,11 @@ def choose_width(
     known = _place(workload, traced)
     if known is not None and known.exists():
         return _read(known)
-    on_cpu = jax.default_backend() == "cpu"
+    device = hardware_of()
     size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
-    if size < WORTH[on_cpu]:
+    if size < device.worth_measuring:
         return Calibration(workload.width)
-    widths = WIDTHS[on_cpu] if workload.task.trains else FUNCTION_WIDTHS
+    widths = device.widths if workload.task.trains else FUNCTION_WIDTHS
     found = measure_widths(workload, space, [w for w in widths if w <= trainings])
     if known is not None and found.rates:
         _write(known, found)
@@ -162,7 +159,8 @@ def _place(workload: Workload, traced: tuple[Traced, ...]) -> Path | None:
         return None
     devices = jax.local_devices()
     parts = (digest(traced), workload.layout, devices[0].device_kind, len(devices))
-    text = repr((*parts, cores() if devices[0].platform == "cpu" else 0))
+    here = hardware_of()
+    text = repr((*parts, here.name, cores() if here.ahead is None else 0))
     return folder / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
