@@ -16,6 +16,7 @@ import rounded
 from killed import line
 
 import jaxtune as jt
+from jaxtune.hardware import hardware_of
 
 os.environ.update(children.share_of_a_card(os.environ))
 
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(config, items):
         if item.path.stem.removeprefix("test_") in ON_AN_ACCELERATOR.split():
             item.add_marker("accelerator")
         needs = item.get_closest_marker("cpu")
-        if needs and jax.default_backend() != "cpu":
+        if needs and hardware_of().name != "cpu":
             item.add_marker(pytest.mark.skip(reason=f"needs a CPU: {needs.args[0]}"))
     if "slow" not in config.option.markexpr:
         slow = [item for item in items if item.get_closest_marker("slow")]

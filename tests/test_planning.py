@@ -102,6 +102,7 @@ MODELS = {
 }
 
 
+@pytest.mark.cpu("XLA counts before it compiles")
 @pytest.mark.parametrize("name", MODELS)
 def test_operations_are_those_that_xla_counts(name):
     model, shape = MODELS[name]

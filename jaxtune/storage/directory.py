@@ -24,8 +24,17 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
+KERNELS = "kernels.zip"
 # SQLite puts the files with a suffix beside its own
-OWN = (RECORD, f"{RECORD}-wal", f"{RECORD}-shm", f"{RECORD}-journal", LOCK, DATA)
+OWN = (
+    RECORD,
+    f"{RECORD}-wal",
+    f"{RECORD}-shm",
+    f"{RECORD}-journal",
+    LOCK,
+    DATA,
+    KERNELS,
+)
 
 
 def check_directory(directory: Any) -> Path:
