@@ -13,7 +13,7 @@ import jax
 
 
 class Precision(NamedTuple):
-    """How exact the products of float32 are.
+    """A precision of products of float32.
 
     Args:
       name: in messages and run files.

@@ -40,13 +40,13 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions forms gaussian_process house products random refine
-        samplers schedulers schedules space
+        bad_input border conditions forms gaussian_process house precision products
+        random refine samplers schedulers schedules space
     """,
     "search": """
-        analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs optimizers planning programs repeats report rewrite schedule search
-        storage supervised tasks training user_code width workers
+        analysis batching benchmarks data divergence fuzz kernels loops model_samplers
+        models old_runs optimizers planning programs repeats report rewrite schedule
+        search storage supervised tasks training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
@@ -96,7 +96,11 @@ def tier_of(path):
 @pytest.fixture(autouse=True, scope="session")
 def as_a_card():
     """Multiply as a card does, where that is asked for."""
-    with rounded.as_a_card() if os.environ.get(rounded.SWITCH) else nullcontext():
+    with (
+        rounded.as_a_card(every=False)
+        if os.environ.get(rounded.SWITCH)
+        else nullcontext()
+    ):
         yield
 
 

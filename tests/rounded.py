@@ -2,8 +2,7 @@
 
 Nothing but the rounding is a card's. It is enough to see which comparisons the default
 precision of a card breaks, and that ``jax.default_matmul_precision("highest")`` mends
-them: ``JAXTUNE_TESTS_TF32=1 pytest -m accelerator``. A card has kernels that round and
-kernels that do not, and a shape decides which: so it is here.
+them: ``JAXTUNE_TESTS_TF32=1 pytest -m accelerator``.
 """
 
 from contextlib import contextmanager
@@ -23,13 +22,18 @@ BITS = {"exponent_bits": 8, "mantissa_bits": 10}  # of TF32
 
 
 @contextmanager
-def as_a_card():
-    """Round the factors of products on this CPU, and say so to whoever asks."""
+def as_a_card(every=True):
+    """Round the factors of products on this CPU, and say so to whoever asks.
+
+    Args:
+      every: round in all products. A card has kernels that round and kernels that do
+        not, and the shapes decide which: without it, some shapes are left alone.
+    """
     lowerings = mlir._platform_specific_lowerings["cpu"]
     before = {product: lowerings[product] for product in PRODUCTS}
     told = precision._has_tf32
     for product, entry in before.items():
-        mlir.register_lowering(product, _rounding(entry.rule), platform="cpu")
+        mlir.register_lowering(product, _rounding(entry.rule, every), platform="cpu")
     precision._has_tf32 = lambda device: True
     jax.clear_caches()
     try:
@@ -40,9 +44,10 @@ def as_a_card():
         jax.clear_caches()
 
 
-def _rounding(rule):
+def _rounding(rule, every):
     def lower(ctx, *operands, **params):
-        if _sized(ctx.avals_in) % 2 and not _is_highest(params["precision"]):
+        rounds = every or _size(ctx.avals_in) % 2
+        if rounds and not _is_highest(params["precision"]):
             operands = [
                 hlo.reduce_precision(operand, **BITS)
                 if aval.dtype == np.float32
@@ -54,7 +59,7 @@ def _rounding(rule):
     return lower
 
 
-def _sized(avals):
+def _size(avals):
     return sum(map(sum, (aval.shape for aval in avals)))
 
 

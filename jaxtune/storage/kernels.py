@@ -8,6 +8,7 @@ the time after that folder is gone.
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from jaxtune import cache
 from jaxtune.checks import warn
-from jaxtune.storage.directory import KERNELS
+from jaxtune.storage.directory import KERNELS, holds_run, write_whole
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def load_kernels(directory: Path) -> None:
         others += path.read_bytes() != content
     if others:
         warn(
-            f"{directory}: {others} kernels of the run are other ones in {target}, so "
+            f"{directory}: of the run's kernels, {others} are others in {target}, so "
             "that last bits may differ. For the run's own, set "
             f"{cache.SWITCH} to an empty folder."
         )
@@ -56,18 +57,19 @@ def load_kernels(directory: Path) -> None:
 def keep_kernels(directory: Path) -> None:
     """Copy the kernels that XLA has chosen so far into a run directory."""
     source, target = cache.tuned_kernels(), directory / KERNELS
-    if source is None or not source.is_dir():
+    # where no run could be begun, the directory may be the user's own
+    if source is None or not source.is_dir() or not holds_run(directory):
         return
     # what the run began with stays, whatever this machine has found
     known = _packed(target) if target.is_file() else {}
-    found = {path.name: path.read_bytes() for path in source.iterdir()}
+    found = {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()}
     if found.keys() <= known.keys():
         return
-    whole = target.with_suffix(f".{os.getpid()}")
+    whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in sorted({**found, **known}.items()):
             packed.writestr(name, content)
-    os.replace(whole, target)
+    write_whole(target, whole.getvalue())
 
 
 def _packed(path: Path) -> dict[str, bytes]:
