@@ -23,6 +23,7 @@ from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
+from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
     UserChoices,
@@ -232,6 +233,7 @@ def rerun(
     recorded = _recorded(result, trial)
     if status == "waiting" and not any(np.isfinite(v).any() for v in recorded.values()):
         raise RunError(f"{path}: trial {trial} has not been scored yet.")
+    load_kernels(path)
     seeds = np.arange(result.trials.scores.shape[1])
     trajectory, overrides = result.trajectory(trial), result.width_overrides
     return Rerun(

@@ -24,6 +24,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxtune.checks import warn
 
 SWITCH = "JAXTUNE_CACHE"
+PROGRAMS = "programs"
+TUNED = "xla_gpu_per_fusion_autotune_cache_dir"  # JAX's name
 MAX_BYTES = 2**30  # the programs unused for longest are deleted first
 
 # jaxlib 0.9 and 0.10 log two lines for each program that they load, because they take
@@ -45,6 +47,18 @@ def folder() -> Path | None:
         return None
     top = Path(chosen or platformdirs.user_cache_dir("jaxtune"))
     return _made(top / machine())
+
+
+def tuned_kernels() -> Path | None:
+    """Return the folder of the kernels that XLA found fastest, or ``None``.
+
+    On a GPU, XLA chooses kernels by timing them, and JAX keeps the choice beside its
+    compiled programs. Elsewhere, and before anything was compiled, there is none.
+    """
+    place, chosen = folder(), jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if chosen is None and place is None:
+        return None
+    return Path(chosen or place / PROGRAMS) / TUNED  # type: ignore[operator]
 
 
 @functools.cache  # so that an unusable folder is warned about once
@@ -100,7 +114,7 @@ _before: dict[str, object] = {}
 
 def _begin(place: Path) -> None:
     wanted = {
-        "jax_compilation_cache_dir": str(place / "programs"),
+        "jax_compilation_cache_dir": str(place / PROGRAMS),
         "jax_compilation_cache_max_size": MAX_BYTES,
         # JAX's default, one second, would leave out the small programs
         "jax_persistent_cache_min_compile_time_secs": 0.0,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +17,7 @@ import jax
 import jaxlib
 import optax
 
+from jaxtune.precision import product_precision
 from jaxtune.versions import __version__
 
 P = ParamSpec("P")
@@ -36,9 +39,41 @@ def versions() -> dict[str, str]:
 
 
 def device() -> dict[str, str]:
-    """Return the platform and kind of the device that blocks run on."""
+    """Return what the numbers of blocks depend on in the device that they run on.
+
+    Of an accelerator these are also the precision of its products, unless JAX is asked
+    for another one, and the versions of its software.
+    """
     first = jax.devices()[0]
-    return {"platform": first.platform, "kind": kind(first)}
+    known = {"platform": first.platform, "kind": kind(first)}
+    if first.platform == "cpu":
+        return known
+    precision = product_precision(first, "default").name
+    return {**known, "precision": precision, **device_software()}
+
+
+# packages that bring the compiler and the libraries of an accelerator
+PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "jax-rocm7-plugin", "libtpu")
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def device_software() -> dict[str, str]:
+    """Return the versions of an accelerator's driver and plug-in, where known."""
+    known = {}
+    if DRIVER.exists() and (found := re.search(r"\d+\.[\d.]+", DRIVER.read_text())):
+        known["driver"] = found[0]
+    installed = {name: _version(name) for name in PLUGINS}
+    plugins = [f"{name} {number}" for name, number in installed.items() if number]
+    if plugins:
+        known["plugin"] = ", ".join(plugins)
+    return known
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def flags() -> dict[str, Any]:

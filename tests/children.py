@@ -1,4 +1,4 @@
-"""Child processes of tests: what they find, and how Ctrl-C reaches them."""
+"""Processes of tests: what they find, their share of a card, how Ctrl-C ends them."""
 
 import os
 import sys
@@ -6,6 +6,11 @@ from pathlib import Path
 
 # XLA says at length which programs it takes from a cache
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+MEMORY = ("XLA_PYTHON_CLIENT_", "XLA_CLIENT_MEM_FRACTION")
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
+FRACTION = "XLA_CLIENT_MEM_FRACTION"
+OURS = "JAXTUNE_TESTS_SHARE"  # says that the values are of these tests
 
 
 def environment(**more):
@@ -24,3 +29,22 @@ def interruptible(*command):
     reset = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
     code = f"import os, signal, sys; {reset}; os.execv(sys.argv[1], sys.argv[1:])"
     return [sys.executable, "-c", code, sys.executable, *command]
+
+
+def share_of_a_card(environ):
+    """Return variables with which all processes of the tests fit on one card.
+
+    Without them the first process takes three quarters of its memory and the second one
+    fails. JAX reads them when it first asks for its devices.
+
+    Args:
+      environ: the environment; what it has of this, and a CPU as the only platform, is
+        left alone.
+    """
+    chosen = any(name.startswith(MEMORY) for name in environ) and OURS not in environ
+    if chosen or environ.get("JAX_PLATFORMS") == "cpu":
+        return {}
+    # each worker has a child now and then; the first process of a run, which starts the
+    # workers, does not know their number, so that they set these again
+    processes = 2 * int(environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    return {PREALLOCATE: "false", FRACTION: f"{0.9 / processes:.3f}", OURS: "1"}

@@ -4,15 +4,21 @@ import atexit
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+import children
 import hypothesis
 import jax
 import numpy as np
 import pytest
+import rounded
 from killed import line
 
 import jaxtune as jt
+from jaxtune.hardware import hardware_of
+
+os.environ.update(children.share_of_a_card(os.environ))
 
 # the first process of a run makes it, for its workers and their children; it is not
 # the developer's own folder
@@ -34,11 +40,11 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions forms gaussian_process house products random refine
-        samplers schedulers schedules space
+        bad_input border conditions forms gaussian_process house precision products
+        random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batching benchmarks data divergence fuzz loops
+        accelerator analysis batching benchmarks data divergence fuzz kernels loops
         model_samplers models old_runs optimizers planning programs repeats report
         rewrite schedule search storage supervised tasks training user_code width
         workers
@@ -48,6 +54,13 @@ TIERS = {
         ray
     """,
 }
+# The files that are worth running on an accelerator: their programs are other ones
+# there. A test in another file may have the marker.
+ON_AN_ACCELERATOR = """
+    analysis batching divergence forms gaussian_process model_samplers models optimizers
+    products programs rewrite samplers schedulers search supervised training user_code
+    width
+"""
 TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}
 
 
@@ -56,6 +69,11 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(tier_of(item.path))
+        if item.path.stem.removeprefix("test_") in ON_AN_ACCELERATOR.split():
+            item.add_marker("accelerator")
+        needs = item.get_closest_marker("cpu")
+        if needs and hardware_of().name != "cpu":
+            item.add_marker(pytest.mark.skip(reason=f"needs a CPU: {needs.args[0]}"))
     if "slow" not in config.option.markexpr:
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
@@ -74,6 +92,24 @@ def tier_of(path):
         raise pytest.UsageError(
             f"{path.name} has no tier. Add it to TIERS in tests/conftest.py."
         ) from None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def as_a_card():
+    """Multiply as a card does, where that is asked for."""
+    with (
+        rounded.as_a_card(every=False)
+        if os.environ.get(rounded.SWITCH)
+        else nullcontext()
+    ):
+        yield
+
+
+@pytest.fixture
+def exact_products():
+    """Multiply float32 as it is, for a comparison with another way to compute."""
+    with jax.default_matmul_precision("highest"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,6 +12,9 @@ from jaxtune.programs import lane
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.training.retraining import train_in_full
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 N, SIZES = 92, (8, 16, 32, 64)  # 88 examples in an epoch: 64 and 32 leave some over
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(N, 5)).astype(np.float32)

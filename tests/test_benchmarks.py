@@ -38,6 +38,7 @@ def test_an_operation_is_a_step(name):
 
 
 @pytest.mark.parametrize(("name", "library"), [*NETWORKS, *SLOW])
+@pytest.mark.usefixtures("exact_products")
 def test_a_lane_equals_a_plain_training(name, library):
     train, valid = families.splits(name, EXAMPLES, BATCH)
     task = families.task(name, library, train, valid, BATCH, shuffle=False)

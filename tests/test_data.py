@@ -11,6 +11,9 @@ from conftest import digits
 
 import jaxtune as jt
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 X, Y = digits(400)
 MODEL = jt.models.MLP(classes=10, max_units=16, max_layers=2)
 REST = {"valid": (X[200:300], Y[200:300]), "test": (X[300:], Y[300:])}

@@ -74,6 +74,7 @@ def results(pool, run, jobs):
     return [made and made.value for made in pool.map_ordered(answer, jobs)]
 
 
+@pytest.mark.cpu("several devices in one process")
 def test_devices_and_cores_change_no_bit():
     """One core, two, two devices, two accelerators: the same under every scheduler."""
     one_core = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
@@ -89,6 +90,7 @@ def test_devices_and_cores_change_no_bit():
     assert len(alone) == 1 + len(killed.SCHEDULERS)
 
 
+@pytest.mark.cpu("a block on each core")
 def test_as_many_blocks_as_cores_run_at_once_and_come_back_in_order(monkeypatch):
     monkeypatch.setattr(hardware, "cores", lambda: 3)
     together = threading.Barrier(3)
@@ -107,6 +109,7 @@ def test_nothing_to_do_keeps_its_place():
     assert found == [None, 100, None, 102, None, None, None, None, None, 105]
 
 
+@pytest.mark.cpu("a block on each core")
 def test_items_are_asked_for_when_they_can_run(monkeypatch):
     monkeypatch.setattr(hardware, "cores", lambda: 2)
     asked = []
@@ -169,6 +172,7 @@ def test_double_precision_reaches_the_programs():
     assert found.trials["score"].tolist() == [3.0, 3.0]
 
 
+@pytest.mark.cpu("several devices in one process")
 def test_a_chosen_device_is_the_only_one_in_use():
     second = "import jax; jax.config.update('jax_default_device', jax.devices()[1])\n"
     ask = """
@@ -207,6 +211,7 @@ print((found.trials.scores == smaller.trials.scores).all())
 """
 
 
+@pytest.mark.cpu("its memory is limited as that of a process")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory by Linux's means")
 def test_a_block_that_does_not_fit_is_halved_for_real():
     """A process that may use 2 GB more, for 64 lanes of 32 MB at least."""
@@ -341,7 +346,8 @@ def test_a_plain_function_is_halved_and_reruns_to_the_bit(scarce, tmp_path):
 
 def test_a_single_lane_that_does_not_fit_is_an_error(scarce):
     scarce(0)
-    expected = pytest.raises(MemoryError, match="one lane does not fit on cpu:0")
+    here = environment.label(jax.devices()[0])
+    expected = pytest.raises(MemoryError, match=f"one lane does not fit on {here}")
     with pytest.warns(UserWarning, match="does not fit"), expected:
         seek()
 
@@ -394,6 +400,7 @@ def test_legs_are_cut_where_the_width_changed():
     assert split_by_width(legs, 1, known, 8) == [(leg, 8) for leg in legs]
 
 
+@pytest.mark.cpu("several devices in one process")
 def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
     """Two devices and blocks of 4 are as one device and blocks of 2."""
     command = [sys.executable, Path(__file__).with_name("sharded.py"), tmp_path]

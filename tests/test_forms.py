@@ -13,6 +13,9 @@ from jaxtune.forms import TABLES, in_fast_form, rewriting, survey, table_for
 from jaxtune.forms.rules import lane_by_lane
 from jaxtune.planning.flops import inner_programs
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 ORDERS = {
     1: [("NWC", "WIO", "NWC"), ("NCW", "OIW", "NCW")],
     2: [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW"), ("CNHW", "IHWO", "HNWC")],

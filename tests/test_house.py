@@ -21,6 +21,7 @@ PACKAGE = ROOT / "jaxtune"
 LAYERS = {
     "checks": 0,
     "markup": 0,
+    "precision": 0,
     "registry": 0,
     "types": 0,
     "versions": 0,
@@ -45,7 +46,6 @@ LAYERS = {
     "results": 9,
     "rounds": 10,
     "analysis": 11,
-    "doctor": 11,
     "storage": 11,
     "testing": 11,
     "integrations": 12,
@@ -53,6 +53,7 @@ LAYERS = {
     "_named": 13,
     "_search": 14,
     "_resume": 15,
+    "doctor": 15,
     "__init__": 16,
     "cli": 17,
     "stress": 17,

@@ -248,6 +248,7 @@ class Residual(nn.Module):
         return jt.models.MaskedDense(CLASSES, name="output")(x, width)
 
 
+@pytest.mark.usefixtures("exact_products")
 def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
     """Padded to any size, or to none, it is the same network."""
     rng = np.random.default_rng(0)

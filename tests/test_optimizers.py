@@ -21,6 +21,9 @@ from jaxtune.checks import RunError
 from jaxtune.planning.preparation import prepare
 from jaxtune.programs.stepping import optimizer_of
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
 KEY = jax.random.key(2)
 

@@ -57,6 +57,7 @@ def test_every_lane_has_one_program_that_holds_it(programs, static):
                 assert (hparams[name][rows] == fixed[field]).all()
 
 
+@pytest.mark.usefixtures("exact_products")
 def test_scores_do_not_depend_on_what_a_network_is_padded_to():
     """One program, several, and the exact shape of each value: the same training."""
     scores = []
@@ -101,6 +102,7 @@ MODELS = {
 }
 
 
+@pytest.mark.cpu("XLA counts before it compiles")
 @pytest.mark.parametrize("name", MODELS)
 def test_operations_are_those_that_xla_counts(name):
     model, shape = MODELS[name]

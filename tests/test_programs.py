@@ -39,6 +39,7 @@ def outcome(workload, small_space, hparams):
     return train_in_full(workload, small_space, np.arange(10), hparams, np.arange(2))
 
 
+@pytest.mark.usefixtures("exact_products")
 def test_a_lane_equals_plain_training(small_task, small_space, hparams, workload):
     """A Python loop of unbatched steps with optax.sgd, on the same batches."""
     task, trial, epochs = small_task, 3, 2

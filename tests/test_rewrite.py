@@ -12,7 +12,7 @@ from jax import lax
 
 import jaxtune as jt
 from jaxtune.checks import RunError
-from jaxtune.forms import TABLES
+from jaxtune.forms import TABLES, table_for
 from jaxtune.hardware import CPU
 from jaxtune.planning.layout import groups
 from jaxtune.planning.preparation import CACHE, prepare
@@ -23,7 +23,11 @@ from jaxtune.storage.directory import SETTINGS
 from jaxtune.storage.settings import checked_settings
 from jaxtune.storage.subject import task_of
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 KEY, ROWS = jax.random.key(2), 48
+HERE = table_for(jax.default_backend())
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
 SIZES = {"key": KEY, "trials": 4, "epochs": 2, "verbose": 0}
 
@@ -55,11 +59,11 @@ def forms(result):
 def test_a_search_rewrites_and_scores_as_written(task):
     fast = jt.search(task, SPACE, metric="loss", **SIZES)
     plain = jt.search(task, SPACE, metric="loss", rewrite=False, block=1, **SIZES)
-    assert (forms(fast), forms(plain)) == ("cpu-1", "")
-    assert fast.setup.workload.width == 1
+    assert (forms(fast), forms(plain)) == (HERE, "")
     np.testing.assert_allclose(fast.trials["loss"], plain.trials["loss"], rtol=1e-4)
 
 
+@pytest.mark.cpu("the forms of a CPU")
 def test_the_programs_of_a_block_have_the_forms_of_its_layout(task):
     """Where lanes compute their convolutions apart, each program has more loops."""
     loops = {rewrite: _loops(task, rewrite) for rewrite in (True, False)}
@@ -107,7 +111,7 @@ def test_a_run_is_resumed_and_rerun_as_it_began(task, tmp_path, rewrite):
         )
     # the argument is left out: the run says it
     resumed = jt.resume(tmp_path, task, verbose=0)
-    assert forms(resumed) == ("cpu-1" if rewrite else "")
+    assert forms(resumed) == (HERE if rewrite else "")
     np.testing.assert_array_equal(resumed.trials["score"], whole.trials["score"])
     assert jt.rerun(tmp_path, 3, task).same
     again = jt.search(task, SPACE, rounds=2, directory=tmp_path, **SIZES)
@@ -199,6 +203,7 @@ def test_a_plan_tells_the_forms(task):
     assert "lane by lane" not in repr(written)
 
 
+@pytest.mark.cpu("the forms of a CPU")
 def test_a_search_tells_the_forms_if_asked(task, capsys):
     jt.search(task, SPACE, **{**SIZES, "verbose": 1})
     assert "forms:" not in capsys.readouterr().err
@@ -208,6 +213,7 @@ def test_a_search_tells_the_forms_if_asked(task, capsys):
     assert "forms: all operations run as written" in capsys.readouterr().err
 
 
+@pytest.mark.cpu("the forms of a CPU")
 def test_a_pass_that_fails_is_told_and_changes_nothing(task, capsys, monkeypatch):
     def broken(*operands):
         raise RuntimeError("no such form")
@@ -254,6 +260,7 @@ def test_the_bytes_of_a_step_are_the_state_and_what_it_writes():
     assert state + written <= counted <= state + written + 16
 
 
+@pytest.mark.cpu("the cache of a CPU")
 def test_a_wider_network_gets_fewer_lanes():
     widths = {
         units: prepare(dense_task(units), SPACE, KEY, 1).width
@@ -268,6 +275,11 @@ def test_a_wider_network_gets_fewer_lanes():
         touched = bytes_in_a_step(traced.jaxpr.jaxpr)
         assert width == 1 or width * touched <= CACHE
         assert width == CPU.width or 2 * width * touched > CACHE
+
+
+@pytest.mark.cpu("the width of a CPU")
+def test_lanes_that_run_one_by_one_have_blocks_of_their_own(task):
+    assert prepare(task, SPACE, KEY, 1).width == 1
 
 
 def test_the_width_of_an_accelerator_is_that_of_its_kind(task):

@@ -12,6 +12,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import _search, versions
+from jaxtune.precision import product_precision
 from jaxtune.rounds.progress import progress_bar
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -433,11 +434,16 @@ def test_a_good_jaxlib_is_not_refused(version, monkeypatch):
     versions.check_versions()
 
 
-def test_this_jax_multiplies_correctly_under_vmap():
+@pytest.mark.parametrize("setting", ["default", "highest"])
+def test_this_jax_multiplies_correctly_under_vmap(setting):
     """The pattern of jax issue 39103, in which jit differed from eager arithmetic."""
     rows = jnp.asarray(np.random.default_rng(0).normal(size=(32769, 3)), jnp.float32)
-    squares = jax.jit(jax.vmap(lambda r: jnp.sum((jnp.eye(3) @ r) ** 2)))(rows)
-    np.testing.assert_allclose(squares, (np.asarray(rows) ** 2).sum(1), rtol=1e-5)
+    with jax.default_matmul_precision(setting):
+        squares = jax.jit(jax.vmap(lambda r: jnp.sum((jnp.eye(3) @ r) ** 2)))(rows)
+    # a square has twice the error of its root
+    tolerance = max(1e-5, 2.5 * product_precision(setting=setting).rounding)
+    expected = (np.asarray(rows) ** 2).sum(1)
+    np.testing.assert_allclose(squares, expected, rtol=tolerance)
 
 
 def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd):

@@ -19,6 +19,9 @@ import jaxtune as jt
 from jaxtune.tasks import check_data, measuring
 from jaxtune.tasks.metrics_argument import read_metrics
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 4)).astype(np.float32)
 Y = RNG.integers(0, 3, 48)

@@ -14,6 +14,9 @@ import jaxtune as jt
 from jaxtune.random import permutation
 from jaxtune.tasks.optimizers import DIRECTIONS
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(96, 4)), RNG.integers(0, 3, 96)
 SPLITS = {"train": (X, Y), "valid": (X[:30], Y[:30])}

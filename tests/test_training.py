@@ -299,6 +299,7 @@ def test_static_dimensions_are_taken_over_with_the_state():
         assert again.metrics["loss"][0] == found.trials["score"][trial]
 
 
+@pytest.mark.usefixtures("exact_products")
 def test_a_schedule_can_be_replayed_on_a_fresh_model(task):
     rates = jt.Space(
         learning_rate=jt.log_uniform(1e-4, 1e-2), learning_rate_decay=jt.uniform(0, 1)

@@ -9,6 +9,9 @@ from user_code.row import EPOCHS, ROOT, Keys, under
 
 import jaxtune as jt
 
+# the other way to compute has other kernels on a card
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 MODULES = (functions, models, optimizers, data, spaces, settings)
 ROWS = [row for module in MODULES for row in module.ROWS]
 

@@ -24,8 +24,17 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
+KERNELS = "kernels.zip"
 # SQLite puts the files with a suffix beside its own
-OWN = (RECORD, f"{RECORD}-wal", f"{RECORD}-shm", f"{RECORD}-journal", LOCK, DATA)
+OWN = (
+    RECORD,
+    f"{RECORD}-wal",
+    f"{RECORD}-shm",
+    f"{RECORD}-journal",
+    LOCK,
+    DATA,
+    KERNELS,
+)
 
 
 def check_directory(directory: Any) -> Path:
@@ -153,11 +162,11 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
         (directory / name).unlink(missing_ok=True)
     store = Store.create(directory / RECORD)
     if data is not None:
-        _write(directory / DATA, data)
+        write_whole(directory / DATA, data)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "schema": SCHEMA, "id": uuid.uuid4().hex, "created": now}
     text = json.dumps(head | settings, indent=2, allow_nan=False, ensure_ascii=False)
-    _write(directory / SETTINGS, text.encode())
+    write_whole(directory / SETTINGS, text.encode())
     return store
 
 
@@ -167,10 +176,10 @@ def note_writer(store: Store) -> None:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
 
-_PARTS = (f"{SETTINGS}.part", f"{DATA}.part")
+_PARTS = (f"{SETTINGS}.part", f"{DATA}.part", f"{KERNELS}.part")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     try:

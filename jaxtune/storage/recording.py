@@ -19,6 +19,7 @@ from jaxtune.storage.directory import (
     note_writer,
 )
 from jaxtune.storage.durable import Durable, note
+from jaxtune.storage.kernels import kernels_of_run
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
@@ -63,7 +64,7 @@ def open_journal(
         return
     path = check_directory(directory)
     requested = settings_document(search, traced, given, device)
-    with locked(path):
+    with locked(path), kernels_of_run(path):
         if holds_run(path):
             settings = checked_settings(path)
             adopted = adopt(search, settings)

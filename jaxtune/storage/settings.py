@@ -145,7 +145,8 @@ def check_same(
     if not given.rewrite:  # otherwise the run's forms are adopted, whatever they are
         rewritten = forms_of(recorded["layout"]) != AS_WRITTEN
         _refuse({"rewrite": rewritten}, {"rewrite": False}, set())
-    _refuse(recorded, requested, ignored | _by_version(recorded))
+    ignored |= _by_version(recorded) | _not_recorded(recorded, requested)
+    _refuse(recorded, requested, ignored)
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
@@ -175,6 +176,12 @@ def _by_version(recorded: dict[str, Any]) -> set[str]:
     if was != now:
         ignored.add("task.program")  # versions of jax print a program differently
     return ignored
+
+
+def _not_recorded(recorded: dict[str, Any], requested: dict[str, Any]) -> set[str]:
+    """Return what a run of an earlier version does not say about its device."""
+    known = recorded["device"]
+    return {f"device.{name}" for name in requested["device"] if name not in known}
 
 
 def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:

@@ -1,0 +1,91 @@
+"""The kernels that XLA chose on a GPU, kept in a run directory.
+
+XLA times kernels and takes the fastest, so that two processes may choose differently
+and differ in last bits. JAX keeps the choices beside its compiled programs, a small
+file for each; a run has a copy of them, for other machines with the same card and for
+the time after that folder is gone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jaxtune import cache
+from jaxtune.checks import warn
+from jaxtune.storage.directory import KERNELS, holds_run, write_whole
+
+
+@contextmanager
+def kernels_of_run(directory: Path) -> Iterator[None]:
+    """Compile with the kernels of a run, and keep those that are new in it."""
+    load_kernels(directory)
+    try:
+        yield
+    finally:  # also where the search was interrupted: its blocks are kept
+        keep_kernels(directory)
+
+
+def load_kernels(directory: Path) -> None:
+    """Put the kernels of a run where XLA looks for them, before it compiles.
+
+    Args:
+      directory: of a run; most have none, as only GPUs choose by timing.
+    """
+    source, target = directory / KERNELS, cache.tuned_kernels()
+    if target is None or not source.is_file():
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    others = 0
+    for name, content in _packed(source).items():
+        path = target / name
+        if not path.exists():
+            _write(path, content)
+        others += path.read_bytes() != content
+    if others:
+        warn(
+            f"{directory}: of the run's kernels, {others} are others in {target}, so "
+            "that last bits may differ. For the run's own, set "
+            f"{cache.SWITCH} to an empty folder."
+        )
+
+
+def keep_kernels(directory: Path) -> None:
+    """Copy the kernels that XLA has chosen so far into a run directory."""
+    source, target = cache.tuned_kernels(), directory / KERNELS
+    # where no run could be begun, the directory may be the user's own
+    if source is None or not source.is_dir() or not holds_run(directory):
+        return
+    # what the run began with stays, whatever this machine has found
+    known = _packed(target) if target.is_file() else {}
+    found = {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()}
+    if found.keys() <= known.keys():
+        return
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in sorted({**found, **known}.items()):
+            packed.writestr(name, content)
+    write_whole(target, whole.getvalue())
+
+
+def _packed(path: Path) -> dict[str, bytes]:
+    """Return the files of a run; a damaged copy is none, as it only saves time."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            # a name with a folder in it is not XLA's, and must not lead elsewhere
+            names = [name for name in packed.namelist() if Path(name).name == name]
+            return {name: packed.read(name) for name in names}
+    except (OSError, zipfile.BadZipFile) as error:
+        warn(f"{path} cannot be read ({error}), so kernels are chosen anew.")
+        return {}
+
+
+def _write(path: Path, content: bytes) -> None:
+    # another process may read it at this moment
+    whole = path.with_suffix(f".{os.getpid()}")
+    whole.write_bytes(content)
+    os.replace(whole, path)
