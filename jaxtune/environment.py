@@ -6,8 +6,8 @@ import functools
 import os
 import platform
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -15,9 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 import flax
 import jax
 import jaxlib
+import numpy as np
 import optax
 
 from jaxtune.precision import product_precision
+from jaxtune.types import Key
 from jaxtune.versions import __version__
 
 P = ParamSpec("P")
@@ -112,6 +114,38 @@ def label(device: Any) -> str:
     """Return a device's platform and number, for messages."""
     # str(device) is TFRT_CPU_0 with jax 0.9
     return f"{device.platform}:{device.id}"
+
+
+def host() -> Any:
+    """Return the CPU beside this thread's accelerator; ``None`` where there is none."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    name = chosen if isinstance(chosen, str) else getattr(chosen, "platform", None)
+    if (name or jax.default_backend()) == "cpu":
+        return None
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names the accelerator alone
+        return None
+
+
+@contextmanager
+def on_host() -> Iterator[None]:
+    """Compute on the CPU of the host; do nothing where that is the device anyway.
+
+    For what is small and between blocks: samplers, refiners, and the decoding of
+    points. A GPU compiles it for seconds, and rounds it in its own way.
+    """
+    device = host()
+    with nullcontext() if device is None else jax.default_device(device):
+        yield
+
+
+def unplaced(key: Key) -> Key:
+    """Return a key on the default device, bound to none."""
+    # an array that the user has put on a device would draw all computing there
+    data = np.asarray(jax.random.key_data(key))
+    implementation = jax.random.key_impl(key)
+    return jax.random.wrap_key_data(jax.numpy.asarray(data), impl=implementation)
 
 
 def cores() -> int:

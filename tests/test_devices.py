@@ -417,3 +417,47 @@ def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
     assert all(line.split(", ")[2] == "True" for line in tables), tables
     assert (again, loaded) == ("again True", "load True")
     assert refused.startswith("block=5: 2 devices share the lanes")
+
+
+def test_suggesting_runs_on_the_cpu_beside_an_accelerator():
+    """Blocks on the second device, all that lies between them on the first."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("beside.py"))],
+        env=children.environment(XLA_FLAGS="--xla_force_host_platform_device_count=2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    same, *places, after = output(process)
+    assert same == "same True"
+    between = ("ask", "decode", "explore", "init", "refine", "tell")
+    assert set(places) == {f"{name} 0" for name in between} | {"advance 1", "score 1"}
+    assert after.endswith("1")
+
+
+def test_there_is_no_host_beside_a_cpu_nor_where_jax_has_no_cpu(monkeypatch):
+    assert environment.host() is None
+    with environment.on_host():
+        assert jax.config.jax_default_device is None
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert environment.host().platform == "cpu"
+    with environment.on_host():
+        assert jax.config.jax_default_device.platform == "cpu"
+        assert environment.host() is None  # this is the host already
+
+    def absent(backend):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", absent)
+    with environment.on_host():
+        assert jax.config.jax_default_device is None
+
+
+def test_a_key_that_is_on_a_device_is_freed_from_it():
+    key = jax.random.key(7)
+    bound = jax.device_put(key, jax.devices()[0])
+    assert bound.committed
+    found = environment.unplaced(bound)
+    assert not found.committed
+    assert jax.random.key_data(found).tolist() == jax.random.key_data(key).tolist()
+    assert jax.random.key_impl(found) == jax.random.key_impl(key)

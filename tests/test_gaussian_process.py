@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compilations
 from scipy.integrate import quad
 from scipy.stats import norm, rankdata, truncnorm
 from sklearn.gaussian_process.kernels import Matern
@@ -374,3 +375,44 @@ def test_draws_are_the_mixtures():
     density = np.exp(log_density)
     counts = np.histogram(draws, 20, (0, 1))[0] / 400_000
     np.testing.assert_allclose(counts, density / density.sum(), atol=0.002)
+
+
+def test_candidates_are_those_of_a_loop_written_out():
+    """Each cloud around the best of all before it."""
+    told = data()
+    process = model.posterior(told, HYPERS, OWNERS)
+    space = jt.Space(**{name: jt.uniform(0.0, 1.0) for name in "abc"})
+    box, key, best = candidates.unit_cube(3), jax.random.key(5), jnp.float32(0.4)
+    means = jnp.where(told.known, told.y, -jnp.inf)
+    found = jax.jit(suggest._pool)(process, key, space, box, told.x, means, best)
+
+    @jax.jit
+    def promise(points):
+        mean, variance, _ = model.predicted(process, points)
+        return acquisition.log_improvement(mean[None], variance, best[None])
+
+    keys = [jax.random.fold_in(key, i) for i in range(5)]
+    pool = candidates.uniform_points(keys[0], space, box, suggest.SPREAD)
+    leaders = told.x[jnp.argsort(-means)[: suggest.LEADERS]]
+    for own, widest in zip(keys[1:4], suggest.CLOUDS, strict=True):
+        near = candidates.clouds(own, space, box, leaders, suggest.CLOUD, widest)
+        pool = jnp.concatenate([pool, near])
+        leaders = pool[jnp.argsort(-promise(pool))[: suggest.LEADERS]]
+    rest = candidates.uniform_points(keys[4], space, box, suggest.ELSEWHERE)
+    expected = jnp.concatenate([pool, rest])
+    assert found.shape == expected.shape == (5632, 3)
+    same = (np.abs(found - expected) < 1e-6).all(axis=1)
+    # rounding may exchange two leaders whose promise is nearly the same
+    assert same[: suggest.SPREAD + 1024].all()
+    assert same.mean() > 0.9
+
+
+def test_only_the_model_itself_is_compiled_for_a_batch():
+    space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 2.0))
+    sampler = jt.samplers.tpe(initial=4)
+    state, points = sampler.ask(sampler.init(jax.random.key(0), space), 9)
+    with compilations() as compiled:
+        state = sampler.tell(state, points, np.arange(9.0))
+        state, points = sampler.ask(state, 11)
+    assert points.shape == (11, 2)
+    assert len(compiled) == 1

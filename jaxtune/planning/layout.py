@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import is_whole, warn
+from jaxtune.environment import on_host
 from jaxtune.forms import AS_WRITTEN
 from jaxtune.hardware import CPU, Hardware
 from jaxtune.planning import flops
@@ -156,6 +157,7 @@ def _has_statistics(task: Task, space: Space) -> bool:
     )
 
 
+@on_host()
 def _middle(space: Space) -> Hparams:
     """Return the hyperparameters of a lane in the middle of the space."""
     point = np.full((1, space.dim), 0.5, np.float32)
@@ -258,6 +260,7 @@ def _candidates(dimension: Dimension) -> list[int]:
     return [value for value in members if value & (value - 1) == 0]
 
 
+@on_host()
 def _shares(dimension: Dimension) -> dict[int, float]:
     """Return each value of a dimension with its share of the range."""
     middles: Any = (np.arange(4096) + np.float32(0.5)) / np.float32(4096)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from jaxtune.environment import thread_settings
+from jaxtune.environment import on_host, thread_settings
 from jaxtune.planning.layout import Layout, constants, groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lane_program
@@ -262,6 +262,7 @@ def _used(program: Any, names: list[str]) -> frozenset[str]:
     return frozenset(n for n, needed in zip(names, last, strict=True) if needed)
 
 
+@on_host()
 def typical(layout: Layout, space: Space) -> dict[str, np.ndarray]:
     """Return the middle of the space, and each static choice there one by one.
 

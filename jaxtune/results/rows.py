@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from jaxtune.environment import on_host
 from jaxtune.programs.lane import (
     CRASHED,
     DIVERGED,
@@ -19,6 +20,7 @@ from jaxtune.space import Space
 from jaxtune.training.round import Training
 
 
+@on_host()
 def rows_of(
     space: Space, number: int, ids: np.ndarray, training: Training, metric: str
 ) -> Trials:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import warn
+from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
@@ -146,6 +147,7 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     )
 
 
+@on_host()
 def _begin(
     search: Search,
     number: int,
@@ -176,9 +178,10 @@ def trainings(search: Search, plans: list[Plan]) -> int:
     return -(-planned // search.workload.budget) * search.seeds
 
 
+@on_host()
 def _stream(key: Key, stream: int, number: int) -> Key:
     """Return the key of one round for one purpose."""
-    return jax.random.fold_in(jax.random.fold_in(key, stream), number)
+    return jax.random.fold_in(jax.random.fold_in(unplaced(key), stream), number)
 
 
 def plan_rounds(search: Search) -> list[Plan]:

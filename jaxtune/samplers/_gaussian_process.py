@@ -18,6 +18,7 @@ from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, suggested
+from jaxtune.samplers.history import scored_trials
 from jaxtune.types import Array
 
 ROWS = 1024  # trials in a model; its cost grows with their cube
@@ -109,7 +110,7 @@ def sensitivity(state: ModelState) -> Array:
     Raises:
       ValueError: fewer than two trials with a score.
     """
-    if int(state.history.succeeded.sum()) < 2:
+    if scored_trials(state.history) < 2:
         raise ValueError("sensitivity: tell the sampler at least two scores first.")
     return _sensitivity(state, ROWS)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler, own_sampler
-from jaxtune.samplers.history import History, empty_history, extended
+from jaxtune.samplers.history import History, empty_history, extended, scored_trials
 from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
 
@@ -61,8 +61,8 @@ def model_based(
             key=key,
             space=space,
             history=empty_history(space.dim),
-            pending=jnp.zeros((0, space.dim), jnp.float32),
-            asked=jnp.int32(0),
+            pending=jnp.asarray(np.zeros((0, space.dim), np.float32)),
+            asked=jnp.asarray(np.int32(0)),
             design=first.init(key, space),
         )
 
@@ -75,7 +75,7 @@ def model_based(
 
     def ask(state: ModelState, n: int) -> tuple[ModelState, Array]:
         least = 2 * state.space.dim + 2 if initial is None else initial
-        scored = state.history.succeeded.sum()
+        scored = scored_trials(state.history)
         # `cond` traces both branches, and a model needs some rows of the buffer
         if state.history.scores.shape[0] == 0:
             state, points = from_design(state, n)
@@ -92,7 +92,7 @@ def model_based(
             )
         else:
             state, points = (from_design if scored < least else from_model)(state, n)
-        pending = jnp.concatenate([state.pending, points])
+        pending = _joined(state.pending, points)
         return state._replace(pending=pending, asked=state.asked + n), points
 
     def tell(state: ModelState, points: ArrayLike, scores: ArrayLike) -> ModelState:
@@ -100,6 +100,14 @@ def model_based(
         return state._replace(history=history, pending=_without(state.pending, points))
 
     return own_sampler(init, ask, tell)
+
+
+def _joined(pending: Array, points: Array) -> Array:
+    """Return the pending points, and new ones after them."""
+    if isinstance(points, jax.core.Tracer) or isinstance(pending, jax.core.Tracer):
+        return jnp.concatenate([pending, points])
+    # in NumPy, since JAX would compile a program for every pair of lengths
+    return jnp.asarray(np.concatenate([np.asarray(pending), np.asarray(points)]))
 
 
 def _without(pending: Array, scored: ArrayLike) -> Array:
@@ -110,4 +118,6 @@ def _without(pending: Array, scored: ArrayLike) -> Array:
         if row.tobytes() in left:
             left.remove(row.tobytes())
     rows = [np.frombuffer(row, np.float32) for row in left]
-    return jnp.asarray(np.reshape(rows, (len(rows), pending.shape[1])), jnp.float32)
+    # of the right type in NumPy: JAX would compile the cast for every length
+    flat = np.asarray(rows, np.float32)
+    return jnp.asarray(flat.reshape(len(rows), pending.shape[1]))

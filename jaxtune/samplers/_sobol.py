@@ -52,7 +52,9 @@ def sobol() -> Sampler:
 
     def init(key: Key, space: Space) -> SobolState:
         seeds = _seeds(key, space.dim)
-        return SobolState(jnp.asarray(_directions(space.dim)), seeds, jnp.int32(0))
+        return SobolState(
+            jnp.asarray(_directions(space.dim)), seeds, jnp.asarray(np.int32(0))
+        )
 
     def ask(state: SobolState, n: int) -> tuple[SobolState, Array]:
         more = "use uniform(), which never ends"

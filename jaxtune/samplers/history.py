@@ -6,7 +6,7 @@ for every number of trials. It is never shortened.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,18 @@ class History(NamedTuple):
 
 def empty_history(dim: int) -> History:
     """Return a history of no trials, in a buffer of no rows."""
-    none = jnp.zeros(0, jnp.float32)
-    points, batch = jnp.zeros((0, dim), jnp.float32), jnp.zeros(0, jnp.int32)
-    return History(points, none, none, batch, jnp.int32(0))
+    # arrays of NumPy, since JAX would compile a program for each kind of zeros
+    points, none = np.zeros((0, dim), np.float32), np.zeros(0, np.float32)
+    batch, trials = np.zeros(0, np.int32), np.int32(0)
+    return jax.tree.map(jnp.asarray, History(points, none, none, batch, trials))
+
+
+def scored_trials(history: History) -> Any:
+    """Return the number ``[]`` of trials with a score."""
+    if any(isinstance(x, jax.core.Tracer) for x in (history.scores, history.trials)):
+        return history.succeeded.sum()
+    # in NumPy: five programs less for every size of the buffer
+    return np.isfinite(np.asarray(history.scores)[: int(history.trials)]).sum()
 
 
 def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
@@ -78,7 +87,7 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
     dim = history.points.shape[1]
     rows, means, variances = checked(points, scores, dim)
     before = int(history.trials)
-    number = 1 + int(history.batch[before - 1]) if before else 0
+    number = 1 + int(np.asarray(history.batch)[before - 1]) if before else 0
     batch = np.full(len(rows), number, np.int32)
     after, size = before + len(rows), history.scores.shape[0]
     while size < after:
@@ -96,7 +105,7 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
         scores=join(history.scores, means),
         variance=join(history.variance, variances),
         batch=join(history.batch, batch),
-        trials=jnp.int32(after),
+        trials=jnp.asarray(np.int32(after)),
     )
 
 

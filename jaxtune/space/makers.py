@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.environment import on_host
 from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.ranges import (
     check_inside,
@@ -469,7 +470,8 @@ def _indexed(
     # of listed values None may be the default
     if choices or default is not None:
         return dimension
-    middle = dimension.value(dimension.decode(jnp.float32(0.5)))
+    with on_host():
+        middle = dimension.value(dimension.decode(jnp.float32(0.5)))
     return dataclasses.replace(dimension, default=middle)
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.environment import on_host
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import constants
@@ -143,6 +144,7 @@ def train_round(
     )
 
 
+@on_host()
 def _decide(
     run: SchedulerRun, scores: RungScores, slots: int | None, budget: int
 ) -> tuple[Decision, Progress]:
@@ -184,6 +186,7 @@ def _take_over(
     return explored, takeovers(trials, explored, decided, taken, progress)
 
 
+@on_host()
 def _explored(
     workload: Workload,
     space: Space,

@@ -35,7 +35,7 @@ def uniform_points(key: Key, space: Space, box: Box, count: int) -> Array:
 
 
 def clouds(
-    key: Key, space: Space, box: Box, centres: Array, count: int, widest: float
+    key: Key, space: Space, box: Box, centres: Array, count: int, widest: Array | float
 ) -> Array:
     """Draw clouds around centres: a few coordinates of each point move, near or far.
 

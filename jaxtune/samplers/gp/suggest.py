@@ -26,6 +26,7 @@ LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
 # the largest step of each cloud: the first lies around the best trials, each next one
 # around the most promising candidates so far
 CLOUDS = (0.3, 0.1, 0.02)
+Gathered = tuple[Array, Array, Array]  # candidates, their scores, the leaders
 JOINT = 1024  # candidates of which whole functions are drawn
 
 
@@ -130,14 +131,25 @@ def _pool(
         return log_improvement(mean[None], variance, best[None])
 
     keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
-    pool = candidates.uniform_points(keys[0], space, box, SPREAD)
-    score = promise(pool)
-    leaders = points[jax.lax.top_k(means, LEADERS)[1]]
-    for own, widest in zip(keys[1:-1], CLOUDS, strict=True):
+    rows, clouds = LEADERS * CLOUD, len(CLOUDS)
+    everywhere = candidates.uniform_points(keys[0], space, box, SPREAD)
+    # rows to come promise nothing, so that no leader is one of them
+    pool = jnp.pad(everywhere, ((0, clouds * rows), (0, 0)))
+    score = jnp.pad(promise(everywhere), (0, clouds * rows), constant_values=-jnp.inf)
+
+    def add(carry: Gathered, step: tuple[Key, Array, Array]) -> tuple[Gathered, None]:
+        pool, score, leaders = carry
+        own, widest, begin = step
         cloud = candidates.clouds(own, space, box, leaders, CLOUD, widest)
-        pool = jnp.concatenate([pool, cloud])
-        score = jnp.concatenate([score, promise(cloud)])
-        leaders = pool[jax.lax.top_k(score, LEADERS)[1]]
+        pool = jax.lax.dynamic_update_slice(pool, cloud, (begin, 0))
+        score = jax.lax.dynamic_update_slice(score, promise(cloud), (begin,))
+        return (pool, score, pool[jax.lax.top_k(score, LEADERS)[1]]), None
+
+    # a loop, since each cloud takes as long to compile as the last one
+    begins = SPREAD + rows * jnp.arange(clouds)
+    steps = (jnp.stack(keys[1:-1]), jnp.asarray(CLOUDS, jnp.float32), begins)
+    first = points[jax.lax.top_k(means, LEADERS)[1]]
+    pool = jax.lax.scan(add, (pool, score, first), steps)[0][0]
     cube = candidates.unit_cube(space.dim)
     return jnp.concatenate(
         [pool, candidates.uniform_points(keys[-1], space, cube, ELSEWHERE)]
