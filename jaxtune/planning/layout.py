@@ -217,7 +217,7 @@ def _split(
     are not looked at, so they change no lane's bits.
     """
     cost = _cost_of(task, space, fields)
-    shares = {name: _shares(space[name]) for name in tops}
+    shares = {name: shares_of(space[name]) for name in tops}
 
     def expected(tops: dict[str, list[int]]) -> float:
         total = 0.0
@@ -258,7 +258,7 @@ def _candidates(dimension: Dimension) -> list[int]:
     return [value for value in members if value & (value - 1) == 0]
 
 
-def _shares(dimension: Dimension) -> dict[int, float]:
+def shares_of(dimension: Dimension) -> dict[int, float]:
     """Return each value of a dimension with its share of the range."""
     middles: Any = (np.arange(4096) + np.float32(0.5)) / np.float32(4096)
     values, counts = np.unique(
@@ -308,11 +308,8 @@ def groups(
         columns[bucket.field] = _padded(bucket, sizes)
     # what is fixed is the same in all trials, of which there may be very many
     varying = [n for n in columns if n not in space.names or space[n].searched]
-    members: dict[tuple, list[int]] = {}
-    for trial in range(len(next(iter(hparams.values())))):
-        values = tuple(columns[name][trial] for name in varying)
-        lanes = range(trial * seeds, (trial + 1) * seeds)
-        members.setdefault(values, []).extend(lanes)
+    count = len(next(iter(hparams.values())))
+    members = _alike([columns[name] for name in varying], count)
 
     def static(trial: int) -> Static:
         values = {name: column[trial] for name, column in columns.items()}
@@ -326,9 +323,21 @@ def groups(
         )
 
     return [
-        Group(static(lanes[0] // seeds), np.asarray(lanes))
-        for lanes in members.values()
+        Group(static(trials[0]), (trials[:, None] * seeds + np.arange(seeds)).ravel())
+        for trials in members
     ]
+
+
+def _alike(columns: list[list[Any]], count: int) -> list[np.ndarray]:
+    """Return the rows of each combination of values, in order of first appearance."""
+    code = np.zeros(count, np.int64)
+    for column in columns:
+        known: dict[Any, int] = {}
+        place = [known.setdefault(value, len(known)) for value in column]
+        # numbered anew after each column, since a product of many would overflow
+        code = np.unique(code * len(known) + place, return_inverse=True)[1]
+    first = np.unique(code, return_index=True)[1]
+    return [np.flatnonzero(code == number) for number in np.argsort(first)]
 
 
 def constants(layout: Layout, space: Space) -> list[str]:
