@@ -91,11 +91,11 @@ CPU = Hardware(
     side_by_side=(2, 4),
     memory=4e9,
 )
-# one H100 (80GB HBM3, jax 0.11.2). Launches and bandwidth are those that fit the rates
-# of networks of 128 and 16 units in blocks of 64 to 4096 lanes (tests/test_cost.py):
-# about 32 kernels take 32 microseconds, and a lane's step writes 215 kB in .23; products
-# as small as theirs reach 34 TFLOP/s; the three large programs of a search of nine
-# hyperparameters compile for 6.8 s
+# of one H100 (80GB HBM3, jax 0.11.2). Launches and bandwidth are those that fit the
+# rates of networks of 128 and 16 units in blocks of 64 to 4096 lanes (tests/test_cost):
+# about 32 kernels take 32 microseconds, and a lane's step writes 215 kB in .23.
+# Products as small as theirs reach 34 TFLOP/s there, the training of 128 units 12; the
+# three large programs of a search of nine hyperparameters compile for 6.8 s
 ACCELERATOR = Hardware(
     name="accelerator",
     # one block computes while the host prepares the next one

@@ -13,7 +13,7 @@ from jax import lax
 import jaxtune as jt
 from jaxtune.checks import RunError
 from jaxtune.forms import TABLES
-from jaxtune.hardware import CPU
+from jaxtune.hardware import ACCELERATOR, CPU
 from jaxtune.planning.layout import groups
 from jaxtune.planning.preparation import CACHE, prepare
 from jaxtune.planning.touched import bytes_in_a_step
@@ -272,7 +272,7 @@ def test_a_wider_network_gets_fewer_lanes():
 
 def test_the_width_of_an_accelerator_is_that_of_its_kind(task):
     workload = prepare(task, SPACE, KEY, 1, platform="gpu")
-    assert (workload.width, workload.layout.forms) == (512, "gpu-1")
+    assert (workload.width, workload.layout.forms) == (ACCELERATOR.width, "gpu-1")
 
 
 @pytest.mark.parametrize("rewrite", [True, False])

@@ -21,7 +21,7 @@ REDUCTIONS = (
 LOOPS = ("scan", "while")
 
 
-class Cost(NamedTuple):
+class LaneCost(NamedTuple):
     """The work of one lane: of an epoch, or of a value of a plain function.
 
     Args:
@@ -35,21 +35,21 @@ class Cost(NamedTuple):
     bytes: float
 
 
-def cost_of(program: Any) -> Cost:
+def cost_of(program: Any) -> LaneCost:
     """Return the cost of a program; a loop of unknown length counts one turn.
 
     Args:
       program: the jaxpr of one lane.
     """
     kernels, written = _kernels(program)
-    return Cost(1 + kernels, count_operations(program), written)
+    return LaneCost(1 + kernels, count_operations(program), written)
 
 
-def seconds_of_a_block(cost: Cost, lanes: int, device: Hardware) -> float:
+def seconds_of_a_block(cost: LaneCost, lanes: int, device: Hardware) -> float:
     """Return the seconds of a block on one device, without what the host adds.
 
     >>> from jaxtune.hardware import ACCELERATOR
-    >>> small = Cost(kernels=24, operations=4e6, bytes=5e5)
+    >>> small = LaneCost(kernels=24, operations=4e6, bytes=5e5)
     >>> one, many = (seconds_of_a_block(small, n, ACCELERATOR) for n in (1, 64))
     >>> many < 2 * one
     True

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jaxtune.checks import warn
 from jaxtune.hardware import Hardware, hardware_of
-from jaxtune.planning.cost import Cost, cost_of, seconds_of_a_block
+from jaxtune.planning.cost import LaneCost, cost_of, seconds_of_a_block
 from jaxtune.planning.loads import Load, of_each_program
 from jaxtune.planning.tracing import Traced
 from jaxtune.planning.workload import Workload
@@ -64,7 +64,7 @@ def fit_width(
 
 
 def fastest(
-    cost: Cost,
+    cost: LaneCost,
     loads: Counter[Load],
     most: int,
     device: Hardware,
@@ -73,7 +73,7 @@ def fastest(
     """Return the width of the least time by the model of `planning.cost`.
 
     >>> from jaxtune.hardware import ACCELERATOR
-    >>> small = Cost(kernels=24, operations=4e6, bytes=5e5)
+    >>> small = LaneCost(kernels=24, operations=4e6, bytes=5e5)
     >>> [
     ...     fastest(small, Counter([Load(lanes, 10)]), 4096, ACCELERATOR)
     ...     for lanes in (8, 64, 5000)

@@ -49,7 +49,7 @@ def loads_of(plans: Sequence[Plan], seeds: int) -> tuple[Load, ...]:
 def of_each_program(
     loads: Sequence[Load], layout: Layout, space: Space
 ) -> Counter[Load]:
-    """Return the loads of each program and their number, where trials have static values.
+    """Return the loads of each program with their numbers, by static values.
 
     A program gets the part of the lanes that the whole space has of its values. The box
     of a round may have others, but it is not looked at: the width is chosen once.

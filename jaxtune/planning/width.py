@@ -24,7 +24,7 @@ from jaxtune import cache
 from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import OutOfMemory
-from jaxtune.hardware import CPU, hardware_of
+from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
 from jaxtune.planning.layout import Layout, groups
 from jaxtune.planning.memory import available, footprint
@@ -82,7 +82,7 @@ def choose_width(
     widths, most = device.widths, lanes or trainings
     if not workload.task.trains:
         widths, most = FUNCTION_WIDTHS, min(most, workload.width)
-    elif device != CPU:  # wider ones do not fit into its memory
+    elif device.ahead is not None:  # wider ones do not fit into its memory
         most = min(most, workload.width)
     found = measure_widths(workload, space, [w for w in widths if w <= most])
     if known is not None and found.rates:

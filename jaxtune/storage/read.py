@@ -246,7 +246,8 @@ def _latest(
     # lane-epochs of trials, and all that were computed, padding included; a block of a
     # plain function trains no epoch, and computes each lane once
     spent = store.ask(
-        "SELECT sum(max(epochs, 1) * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
+        "SELECT sum(max(epochs, 1) * "
+        "(SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
         "sum(max(epochs, 1) * width) FROM blocks b WHERE round = ?",
         number,
     )[0]
