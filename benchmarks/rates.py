@@ -83,7 +83,7 @@ def block_seconds():
     """Return the seconds of a block that computes next to nothing."""
     search = partial(
         jt.search,
-        lambda key, hparams: hparams["learning_rate"],
+        lambda key, hparams: hparams["learning_rate"] * hparams["momentum"],
         SPACE,
         key=jax.random.key(0),
         trials=VALUES,
@@ -100,13 +100,16 @@ def block_seconds():
 def measured_constants(widths=None):
     """Return what was measured here, as `jaxtune.hardware` names it, with all rows."""
     device = hardware_of()
+    widths = widths or WIDTHS[device.name]
     jax.config.update("jax_enable_compilation_cache", False)
+    # before anything else has compiled it
+    compiling = compile_seconds(network(UNITS[-1]), widths[-1])
     rows, launch, operations, bandwidth = [], [], [], []
     for units in UNITS:
         workload = network(units)
         (traced,) = trace(workload, SPACE)
         cost = cost_of(traced.jaxpr.jaxpr)
-        found = seconds_by_width(workload, widths or WIDTHS[device.name])
+        found = seconds_by_width(workload, widths)
         for width, took in found.items():
             said = seconds_of_a_block(cost, width, device)
             row = {"units": units, "width": width, "seconds": took, "predicted": said}
@@ -122,9 +125,7 @@ def measured_constants(widths=None):
         "operations": max(operations),
         "bandwidth": max(bandwidth),
         "block": block_seconds(),
-        "compile": compile_seconds(
-            network(UNITS[-1]), (widths or WIDTHS[device.name])[-1]
-        ),
+        "compile": compiling,
         "rows": rows,
     }
 

@@ -38,9 +38,9 @@ TIERS = {
         samplers schedulers schedules space
     """,
     "search": """
-        analysis batching benchmarks data divergence fuzz loops model_samplers models
-        old_runs optimizers planning programs repeats report rewrite schedule search
-        storage supervised tasks training user_code width workers
+        analysis batching benchmarks data divergence fitting fuzz loops model_samplers
+        models old_runs optimizers planning programs repeats report rewrite schedule
+        search storage supervised tasks training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -55,12 +55,12 @@ def fit_width(
     widest = max(load.lanes for load in each)
     width = fastest(cost, each, workload.width, device, across)
     if width >= widest:
-        return Fitted(width, "a round fits into one")
+        return Fitted(width, "all lanes of a round")
     if width >= workload.width:
         return Fitted(
             width, f"the widest for this task on this kind of device, {device.name}"
         )
-    return Fitted(width, f"{-(-widest // width)} for the lanes of a round")
+    return Fitted(width, f"{-(-widest // width)} blocks for the lanes of a round")
 
 
 def fastest(

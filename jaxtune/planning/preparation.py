@@ -6,6 +6,7 @@ import jax
 
 from jaxtune.forms import AS_WRITTEN, runs_lane_by_lane, table_for
 from jaxtune.hardware import CPU, Hardware, hardware_of
+from jaxtune.planning.cost import cost_of, seconds_of_a_block
 from jaxtune.planning.layout import lay_out
 from jaxtune.planning.memory import bytes_of_a_lane, room_for_a_block
 from jaxtune.planning.touched import bytes_in_a_step, written
@@ -18,6 +19,7 @@ from jaxtune.types import Key
 
 OBJECTIVE_WIDTH = 256  # values of a plain function that fill a block
 MOST_VALUES = 2**16
+LONG = 0.1  # seconds of a block of values, by the model
 CACHE = 16 * 2**20  # bytes of a block's step
 
 
@@ -72,7 +74,7 @@ def _widest(
     """
     traced = trace(workload, space)
     if not workload.trains:
-        width = _width_of_values(traced)
+        width = _width_of_values(traced, device)
     elif device == CPU:
         return workload._replace(width=_width_in_cache(workload, traced))
     else:
@@ -96,11 +98,19 @@ def _width_in_cache(workload: Workload, traced: tuple[Traced, ...]) -> int:
     return width
 
 
-def _width_of_values(traced: tuple[Traced, ...]) -> int:
+def _width_of_values(traced: tuple[Traced, ...], device: Hardware) -> int:
     """Return the most values of a plain function that are computed together."""
-    largest = max(written(program.jaxpr.jaxpr) for program in traced)
+    programs = [program.jaxpr.jaxpr for program in traced]
+    largest = max(map(written, programs))
+    costs = [cost_of(program) for program in programs]
+
+    def is_long(width: int) -> bool:
+        times = [seconds_of_a_block(cost, width, device) for cost in costs]
+        return max(times) > LONG or width * largest > CACHE
+
     width = MOST_VALUES
-    # many small values share what a block costs the host; large ones gain nothing
-    while width > OBJECTIVE_WIDTH and width * largest > CACHE:
+    # many small values share what a block costs the host; large ones gain nothing, and
+    # more cores than are planned for can share more blocks
+    while width > OBJECTIVE_WIDTH and is_long(width):
         width //= 2
     return width
