@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxtune import _named
 from jaxtune.checks import as_whole, check_whole
+from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
+from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import Forms, chosen_forms
 from jaxtune.planning.fitting import fit_width
 from jaxtune.planning.layout import groups
@@ -53,12 +55,14 @@ class Plan(NamedTuple):
       programs: compiled programs: start, advance and score of each group.
       width: lanes in a block.
       micro_batch: examples whose gradient is computed at once; 0 for plain functions.
+        The smallest, where groups of batch sizes have their own.
       padding: share of the arithmetic of all trials that is spent on padding.
       empty: share of lanes that are padding, which fills up the last block of a group.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
       forms: the operations that are computed in other forms.
       why: the reason for the width, in a few words.
+      micro_batches: those of groups of batch sizes, ascending; empty for a single one.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -70,6 +74,7 @@ class Plan(NamedTuple):
     memory: int
     forms: Forms = Forms({})
     why: str = ""
+    micro_batches: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
@@ -80,7 +85,8 @@ class Plan(NamedTuple):
             f"{self.empty:.0%} of the lanes are empty"
         ]
         if self.micro_batch:
-            lines[0] += f", micro-batches of {self.micro_batch}"
+            sizes = self.micro_batches or (self.micro_batch,)
+            lines[0] += f", micro-batches of {', '.join(map(str, sizes))}"
         if self.memory:
             lines[0] += f", {self.memory / 2**20:.0f} MiB"
         for group in self.groups:
@@ -150,13 +156,12 @@ def plan(
     epochs = epochs if made.trains else 0
     root = jax.random.key(0)
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    why = ""
+    stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
+    plans = [led.plan(stage.trials, workload.budget) for stage in stages]
+    loads, explores, why = loads_of(plans, seeds), led.explore is not None, ""
+    workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)
     if block is None:
-        stages = flat(space, trials, rounds).stages
-        planned = _named.scheduler(scheduler).plan
-        plans = [planned(stage.trials, workload.budget) for stage in stages]
-        traced, loads = trace(workload, space), loads_of(plans, seeds)
-        width, why = fit_width(workload, space, traced, loads)
+        width, why = fit_width(workload, space, trace(workload, space), loads)
         workload = workload._replace(width=width)
     # Sobol points fill the space evenly, so a small sample has all groups in proportion
     sampler = sobol()
@@ -181,6 +186,7 @@ def plan(
         memory=_memory(workload, hparams, largest, seeds) if compiles else 0,
         forms=chosen_forms(trace(workload, space), workload.layout.forms),
         why=why,
+        micro_batches=tuple(one.micro for one in workload.layout.by_size),
     )
 
 

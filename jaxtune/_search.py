@@ -15,6 +15,8 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.hardware import hardware_of
+from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.fitting import fit_width, warn_if_empty
 from jaxtune.planning.loads import Load, loads_of
@@ -243,6 +245,10 @@ def run_search(
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
             loads = loads_of(plans, wanted.seeds)
+            device = hardware_of(session.device["platform"])
+            explores = wanted.scheduler.explore is not None
+            workload = with_grouped_batches(workload, space, loads, device, explores)
+            wanted = wanted._replace(workload=workload)
             if choices.block is None:
                 workload = _with_width(workload, space, traced, loads, size, session)
                 wanted = wanted._replace(workload=workload)

@@ -89,14 +89,8 @@ def fastest(
     """
 
     def seconds(width: int) -> tuple[float, int]:
-        turn = seconds_of_a_block(cost, width // across, device)
-        total = 0.0
-        for load, count in loads.items():
-            blocks = -(-load.lanes // width)
-            for places in device.side_by_side:
-                waves = -(-blocks // places)
-                total += count * (waves * load.turns * turn + blocks * device.block)
-        return total, width  # of two that are equal the narrower one
+        # of two that are equal the narrower one
+        return seconds_of(cost, loads, width, device, across), width
 
     lanes = sorted({load.lanes for load in loads}, reverse=True)[:DIVIDED]
     tried = {2**power for power in range(most.bit_length())} | {most}
@@ -105,6 +99,24 @@ def fastest(
     # rounded up: a share of a block has to be whole
     shared = {-(-width // across) * across for width in tried if width <= most * across}
     return min(shared, key=seconds)
+
+
+def seconds_of(
+    cost: LaneCost,
+    loads: Counter[Load],
+    width: int,
+    device: Hardware,
+    across: int = 1,
+) -> float:
+    """Return the seconds of some loads in blocks of a width; see `fastest`."""
+    turn = seconds_of_a_block(cost, width // across, device)
+    total = 0.0
+    for load, count in loads.items():
+        blocks = -(-load.lanes // width)
+        for places in device.side_by_side:
+            waves = -(-blocks // places)
+            total += count * (waves * load.turns * turn + blocks * device.block)
+    return total
 
 
 def occupancy_of(loads: Sequence[Load], width: int) -> float:

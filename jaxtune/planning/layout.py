@@ -47,6 +47,13 @@ class Layout(NamedTuple):
     buckets: tuple[Bucket, ...] = ()
     forms: str = AS_WRITTEN  # the table of rules for operations
     as_places: bool = False  # choices and fixed numbers as in version 0.1.0
+    # of searched batch sizes in groups, by micro-batch, ascending; see planning.batches
+    by_size: tuple[Batching, ...] = ()
+
+    def batching_of(self, size: int) -> Batching | None:
+        """Return the batching of a lane: of those that divide its batch, the last."""
+        fitting = [one for one in self.by_size if size % one.micro == 0]
+        return fitting[-1] if fitting else self.batching
 
 
 def lay_out(
@@ -309,14 +316,19 @@ def groups(
     # what is fixed is the same in all trials, of which there may be very many
     varying = [n for n in columns if n not in space.names or space[n].searched]
     count = len(next(iter(hparams.values())))
-    members = _alike([columns[name] for name in varying], count)
+    own: list[Any] = [layout.batching] * count
+    if layout.by_size:
+        sizes = _column(space["batch_size"], hparams["batch_size"])
+        own = list(map(layout.batching_of, sizes))
+    compared = [own] if layout.by_size else []
+    members = _alike([*(columns[name] for name in varying), *compared], count)
 
     def static(trial: int) -> Static:
         values = {name: column[trial] for name, column in columns.items()}
         return Static(
             tuple(values.items()),
             choices,
-            _batches(layout, values),
+            _batches(own[trial], values),
             layout.forms,
             layout.as_places,
             tuple(map(exact_type, values.values())),
@@ -393,9 +405,9 @@ def _padded(bucket: Bucket, values: Any) -> list[int]:
     return tops[np.searchsorted(tops, np.asarray(values))].tolist()
 
 
-def _batches(layout: Layout, static: dict[str, Any]) -> Batching | None:
+def _batches(batching: Batching | None, static: dict[str, Any]) -> Batching | None:
     """Return the batching of a group, where a static batch size is the micro-batch."""
-    if layout.batching is None or "batch_size" not in static:
-        return layout.batching
+    if batching is None or "batch_size" not in static:
+        return batching
     # known to the compiler, so a whole batch is one gradient and none is accumulated
-    return layout.batching._replace(micro=static["batch_size"], whole=True)
+    return batching._replace(micro=static["batch_size"], whole=True)

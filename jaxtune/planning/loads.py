@@ -81,6 +81,14 @@ def _shares_by_dimension(layout: Layout, space: Space) -> Iterator[list[float]]:
     known = [name for name in constants(layout, space) if space[name].searched]
     for name in known:
         yield list(shares_of(space[name]).values())
+    if layout.by_size:
+        parts = dict.fromkeys(layout.by_size, 0.0)
+        dimension = space["batch_size"]
+        for decoded, share in shares_of(dimension).items():
+            batching = layout.batching_of(int(dimension.value(decoded)))
+            if batching is not None:
+                parts[batching] += share
+        yield list(parts.values())
     for bucket in layout.buckets:
         if bucket.name in known or len(bucket.tops) == 1:
             continue
