@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._search import open_executor, run_search, shared
+from jaxtune._search import open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
@@ -129,7 +129,7 @@ def resume(
             platform=session.device["platform"],
         )
         wanted = Search(
-            workload=shared(workload, block, session),
+            workload=with_shared_width(workload, block, session),
             schedule=schedule,
             seeds=settings["seeds"],
             metric=settings["metric"],

@@ -172,7 +172,7 @@ def search(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
         )
         wanted = Search(
-            workload=shared(workload, block, session),
+            workload=with_shared_width(workload, block, session),
             schedule=schedule,
             seeds=seeds,
             metric=metric,
@@ -186,7 +186,9 @@ def search(
         )
 
 
-def shared(workload: Workload, block: int | None, session: ExecutorSession) -> Workload:
+def with_shared_width(
+    workload: Workload, block: int | None, session: ExecutorSession
+) -> Workload:
     """Return the workload of the devices that share the lanes of a block.
 
     Raises:

@@ -191,7 +191,7 @@ def test_a_plain_function_that_trains_is_rewritten():
 
 def test_a_plan_tells_the_forms(task):
     shown = repr(jt.plan(task, SPACE, trials=4, memory=False))
-    assert "blocks of 1 lane," in shown
+    assert "blocks of 1 lane (" in shown
     assert "convolutions lane by lane" in shown
     assert "2 max pools as slices, 1 gradients of max pools as slices" in shown
     written = jt.plan(task, SPACE, trials=4, memory=False, rewrite=False)

@@ -9,11 +9,11 @@ it takes to compile these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from jaxtune.hardware import Hardware
 from jaxtune.planning.cost import cost_of, seconds_of_a_block
-from jaxtune.planning.fitting import fastest, seconds_of
+from jaxtune.planning.fitting import fastest, seconds_of_loads
 from jaxtune.planning.layout import Layout, shares_of
 from jaxtune.planning.loads import Load, of_each_program
 from jaxtune.planning.tracing import trace
@@ -21,6 +21,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.space import Space
 
 MOST = 3  # groups
+FEW = 5  # batch sizes that are all tried as micro-batches
 # the part of the seconds of compiling that a program has to save in one search: it is
 # kept, so later searches and other processes load it
 OF_COMPILING = 0.5
@@ -49,30 +50,29 @@ def with_grouped_batches(
         return workload
     if task.stream is not None or space["batch_size"].static:
         return workload
-    times: dict[tuple[int, ...], float] = {}
-    while True:
-        layout = workload.layout
-        now = tuple(one.micro for one in layout.by_size) or (batching.micro,)
-        if now not in times:
-            times[now] = _seconds(workload, space, loads, device, layout)
+    micros: tuple[int, ...] = (batching.micro,)
+    took = _seconds(workload, space, loads, device)
+    while len(micros) < MOST:
         options = [
-            _grouped(layout, space, [*now, size]) for size in _larger(space, now)
+            workload._replace(layout=_grouped(workload.layout, space, [*micros, size]))
+            for size in _candidates(space, batching.micro)
+            if size not in micros
         ]
-        if not options or len(now) == MOST:
-            return workload
-        took = [_seconds(workload, space, loads, device, option) for option in options]
-        best = min(range(len(options)), key=took.__getitem__)
-        if times[now] - took[best] <= OF_COMPILING * device.compile:
-            return workload
-        workload = workload._replace(layout=options[best])
-        times[tuple(one.micro for one in options[best].by_size)] = took[best]
+        times = [_seconds(option, space, loads, device) for option in options]
+        if not times or took - min(times) <= OF_COMPILING * device.compile:
+            break
+        took, workload = min(times), options[times.index(min(times))]
+        micros = tuple(one.micro for one in workload.layout.by_size)
+    return workload
 
 
-def _larger(space: Space, micros: tuple[int, ...]) -> Iterator[int]:
-    """Yield the sizes of batches that may be micro-batches beside some others."""
-    for size in sorted(set(_shares(space))):
-        if size not in micros:
-            yield size
+def _candidates(space: Space, smallest: int) -> list[int]:
+    """Return the batch sizes that may be micro-batches: all, or those that double."""
+    sizes = sorted(_shares(space))
+    if len(sizes) <= FEW:
+        return sizes
+    doubled = [smallest << power for power in range(1, 16)]
+    return [size for size in sizes if size in doubled]
 
 
 def _shares(space: Space) -> Counter[int]:
@@ -101,9 +101,9 @@ def _seconds(
     space: Space,
     loads: Sequence[Load],
     device: Hardware,
-    layout: Layout,
 ) -> float:
     """Return the seconds of the search by the model, compiling left out."""
+    layout = workload.layout
     batchings = layout.by_size or (layout.batching,)
     shares, total = _shares(space), 0.0
     each = of_each_program(loads, layout._replace(by_size=()), space)
@@ -117,5 +117,5 @@ def _seconds(
         for load, count in each.items():
             own[load._replace(lanes=max(1, round(load.lanes * part)))] += count
         width = fastest(cost, own, workload.width, device)
-        total += seconds_of(cost, own, width, device)
+        total += seconds_of_loads(cost, own, width, device)
     return total

@@ -90,7 +90,7 @@ def fastest(
 
     def seconds(width: int) -> tuple[float, int]:
         # of two that are equal the narrower one
-        return seconds_of(cost, loads, width, device, across), width
+        return seconds_of_loads(cost, loads, width, device, across), width
 
     lanes = sorted({load.lanes for load in loads}, reverse=True)[:DIVIDED]
     tried = {2**power for power in range(most.bit_length())} | {most}
@@ -101,7 +101,7 @@ def fastest(
     return min(shared, key=seconds)
 
 
-def seconds_of(
+def seconds_of_loads(
     cost: LaneCost,
     loads: Counter[Load],
     width: int,
