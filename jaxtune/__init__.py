@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jaxtune import data, executors, presets, samplers, schedulers, schedules
+from jaxtune._plan import Plan, plan
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
 from jaxtune.checks import RunError
-from jaxtune.planning._plan import Plan, plan
 from jaxtune.results._replay import Replay, replay
 from jaxtune.results.result import Best, Result
 from jaxtune.results.trials import Trials

@@ -15,7 +15,11 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.hardware import hardware_of
+from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
+from jaxtune.planning.fitting import fit_width, warn_if_empty
+from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced, trace, unread
@@ -119,9 +123,10 @@ def search(
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
       block: lanes in a block. Part of a trial's identity: other widths differ in the
-        last bits. If not given, a constant of the device; in a search of more than
-        about a minute the fastest width by measurement, which is remembered for the
-        task and the machine. ``result.setup.workload`` reports it.
+        last bits. If not given, no more than train together, by the trials of a round,
+        the scheduler's rungs, the memory of a lane and the kind of device; in a search
+        of more than about a minute no more than the fastest by measurement, which is
+        remembered for the task and the machine. ``result.setup.workload`` reports it.
       programs: largest number of programs for the shapes of a padded model; chosen by
         the work that they save if not given, see `plan`. Part of a trial's identity,
         as ``block`` is.
@@ -184,7 +189,7 @@ def search(
 def with_shared_width(
     workload: Workload, block: int | None, session: ExecutorSession
 ) -> Workload:
-    """Return the workload with a width that the devices of a session can share.
+    """Return the workload of the devices that share the lanes of a block.
 
     Raises:
       ValueError: a width that was given, and that they cannot share.
@@ -195,9 +200,7 @@ def with_shared_width(
             f"block={block}: {across} devices share the lanes of a block. Use a "
             f"multiple of {across}."
         )
-    # rounded up: a share of a block has to be whole
-    width = -(-workload.width // across) * across
-    return workload._replace(width=width, across=across)
+    return workload._replace(across=across)
 
 
 def open_executor(
@@ -242,13 +245,17 @@ def run_search(
         show_line(_shown_forms(workload, traced))
     bar = progress_bar(size, wanted.seeds, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
-        if choices.block is None and session.measures and not begun(directory):
-            measure = partial(choose_width, workload, space, traced, size)
-            # one process measures: another might find another width the fastest
-            width, rates = session.agree(measure)
-            wanted = wanted._replace(
-                workload=workload._replace(width=width, rates=rates)
-            )
+        if not begun(directory):
+            loads = loads_of(plans, wanted.seeds)
+            device = hardware_of(session.device["platform"])
+            explores = wanted.scheduler.explore is not None
+            workload = with_grouped_batches(workload, space, loads, device, explores)
+            wanted = wanted._replace(workload=workload)
+            if choices.block is None:
+                workload = _with_width(workload, space, traced, loads, size, session)
+                wanted = wanted._replace(workload=workload)
+            else:
+                warn_if_empty(loads, choices.block)
         # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
         record = open_journal(directory, wanted, traced, choices, session.device, allow)
@@ -260,6 +267,26 @@ def run_search(
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _with_width(
+    workload: Workload,
+    space: Space,
+    traced: tuple[Traced, ...],
+    loads: tuple[Load, ...],
+    size: int,
+    session: ExecutorSession,
+) -> Workload:
+    """Return the workload with the width of a search, measured if that pays."""
+    if session.measures:
+        most = max(load.lanes for load in loads)
+        measure = partial(choose_width, workload, space, traced, size, most)
+        # one process measures: another might find another width the fastest
+        width, rates = session.agree(measure)
+        workload = workload._replace(width=width, rates=rates)
+    platform = session.device["platform"]
+    fitted = fit_width(workload, space, traced, loads, session.across, platform)
+    return workload._replace(width=fitted.width)
 
 
 def _shown_forms(workload: Workload, traced: tuple[Traced, ...]) -> str:

@@ -20,14 +20,24 @@ SWITCH = "JAXTUNE_HARDWARE"
 class Hardware(NamedTuple):
     """The constants of a kind of device.
 
+    The seconds and rates are those of `planning.cost`; ``benchmarks/rates.py`` measures
+    them.
+
     Args:
       name: of the kind.
       ahead: blocks in flight for each device; ``None`` for one on each core.
-      width: lanes of a block where nothing else decides.
+      width: most lanes of a block that trains.
       widths: those that are measured for a long search, ascending.
       worth_measuring: operations of a search that is long enough to measure widths.
-      worth_a_program: operations that one more program has to save in a search of
-        usual size, about as many as take the time of compiling it.
+      launch: seconds of a kernel that computes next to nothing.
+      operations: floating-point operations a second, of one block.
+      bandwidth: bytes a second that one block writes; what it reads is in it.
+      block: seconds that the host takes for a block.
+      compile: seconds of compiling one more program of usual size.
+      trained: operations a second of whole trainings, in all places together.
+      side_by_side: numbers of blocks that run at once on machines of this kind; what a
+        width costs is the sum over all of them, so that it suits each.
+      memory: bytes of a device that does not tell.
     """
 
     name: str
@@ -35,7 +45,19 @@ class Hardware(NamedTuple):
     width: int
     widths: tuple[int, ...]
     worth_measuring: float
-    worth_a_program: float
+    launch: float
+    operations: float
+    bandwidth: float
+    block: float
+    compile: float
+    trained: float
+    side_by_side: tuple[int, ...]
+    memory: float
+
+    @property
+    def worth_a_program(self) -> float:
+        """Operations that one more program has to save in a search of usual size."""
+        return self.compile * self.trained
 
     @property
     def has_own_memory(self) -> bool:
@@ -57,11 +79,44 @@ class Hardware(NamedTuple):
         return self.ahead * devices
 
 
-# more than 8 lanes are a few per cent faster at best, and leave more of the last block
-# of a round empty: benchmarks/README.md, "Scaling"
-CPU = Hardware("cpu", None, 8, (1, 4, 16, 64), 1e13, 5e11)
-# one block computes while the host prepares the next one
-ACCELERATOR = Hardware("accelerator", 2, 512, (64, 256, 1024, 4096), 3e14, 5e13)
+CPU = Hardware(
+    name="cpu",
+    ahead=None,
+    # more than 8 lanes are a few per cent faster at best, and leave more of the last
+    # block of a round empty: benchmarks/README.md, "Scaling"
+    width=8,
+    widths=(1, 4, 16, 64),
+    worth_measuring=1e13,
+    launch=2.3e-7,
+    operations=7e10,
+    bandwidth=8e9,
+    block=2e-3,
+    compile=2.5,
+    trained=2e11,
+    side_by_side=(2, 4),
+    memory=4e9,
+)
+# of one H100 (80GB HBM3, jax 0.11.2). Launches and bandwidth are those that fit the
+# rates of networks of 128 and 16 units in blocks of 64 to 4096 lanes (tests/test_cost):
+# about 32 kernels take 32 microseconds, and a lane's step writes 215 kB in .23.
+# Products as small as theirs reach 34 TFLOP/s there, the training of 128 units 12; the
+# three large programs of a search of nine hyperparameters compile for 6.8 s
+ACCELERATOR = Hardware(
+    name="accelerator",
+    # one block computes while the host prepares the next one
+    ahead=2,
+    width=4096,
+    widths=(64, 256, 1024, 4096),
+    worth_measuring=3e14,
+    launch=1e-6,
+    operations=3.4e13,
+    bandwidth=9.5e11,
+    block=1e-3,
+    compile=2.3,
+    trained=1.2e13,
+    side_by_side=(1,),
+    memory=16e9,
+)
 KINDS = {kind.name: kind for kind in (CPU, ACCELERATOR)}
 
 

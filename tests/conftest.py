@@ -44,8 +44,8 @@ TIERS = {
         random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batching benchmarks data divergence fuzz kernels loops
-        model_samplers models old_runs optimizers planning programs repeats report
+        accelerator analysis batching benchmarks data divergence fitting fuzz kernels
+        loops model_samplers models old_runs optimizers planning programs repeats report
         rewrite schedule search storage supervised tasks training user_code width
         workers
     """,

@@ -52,7 +52,7 @@ def test_without_a_scheduler_there_is_nothing_to_correlate(small_task, small_spa
         small_task, small_space, key=jax.random.key(0), trials=6, epochs=1, block=8
     )
     assert jt.analysis.rung_correlations(plain) == ()
-    assert plain.cost[:3] == (6, 0, 6 / 8)
+    assert plain.cost[:3] == (6, 0, 1.0)
 
 
 def test_the_page_says_what_stopping_saved(halved, tmp_path):

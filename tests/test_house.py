@@ -51,6 +51,7 @@ LAYERS = {
     "integrations": 12,
     "report": 12,
     "_named": 13,
+    "_plan": 14,
     "_search": 14,
     "_resume": 15,
     "doctor": 15,

@@ -13,7 +13,7 @@ from jax import lax
 import jaxtune as jt
 from jaxtune.checks import RunError
 from jaxtune.forms import TABLES, table_for
-from jaxtune.hardware import CPU
+from jaxtune.hardware import ACCELERATOR, CPU
 from jaxtune.planning.layout import groups
 from jaxtune.planning.preparation import CACHE, prepare
 from jaxtune.planning.touched import bytes_in_a_step
@@ -195,7 +195,7 @@ def test_a_plain_function_that_trains_is_rewritten():
 
 def test_a_plan_tells_the_forms(task):
     shown = repr(jt.plan(task, SPACE, trials=4, memory=False))
-    assert "blocks of 1 lane," in shown
+    assert "blocks of 1 lane (" in shown
     assert "convolutions lane by lane" in shown
     assert "2 max pools as slices, 1 gradients of max pools as slices" in shown
     written = jt.plan(task, SPACE, trials=4, memory=False, rewrite=False)
@@ -284,7 +284,7 @@ def test_lanes_that_run_one_by_one_have_blocks_of_their_own(task):
 
 def test_the_width_of_an_accelerator_is_that_of_its_kind(task):
     workload = prepare(task, SPACE, KEY, 1, platform="gpu")
-    assert (workload.width, workload.layout.forms) == (512, "gpu-1")
+    assert (workload.width, workload.layout.forms) == (ACCELERATOR.width, "gpu-1")
 
 
 @pytest.mark.parametrize("rewrite", [True, False])

@@ -179,17 +179,19 @@ def test_without_a_folder_nothing_is_remembered(workload, speed, monkeypatch):
 
 
 def seek(directory=None, **more):
-    plain = {"key": KEY, "trials": 40, "epochs": 3, "directory": directory}
+    plain = {"key": KEY, "trials": 64, "epochs": 3, "directory": directory}
     return jt.search(killed.line(), SPACE, **(plain | more))
 
 
 def test_a_search_uses_and_records_what_was_measured(tmp_path, speed, monkeypatch):
-    tried = speed({1: 10, 4: 30, 16: 100})
+    tried = speed({1: 10, 4: 30, 16: 100, 64: 90})
     monkeypatch.setattr(calibrate, "hardware_of", lambda: EAGER)
     found = seek(tmp_path / "run")
-    assert tried == [1, 4, 16]  # no block wider than the search
+    assert tried == [1, 4, 16, 64]
     assert found.setup.workload.width == 16
-    assert found.setup.workload.rates == ((1, 10.0), (4, 30.0), (16, 100.0))
+    assert found.setup.workload.rates == tuple(
+        {1: 10.0, 4: 30.0, 16: 100.0, 64: 90.0}.items()
+    )
     settings = json.loads((tmp_path / "run" / "run.json").read_text())
     assert settings["block"] == 16
     loaded = jt.load(tmp_path / "run").setup.workload
@@ -204,13 +206,13 @@ def test_a_run_keeps_its_width_whatever_would_be_measured_now(
 ):
     monkeypatch.setenv(cache.SWITCH, "off")
     monkeypatch.setattr(calibrate, "hardware_of", lambda: EAGER)
-    speed({1: 10, 4: 30, 16: 100})
+    speed({1: 10, 4: 30, 16: 100, 64: 90})
     first = seek(tmp_path / "run")
     tried = speed({1: 100, 4: 30, 16: 10})
     again = seek(tmp_path / "run")
     assert again.setup.workload.width == first.setup.workload.width == 16
     assert jt.rerun(tmp_path / "run", 3, killed.line()).same
-    assert tried == [1, 4, 16]  # by the first search alone
+    assert tried == [1, 4, 16, 64]  # by the first search alone
 
 
 def test_a_cpu_counts_as_an_accelerator_where_it_is_asked_to(monkeypatch):

@@ -30,6 +30,9 @@ OUT_OF_MEMORY = (
 )
 
 
+LONGEST = 200  # letters of a message
+
+
 class OutOfMemory(Exception):
     """A job does not fit into the memory of the device that ran it.
 
@@ -41,6 +44,12 @@ class OutOfMemory(Exception):
     def __init__(self, where: str, detail: str):
         super().__init__(where, detail)
         self.where, self.detail = where, detail
+
+    @property
+    def shortly(self) -> str:
+        """The first line of the message: the rest may be megabytes of a log."""
+        lines = self.detail.strip().splitlines() or [""]
+        return lines[0][:LONGEST]
 
 
 @contextmanager

@@ -48,6 +48,13 @@ class Layout(NamedTuple):
     buckets: tuple[Bucket, ...] = ()
     forms: str = AS_WRITTEN  # the table of rules for operations
     as_places: bool = False  # choices and fixed numbers as in version 0.1.0
+    # of searched batch sizes in groups, by micro-batch, ascending; see planning.batches
+    by_size: tuple[Batching, ...] = ()
+
+    def batching_of(self, size: int) -> Batching | None:
+        """Return the batching of a lane: of those that divide its batch, the last."""
+        fitting = [one for one in self.by_size if size % one.micro == 0]
+        return fitting[-1] if fitting else self.batching
 
 
 def lay_out(
@@ -219,7 +226,7 @@ def _split(
     are not looked at, so they change no lane's bits.
     """
     cost = _cost_of(task, space, fields)
-    shares = {name: _shares(space[name]) for name in tops}
+    shares = {name: shares_of(space[name]) for name in tops}
 
     def expected(tops: dict[str, list[int]]) -> float:
         total = 0.0
@@ -261,7 +268,7 @@ def _candidates(dimension: Dimension) -> list[int]:
 
 
 @on_host()
-def _shares(dimension: Dimension) -> dict[int, float]:
+def shares_of(dimension: Dimension) -> dict[int, float]:
     """Return each value of a dimension with its share of the range."""
     middles: Any = (np.arange(4096) + np.float32(0.5)) / np.float32(4096)
     values, counts = np.unique(
@@ -311,27 +318,41 @@ def groups(
         columns[bucket.field] = _padded(bucket, sizes)
     # what is fixed is the same in all trials, of which there may be very many
     varying = [n for n in columns if n not in space.names or space[n].searched]
-    members: dict[tuple, list[int]] = {}
-    for trial in range(len(next(iter(hparams.values())))):
-        values = tuple(columns[name][trial] for name in varying)
-        lanes = range(trial * seeds, (trial + 1) * seeds)
-        members.setdefault(values, []).extend(lanes)
+    count = len(next(iter(hparams.values())))
+    own: list[Any] = [layout.batching] * count
+    if layout.by_size:
+        sizes = _column(space["batch_size"], hparams["batch_size"])
+        own = list(map(layout.batching_of, sizes))
+    compared = [own] if layout.by_size else []
+    members = _alike([*(columns[name] for name in varying), *compared], count)
 
     def static(trial: int) -> Static:
         values = {name: column[trial] for name, column in columns.items()}
         return Static(
             tuple(values.items()),
             choices,
-            _batches(layout, values),
+            _batches(own[trial], values),
             layout.forms,
             layout.as_places,
             tuple(map(exact_type, values.values())),
         )
 
     return [
-        Group(static(lanes[0] // seeds), np.asarray(lanes))
-        for lanes in members.values()
+        Group(static(trials[0]), (trials[:, None] * seeds + np.arange(seeds)).ravel())
+        for trials in members
     ]
+
+
+def _alike(columns: list[list[Any]], count: int) -> list[np.ndarray]:
+    """Return the rows of each combination of values, in order of first appearance."""
+    code = np.zeros(count, np.int64)
+    for column in columns:
+        known: dict[Any, int] = {}
+        place = [known.setdefault(value, len(known)) for value in column]
+        # numbered anew after each column, since a product of many would overflow
+        code = np.unique(code * len(known) + place, return_inverse=True)[1]
+    first = np.unique(code, return_index=True)[1]
+    return [np.flatnonzero(code == number) for number in np.argsort(first)]
 
 
 def constants(layout: Layout, space: Space) -> list[str]:
@@ -387,9 +408,9 @@ def _padded(bucket: Bucket, values: Any) -> list[int]:
     return tops[np.searchsorted(tops, np.asarray(values))].tolist()
 
 
-def _batches(layout: Layout, static: dict[str, Any]) -> Batching | None:
+def _batches(batching: Batching | None, static: dict[str, Any]) -> Batching | None:
     """Return the batching of a group, where a static batch size is the micro-batch."""
-    if layout.batching is None or "batch_size" not in static:
-        return layout.batching
+    if batching is None or "batch_size" not in static:
+        return batching
     # known to the compiler, so a whole batch is one gradient and none is accumulated
-    return layout.batching._replace(micro=static["batch_size"], whole=True)
+    return batching._replace(micro=static["batch_size"], whole=True)

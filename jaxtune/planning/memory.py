@@ -6,9 +6,17 @@ import os
 import sys
 from typing import Any
 
+import jax
+
+from jaxtune.hardware import Hardware
+from jaxtune.planning.touched import size_of, written
+from jaxtune.planning.tracing import Traced
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
+from jaxtune.tasks import Task
+
+SHARE = 0.9  # of a device's memory; the rest is for what the allocator cannot use
 
 
 def footprint(workload: Workload, block: Block, static: Static) -> int:
@@ -40,6 +48,50 @@ def footprint(workload: Workload, block: Block, static: Static) -> int:
         + needs.temp_size_in_bytes
         - needs.alias_size_in_bytes
     )
+
+
+def bytes_of_a_lane(traced: tuple[Traced, ...]) -> int:
+    """Return the bytes that one more lane takes, counted before anything is compiled.
+
+    Args:
+      traced: the programs of a search.
+
+    Returns:
+      The state of a lane twice, before and after a segment, with all that a step and an
+      evaluation write: at least what the compiler needs, since it shares memory.
+    """
+    return max(map(_of_a_program, traced))
+
+
+def _of_a_program(program: Traced) -> int:
+    jaxpr = program.jaxpr.jaxpr
+    # beside a few metrics, a lane's program returns its whole state
+    return 2 * sum(map(size_of, jaxpr.outvars)) + written(jaxpr)
+
+
+def room_for_a_block(task: Task, device: Hardware, platform: str) -> float:
+    """Return the bytes that a block may take, beside the data and blocks in flight.
+
+    What is free at the moment is not looked at, so that a width is that of a kind of
+    device.
+
+    Args:
+      task: with its data.
+      device: its kind.
+      platform: of the devices, as JAX calls it.
+    """
+    arrays = jax.tree.leaves((task.train, task.valid, task.test))
+    data = sum(getattr(array, "nbytes", 0) for array in arrays)
+    blocks = device.ahead or max(device.side_by_side)
+    return SHARE * (_limit(device, platform) - data) / blocks
+
+
+def _limit(device: Hardware, platform: str) -> float:
+    """Return the bytes of a device; those of its kind where it is not at hand."""
+    if platform != jax.default_backend():
+        return device.memory
+    known = jax.local_devices()[0].memory_stats() or {}  # None for a CPU
+    return known.get("bytes_limit", device.memory)
 
 
 def available(device: Any) -> int:

@@ -33,7 +33,7 @@ def bytes_in_a_step(program: Any) -> int:
     """
     loops = list(_loops(program))
     if not loops:
-        return _written(program)
+        return written(program)
     # of all loops, that over micro-batches returns most arrays: a lane's whole state
     return _touched(max(loops, key=lambda loop: len(loop.outvars)))
 
@@ -50,18 +50,20 @@ def _loops(program: Any) -> Iterator[Any]:
 
 def _touched(loop: Any) -> int:
     (body,) = inner_programs(loop)
-    return sum(map(_size, body.outvars)) + _written(body)
+    return sum(map(size_of, body.outvars)) + written(body)
 
 
-def _written(program: Any) -> int:
+def written(program: Any) -> int:
+    """Return the bytes of all that a program writes to memory, each turn once."""
     total = 0
     for equation in program.eqns:
         if equation.primitive.name in WRITTEN:
-            total += sum(map(_size, equation.outvars))
-        total += sum(map(_written, inner_programs(equation)))
+            total += sum(map(size_of, equation.outvars))
+        total += sum(map(written, inner_programs(equation)))
     return total
 
 
-def _size(variable: Any) -> int:
+def size_of(variable: Any) -> int:
+    """Return the bytes of a value in a jaxpr."""
     shape = getattr(variable.aval, "shape", ())
     return math.prod(shape) * getattr(variable.aval.dtype, "itemsize", 0)

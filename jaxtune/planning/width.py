@@ -35,7 +35,7 @@ from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
 
-FUNCTION_WIDTHS = (16, 64, 256, 1024)
+FUNCTION_WIDTHS = (16, 64, 256, 1024, 4096, 16384)
 SECONDS = 0.2  # a measurement takes at least so long, unless the training is shorter
 BETTER = 1.1  # a wider block has to be so much faster: it fills up less well
 
@@ -54,15 +54,20 @@ class Calibration(NamedTuple):
 
 
 def choose_width(
-    workload: Workload, space: Space, traced: tuple[Traced, ...], trainings: int
+    workload: Workload,
+    space: Space,
+    traced: tuple[Traced, ...],
+    trainings: int,
+    lanes: int | None = None,
 ) -> Calibration:
     """Return the width for a search: remembered, measured, or the device's constant.
 
     Args:
-      workload: with the constant.
+      workload: with the widest that suits the device.
       space: the whole space.
       traced: its programs.
       trainings: number of whole trainings, or values, that the search is worth.
+      lanes: most that train together; wider blocks are not measured.
 
     Returns:
       The width, with the measurements.
@@ -74,8 +79,12 @@ def choose_width(
     size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
     if size < device.worth_measuring:
         return Calibration(workload.width)
-    widths = device.widths if workload.task.trains else FUNCTION_WIDTHS
-    found = measure_widths(workload, space, [w for w in widths if w <= trainings])
+    widths, most = device.widths, lanes or trainings
+    if not workload.task.trains:
+        widths, most = FUNCTION_WIDTHS, min(most, workload.width)
+    elif device.ahead is not None:  # wider ones do not fit into its memory
+        most = min(most, workload.width)
+    found = measure_widths(workload, space, [w for w in widths if w <= most])
     if known is not None and found.rates:
         _write(known, found)
     return found

@@ -82,7 +82,8 @@ class Cost(NamedTuple):
     Args:
       epochs: trained by all trials and seeds.
       saved: not trained, because their trials were stopped or failed.
-      occupancy: share of the computed lane-epochs that was not padding of blocks.
+      occupancy: share of the computed lane-epochs, or values of a plain function, that
+        was not padding of blocks.
       seconds: that the search took, compiling included; of a run, in all its sessions
         that were not killed.
     """
@@ -176,9 +177,11 @@ class Result:
         spent = [training.outcome.spent for training in self.rounds]
         live = sum(part.live for part in spent)
         computed = sum(part.computed for part in spent)
-        whole = self.trials.scores.size * self.setup.workload.epochs
-        # plain functions compute no epochs, and then no lane was wasted
+        # nothing is computed before the first block
         occupancy = live / computed if computed else 1.0
+        if not self.setup.workload.trains:
+            return Cost(0, 0, occupancy, self.seconds)
+        whole = self.trials.scores.size * self.setup.workload.epochs
         return Cost(live, whole - live, occupancy, self.seconds)
 
     @property

@@ -243,10 +243,12 @@ def _latest(
     epochs[uneven], status[uneven] = 0, WAITING
     for values in metrics.values():
         values[uneven] = np.nan
-    # lane-epochs of trials, and all that were computed, padding included
+    # lane-epochs of trials, and all that were computed, padding included; a block of a
+    # plain function trains no epoch, and computes each lane once
     spent = store.ask(
-        "SELECT sum(epochs * (SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
-        "sum(epochs * width) FROM blocks b WHERE round = ?",
+        "SELECT sum(max(epochs, 1) * "
+        "(SELECT count(*) FROM lanes l WHERE l.block = b.block)), "
+        "sum(max(epochs, 1) * width) FROM blocks b WHERE round = ?",
         number,
     )[0]
     return RoundMetrics(

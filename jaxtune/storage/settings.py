@@ -273,6 +273,7 @@ def _layout_document(layout: Layout) -> dict[str, Any]:
         ],
         "forms": layout.forms,
         "as_places": layout.as_places,
+        "by_size": [_batching_document(batching) for batching in layout.by_size],
     }
 
 
@@ -297,6 +298,8 @@ def layout_of(document: dict[str, Any]) -> Layout:
         forms_of(document),
         # before version 0.2.0 every choice was the place of its value
         document.get("as_places", True),
+        # up to version 0.2.0 batch sizes were in one group
+        tuple(Batching(**batching) for batching in document.get("by_size", ())),
     )
 
 

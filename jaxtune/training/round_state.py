@@ -52,7 +52,7 @@ OnBlock = Callable[[BlockEvent], None]
 
 
 class LaneEpochs(NamedTuple):
-    """Epochs of single lanes.
+    """Epochs of single lanes, or values of a plain function.
 
     Args:
       live: of all lanes of blocks but the padding, also after they diverged.
@@ -309,8 +309,8 @@ class RoundState:
             result.status,
         )
         self.spent = LaneEpochs(
-            self.spent.live + assignment.trains * len(lanes),
-            self.spent.computed + assignment.trains * block.width,
+            self.spent.live + segment.epochs * len(lanes),
+            self.spent.computed + segment.epochs * block.width,
         )
         return self._event(block)
 

@@ -49,7 +49,11 @@ class BlockRunner:
     def devices(self) -> dict[str, np.ndarray]:
         """Kind of device to the ids of the trials it ran, ascending."""
         ran_on = self._ran_on.items()
-        return {kind: np.unique(np.concatenate(trials)) for kind, trials in ran_on}
+        # counted and not sorted, since there may be very many
+        return {
+            kind: np.flatnonzero(np.bincount(np.concatenate(trials)))
+            for kind, trials in ran_on
+        }
 
     def run(
         self,
@@ -121,7 +125,7 @@ class BlockRunner:
         if width <= across:
             raise MemoryError(
                 f"one lane does not fit on {error.where}. Use a smaller model, smaller "
-                f"batches, or less data. ({error.detail})"
+                f"batches, or less data. ({error.shortly})"
             ) from error
         smaller = max(across, width // 2 // across * across)
         self._journal.set_width(smaller)

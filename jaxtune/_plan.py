@@ -7,17 +7,24 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxtune import _named
 from jaxtune.checks import as_whole, check_whole
+from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
+from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import Forms, chosen_forms
+from jaxtune.planning.fitting import fit_width
 from jaxtune.planning.layout import groups
+from jaxtune.planning.loads import loads_of
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
+from jaxtune.rounds.schedule import flat
 from jaxtune.samplers._sobol import sobol
+from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
@@ -48,11 +55,14 @@ class Plan(NamedTuple):
       programs: compiled programs: start, advance and score of each group.
       width: lanes in a block.
       micro_batch: examples whose gradient is computed at once; 0 for plain functions.
+        The smallest, where groups of batch sizes have their own.
       padding: share of the arithmetic of all trials that is spent on padding.
       empty: share of lanes that are padding, which fills up the last block of a group.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
       forms: the operations that are computed in other forms.
+      why: the reason for the width, in a few words.
+      micro_batches: those of groups of batch sizes, ascending; empty for a single one.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -63,16 +73,20 @@ class Plan(NamedTuple):
     empty: float
     memory: int
     forms: Forms = Forms({})
+    why: str = ""
+    micro_batches: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
+        lanes += f" ({self.why})" if self.why else ""
         lines = [
             f"Plan({len(self.groups)} groups, {self.programs} programs, blocks of "
             f"{lanes}, {self.padding:.0%} of the work is padding, "
             f"{self.empty:.0%} of the lanes are empty"
         ]
         if self.micro_batch:
-            lines[0] += f", micro-batches of {self.micro_batch}"
+            sizes = self.micro_batches or (self.micro_batch,)
+            lines[0] += f", micro-batches of {', '.join(map(str, sizes))}"
         if self.memory:
             lines[0] += f", {self.memory / 2**20:.0f} MiB"
         for group in self.groups:
@@ -91,7 +105,9 @@ def plan(
     space: Space,
     *,
     trials: int,
+    rounds: int = 1,
     seeds: int = 1,
+    scheduler: Scheduler | str | None = None,
     block: int | None = None,
     programs: int | None = None,
     rewrite: bool = True,
@@ -107,13 +123,17 @@ def plan(
     >>> found = jt.plan(lambda key, hparams: hparams["x"], space, trials=100, block=32)
     >>> found.programs, [group.blocks for group in found.groups], round(found.empty, 2)
     (2, [2, 2], 0.22)
+    >>> jt.plan(lambda key, hparams: hparams["x"], space, trials=100).width
+    50
 
     Args:
       task: the task or function, as for `search`.
       space: the space to search.
       trials: number of configurations.
+      rounds: number of search rounds; lanes of two rounds share no block.
       seeds: trainings of every configuration.
-      block: lanes in a block; chosen for the device if not given.
+      scheduler: that of the search, whose rungs the width suits.
+      block: lanes in a block; chosen for the work and the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       rewrite: whether slow operations are put into other forms.
       memory: whether to compile a program to know its memory, which takes seconds.
@@ -127,21 +147,28 @@ def plan(
     """
     made, space = as_task(task), as_space(space)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
-    programs, epochs = as_whole(programs), as_whole(epochs)
+    programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
-    sizes["epochs"] = epochs
+    sizes |= {"epochs": epochs, "rounds": rounds}
     for name, size in sizes.items():
         check_whole("plan", name, size)
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     root = jax.random.key(0)
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
+    stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
+    plans = [led.plan(stage.trials, workload.budget) for stage in stages]
+    loads, explores, why = loads_of(plans, seeds), led.explore is not None, ""
+    workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)
+    if block is None:
+        width, why = fit_width(workload, space, trace(workload, space), loads)
+        workload = workload._replace(width=width)
     # Sobol points fill the space evenly, so a small sample has all groups in proportion
     sampler = sobol()
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
-    counted = [_counted(workload, hparams, group, seeds) for group in found]
+    counted = [_counted(workload, hparams, group, seeds, rounds) for group in found]
     done = sum(part[1] for part in counted)
     lanes = sum(part[0].blocks for part in counted) * workload.width
     batching = workload.layout.batching
@@ -158,15 +185,22 @@ def plan(
         empty=1 - trials * seeds / lanes,
         memory=_memory(workload, hparams, largest, seeds) if compiles else 0,
         forms=chosen_forms(trace(workload, space), workload.layout.forms),
+        why=why,
+        micro_batches=tuple(one.micro for one in workload.layout.by_size),
     )
 
 
 def _counted(
-    workload: Workload, hparams: dict[str, np.ndarray], group: Group, seeds: int
+    workload: Workload,
+    hparams: dict[str, np.ndarray],
+    group: Group,
+    seeds: int,
+    rounds: int,
 ) -> tuple[PlannedGroup, float, float]:
     """Return a group, its arithmetic, and the part of that which is not padding."""
     rows, task = np.unique(group.lanes // seeds), workload.task
-    count = -(-len(group.lanes) // workload.width)
+    lanes = -(-len(group.lanes) // rounds)
+    count = rounds * -(-lanes // workload.width)
     if not task.trains:
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     buckets = workload.layout.buckets
