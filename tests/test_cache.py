@@ -1,5 +1,6 @@
 """Programs are kept from one process to the next, and nothing else is touched."""
 
+import collections
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ import children
 import jax
 import jax.numpy as jnp
 import moments
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -175,3 +177,27 @@ def test_all_that_the_demo_does_is_kept(at, monkeypatch):
     assert done.exit_code == 0, done.output
     assert inside == [1, 1]
     assert cache._users == 0
+
+
+def test_the_model_of_a_sampler_that_is_asked_by_hand_is_kept(at):
+    space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 3.0))
+    sampler, seen = jt.samplers.tpe(initial=4), collections.Counter()
+
+    def listen(event, **_):
+        seen.update([event.removeprefix("/jax/compilation_cache/")])
+
+    state, points = sampler.ask(sampler.init(jax.random.key(0), space), 9)
+    state = sampler.tell(state, points, np.arange(9.0))
+    jax.monitoring.register_event_listener(listen)
+    try:
+        jax.clear_caches()
+        first = sampler.ask(state, 13)[1]
+        missed = seen["cache_misses"]
+        assert missed >= 1
+        jax.clear_caches()  # as another process begins
+        again = sampler.ask(state, 13)[1]
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
+    assert seen["cache_misses"] == missed
+    assert seen["cache_hits"] >= missed
+    np.testing.assert_array_equal(first, again)

@@ -12,6 +12,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxtune.cache import compiled_once
 from jaxtune.checks import check_whole
 from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
@@ -86,6 +87,7 @@ def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> 
         )
 
 
+@compiled_once()
 def sensitivity(state: ModelState) -> Array:
     """Compute how much each dimension matters, by a Gaussian process of the trials.
 

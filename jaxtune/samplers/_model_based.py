@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.cache import compiled_once
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler, own_sampler
 from jaxtune.samplers.history import History, empty_history, extended, scored_trials
@@ -73,6 +74,7 @@ def model_based(
     def from_model(state: ModelState, n: int) -> tuple[ModelState, Array]:
         return state, suggest(state, n)
 
+    @compiled_once()  # a model takes seconds to compile, by hand as in a search
     def ask(state: ModelState, n: int) -> tuple[ModelState, Array]:
         least = 2 * state.space.dim + 2 if initial is None else initial
         scored = scored_trials(state.history)
