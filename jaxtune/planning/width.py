@@ -72,13 +72,14 @@ def choose_width(
     Returns:
       The width, with the measurements.
     """
+    device = hardware_of()
+    size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
+    # first, so that the width of a short search does not depend on what ran before it
+    if size < device.worth_measuring:
+        return Calibration(workload.width)
     known = _place(workload, traced)
     if known is not None and known.exists():
         return _read(known)
-    device = hardware_of()
-    size = flops.count_operations(traced[0].jaxpr.jaxpr) * workload.budget * trainings
-    if size < device.worth_measuring:
-        return Calibration(workload.width)
     widths, most = device.widths, lanes or trainings
     if not workload.task.trains:
         widths, most = FUNCTION_WIDTHS, min(most, workload.width)
