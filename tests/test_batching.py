@@ -1,5 +1,7 @@
 """Batch size as data: lanes of one block equal ordinary training at their own size."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,11 @@ import optax
 import pytest
 
 import jaxtune as jt
+from jaxtune.hardware import ACCELERATOR, CPU, KINDS, SWITCH
+from jaxtune.planning.batches import _grouped as grouped_layout
+from jaxtune.planning.batches import with_grouped_batches
+from jaxtune.planning.layout import groups
+from jaxtune.planning.loads import Load
 from jaxtune.planning.preparation import prepare
 from jaxtune.programs import lane
 from jaxtune.random import INIT, ORDER, lane_key, permutation
@@ -74,6 +81,7 @@ def columns(name):
     return rows | {"batch_size": np.asarray(SIZES, np.int32)}
 
 
+@functools.cache
 def ordinary(name, trial, size, epochs):
     """A Python loop over batches of one size; an epoch's last one has what is left."""
     h = {**NUMBERS, **OPTIMIZERS[name]}
@@ -130,6 +138,65 @@ def test_static_batch_sizes_give_the_same_training(name):
         for s in (space(), static)
     ]
     np.testing.assert_allclose(*results, rtol=2e-5)
+
+
+def grouped(micros, task=TASK):
+    workload = prepare(task, space(), jax.random.key(1), 3, 4)
+    layout = grouped_layout(workload.layout, space(), micros)
+    return workload._replace(layout=layout)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_lanes_of_groups_train_as_with_ordinary_batches(name):
+    micros = (8, 16, 64)
+    workload = grouped(micros)
+    assert [one.micro for one in workload.layout.by_size] == list(micros)
+    got = train_in_full(workload, space(), np.arange(4), columns(name), np.arange(1))
+    for trial, size in enumerate(SIZES):
+        expected, _ = ordinary(name, trial, size, 3)
+        loss = got.metrics["loss"][trial, 0]
+        np.testing.assert_allclose(loss, expected["loss"], rtol=2e-5)
+
+
+def test_a_lane_is_in_the_group_of_the_largest_micro_batch_that_divides_its_batch():
+    layout = grouped((8, 16, 64)).layout
+    found = groups(layout, space(), columns("adam"), 1)
+    assert [group.lanes.tolist() for group in found] == [[0], [1, 2], [3]]
+    told = [(g.static.batching.micro, g.static.batching.whole) for g in found]
+    # a batch that is a micro-batch is one gradient, and none is added up
+    assert told == [(8, True), (16, False), (64, True)]
+
+
+def test_batches_are_grouped_where_that_saves_more_than_compiling():
+    plain = prepare(TASK, space(), jax.random.key(1), 3, platform="gpu")
+    loads = [Load(10**6, 3)]  # enough for launches not to count
+    with_groups = functools.partial(with_grouped_batches, plain, space(), loads)
+    quick, slow = (ACCELERATOR._replace(compile=s) for s in (1e-9, 1e3))
+    found = with_groups(quick, False).layout.by_size
+    assert 1 < len(found) <= 3
+    assert found[0].micro == 8
+    # nor on a CPU, nor where a trial may take over the state of another group
+    for device, explores in ((slow, False), (CPU, False), (quick, True)):
+        assert with_groups(device, explores) == plain
+
+
+def test_a_run_keeps_its_groups_of_batches(tmp_path, monkeypatch):
+    monkeypatch.setenv(SWITCH, "accelerator")
+    own = {"key": jax.random.key(2), "trials": 200, "epochs": 2, "verbose": 0}
+    kind = ACCELERATOR._replace(launch=1e-12, block=1e-12, compile=1e-12)
+    monkeypatch.setitem(KINDS, kind.name, kind)
+    found = jt.search(TASK, space(), directory=tmp_path / "run", **own)
+    layout = found.setup.workload.layout
+    assert len(layout.by_size) > 1
+    assert jt.load(tmp_path / "run", TASK).setup.workload.layout == layout
+    assert jt.rerun(tmp_path / "run", 3, TASK).same
+    # other constants, as of a later version: the run is still that search
+    monkeypatch.setitem(KINDS, kind.name, ACCELERATOR)
+    again = jt.search(TASK, space(), directory=tmp_path / "run", **own)
+    assert again.setup.workload.layout == layout
+    one = jt.search(TASK, space(), **own)
+    assert one.setup.workload.layout.by_size == ()
+    np.testing.assert_allclose(one.trials["loss"], found.trials["loss"], rtol=1e-3)
 
 
 def counting_task():

@@ -106,6 +106,12 @@ def test_a_cpu_spreads_what_takes_long_over_its_cores_and_nothing_else():
     assert fastest(LIGHT, load, 256, CPU) == 8
 
 
+def test_a_program_is_worth_the_operations_that_its_compiling_takes():
+    # layouts of earlier searches on a CPU stand on this number
+    assert CPU.worth_a_program == 5e11
+    assert ACCELERATOR.worth_a_program > 10 * CPU.worth_a_program
+
+
 def test_the_number_of_cores_changes_no_width(monkeypatch):
     found = set()
     for cores in (1, 3, 64):

@@ -57,9 +57,7 @@ def fit_width(
     if width >= widest:
         return Fitted(width, "all lanes of a round")
     if width >= workload.width:
-        return Fitted(
-            width, f"the widest for this task on this kind of device, {device.name}"
-        )
+        return Fitted(width, "the most for this task on this kind of device")
     return Fitted(width, f"{-(-widest // width)} blocks for the lanes of a round")
 
 

@@ -1,7 +1,8 @@
 """The layout of a search: batches, static values, and buckets of padded shapes.
 
 Planned on the host, from the task and the whole space. The number of trials and the box
-of a round are not looked at, so a trial's bits do not depend on them.
+of a round are not looked at, so a trial's bits do not depend on them; on an accelerator
+`planning.batches` adds groups that depend on the number of trials.
 """
 
 from __future__ import annotations
