@@ -1,6 +1,7 @@
 """Padded models equal the plain ones they stand for, after training too."""
 
 import functools
+from collections import Counter
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,8 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 import jaxtune as jt
+from jaxtune.hardware import SWITCH
+from jaxtune.planning.flops import inner_programs
 
 BATCH, CLASSES = 40, 3
 LAYERS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm}
@@ -273,6 +276,50 @@ def test_a_model_of_ones_own_has_its_width_and_depth_as_data():
         )
         tables.append(result.trials["score"])
     np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4)
+
+
+class Written(nn.Module):
+    """The network as a person writes it."""
+
+    units: int = 24
+
+    @nn.compact
+    def __call__(self, x):
+        for _ in range(2):
+            x = nn.relu(nn.Dense(self.units)(x))
+        return nn.Dense(CLASSES)(x)
+
+
+def operations(jaxpr, found):
+    """Count the operations of a program by name, those of inner programs included."""
+    for equation in jaxpr.eqns:
+        found[equation.primitive.name] += 1
+        for inner in inner_programs(equation):
+            operations(inner, found)
+    return found
+
+
+@pytest.mark.parametrize("fixed", [{}, {"hidden_units": 24, "layers": 2}])
+def test_where_no_shape_is_searched_the_program_is_the_plain_one(fixed, monkeypatch):
+    """One training step of a lane; on a CPU, the last layer has a form of its own."""
+    monkeypatch.setenv(SWITCH, "accelerator")
+    padded = jt.models.MLP(CLASSES, max_units=24, max_layers=2)
+    x, y = jnp.ones((BATCH, 6)), jnp.zeros(BATCH, int)
+    found = []
+    for model, shape in ((Written(), {}), (padded, fixed)):
+        params = jax.eval_shape(model.init, jax.random.key(0), x)
+
+        def loss(params, model=model, shape=shape):
+            logits = model.apply(params, x, **shape)
+            error = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+            return error.mean()
+
+        jaxpr = jax.make_jaxpr(jax.vmap(jax.grad(loss)))(
+            jax.tree.map(lambda p: jnp.zeros((4, *p.shape)), params)
+        )
+        found.append(operations(jaxpr.jaxpr, Counter()))
+    assert found[0] == found[1]
+    assert found[0]["dot_general"] == 8
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
+from jaxtune.hardware import SWITCH
 from jaxtune.models import unfolded_convolution
 from jaxtune.models.products import product, thin_product
 
@@ -103,7 +104,9 @@ def test_a_thin_product_has_the_plain_values_and_gradients():
     np.testing.assert_array_equal(thin_product(x[0], kernel[0]), x[0] @ kernel[0])
 
 
-def test_a_product_is_thin_where_outputs_are_few():
+def test_a_product_is_thin_where_outputs_are_few_and_on_a_cpu(monkeypatch):
+    monkeypatch.setenv(SWITCH, "cpu")
+
     def programs(rows, outputs):
         x, kernel = arrays((4, rows), (rows, outputs))
         return "optimization_barrier" in str(
@@ -113,6 +116,8 @@ def test_a_product_is_thin_where_outputs_are_few():
     assert programs(128, 10)
     assert not programs(128, 128)
     assert not programs(8, 10)
+    monkeypatch.setenv(SWITCH, "accelerator")
+    assert not programs(128, 10)
 
 
 def digits(precision, batch_size=64):

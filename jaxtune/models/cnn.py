@@ -116,7 +116,7 @@ class CNN(nn.Module):
         x = x if x.ndim == 4 else x[..., None]
         for layer in range(self.max_layers):
             used = layer < depth
-            active = jnp.where(used, width, 0)  # no weights in a layer not in use
+            active = masks.units_in(used, width)  # no weights where none is in use
             conv = MaskedConv(
                 self.max_channels, unfolded=self.unfolded, name=f"conv_{layer}"
             )

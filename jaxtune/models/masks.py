@@ -73,7 +73,24 @@ def pass_through(used: Array | bool, new: Array, old: Array) -> Array:
     Returns:
       One of the two. The layer's weights get no gradient if it is not in use.
     """
+    if isinstance(used, bool):  # the depth is not searched
+        return new if used else old
     return jnp.where(used, new, old)
+
+
+def units_in(used: Array | bool, active: Array | int) -> Array | int:
+    """Return how many units a layer has in use: none if the layer is not in use.
+
+    Args:
+      used: ``[]`` bool, whether the layer is in use.
+      active: units in use in layers that are.
+
+    Returns:
+      A Python number if both are; a program is then made for it.
+    """
+    if isinstance(used, bool):
+        return active if used else 0
+    return jnp.where(used, active, 0)
 
 
 def masked_lecun(inputs: Array | int, outputs: Array | int) -> Callable[..., Any]:
@@ -163,7 +180,11 @@ class MaskedDense(nn.Module):
         init = masked_lecun(inputs, outputs)
         kernel = self.param("kernel", init, (width, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
-        return only(outputs, product(x, kernel) + _last(bias, x.ndim))
+        # as Flax adds it, so that the programs are the same
+        out = product(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        if isinstance(outputs, int) and outputs >= self.size:
+            return out  # nothing is searched, and the layer is a plain one
+        return only(outputs, out)
 
 
 class MaskedConv(nn.Module):

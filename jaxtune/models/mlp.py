@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from jaxtune.models import masks
 from jaxtune.models.layers import activate, normalise
@@ -91,7 +90,7 @@ class MLP(nn.Module):
         x = x.reshape(len(x), -1)
         for layer in range(self.max_layers):
             used = layer < depth
-            active = jnp.where(used, units, 0)  # no weights in a layer not in use
+            active = masks.units_in(used, units)  # no weights where none is in use
             dense = MaskedDense(self.max_units, name=f"hidden_{layer}")
             new = dense(x, units if layer else None, active)
             new = activate(

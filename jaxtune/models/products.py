@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.forms.windows import slices_at
+from jaxtune.hardware import hardware_of
 from jaxtune.types import Array
 
 THIN = 64  # outputs of a layer, below which its gradient is computed transposed
@@ -51,7 +52,7 @@ thin_product.defvjp(_thin_forward, _thin_backward)
 
 
 def product(x: Array, kernel: Array) -> Array:
-    """Compute ``x @ kernel`` in the faster of two forms.
+    """Compute ``x @ kernel`` in the form that is fast on this kind of device.
 
     Args:
       x: ``[..., inputs]``.
@@ -60,7 +61,9 @@ def product(x: Array, kernel: Array) -> Array:
     Returns:
       ``[..., outputs]``.
     """
-    if x.ndim == 2 and kernel.shape[1] < min(THIN, kernel.shape[0]):
+    thin = x.ndim == 2 and kernel.shape[1] < min(THIN, kernel.shape[0])
+    # elsewhere the barrier costs, and the layer is to be as fast as a plain one
+    if thin and hardware_of().name == "cpu":
         return thin_product(x, kernel)
     return x @ kernel
 
