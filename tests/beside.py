@@ -6,8 +6,10 @@ first one the CPU of its host.
 
 import functools
 import importlib
+import threading
 import warnings
 
+import compiled
 import jax
 import killed
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 import jaxtune as jt
 from jaxtune import environment
 from jaxtune.programs import block
+from jaxtune.rounds import loop
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
 SPACES = importlib.import_module("jaxtune.space.space")
@@ -53,33 +56,23 @@ def parts(seen):
     }
 
 
-def seek(seen, key):
+def seek(key, **chosen):
     """The table of a search in three rounds."""
-    found = jt.search(
-        killed.line(),
-        SPACE,
-        key=key,
-        trials=24,
-        rounds=3,
-        epochs=6,
-        block=4,
-        verbose=0,
-        **parts(seen),
-    )
+    own = {"trials": 24, "rounds": 3, "epochs": 6, "block": 4, "verbose": 0}
+    found = jt.search(killed.line(), SPACE, key=key, **own, **chosen)
     return killed.digest(found), found
 
 
 def main():
     host, accelerator = jax.devices()
-    there, key = set(), jax.random.key(3)
-    plain, _ = seek(there, key)
-    seen = set()
+    key, seen = jax.random.key(3), set()
+    plain, _ = seek(key, **parts(set()))
     for module, name in ((block, "advance"), (block, "score"), (SPACES, "_decode")):
         setattr(module, name, watched(getattr(module, name), name.strip("_"), seen))
     jax.config.update("jax_default_device", accelerator)
     environment.host = lambda: host
     # a key that the user has bound to the accelerator
-    beside, found = seek(seen, jax.device_put(key, accelerator))
+    beside, found = seek(jax.device_put(key, accelerator), **parts(seen))
     print("same", beside == plain)
     for name, device in sorted(seen):
         print(name, device)
@@ -87,6 +80,31 @@ def main():
     bound = jax.device_put(np.full((1, SPACE.dim), 0.5, np.float32), accelerator)
     decoded = jax.jit(found.spaces[-1].decode)(bound)
     print("after", *decoded["learning_rate"].devices())
+    rehearsed(key)
+
+
+def rehearsed(key):
+    """Print what is compiled when a round begins, and that nothing is left running."""
+    heard, begin = [], loop._begin
+
+    def listen(event, duration, **_):
+        if event == compiled.EVENT:
+            heard.append(threading.current_thread().name)
+
+    def begun(search, number, *more):
+        before = heard.count("MainThread")
+        points = begin(search, number, *more)
+        print("begin", number, heard.count("MainThread") - before)
+        return points
+
+    loop._begin = begun
+    chosen = {"sampler": jt.samplers.tpe(initial=4), "seeds": 2}
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    beside, _ = seek(key, **chosen)
+    print("threads", "jaxtune-rehearsal" in heard, threading.active_count())
+    jax.config.update("jax_default_device", None)
+    environment.host = lambda: None
+    print("same", beside == seek(key, **chosen)[0])
 
 
 if __name__ == "__main__":

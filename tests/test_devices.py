@@ -19,6 +19,7 @@ from jaxtune import environment, hardware
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import out_of_memory
 from jaxtune.programs import block
+from jaxtune.rounds.ahead import rehearsing
 from jaxtune.storage.directory import RECORD
 from jaxtune.storage.durable import Durable
 from jaxtune.storage.store import Store
@@ -429,11 +430,32 @@ def test_suggesting_runs_on_the_cpu_beside_an_accelerator():
         stderr=subprocess.PIPE,
         text=True,
     )
-    same, *places, after = output(process)
-    assert same == "same True"
+    same, *places, after, zero, one, two, threads, _, cold, _, again = output(process)
+    assert same == again == "same True"
     between = ("ask", "decode", "explore", "init", "refine", "tell")
     assert set(places) == {f"{name} 0" for name in between} | {"advance 1", "score 1"}
     assert after.endswith("1")
+    # the model was compiled in a thread that has ended, and not when its round began
+    assert (zero, one, two) == ("begin 0 0", "begin 1 0", "begin 2 0")
+    assert cold == "begin 1 1"
+    assert threads == "threads True 1"
+
+
+def test_a_rehearsal_that_fails_is_dropped_and_none_runs_on_a_cpu(monkeypatch):
+    called = []
+
+    def rehearse():
+        called.append(jax.config.jax_default_device)
+        raise ValueError("not now")
+
+    with rehearsing(rehearse):
+        pass
+    assert not called
+    monkeypatch.setattr(environment, "host", lambda: jax.devices()[0])
+    with pytest.raises(KeyError), rehearsing(rehearse):
+        raise KeyError
+    assert called == [jax.devices()[0]]
+    assert "jaxtune-rehearsal" not in [t.name for t in threading.enumerate()]
 
 
 def test_there_is_no_host_beside_a_cpu_nor_where_jax_has_no_cpu(monkeypatch):

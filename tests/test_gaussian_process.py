@@ -287,7 +287,7 @@ def test_history_never_drops_a_row():
         np.testing.assert_array_equal(known.points[:begin], points[:begin])
         np.testing.assert_array_equal(known.scores[:begin], scores[:begin])
         assert known.known.sum() == known.trials == begin
-    assert sizes == {32, 64, 256, 512}
+    assert sizes == {128, 256, 512}
     assert np.bincount(known.batch[:300]).tolist() == [1, 30, 1, 1, 7, 100, 160]
 
 

@@ -21,9 +21,11 @@ from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.random import SAMPLE, SCHEDULE
+from jaxtune.registry import recipe_of
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
+from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
@@ -36,7 +38,7 @@ from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import SchedulerRun, Training, train_round
 from jaxtune.training.round_state import BlockEvent, OnBlock
-from jaxtune.types import Key
+from jaxtune.types import HparamArrays, Key
 
 
 class Search(NamedTuple):
@@ -110,18 +112,21 @@ def run_rounds(
         if known is None:
             make = functools.partial(_begin, search, number, count, rounds, history)
             start = journal.begin(number, make)
-            training = train_round(
-                search.workload,
-                schedule.space,
-                trials=ids,
-                start=start,
-                seeds=np.arange(search.seeds),
-                run=_scheduler_run(search, plans[number], number),
-                on_block=_watch(report, search, history, done, callback),
-                journal=journal,
-                on_rung=functools.partial(callback.on_rung, number),
-                make_pool=make_pool,
-            )
+            with rehearsing(
+                functools.partial(_rehearse, search, number, start, history)
+            ):
+                training = train_round(
+                    search.workload,
+                    schedule.space,
+                    trials=ids,
+                    start=start,
+                    seeds=np.arange(search.seeds),
+                    run=_scheduler_run(search, plans[number], number),
+                    on_block=_watch(report, search, history, done, callback),
+                    journal=journal,
+                    on_rung=functools.partial(callback.on_rung, number),
+                    make_pool=make_pool,
+                )
             journal.end(number, training)
         else:
             start, training = known
@@ -172,6 +177,30 @@ def _begin(
     return distinct(draw, ask(roomy(draw, box, whole, tried, count)), tried)
 
 
+def _rehearse(
+    search: Search, number: int, start: Points, history: list[Trials]
+) -> None:
+    """Compile what follows a round: refine, tell and ask with made-up scores."""
+    stages = search.schedule.stages
+    # functions of the user may count their calls, or be costly
+    ours = recipe_of(search.sampler) and recipe_of(search.refine)
+    if number + 1 == len(stages) or not ours or not start.space.searched:
+        return
+    seeds = (search.seeds,) if search.seeds > 1 else ()
+
+    def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
+        return hparams, np.zeros((count, *seeds), np.float32)
+
+    rows = len(start.points)
+    scores = jnp.asarray(np.linspace(0, 1, rows, dtype=np.float32))
+    box = search.refine(start.space, jnp.asarray(start.points), scores)
+    box = search.schedule.opened(box, number + 1)
+    known = [told(before.decoded, len(before)) for before in history]
+    known.append(told(start.hparams, rows))
+    draw = _stream(search.workload.key, SAMPLE, number + 1)
+    box.decode(_asked(search.sampler, draw, box, known, stages[number + 1].trials))
+
+
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
     planned = sum(plan.epochs for plan in plans)
@@ -213,17 +242,29 @@ def _ask(
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
+    known, told = _known(history, mode), []
+    # round by round: arrays of one shape, so that later rounds compile less
+    for rows in history:
+        scores, known = known[: len(rows)], known[len(rows) :]
+        told.append((rows.decoded, scores))
+    return _asked(sampler, key, box, told, count)
+
+
+def _asked(
+    sampler: Sampler,
+    key: Key,
+    box: Space,
+    told: list[tuple[HparamArrays, np.ndarray]],
+    count: int,
+) -> np.ndarray:
+    """Return new points, after the configurations and scores of each round."""
     # a new sampler each round: what it knows is a function of the table alone. It gets
     # a round's scores here, when the next round starts, since their points have to be
     # encoded in the new box first
     state = sampler.init(key, box)
-    known = _known(history, mode)
-    # round by round: arrays of one shape, so that later rounds compile less
-    for rows in history:
-        scores, known = known[: len(rows)], known[len(rows) :]
+    for decoded, scores in told:
         # a trial's point in the cube differs from box to box
-        points = box.encode(rows.decoded)
-        state = sampler.tell(state, points, jnp.asarray(scores))
+        state = sampler.tell(state, box.encode(decoded), jnp.asarray(scores))
     return np.asarray(sampler.ask(state, count)[1])
 
 

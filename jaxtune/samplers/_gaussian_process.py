@@ -33,7 +33,7 @@ def gaussian_process(
 
     A configuration that was tried, or that is pending, is suggested again only when
     there is no other. A program is compiled for each size of batch and each doubling of
-    the number of trials.
+    the number of trials from 128 on.
 
     >>> import jax
     >>> import jaxtune as jt

@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxtune.types import Array, ArrayLike
 
-SMALLEST = 32  # rows of the first buffer
+# rows of the first buffer: fewer would save less time than one compilation takes
+SMALLEST = 128
 
 
 class History(NamedTuple):
@@ -50,9 +51,9 @@ class History(NamedTuple):
 def empty_history(dim: int) -> History:
     """Return a history of no trials, in a buffer of no rows."""
     # arrays of NumPy, since JAX would compile a program for each kind of zeros
-    points, none = np.zeros((0, dim), np.float32), np.zeros(0, np.float32)
-    batch, trials = np.zeros(0, np.int32), np.int32(0)
-    return jax.tree.map(jnp.asarray, History(points, none, none, batch, trials))
+    points = jnp.asarray(np.zeros((0, dim), np.float32))
+    none, batch = (jnp.asarray(np.zeros(0, kind)) for kind in (np.float32, np.int32))
+    return History(points, none, none, batch, jnp.asarray(np.int32(0)))
 
 
 def scored_trials(history: History) -> Any:
