@@ -61,6 +61,7 @@ ON_AN_ACCELERATOR = """
     products programs rewrite samplers schedulers search supervised training user_code
     width
 """
+ON_AN_ACCELERATOR = {f"test_{name}" for name in ON_AN_ACCELERATOR.split()}
 TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}
 
 
@@ -69,7 +70,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(tier_of(item.path))
-        if item.path.stem.removeprefix("test_") in ON_AN_ACCELERATOR.split():
+        if item.path.stem in ON_AN_ACCELERATOR:
             item.add_marker("accelerator")
         needs = item.get_closest_marker("cpu")
         if needs and hardware_of().name != "cpu":

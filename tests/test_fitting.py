@@ -252,3 +252,9 @@ def test_a_message_of_the_compiler_is_cut_to_a_line():
     error = OutOfMemory("gpu:0", "RESOURCE_EXHAUSTED: no room\n" + "log\n" * 10**5)
     assert error.shortly == "RESOURCE_EXHAUSTED: no room"
     assert len(OutOfMemory("gpu:0", "x" * 10**6).shortly) < 1000
+
+
+def test_a_cpu_keeps_its_usual_width_where_no_other_is_much_faster():
+    # as fast in blocks of 4, and 16 lanes in two blocks leave two of four cores idle
+    assert fastest(HEAVY, Counter([Load(64, 5)]), 8, CPU) == 8
+    assert fastest(HEAVY, Counter([Load(16, 5)]), 8, CPU) == 4

@@ -163,7 +163,10 @@ def test_a_plan_states_the_padding():
     task = mlp_task(64, 1)
     said = jt.plan(task, space, trials=32, programs=1, memory=False)
     small, large = (
-        work.per_example(task, jt.Hparams({"hidden_units": u, "max_units": u}))
+        # searched, so a number of the program
+        work.per_example(
+            task, jt.Hparams({"hidden_units": jnp.int32(u), "max_units": u})
+        )
         for u in (8, 64)
     )
     assert said.padding == pytest.approx((1 - small / large) / 2)

@@ -20,7 +20,8 @@ from jaxtune.space import Space
 
 DIVISIONS = 16  # blocks at most that a load is divided into evenly
 DIVIDED = 16  # loads that are, the largest first
-FEW = 16  # lanes of a block whose padding is not worth a warning
+NEARLY = 1.1
+FEW = 16  # lanes of a narrow block: its padding matters little
 
 
 class Fitted(NamedTuple):
@@ -96,7 +97,12 @@ def fastest(
     tried |= {-(-n // -(-n // most)) for n in lanes}
     # rounded up: a share of a block has to be whole
     shared = {-(-width // across) * across for width in tried if width <= most * across}
-    return min(shared, key=seconds)
+    best = min(shared, key=seconds)
+    usual = most * across
+    if max(most, device.width) > FEW or usual > lanes[0]:
+        return best
+    # the model errs by as much, and the usual width is that of other searches
+    return usual if seconds(usual)[0] <= NEARLY * seconds(best)[0] else best
 
 
 def seconds_of_loads(
