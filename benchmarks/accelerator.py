@@ -43,27 +43,40 @@ class Part(NamedTuple):
 PARTS = {
     "card": Part("card", "card", 12, {}),
     "tests": Part(
-        *("marked", "marked_tests", 150),
+        "marked",
+        "marked_tests",
+        150,
         {"files": ["tests/test_schedulers.py"], "processes": 1},
     ),
     "a trial": Part(
-        *("trainings", "trainings", 120),
+        "trainings",
+        "trainings",
+        120,
         {"widths": [8], "trials": 16, "epochs": 2, "most": 1},
     ),
     "schedulers": Part(
-        *("searches", "under_schedulers", 60),
+        "searches",
+        "under_schedulers",
+        60,
         {"trials": 18, "epochs": 9, "block": 8},
     ),
-    "nine": Part("searches", "nine", 60, {"trials": 16, "epochs": 1}),
-    "rates": Part("card", "by_width", 40, {"widths": [1, 8]}),
-    "bits": Part("bits", "same_bits", 45, {"trials": 8}),
-    "a million": Part("functions", "many_values", 15, {"values": 10_000}),
-    "Gaussian process": Part("functions", "gaussian_process", 30, {"points": 6}),
-    "convolutions": Part(
-        *("searches", "convolutions", 40), {"lanes": 4, "examples": 128}
+    "nine": Part(
+        "searches",
+        "nine",
+        60,
+        {"trials": 16, "epochs": 1, "dimensions": ["learning_rate"]},
     ),
+    "rates": Part("card", "by_width", 40, {"widths": [1, 8]}),
+    "bits": Part(
+        "bits", "same_bits", 45, {"trials": 8, "dimensions": ["learning_rate"]}
+    ),
+    "a million": Part("functions", "many_values", 15, {"values": 10_000}),
+    "Gaussian process": Part(
+        "functions", "gaussian_process", 30, {"points": 6, "pieces": ["suggestion"]}
+    ),
+    "convolutions": Part("searches", "convolutions", 40, {"lanes": 4, "examples": 128}),
     "roofline": Part(
-        *("card", "roofline", 25), {"side": 512, "megabytes": 20, "width": 8}
+        "card", "roofline", 25, {"side": 512, "megabytes": 20, "width": 8}
     ),
 }
 LAST = "tests"

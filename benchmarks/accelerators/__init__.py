@@ -48,9 +48,19 @@ def alone(do, environment=None, **work):
     # in the session of this process, so that it ends with it
     command = [sys.executable, str(SCRIPT), "--child", json.dumps({"do": do, **work})]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, env=environment, check=True
+        command, capture_output=True, text=True, env=environment, check=False
     )
+    if done.returncode:
+        raise RuntimeError(f"{do}: {done.stderr.strip()}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def standard(dimensions=None):
+    """Return the nine usual hyperparameters, or some of them."""
+    import jaxtune as jt
+
+    space = jt.presets.standard()
+    return space.keep(*dimensions) if dimensions else space
 
 
 def classifier(model):

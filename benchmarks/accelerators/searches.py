@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import alone, classifier, row, seconds
+from . import alone, classifier, row, seconds, standard
 
 
 def under_schedulers(trials=4096, epochs=27, block=512):
@@ -43,7 +43,7 @@ def under_schedulers(trials=4096, epochs=27, block=512):
         yield row(f"{trials} trials, {name}, with a run directory", kept, "s", **share)
 
 
-def search_of_nine(trials, epochs, key):
+def search_of_nine(trials, epochs, dimensions, key):
     """Yield the seconds of a search in this process, and once more."""
     begin = time.perf_counter()
     import jax
@@ -54,16 +54,16 @@ def search_of_nine(trials, epochs, key):
     ready = time.perf_counter() - begin
     arguments = {"trials": trials, "epochs": epochs, "rounds": 2, "verbose": 0}
     arguments["key"] = jax.random.key(key)
-    space = jt.presets.standard()
+    space = standard(dimensions)
     first, again = (
         seconds(lambda: jt.search(task, space, **arguments))[0] for _ in range(2)
     )
     yield {"first": first, "again": again, "ready": ready}
 
 
-def nine(trials=1024, epochs=10):
+def nine(trials=1024, epochs=10, dimensions=None):
     """Yield the seconds of nine hyperparameters, in new processes and in a warm one."""
-    size = {"trials": trials, "epochs": epochs}
+    size = {"trials": trials, "epochs": epochs, "dimensions": dimensions}
     label = f"{trials} trials, {epochs} epochs"
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "JAXTUNE_CACHE": folder}
