@@ -19,7 +19,6 @@ from jaxtune.schedulers.base import decision
 from jaxtune.training import state_store
 from jaxtune.training.round_state import RoundState
 
-
 ROOT = Path(__file__).parents[1]
 
 
