@@ -74,7 +74,9 @@ PARTS = {
     "Gaussian process": Part(
         "functions", "gaussian_process", 30, {"points": 6, "pieces": ["suggestion"]}
     ),
-    "convolutions": Part("searches", "convolutions", 40, {"lanes": 4, "examples": 128}),
+    "convolutions": Part(
+        "searches", "convolutions", 40, {"lanes": 4, "examples": 128, "forms": ["ours"]}
+    ),
     "roofline": Part(
         "card", "roofline", 25, {"side": 512, "megabytes": 20, "width": 8}
     ),

@@ -78,7 +78,7 @@ def nine(trials=1024, epochs=10, dimensions=None):
     yield row(what, later["first"], "s", **share, **later)
 
 
-def convolutions(lanes=128, examples=3840):
+def convolutions(lanes=128, examples=3840, forms=("as written", "for lanes", "ours")):
     """Yield what an epoch of a lane costs, by how the convolutions are computed."""
     import families
     import jax
@@ -91,11 +91,12 @@ def convolutions(lanes=128, examples=3840):
     model = jt.models.CNN(10, max_channels=16, norm="batch")
     ours = jt.classification(model, **shared)
     base = None
-    for name, task, rewrite in (
-        ("Flax, 16 and 32 channels, as written", flax, False),
-        ("Flax, 16 and 32 channels, in the form for lanes", flax, True),
-        ("jt.models.CNN, 16 channels", ours, True),
-    ):
+    known = {
+        "as written": ("Flax, 16 and 32 channels, as written", flax, False),
+        "for lanes": ("Flax, 16 and 32 channels, in the form for lanes", flax, True),
+        "ours": ("jt.models.CNN, 16 channels", ours, True),
+    }
+    for name, task, rewrite in map(known.get, forms):
 
         def run(epochs, task=task, rewrite=rewrite):
             arguments = {"trials": lanes, "epochs": epochs, "block": lanes}
@@ -109,5 +110,5 @@ def convolutions(lanes=128, examples=3840):
         each = 1e3 * (long - short) / (2 * lanes)
         base = base or each
         what = f"{name}, {lanes} lanes, {examples} examples"
-        share = {"ratio": each / base, "of": "as written"}
+        share = {"ratio": each / base, "of": forms[0]}
         yield row(what, each, "ms a lane-epoch", **share, cold_s=cold)
