@@ -6,8 +6,62 @@ and the last of its rows counts.
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from typing import NamedTuple
+
+
+class Done(NamedTuple):
+    """What a child has left.
+
+    Args:
+      rows: that it has printed, as JSON.
+      state: ``"done"``, ``"failed"``, or ``"cut off"`` if it was ended.
+      said: the end of what it wrote beside the rows, if it failed.
+    """
+
+    rows: list
+    state: str
+    said: str = ""
+
+
+def rows_of(command, deadline, environment=None):
+    """Run a command until it ends or a deadline has come, and return what it has left.
+
+    Args:
+      command: a program with its arguments, which prints rows.
+      deadline: seconds until the program, and all that it has started, is ended.
+      environment: variables of the program; those of this process if not given.
+    """
+    # files, as a pipe stays open as long as one of the processes that got it
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        streams = {"stdout": printed, "stderr": said, "stdin": subprocess.DEVNULL}
+        child = subprocess.Popen(
+            command, **streams, env=environment, start_new_session=True
+        )
+        try:
+            failed = child.wait(deadline) != 0
+            state = "failed" if failed else "done"
+        except subprocess.TimeoutExpired:
+            state = "cut off"
+        finally:  # also when this process is interrupted
+            end_all(child)
+        printed.seek(0)
+        said.seek(0)
+        why = said.read().decode(errors="replace") if state == "failed" else ""
+        return Done(all_rows(printed.read()), state, why[-2000:])
+
+
+def end_all(child):
+    """End a child with all that it has started."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # all have ended
+    finally:
+        child.wait()
 
 
 def measure(script, work, deadline):
@@ -27,22 +81,18 @@ def measure(script, work, deadline):
     # with a cache the first search of a process would not compile
     environment = {**os.environ, "JAXTUNE_CACHE": "off"}
     command = [sys.executable, str(script), "--child", json.dumps(work)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=deadline, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired as late:
-        return last_row(late.stdout) | {"ended": deadline}
-    if done.returncode != 0:
-        raise RuntimeError(f"{work}: {done.stderr.decode()}")
-    return last_row(done.stdout)
+    done = rows_of(command, deadline, environment)
+    if done.state == "failed":
+        raise RuntimeError(f"{work}: {done.said}")
+    row = done.rows[-1] if done.rows else {}
+    return row | ({"ended": deadline} if done.state == "cut off" else {})
 
 
-def last_row(printed):
-    """Return the last row of a child's output, empty if there is none."""
-    # a child that was ended may have printed a part of a line
-    lines = [line for line in (printed or b"").splitlines() if line.endswith(b"}")]
-    return json.loads(lines[-1]) if lines else {}
+def all_rows(printed):
+    """Return the rows of a child's output."""
+    # a child that was ended may have printed a part of a line, and others print too
+    lines = [line for line in printed.splitlines() if line[:1] + line[-1:] == b"{}"]
+    return [json.loads(line) for line in lines]
 
 
 def serve(functions):

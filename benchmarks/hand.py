@@ -4,6 +4,8 @@ Stochastic gradient descent with momentum, batches of 64, a new order every epoc
 trial has its own learning rate, momentum, initial weights and order.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,11 +17,18 @@ EXAMPLES, BATCH = 1408, 64
 
 
 class Network(nn.Module):
-    """A plain Flax network with 128 hidden units."""
+    """A plain Flax network with 128 hidden units, whose weights are float32.
+
+    Args:
+      dtype: in which it computes.
+    """
+
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        return nn.Dense(10)(nn.relu(nn.Dense(128)(x)))
+        hidden = nn.relu(nn.Dense(128, dtype=self.dtype)(x))
+        return nn.Dense(10, dtype=self.dtype)(hidden).astype(jnp.float32)
 
 
 def digits():
@@ -29,9 +38,9 @@ def digits():
     return (x[:EXAMPLES], y[:EXAMPLES]), (x[EXAMPLES:], y[EXAMPLES:])
 
 
-def training(epochs):
+def training(epochs, dtype=jnp.float32):
     """Return one whole training as a function of key, learning rate and momentum."""
-    network = Network()
+    network = Network(dtype)
     (train_x, train_y), (valid_x, valid_y) = jax.tree.map(jnp.asarray, digits())
 
     def train(key, rate, momentum):

@@ -1,7 +1,11 @@
 """What differs on an accelerator, on a CPU that counts as one: the same tables."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
+import children
 import jax
 import killed
 import numpy as np
@@ -14,6 +18,8 @@ from jaxtune.programs import kept
 from jaxtune.schedulers.base import decision
 from jaxtune.training import state_store
 from jaxtune.training.round_state import RoundState
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +99,15 @@ def test_a_final_plan_is_kept():
 
     with pytest.raises(ValueError, match="its plan is final"):
         search(scheduler=inner._replace(decide=decide))
+
+
+@pytest.mark.slow
+def test_the_whole_search_tier_passes_as_on_an_accelerator():
+    # a worker of pytest would take its child for a worker too
+    own = {n: v for n, v in children.environment().items() if "PYTEST" not in n}
+    command = [sys.executable, "-m", "pytest", "-m", "search", "-q", "-n", "2"]
+    command += ["--dist", "loadfile", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=own, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-10_000:]

@@ -49,7 +49,7 @@ def test_rung_correlations_compare_the_same_trials(halved):
 
 def test_without_a_scheduler_there_is_nothing_to_correlate(small_task, small_space):
     plain = jt.search(
-        small_task, small_space, key=jax.random.key(0), trials=6, epochs=1, block=8
+        small_task, small_space, key=jax.random.key(0), trials=6, epochs=1, block=2
     )
     assert jt.analysis.rung_correlations(plain) == ()
     assert plain.cost[:3] == (6, 0, 1.0)

@@ -193,6 +193,7 @@ def test_a_plain_function_that_trains_is_rewritten():
     np.testing.assert_allclose(fast.trials["score"], plain.trials["score"], rtol=1e-4)
 
 
+@pytest.mark.cpu("the forms and the width of a CPU")
 def test_a_plan_tells_the_forms(task):
     shown = repr(jt.plan(task, SPACE, trials=4, memory=False))
     assert "blocks of 1 lane (" in shown
