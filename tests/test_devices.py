@@ -16,6 +16,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import environment, hardware
+from jaxtune.executors import workers
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import out_of_memory
 from jaxtune.programs import block
@@ -484,3 +485,27 @@ def test_a_key_that_is_on_a_device_is_freed_from_it():
     assert not found.committed
     assert jax.random.key_data(found).tolist() == jax.random.key_data(key).tolist()
     assert jax.random.key_impl(found) == jax.random.key_impl(key)
+
+
+@pytest.mark.parametrize("ended", [0, 2])
+def test_a_block_that_does_not_end_is_told(ended, monkeypatch):
+    """The block ends when it has been told, and never if it is not."""
+    told, ends = [], threading.Event()
+    for name in ("LEAST", "MANY", "FIRST"):
+        monkeypatch.setattr(workers, name, 0.01)
+    if ended:
+        monkeypatch.setattr(workers, "FIRST", moments.HANG)
+
+    def warn(text):
+        told.append(text)
+        ends.set()
+
+    def run(shared, item):
+        assert item < ended or ends.wait(moments.HANG)
+        return item
+
+    monkeypatch.setattr(workers, "warn", warn)
+    assert results(Devices(()), run, range(4)) == list(range(4))
+    assert len(told) == 1
+    assert "jaxlib" in told[0]
+    assert ("none before it" in told[0]) == bool(ended)

@@ -6,6 +6,7 @@ tried, changes none of its bits on one kind of device.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 
 import jax
 
+from jaxtune.checks import warn
+from jaxtune.environment import versions
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -31,6 +34,10 @@ OUT_OF_MEMORY = (
 
 
 LONGEST = 200  # letters of a message
+
+# seconds of waiting after which a block is told to be late: at least, times the longest
+# wait so far, and where nothing has ended yet
+LEAST, MANY, FIRST = 60.0, 100.0, 1800.0
 
 
 class OutOfMemory(Exception):
@@ -71,6 +78,36 @@ def out_of_memory(error: Exception) -> bool:
     """Return whether an error of XLA means that memory ran out."""
     # the status code alone would not do: fused libraries report INTERNAL
     return any(word in str(error).lower() for word in OUT_OF_MEMORY)
+
+
+class Waits:
+    """Waits for jobs, and says so when one takes far longer than all before it.
+
+    Mutable, for the jobs of one call. A program that hangs would wait in silence: it
+    holds no lock that could be seen, and computes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._longest: float | None = None
+        self._told = False
+
+    def wait(self, jobs: list[Future[Any]]) -> None:
+        """Return when one of the jobs has ended."""
+        begin = time.monotonic()
+        limit = FIRST if self._longest is None else max(LEAST, MANY * self._longest)
+        if not wait(jobs, limit, FIRST_COMPLETED).done and not self._told:
+            self._told = True
+            before = ""
+            if self._longest is not None:
+                before = f", and none before it took more than {self._longest:.0f} s"
+            warn(
+                f"a block has not ended after {limit:.0f} s{before}. It may be long, "
+                f"or jaxlib {versions()['jaxlib']} hangs. Ctrl-C ends the search; then "
+                "try jaxtune doctor, another version of jaxlib, or fewer lanes with "
+                "block=.",
+            )
+        wait(jobs, return_when=FIRST_COMPLETED)
+        self._longest = max(self._longest or 0.0, time.monotonic() - begin)
 
 
 class WorkerPool(ABC):
@@ -122,6 +159,7 @@ class FuturePool(WorkerPool):
     def map_ordered(self, run: Run, jobs: Iterable[Any]) -> Iterator[Any]:
         """Run jobs, see `WorkerPool`; they are prepared in this thread."""
         pending: deque[Future[Any] | None] = deque()
+        self._waits = Waits()
         # in the order of jobs, so that neither a journal nor a scheduler sees which
         # worker was faster
         with self.running():
@@ -133,7 +171,10 @@ class FuturePool(WorkerPool):
                 yield self._collect(pending.popleft())
 
     def _collect(self, future: Future[Any] | None) -> Any:
-        return None if future is None else self.result_of(future)
+        if future is None:
+            return None
+        self._waits.wait([future])
+        return self.result_of(future)
 
     def _first_is_due(self, pending: deque[Future[Any] | None]) -> bool:
         """Return whether to take the first result before another job begins."""
@@ -145,7 +186,7 @@ class FuturePool(WorkerPool):
             busy = [one for one in pending if one is not None and not one.done()]
             if len(busy) <= self.capacity:
                 return False
-            wait(busy, return_when=FIRST_COMPLETED)
+            self._waits.wait(busy)
         return False
 
 
