@@ -51,7 +51,7 @@ PARTS = {
     "a trial": Part(
         "trainings",
         "trainings",
-        120,
+        140,
         {"widths": [8], "trials": 16, "epochs": 2, "most": 1},
     ),
     "schedulers": Part(
@@ -66,7 +66,7 @@ PARTS = {
         60,
         {"trials": 16, "epochs": 1, "dimensions": ["learning_rate"]},
     ),
-    "rates": Part("card", "by_width", 40, {"widths": [1, 8]}),
+    "rates": Part("card", "by_width", 60, {"widths": [1, 8]}),
     "bits": Part(
         "bits", "same_bits", 45, {"trials": 8, "dimensions": ["learning_rate"]}
     ),

@@ -1,11 +1,13 @@
 """The benchmarks run, their operations are steps, and their networks train equally."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
+import children
 import jax
 import psutil
 import pytest
@@ -181,6 +183,15 @@ def test_a_part_that_fails_or_hangs_is_named_and_the_others_go_on(tmp_path, caps
     assert lines[3].startswith("| fails | **failed** after ")
     assert lines[3].endswith(": no memory \\| left |  |  |")
     assert "hangs: at most 2 s" in capsys.readouterr().err
+
+
+def test_a_part_leaves_the_card_to_its_pieces():
+    files = "bits", "functions", "marked", "searches"
+    code = "".join(f"import accelerators.{name}; " for name in files)
+    code += "from jax._src import xla_bridge; assert not xla_bridge._backends"
+    own = children.environment()
+    own["PYTHONPATH"] = os.pathsep.join([str(BENCHMARKS), own["PYTHONPATH"]])
+    subprocess.run([sys.executable, "-c", code], env=own, check=True)
 
 
 def test_what_one_part_leaves_of_its_time_is_the_others():

@@ -63,6 +63,7 @@ def marked_tests(files=("tests",), processes=None):
     processes = processes or max(1, (os.cpu_count() or 1) - 3)
     # the tests make a cache of their own
     environment = {n: v for n, v in os.environ.items() if n != "JAXTUNE_CACHE"}
+    environment["PYTHONUNBUFFERED"] = "1"  # a line is known when it is printed
     settings = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     started = subprocess.Popen(
         command(files, processes), **settings, env=environment, stderr=sys.stderr
