@@ -735,8 +735,9 @@ def test_nothing_is_written_after_what_could_not_be(tmp_path):
     behind = writer.Writer(store)
     behind.write([lambda db: db.execute(add, ("first",))])
     behind.write([lambda db: db.execute(add, ("second",)), lambda db: 1 / 0])
+    behind.write([lambda db: db.execute(add, ("third",))])
     with pytest.raises(ZeroDivisionError):
-        behind.write([lambda db: db.execute(add, ("third",))])
+        behind.wait()
     behind.write([lambda db: db.execute(add, ("fourth",))])
     behind.close()
     assert store.ask("SELECT kind FROM events") == [("first",)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
 from jaxtune.space import Space
 from jaxtune.space.points import Points
+from jaxtune.storage import writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.documents import (
     box_document,
@@ -33,6 +35,7 @@ from jaxtune.training.state_store import RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
+AT_ONCE = 1  # transactions that may wait for the disk while the search goes on
 PLACES = "places"  # in a blob of states: of the states that the block left, these
 
 
@@ -60,6 +63,10 @@ class Durable(Journal):
         self._writer = Writer(store)
         self._waiting: list[Change | PendingBlock] = []
         self._states: StateStore | None = None
+        # what waits is handed over by this thread, or by a timer if no block follows
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self._closed = False
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
         """Begin a round; return its recorded points, or make and record them now."""
@@ -105,8 +112,9 @@ class Durable(Journal):
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
             note(db, "round", f"{number}: ended")
 
-        self._waiting.append(ends)
-        self._states = None  # the states of blocks that still wait are not written
+        with self._lock:
+            self._waiting.append(ends)
+            self._states = None  # the states of blocks that still wait are not written
         self.flush()
 
     def explore(
@@ -123,7 +131,8 @@ class Durable(Journal):
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
         row = (self._round, number, to_bytes(tree))
         insert = "INSERT INTO variations VALUES (?, ?, ?)"
-        self._waiting.append(partial(_execute, insert, row))
+        with self._lock:
+            self._waiting.append(partial(_execute, insert, row))
         return made
 
     def width(self, usual: int) -> int:
@@ -199,13 +208,20 @@ class Durable(Journal):
 
         It is written behind the search, see `jaxtune.storage.writer`.
         """
-        self._last_width, self._states = block.width, states
+        self._writer.wait(AT_ONCE)
         # without its states, which the store frees as soon as it can
         result = block.result._replace(states=())
-        self._waiting.append(PendingBlock(self._round, block._replace(result=result)))
-        states.settle()
-        if self._writer.due:
-            self._hand_over()
+        pending = PendingBlock(self._round, block._replace(result=result))
+        with self._lock:
+            self._last_width, self._states = block.width, states
+            self._waiting.append(pending)
+            states.settle()
+            if self._writer.due:
+                self._hand_over()
+            elif self._timer is None:
+                self._timer = threading.Timer(writer.PATIENCE, self._hand_over)
+                self._timer.daemon = True
+                self._timer.start()
 
     def flush(self) -> None:
         """Return when all that happened is on the disk."""
@@ -217,21 +233,30 @@ class Durable(Journal):
         try:
             self.flush()
         finally:
+            with self._lock:
+                self._closed = True
             self._writer.close()
 
     def _hand_over(self) -> None:
-        # taken first: a Ctrl-C on the way may lose the last blocks, never write twice
-        waiting, self._waiting = self._waiting, []
-        states, changes = self._states, list[Change]()
-        for each in waiting:
-            if isinstance(each, PendingBlock):
-                needed = states.needed(each.block.number) if states else None
-                each = partial(_insert, each, needed)
-            changes.append(each)
-        unneeded = states.pop_unneeded() if states else []
-        if unneeded:
-            changes.append(partial(_forget, unneeded))
-        self._writer.write(changes)
+        """Hand over what waits, with the states that are needed at this moment."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._closed:  # the timer had begun to wait for the lock
+                return
+            # taken first: Ctrl-C on the way may lose the last blocks, never write twice
+            waiting, self._waiting = self._waiting, []
+            states, changes = self._states, list[Change]()
+            for each in waiting:
+                if isinstance(each, PendingBlock):
+                    needed = states.needed(each.block.number) if states else None
+                    each = partial(_insert, each, needed)
+                changes.append(each)
+            unneeded = states.pop_unneeded() if states else []
+            if unneeded:
+                changes.append(partial(_forget, unneeded))
+            self._writer.write(changes)
 
     def states(self, block: int) -> RecordedStates:
         """Return the states that were recorded with a block."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -21,7 +22,7 @@ Change = Callable[[sqlite3.Connection], None]
 
 
 class Writer:
-    """Writes changes of a store; mutable, to be closed.
+    """Writes changes of a store; to be closed. Any thread may hand over.
 
     Args:
       store: the open file.
@@ -30,7 +31,7 @@ class Writer:
     def __init__(self, store: Store):
         self._store = store
         self._thread = ThreadPoolExecutor(1, "jaxtune-record")
-        self._writing: Future[None] | None = None
+        self._writing: deque[Future[None]] = deque()
         self._last = time.monotonic()
         self._failed = False
 
@@ -40,21 +41,22 @@ class Writer:
         return time.monotonic() - self._last >= PATIENCE
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Hand over changes, as one transaction, once those before are written.
+        """Hand over changes, as one transaction after those before; return at once."""
+        self._last = time.monotonic()
+        if changes:
+            self._writing.append(self._thread.submit(self._write, changes))
+
+    def wait(self, most: int = 0) -> None:
+        """Return when all that was handed over is on the disk.
+
+        Args:
+          most: transactions that need not be.
 
         Raises:
-          RunError: those before could not be written; nothing is written after them.
+          RunError: one could not be written; nothing is written after it.
         """
-        self.wait()
-        self._last = time.monotonic()
-        if changes and not self._failed:
-            self._writing = self._thread.submit(self._write, changes)
-
-    def wait(self) -> None:
-        """Return when all that was handed over is on the disk; raises as `write`."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        while len(self._writing) > most:
+            self._writing.popleft().result()
 
     def close(self) -> None:
         """End the thread, with what was handed over."""
@@ -64,11 +66,12 @@ class Writer:
             self._thread.shutdown()
 
     def _write(self, changes: Sequence[Change]) -> None:
+        if self._failed:  # a later change would leave a hole where one is missing
+            return
         try:
             with self._store.change() as db:
                 for change in changes:
                     change(db)
         except BaseException:
-            # a later change would leave a hole where this one is missing
             self._failed = True
             raise

@@ -7,6 +7,7 @@ device exceed a share of its memory, or where a block beside them found no room.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -67,6 +68,8 @@ class StateStore:
         self._used: Counter[int] = Counter()  # states with users, by block
         self._there: dict[int, int] = {}  # blocks on a device, with their bytes
         self._dropped: list[StoredState] = []
+        # a journal may ask what is needed in a thread of its own
+        self._lock = threading.RLock()
         self._unneeded: list[int] = []
 
     def put(self, lanes: np.ndarray, block: int, parts: tuple[KeptStates, ...]) -> None:
@@ -142,20 +145,24 @@ class StateStore:
         Until then `needed` counts it: if the search is interrupted in between, the
         record ends before the block that the states were dropped for.
         """
-        while self._dropped:
-            state = self._dropped.pop()
-            state.users -= 1
-            if state.users:
-                continue
-            self._used[state.block] -= 1
-            if not self._used[state.block]:
-                for known in (self._of_block, self._parts, self._there, self._used):
-                    known.pop(state.block, None)  # type: ignore[attr-defined]
-                self._unneeded.append(state.block)
+        with self._lock:
+            while self._dropped:
+                self._free(self._dropped.pop())
+
+    def _free(self, state: StoredState) -> None:
+        state.users -= 1
+        if state.users:
+            return
+        self._used[state.block] -= 1
+        if not self._used[state.block]:
+            for known in (self._of_block, self._parts, self._there, self._used):
+                known.pop(state.block, None)  # type: ignore[attr-defined]
+            self._unneeded.append(state.block)
 
     def pop_unneeded(self) -> list[int]:
         """Return blocks with saved states that can be deleted; each of them once."""
-        blocks, self._unneeded = self._unneeded, []
+        with self._lock:
+            blocks, self._unneeded = self._unneeded, []
         return blocks
 
     def needed(self, block: int) -> RecordedStates | None:
@@ -167,12 +174,13 @@ class StateStore:
         Returns:
           The states where they are; ``None`` if no lane needs one.
         """
-        states = self._of_block.get(block, [])
-        used = np.asarray([state.users > 0 for state in states], bool)
+        with self._lock:
+            states, kept = self._of_block.get(block, []), self._parts.get(block, ())
+            used = np.asarray([state.users > 0 for state in states], bool)
         if not used.any():
             return None
         parts, begin = [], 0
-        for part in self._parts[block]:
+        for part in kept:
             here = used[begin : begin + len(part.rows)]
             parts.append(part._replace(rows=part.rows[here]))
             begin += len(part.rows)
