@@ -81,9 +81,9 @@ def test_it_holds_up_those_that_are_too_far_ahead():
         return job
 
     class Waiting(Threads):
-        def result_of(self, future):
+        def _collect(self, future):
             waited_for.set()
-            return super().result_of(future)
+            return super()._collect(future)
 
     def jobs():
         for job in range(30):
