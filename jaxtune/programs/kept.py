@@ -30,7 +30,7 @@ class KeptStates(NamedTuple):
     @property
     def on_device(self) -> bool:
         """True if they must be copied to be on the host."""
-        return any(isinstance(leaf, jax.Array) for leaf in self.leaves)
+        return _on_device(self.leaves)
 
     @property
     def nbytes(self) -> int:
@@ -114,8 +114,7 @@ def assembled(
     there: list[Source] = []
     for source in sources:
         as_wide = len(source.leaves[0]) == len(source.rows)
-        on_device = any(isinstance(leaf, jax.Array) for leaf in source.leaves)
-        (here if on_device and as_wide else there).append(source)
+        (here if _on_device(source.leaves) and as_wide else there).append(source)
     state = started
     if there:
         stacked = from_host(_stacked(there), like)
@@ -130,6 +129,10 @@ def assembled(
         # lanes of no source yet are those of any: another source fills them
         state = gather(kept, kept if state is None else state, source.rows)
     return state
+
+
+def _on_device(leaves: Sequence[Any]) -> bool:
+    return any(isinstance(leaf, jax.Array) for leaf in leaves)
 
 
 def _stacked(sources: Sequence[Source]) -> list[np.ndarray]:
