@@ -35,9 +35,10 @@ OUT_OF_MEMORY = (
 
 LONGEST = 200  # letters of a message
 
-# seconds of waiting after which a block is told to be late: at least, times the longest
-# wait so far, and where nothing has ended yet
-LEAST, MANY, FIRST = 60.0, 100.0, 1800.0
+# seconds of waiting after which a block is told to be late: at least, since it may be
+# the first of a program that takes minutes to compile; times the longest wait so far;
+# and where nothing has ended yet
+LEAST, MANY, FIRST = 600.0, 100.0, 1800.0
 
 
 class OutOfMemory(Exception):
@@ -95,7 +96,14 @@ class Waits:
         """Return when one of the jobs has ended."""
         begin = time.monotonic()
         limit = FIRST if self._longest is None else max(LEAST, MANY * self._longest)
-        if not wait(jobs, limit, FIRST_COMPLETED).done and not self._told:
+        if not wait(jobs, limit, FIRST_COMPLETED).done:
+            self._tell(limit)
+            wait(jobs, return_when=FIRST_COMPLETED)
+        self._longest = max(self._longest or 0.0, time.monotonic() - begin)
+
+    def _tell(self, limit: float) -> None:
+        """Warn, once, of a block that has not ended after so many seconds."""
+        if not self._told:
             self._told = True
             before = ""
             if self._longest is not None:
@@ -106,8 +114,6 @@ class Waits:
                 "try jaxtune doctor, another version of jaxlib, or fewer lanes with "
                 "block=.",
             )
-        wait(jobs, return_when=FIRST_COMPLETED)
-        self._longest = max(self._longest or 0.0, time.monotonic() - begin)
 
 
 class WorkerPool(ABC):
