@@ -22,7 +22,7 @@ from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
-from jaxtune.storage.documents import Unserialisable
+from jaxtune.storage.documents import Unserialisable, first_of
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
@@ -138,6 +138,7 @@ def resume(
             sampler=_named.sampler(made_of(settings, "sampler", sampler)),
             refine=_named.refiner(made_of(settings, "refine", refine)),
             scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
+            first=first_of(settings["first"]),
         )
         return run_search(
             wanted,

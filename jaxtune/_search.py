@@ -29,6 +29,7 @@ from jaxtune.random import check_key
 from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
+from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
@@ -70,6 +71,7 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    first: Sequence[Mapping[str, Any]] | str | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -119,6 +121,9 @@ def search(
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
         plain functions.
+      first: known settings, which are trials 0, 1, ...: a list of dicts, or
+        ``"defaults"``. What a dict leaves out has its default. The other trials are as
+        without them.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -180,6 +185,7 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            first=check_first(first, schedule),
         )
         return run_search(
             wanted, choices, session, directory, verbose=verbose, callbacks=callbacks

@@ -618,6 +618,21 @@ CASES = {
         SystemExit,
         "none.py: there is no such file",
     ),
+    # known settings
+    "first a dict": (search(first={"x": 0.5}), V, "list of dicts"),
+    "first a word": (search(first="best"), V, "'best'.*'defaults'"),
+    "first unknown": (search(first=[{"z": 1}]), V, r"first\[0\].*'z'.*x, y, kind"),
+    "first outside": (search(first=[{}, {"x": 2}]), V, r"first\[1\].*'x'.*\[0.0, 1.0"),
+    "first a string": (search(first=[{"x": "a"}]), V, "'a' is not a finite number"),
+    "first a bool": (search(first=[{"x": True}]), V, "True is not a finite number"),
+    "first nan": (search(first=[{"x": NAN}]), V, "nan is not a finite number"),
+    "first no choice": (search(first=[{"kind": "c"}]), V, r"'c' is not one of \['a'"),
+    "first too many": (
+        search(first=[{"x": i / 9} for i in range(9)]),
+        V,
+        "9 settings do not fit into the 8 trials",
+    ),
+    "first twice": (search(first=[{"x": 0.5}, {}]), V, "same configuration as first"),
     "task no name": (
         command("resume", "/no", "--task", f"{__file__}:nothing"),
         SystemExit,

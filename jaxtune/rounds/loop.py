@@ -27,6 +27,7 @@ from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.known import Setting, with_known
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.repeats import distinct, identities, roomy
@@ -54,6 +55,7 @@ class Search(NamedTuple):
       refine: shrinks the box.
       scheduler: decides how long each trial trains.
       distinct: whether no configuration is trained twice while untried ones are left.
+      first: known settings, which are the first trials.
     """
 
     workload: Workload
@@ -65,6 +67,7 @@ class Search(NamedTuple):
     refine: Refiner
     scheduler: Scheduler
     distinct: bool = True
+    first: tuple[Setting, ...] = ()
 
     @property
     def setup(self) -> Setup:
@@ -167,7 +170,8 @@ def _begin(
 
     def ask(box: Space) -> Points:
         points = _ask(search.sampler, draw, box, history, count, search.mode)
-        return Points(box, points, jax.device_get(box.decode(points)))
+        begin = Points(box, points, jax.device_get(box.decode(points)))
+        return begin if number else with_known(begin, search.first)
 
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:

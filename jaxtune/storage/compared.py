@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxtune.registry import Recipe
 from jaxtune.space import Space, as_text
-from jaxtune.storage.documents import box_of, space_of, value_of
+from jaxtune.storage.documents import box_of, first_of, space_of, value_of
 
 LONGEST = 100  # letters of a value in a message
 
@@ -112,11 +112,18 @@ def _part(path: str, settings: dict[str, Any]) -> str:
     return str(made) if isinstance(made, Recipe) else made.name
 
 
+def _first(path: str, settings: dict[str, Any]) -> str:
+    del path
+    known = first_of(settings["first"])
+    return str(list(known)) if known else "none"
+
+
 # name of the argument, and its value in words
 WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
     "space": ("space", _space),
     "start": ("start", _start),
+    "first": ("first", _first),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),

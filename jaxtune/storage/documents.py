@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -193,3 +194,13 @@ def schedule_document(schedule: Schedule) -> list[dict[str, Any]]:
 def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
     """Return the rounds of a document."""
     return tuple(Stage(tuple(part["open"]), part["trials"]) for part in document)
+
+
+def first_document(settings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return known settings as JSON: name to value, of every dimension."""
+    return [{n: value_document(v) for n, v in one.items()} for one in settings]
+
+
+def first_of(document: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the known settings of a document."""
+    return tuple({n: value_of(v) for n, v in one.items()} for one in document)

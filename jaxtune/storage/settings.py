@@ -28,6 +28,8 @@ from jaxtune.storage.documents import (
     box_document,
     box_of,
     schedule_document,
+    first_document,
+    first_of,
     space_document,
     space_of,
     stages_of,
@@ -95,6 +97,7 @@ def settings_document(
         "mode": search.mode,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
+        "first": first_document(search.first),
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
@@ -226,13 +229,15 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    settings = {"across": 1, "distinct": False, **settings_of(directory)}
+    known = {"across": 1, "distinct": False, "first": []}
+    settings = {**known, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)
         layout_of(settings["layout"])
         rates_of(settings)
         key_of(settings)
+        first_of(settings["first"])
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
