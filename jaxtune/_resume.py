@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._search import open_executor, run_search, with_shared_width
+from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
@@ -21,6 +21,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
+from jaxtune.stop import check_stop
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable, first_of
 from jaxtune.storage.kernels import load_kernels
@@ -50,6 +51,7 @@ def resume(
     scheduler: Scheduler | str | None = None,
     block: int | None = None,
     allow: Sequence[str] = (),
+    stop: StopLike = None,
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
     verbose: int = 1,
@@ -86,6 +88,8 @@ def resume(
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
         bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+      stop: ends it before its time again, as for `search`. What stopped the run before
+        counts no more.
       callbacks: called with what happens from now on, see `Callback`.
       executor: runs the blocks, and may be another one than before;
         ``executors.local()`` if not given.
@@ -102,6 +106,7 @@ def resume(
     check_versions()
     check_transfers()
     check_allowed(allow)
+    stops = check_stop(stop)
     path = check_directory(directory)
     settings = checked_settings(path)
     block, schedule = as_whole(block), schedule_of(settings)
@@ -146,6 +151,7 @@ def resume(
             session,
             path,
             allow=allow,
+            stops=stops,
             verbose=verbose,
             callbacks=callbacks,
         )

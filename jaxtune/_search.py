@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from jaxtune import _named, ranking
 from jaxtune.cache import compiled_once
@@ -34,6 +37,7 @@ from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import (
@@ -44,6 +48,7 @@ from jaxtune.space import (
     with_default_inside,
 )
 from jaxtune.space.values import is_number
+from jaxtune.stop import Stop, check_stop, reason_of
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
@@ -52,8 +57,11 @@ from jaxtune.storage.settings import UserChoices
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.tasks.spelling import standard_name
+from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
+
+StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | None
 
 
 def search(
@@ -72,6 +80,7 @@ def search(
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
     first: Sequence[Mapping[str, Any]] | str | None = None,
+    stop: StopLike = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -124,6 +133,10 @@ def search(
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
         without them.
+      stop: ends the search before its time, such as ``stop.at(0.97)``,
+        ``stop.after("2h")`` or ``stop.stalled(rounds=3)``; any function of the result
+        so far that returns a reason, asked after every block; or a list of them. What
+        there is, is kept: ``result.finished`` is false, ``result.stopped`` says why.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -159,7 +172,7 @@ def search(
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
-    choices = UserChoices(block, programs, rewrite)
+    choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
     schedule = _schedule(space, trials, rounds)
     if start is not None:
@@ -188,7 +201,13 @@ def search(
             first=check_first(first, schedule),
         )
         return run_search(
-            wanted, choices, session, directory, verbose=verbose, callbacks=callbacks
+            wanted,
+            choices,
+            session,
+            directory,
+            stops=stops,
+            verbose=verbose,
+            callbacks=callbacks,
         )
 
 
@@ -230,6 +249,7 @@ def run_search(
     directory: Any,
     *,
     allow: Sequence[str] = (),
+    stops: tuple[Stop, ...] = (),
     verbose: int,
     callbacks: Sequence[Callback],
 ) -> Result:
@@ -264,15 +284,44 @@ def run_search(
                 warn_if_empty(loads, choices.block)
         # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
+        limits = _limits(stops, directory, session, begin)
         record = open_journal(directory, wanted, traced, choices, session.device, allow)
         with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
             result = run_rounds(
-                wanted, plans, journal, report, callback, session.make_pool
+                wanted, plans, journal, report, callback, session.make_pool, limits
             )
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
+    if result.stopped == INTERRUPTED:
+        scored = int(np.isfinite(result.trials["score"]).sum())
+        show_line(
+            f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
+            "are returned"
+        )
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _limits(
+    stops: tuple[Stop, ...],
+    directory: Any,
+    session: ExecutorSession,
+    begin: float,
+) -> Limits:
+    """Return what may end a search: reasons, and Ctrl-C where nothing is recorded."""
+    keeps, drains = directory is None, any(stop.by_clock for stop in stops)
+    if not stops:
+        return UNLIMITED._replace(keeps=keeps)
+    before = seconds_of(directory) if begun(directory) else 0.0
+    before = 0.0 if math.isnan(before) else before
+
+    def judge(result: Result) -> str:
+        seconds = before + time.perf_counter() - begin
+        timed = dataclasses.replace(result, seconds=seconds)
+        # clocks differ, and all processes have to stop after the same block
+        return session.agree(partial(reason_of, stops, timed))
+
+    return Limits(judge, drains, keeps)
 
 
 def _with_width(

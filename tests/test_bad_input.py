@@ -618,6 +618,16 @@ CASES = {
         SystemExit,
         "none.py: there is no such file",
     ),
+    # a reason to stop
+    "stop a number": (search(stop=3), V, "stop: got 3.*jaxtune.stop.at"),
+    "stop a maker": (search(stop=jt.stop.stalled), V, "stop: got.*stalled"),
+    "stop a list of words": (search(stop=["2h"]), V, "'2h'"),
+    "stop at a word": (lambda: jt.stop.at("a"), V, "at: got 'a'"),
+    "stop at nan": (lambda: jt.stop.at(NAN), V, "at: got nan"),
+    "stop after nothing": (lambda: jt.stop.after(0), V, "after: got 0.*'2h'"),
+    "stop after words": (lambda: jt.stop.after("2 weeks"), V, "'2 weeks'.*seconds"),
+    "stop after true": (lambda: jt.stop.after(True), V, "after: got True"),
+    "stop after no round": (lambda: jt.stop.stalled(0), V, "rounds=0.*from 1"),
     # known settings
     "first a dict": (search(first={"x": 0.5}), V, "list of dicts"),
     "first a word": (search(first="best"), V, "'best'.*'defaults'"),

@@ -71,7 +71,7 @@ def test_a_default_outside_of_the_search_is_told():
         found = search(space=space, first="defaults")
     assert found.trials["rate"][0] == np.float32(0.1)
     box = SPACE.restrict(rate=(1e-3, 1e-2))
-    with pytest.raises(ValueError, match="rate.*0.5 does not lie in"):
+    with pytest.raises(ValueError, match=r"rate.*0.5 does not lie in"):
         search(start=box, first=[{"rate": 0.5}])
 
 
@@ -100,7 +100,7 @@ def test_a_tier_that_is_closed_has_its_defaults():
         )
 
     assert run([{"x": 0.25, "y": 0.5}]).trials["x"][0] == np.float32(0.25)
-    with pytest.raises(ValueError, match="'y'.*0.25 differs from 0.5.*later round"):
+    with pytest.raises(ValueError, match=r"'y'.*0.25 differs from 0.5.*later round"):
         run([{"y": 0.25}])
 
 
@@ -139,6 +139,6 @@ def test_known_settings_survive_cuts_under_every_scheduler(
 def test_a_run_is_only_gone_on_with_its_known_settings(tmp_path):
     search(first=[{"rate": 0.5}], directory=tmp_path / "run")
     for other in ({}, {"first": [{"rate": 0.25}]}):
-        with pytest.raises(jt.RunError, match="another first: .*'rate': 0.5"):
+        with pytest.raises(jt.RunError, match=r"another first: .*'rate': 0.5"):
             search(**other, directory=tmp_path / "run")
     assert search(first=[{"rate": 0.5}], directory=tmp_path / "run").finished

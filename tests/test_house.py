@@ -48,6 +48,7 @@ LAYERS = {
     "analysis": 11,
     "storage": 11,
     "testing": 11,
+    "stop": 11,
     "integrations": 12,
     "report": 12,
     "_named": 13,

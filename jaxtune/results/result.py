@@ -104,6 +104,8 @@ class Result:
       setup: the task, space and settings.
       rounds: the outcome of each round.
       seconds: see `Cost`.
+      stopped: why the search ended before its time; ``None`` if it did not, or was
+        killed.
     """
 
     trials: Trials
@@ -111,12 +113,13 @@ class Result:
     setup: Setup
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     seconds: float = dataclasses.field(default=math.nan, repr=False)
+    stopped: str | None = dataclasses.field(default=None, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def finished(self) -> bool:
-        """True if the search has ended, false for a run that was interrupted."""
+        """True if all trials are done, false if it was stopped or interrupted."""
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
 
@@ -276,6 +279,7 @@ class Result:
         """Return HTML for a notebook: a summary and the best trial."""
         failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
+        state += f" ({self.stopped})" if self.stopped else ""
         summary = (
             f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
             f"{failed} failed."
@@ -305,4 +309,6 @@ class Result:
                 f"  {stopped} stopped early: {cost.epochs} epochs trained, "
                 f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
             ]
+        if self.stopped:
+            lines += [f"  not finished: {self.stopped}"]
         return "\n".join(lines) + f"\n  {failed} failed)"

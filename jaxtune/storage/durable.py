@@ -103,6 +103,16 @@ class Durable(Journal):
         assert start is not None, "a round that has ended has begun"
         return start, training_of(from_bytes(blob), start, self._budget)
 
+    def begun(self, number: int) -> bool:
+        """Return whether the beginning of a round is recorded."""
+        query = "SELECT count(*) FROM rounds WHERE round = ?"
+        return bool(self._store.one(query, number))
+
+    @property
+    def remembered(self) -> int:  # type: ignore[override]
+        """Blocks that the file held when it was opened."""
+        return self._recorded
+
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended, and drop the states of its blocks."""
         blob = to_bytes(_training_tree(training))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import os
@@ -36,7 +37,7 @@ from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import no_rungs
 from jaxtune.training.round import Training
-from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.round_state import LaneEpochs, RoundMetrics, without_uneven
 from jaxtune.training.trajectory import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
@@ -118,7 +119,19 @@ def _result(
         seeds=settings["seeds"],
     )
     table = functools.reduce(Trials.append, history)
-    return Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    stopped = None if result.finished else _stopped(store)
+    return dataclasses.replace(result, stopped=stopped)
+
+
+def _stopped(store: Store) -> str | None:
+    """Return why the last session stopped, if it was to stop."""
+    newest = (
+        "SELECT kind, detail FROM events WHERE kind IN ('opened', 'stopped') "
+        "ORDER BY rowid DESC LIMIT 1"
+    )
+    found = store.ask(newest)
+    return found[0][1] if found and found[0][0] == "stopped" else None
 
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
@@ -236,13 +249,6 @@ def _latest(
         for name in names:
             known = measured.get((block, place), {}).get(name)
             metrics[name][at] = np.nan if known is None else known
-    # a score is the mean over seeds after equal epochs: seeds that were scored after
-    # different ones have none in common yet
-    over = np.isin(status, FAILED).any(axis=1)
-    uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
-    epochs[uneven], status[uneven] = 0, WAITING
-    for values in metrics.values():
-        values[uneven] = np.nan
     # lane-epochs of trials, and all that were computed, padding included; a block of a
     # plain function trains no epoch, and computes each lane once
     spent = store.ask(
@@ -251,6 +257,6 @@ def _latest(
         "sum(max(epochs, 1) * width) FROM blocks b WHERE round = ?",
         number,
     )[0]
-    return RoundMetrics(
-        metrics, status, epochs.min(axis=1), LaneEpochs(*[n or 0 for n in spent])
+    return without_uneven(
+        RoundMetrics(metrics, status, epochs, LaneEpochs(*[n or 0 for n in spent]))
     )

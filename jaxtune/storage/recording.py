@@ -88,12 +88,17 @@ def open_journal(
                 with closing(journal):
                     yield journal, search
                 # reached only if the search has ended and nothing was raised
-                _finish(store, time.perf_counter() - begin)
+                _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
 
 
-def _finish(store: Store, seconds: float) -> None:
+def _finish(store: Store, seconds: float, stopped: str) -> None:
+    if stopped:
+        with store.change() as db:
+            note(db, "interrupted", f"{seconds:.3f}")
+            note(db, "stopped", stopped)
+        return
     # a finished run that is opened again trains nothing: its time stays as it is
     if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
         return
