@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import ClassVar
+from urllib.request import urlopen
 
 import flax.linen as nn
 import jax
@@ -12,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from click.testing import CliRunner
 from conftest import digits
 from flax import nnx
 
 import jaxtune as jt
+from jaxtune.cli import main
 from jaxtune.programs import block as block_program
 
 X, Y = digits(360)
@@ -516,3 +521,45 @@ def test_what_is_no_model_is_refused_in_one_sentence(found, tmp_path):
             jt.load_model(path, task(other))
     with pytest.raises(ValueError, match=r"Use a jaxtune\.Task"):
         jt.load_model(path, "model")
+
+
+def test_the_server_of_the_page_serves(found, tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "model.md").read_text()
+    (script,) = re.findall(r'```python title="serve.py"\n(.*?)```', page, re.DOTALL)
+    (tmp_path / "serve.py").write_text(script)
+    model = found.train()
+    model.save(tmp_path / "digits.safetensors")
+    command = [sys.executable, "serve.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            port = int(server.stdout.readline())
+            body = json.dumps(X[:4].tolist()).encode()
+            with urlopen(f"http://127.0.0.1:{port}", body, timeout=60) as answer:
+                assert json.load(answer) == model.predict(X[:4]).tolist()
+        finally:
+            server.kill()
+
+
+def test_the_command_line_saves_the_same_model(tmp_path):
+    space = jt.Space(
+        learning_rate=jt.log_uniform(1e-2, 0.5), hidden_units=jt.integer(4, 24)
+    )
+    where, model = tmp_path / "run", jt.models.MLP(classes=10, max_units=24)
+    arguments = {"key": KEY, "trials": 3, "epochs": 1, "verbose": 0}
+    found = jt.search(task(model), space, directory=where, **arguments)
+    ran = CliRunner().invoke(main, ["train", str(where), "--out", f"{tmp_path}/best"])
+    assert ran.exit_code == 0, ran.output
+    assert "wrote" in ran.output
+    assert leaves_equal(jt.load_model(tmp_path / "best").params, found.train().params)
+    more = ["--seed", "4", "--epochs", "2", "--data", "train+valid"]
+    out = f"{tmp_path}/second.safetensors"
+    ran = CliRunner().invoke(main, ["train", str(where), "2", *more, "--out", out])
+    assert ran.exit_code == 0, ran.output
+    wanted = found.train(2, seed=4, epochs=2, data="train+valid")
+    assert leaves_equal(jt.load_model(out).params, wanted.params)
+    for wrong in (["9", "--out", "x"], ["--out", f"{tmp_path}/none/x"]):
+        ran = CliRunner().invoke(main, ["train", str(where), *wrong])
+        assert ran.exit_code == 2
+        assert len(ran.output.splitlines()) == 1

@@ -17,8 +17,8 @@ from jaxtune.results.result import Result
 from jaxtune.tasks import Task
 from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.networks import Predict
-from jaxtune.trained.inputs import forms_of
-from jaxtune.trained.model import Functions, TrainedModel
+from jaxtune.trained.inputs import input_forms
+from jaxtune.trained.model import TaskFunctions, TrainedModel
 from jaxtune.trained.setting import Setting, trimmed
 from jaxtune.training.retraining import retrain_lane
 from jaxtune.training.round_state import TrainedLanes
@@ -57,7 +57,7 @@ def train_trial(
             f"train: trial {trial} with seed {seed} diverges: its loss is not finite. "
             "Train another trial, or fewer epochs."
         )
-    made = model_of(workload.task, lanes)
+    made = lane_model(workload.task, lanes)
     return dataclasses.replace(
         made,
         hparams=_plain(result, trajectory[-1]),
@@ -121,7 +121,7 @@ def _joined(train: PyTree, valid: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *parts)
 
 
-def model_of(task: Task, lanes: TrainedLanes, row: int = 0) -> TrainedModel:
+def lane_model(task: Task, lanes: TrainedLanes, row: int = 0) -> TrainedModel:
     """Return the model of one lane, without padding.
 
     Args:
@@ -179,13 +179,13 @@ def _are_equal(task: Task, one: tuple, other: tuple) -> bool:
     )
 
 
-def _functions_of(task: Task) -> Functions:
+def _functions_of(task: Task) -> TaskFunctions:
     if not isinstance(task.predict, Predict):
-        return Functions(task.predict, task.stateful)
-    return Functions(
+        return TaskFunctions(task.predict, task.stateful)
+    return TaskFunctions(
         task.predict,
         task.stateful,
-        forms_of(task.valid["x"]),
+        input_forms(task.valid["x"]),
         tuple(task.valid["y"].shape[1:]),
     )
 

@@ -23,7 +23,7 @@ from jaxtune.tasks.measuring import Measures
 from jaxtune.tasks.networks import Network, Predict, is_ours, predict_of
 from jaxtune.tasks.outputs import classified, regressed
 from jaxtune.trained.inputs import Form
-from jaxtune.trained.model import Functions, TrainedModel
+from jaxtune.trained.model import TaskFunctions, TrainedModel
 from jaxtune.trained.setting import Setting
 from jaxtune.types import PyTree
 from jaxtune.versions import __version__
@@ -34,7 +34,7 @@ Path = tuple[str, ...]
 
 
 class Saved(NamedTuple):
-    """What is written of a model.
+    """The parts of a model that are written.
 
     Args:
       arrays: path to array; random keys as numbers.
@@ -71,7 +71,7 @@ def saved(model: TrainedModel) -> Saved:
     return Saved(arrays, document)
 
 
-def model_of(saved: Saved, task: Task | None) -> TrainedModel:
+def model_from(saved: Saved, task: Task | None) -> TrainedModel:
     """Return the model of arrays and a document.
 
     Args:
@@ -229,11 +229,11 @@ def _functions_of(
     forms: tuple[Form, ...],
     target: tuple[int, ...],
     task: Task | None,
-) -> Functions | None:
+) -> TaskFunctions | None:
     if task is not None:
         if task.predict is None:
             raise ValueError("task: it cannot predict. Give it predict=.")
-        return Functions(task.predict, task.stateful, forms, target)
+        return TaskFunctions(task.predict, task.stateful, forms, target)
     if document is None:
         return None
     from jaxtune import models
@@ -248,7 +248,7 @@ def _functions_of(
         if known is None
         else Measures(classified, _classes_of(known), "loss")
     )
-    return Functions(predict_of(network, measures), True, forms, target)
+    return TaskFunctions(predict_of(network, measures), True, forms, target)
 
 
 def _classes_document(classes: Classes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxtune.tasks import Task
-from jaxtune.trained.document import FORMAT, VERSION, Saved, model_of, saved
+from jaxtune.trained.document import FORMAT, VERSION, Saved, model_from, saved
 from jaxtune.trained.model import TrainedModel
 
 SUFFIX = ".safetensors"
@@ -61,26 +61,24 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Traine
     _check_version(where, document)
     # errors about the task are the user's, and go through as they are
     if task is not None:
-        return model_of(Saved(arrays, document), task)
-    return _decoded(where, lambda: model_of(Saved(arrays, document), None))
+        return model_from(Saved(arrays, document), task)
+    return _decoded(where, lambda: model_from(Saved(arrays, document), None))
 
 
 def save_model(model: TrainedModel, path: Path) -> Path:
     """Write a model in one step; see `TrainedModel.save`."""
+    check_destination(path)
     parts = saved(model)
-    if path.suffix == SUFFIX:
-        _check_replaces(path, path.is_file())
-        with _in_one_step(path) as part:
-            _write_file(part, parts)
-    else:
-        _check_replaces(path, (path / DOCUMENT).is_file())
-        with _in_one_step(path) as part:
-            _write_folder(part, parts)
+    write = _write_file if path.suffix == SUFFIX else _write_folder
+    with _in_one_step(path) as part:
+        write(part, parts)
     return path
 
 
-def _check_replaces(path: Path, is_model: bool) -> None:
-    if path.exists() and not is_model:
+def check_destination(path: Path) -> None:
+    """Raise ``ValueError`` for a path to which no model can be written."""
+    model = path if path.suffix == SUFFIX else path / DOCUMENT
+    if path.exists() and not model.is_file():
         raise ValueError(
             f"{path}: there is something that is no model, and is not replaced. Use "
             "another path."

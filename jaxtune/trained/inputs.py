@@ -30,7 +30,7 @@ class Form(NamedTuple):
     dtype: str
 
 
-def forms_of(x: PyTree) -> tuple[Form, ...]:
+def input_forms(x: PyTree) -> tuple[Form, ...]:
     """Return the form of each array of inputs ``[N, ...]``."""
     leaves = jax.tree_util.tree_flatten_with_path(x)[0]
     return tuple(
@@ -39,7 +39,7 @@ def forms_of(x: PyTree) -> tuple[Form, ...]:
     )
 
 
-def checked(x: Any, forms: tuple[Form, ...]) -> PyTree:
+def checked_inputs(x: Any, forms: tuple[Form, ...]) -> PyTree:
     """Return inputs as arrays in the dtypes of the training data.
 
     Args:

@@ -16,7 +16,7 @@ from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.networks import Predict
 from jaxtune.tasks.outputs import prediction
 from jaxtune.tasks.predicted import labels_of, probabilities_of
-from jaxtune.trained.inputs import Form, checked, padded
+from jaxtune.trained.inputs import Form, checked_inputs, padded
 from jaxtune.trained.setting import Setting
 from jaxtune.types import PyTree
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Functions:
+class TaskFunctions:
     """The functions of the task that a model needs.
 
     Args:
@@ -43,7 +43,7 @@ class Functions:
 
     @property
     def ours(self) -> Predict | None:
-        """What is known of a network of `classification` or `regression`."""
+        """The function of a network of `classification` or `regression`, if it is."""
         return self.predict if isinstance(self.predict, Predict) else None
 
 
@@ -73,7 +73,7 @@ class TrainedModel:
     data: str
     metrics: Mapping[str, float]
     setting: Setting = dataclasses.field(repr=False)
-    functions: Functions | None = dataclasses.field(repr=False, default=None)
+    functions: TaskFunctions | None = dataclasses.field(repr=False, default=None)
 
     def predict(self, x: Any) -> np.ndarray:
         """Predict labels, or the targets of a regression.
@@ -92,7 +92,7 @@ class TrainedModel:
         ours = self._functions.ours
         if ours is None:
             return jax.device_get(self.apply(x))
-        x, count = padded(checked(x, self._functions.inputs))
+        x, count = padded(checked_inputs(x, self._functions.inputs))
         if not count:
             raise ValueError("x is empty. Use one row or more.")
         outputs = jax.device_get(prediction(self._forward(self.params, self.state, x)))
@@ -112,7 +112,7 @@ class TrainedModel:
         """
         if not self.classes:
             raise ValueError("probabilities: only a classification has some.")
-        x, count = padded(checked(x, self._functions.inputs))
+        x, count = padded(checked_inputs(x, self._functions.inputs))
         outputs = self._forward(self.params, self.state, x)
         return np.asarray(probabilities_of(outputs))[:count]
 
@@ -123,7 +123,7 @@ class TrainedModel:
           x: inputs, as for `predict`.
         """
         if self._functions.ours is not None:
-            x = checked(x, self._functions.inputs)
+            x = checked_inputs(x, self._functions.inputs)
         return self._forward(self.params, self.state, x)
 
     @property
@@ -208,7 +208,7 @@ class TrainedModel:
         )
 
     @property
-    def _functions(self) -> Functions:
+    def _functions(self) -> TaskFunctions:
         if self.functions is None:
             raise ValueError(
                 "model: it was loaded without its task, whose functions are your own. "
