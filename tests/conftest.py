@@ -47,7 +47,7 @@ TIERS = {
         accelerator analysis batching benchmarks data divergence first fitting fuzz
         growing kernels loops model_samplers models old_runs optimizers planning
         programs repeats report rewrite schedule search storage supervised tasks
-        training user_code width workers
+        trained training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
