@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jaxtune import data, executors, presets, samplers, schedulers, schedules, stop
+from jaxtune._extend import extend
 from jaxtune._plan import Plan, plan
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
@@ -59,6 +60,7 @@ __all__ = [
     "classification",
     "data",
     "executors",
+    "extend",
     "fixed",
     "integer",
     "integrations",

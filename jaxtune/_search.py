@@ -250,6 +250,7 @@ def run_search(
     *,
     allow: Sequence[str] = (),
     stops: tuple[Stop, ...] = (),
+    before: list[Any] | None = None,
     verbose: int,
     callbacks: Sequence[Callback],
 ) -> Result:
@@ -285,7 +286,9 @@ def run_search(
         # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
         limits = _limits(stops, directory, session, begin)
-        record = open_journal(directory, wanted, traced, choices, session.device, allow)
+        record = open_journal(
+            directory, wanted, traced, choices, session.device, allow, before
+        )
         with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
             result = run_rounds(
                 wanted, plans, journal, report, callback, session.make_pool, limits

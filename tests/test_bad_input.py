@@ -618,6 +618,19 @@ CASES = {
         SystemExit,
         "none.py: there is no such file",
     ),
+    # a run that grows
+    "extend nothing": (lambda: jt.extend("/no", trials=4), R, "/no is no directory"),
+    "extend no path": (lambda: jt.extend(3, trials=4), V, "directory: got 3"),
+    "extend for a word": (
+        lambda: jt.extend("/no", trials=4, stop="2h"),
+        V,
+        "stop: got '2h'",
+    ),
+    "extend the command": (
+        command("extend", "/no", "--trials", "4"),
+        SystemExit,
+        "/no is no directory",
+    ),
     # a reason to stop
     "stop a number": (search(stop=3), V, "stop: got 3.*jaxtune.stop.at"),
     "stop a maker": (search(stop=jt.stop.stalled), V, "stop: got.*stalled"),

@@ -1,6 +1,8 @@
 """Searches that stop before their time, are interrupted, and grow."""
 
 import datetime
+import hashlib
+import runpy
 import signal
 import subprocess
 
@@ -8,12 +10,17 @@ import jax
 import jax.numpy as jnp
 import moments
 import numpy as np
+import optax
 import pytest
 from children import QUIET, environment, interruptible
+from click.testing import CliRunner
 from test_storage import SCHEDULERS, assert_same, cut  # noqa: F401
 
 import jaxtune as jt
+from jaxtune import _extend
+from jaxtune.cli import main
 from jaxtune.stop import check_stop, reason_of
+from jaxtune.storage import recording
 
 KEY = jax.random.key(1)
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -358,3 +365,258 @@ def test_a_script_that_is_interrupted_goes_on_with_what_it_has():
     assert 3 <= int(scored) < 400
     assert f"interrupted: {scored} of 400 trials have a score" in said
     assert child.returncode == 0
+
+
+def digest(found):
+    """A hash of all bits of a table that do not name the search."""
+    known = hashlib.sha256()
+    for name in sorted(found.trials.names):
+        column = found.trials[name]
+        data = repr(column.tolist()) if column.dtype == object else column.tobytes()
+        known.update(f"{name} {data}".encode())
+    known.update(found.trials.points.tobytes() + found.trials.scores.tobytes())
+    return known.hexdigest()
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_an_extended_run_is_the_straight_one(
+    name,
+    seeds,
+    small_task,
+    small_space,
+    tmp_path,
+    cut,  # noqa: F811
+):
+    own = {"scheduler": SCHEDULERS[name], "seeds": seeds, "trials": 27, "rounds": 3}
+    straight = learn(small_task, small_space, **own)
+    part = learn(
+        small_task,
+        small_space,
+        **(own | {"trials": 18, "rounds": 2}),
+        directory=tmp_path,
+    )
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        jt.extend(tmp_path, trials=9, verbose=0)
+    unfinished = jt.load(tmp_path)
+    assert not unfinished.finished
+    assert unfinished.setup.trials == 27
+    cut(10**9)
+    with pytest.raises(jt.RunError, match=r"not finished .* of 27 trials"):
+        jt.extend(tmp_path, trials=9)
+    whole = jt.resume(tmp_path, verbose=0)
+    assert_same(whole, straight)
+    assert digest(whole) == digest(straight) != digest(part)
+    # the first part is as it was
+    for column in part.trials.names:
+        now = whole.trials[column][:18]
+        np.testing.assert_array_equal(now, part.trials[column])
+    assert jt.rerun(tmp_path, 20).same
+    assert jt.load(tmp_path).finished
+    # the straight search is the run by now, the first part alone is not
+    again = learn(small_task, small_space, **own, directory=tmp_path)
+    assert_same(again, straight)
+    with pytest.raises(jt.RunError, match="extended from 18 to 27 trials"):
+        learn(
+            small_task,
+            small_space,
+            **(own | {"trials": 18, "rounds": 2}),
+            directory=tmp_path,
+        )
+
+
+def test_a_run_grows_again_and_again(tmp_path):
+    seek(trials=16, rounds=1, directory=tmp_path)
+    jt.extend(tmp_path, bowl, trials=np.int64(16), verbose=0)
+    more = jt.extend(tmp_path, bowl, trials=32, rounds=2, verbose=0)
+    assert_same(more, seek())
+    assert more.cost.seconds > 0
+    with pytest.raises(jt.RunError, match="extended from 16 to 64"):
+        seek(trials=16, rounds=1, directory=tmp_path)
+    with pytest.raises(jt.RunError, match="extended from 32 to 64"):
+        seek(trials=32, rounds=2, directory=tmp_path)
+
+
+def test_an_extension_of_a_tiered_search_has_all_that_is_open(tmp_path):
+    space = jt.Space(x=jt.uniform(0.0, 1.0, tier=1), y=jt.uniform(0.0, 1.0, tier=2))
+    own = {"key": KEY, "mode": "min", "block": 4, "verbose": 0}
+    schedule = jt.tiered(space, 24)
+    jt.search(bowl, schedule, **own, directory=tmp_path)
+    more = jt.extend(tmp_path, bowl, trials=8, verbose=0)
+    stages = (*schedule.stages, jt.Stage(("x", "y"), 8))
+    assert_same(more, jt.search(bowl, schedule._replace(stages=stages), **own))
+
+
+@pytest.mark.parametrize("at", ["before", "noted", "written"])
+def test_a_crash_leaves_the_old_run_or_the_longer_one(at, tmp_path, monkeypatch):
+    part = seek(trials=32, rounds=2, directory=tmp_path)
+    old = (tmp_path / "run.json").read_bytes()
+    kill = RuntimeError("killed")
+
+    def crash(*args):
+        raise kill
+
+    target = {
+        "before": (recording, "_extend"),
+        "noted": (recording, "write_settings"),
+        "written": (recording, "note_writer"),
+    }[at]
+    with monkeypatch.context() as patch:
+        patch.setattr(*target, crash)
+        with pytest.raises(RuntimeError, match="killed"):
+            jt.extend(tmp_path, bowl, trials=32, rounds=2, verbose=0)
+    if at == "written":
+        assert not jt.load(tmp_path).finished
+        more = jt.resume(tmp_path, bowl, verbose=0)
+    else:
+        assert (tmp_path / "run.json").read_bytes() == old
+        assert jt.load(tmp_path).finished
+        assert_same(jt.resume(tmp_path, bowl, verbose=0), part)
+        more = jt.extend(tmp_path, bowl, trials=32, rounds=2, verbose=0)
+    assert_same(more, seek())
+    assert jt.load(tmp_path).finished
+
+
+def test_two_extensions_at_once_are_one(tmp_path, monkeypatch):
+    seek(trials=32, rounds=2, directory=tmp_path)
+    load, calls = _extend.load, []
+
+    def late(path):
+        found = load(path)
+        if not calls:
+            calls.append(path)
+            jt.extend(tmp_path, bowl, trials=16, verbose=0)
+        return found
+
+    monkeypatch.setattr(_extend, "load", late)
+    with pytest.raises(jt.RunError, match="another process has extended the run"):
+        jt.extend(tmp_path, bowl, trials=16, verbose=0)
+    assert len(jt.load(tmp_path).trials) == 48
+
+
+def test_a_wrong_task_changes_nothing(tmp_path):
+    seek(trials=16, rounds=1, directory=tmp_path)
+    old = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(jt.RunError, match="another task"):
+        jt.extend(tmp_path, lambda key, h: h["x"] + h["y"], trials=8, verbose=0)
+    with pytest.raises(jt.RunError, match="jaxtune extend DIR --task"):
+        jt.extend(tmp_path, trials=8)
+    assert (tmp_path / "run.json").read_bytes() == old
+    assert jt.load(tmp_path).finished
+
+
+def test_an_extension_can_be_stopped(tmp_path):
+    seek(trials=16, rounds=1, directory=tmp_path)
+    stop = [lambda r: len(r.trials) > 16 and "enough"]
+    more = jt.extend(tmp_path, bowl, trials=48, rounds=3, stop=stop, verbose=0)
+    assert more.stopped == "enough"
+    assert 16 < (more.trials["status"] != "waiting").sum() < 64
+    assert_same(jt.resume(tmp_path, bowl, verbose=0), seek())
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_best_are_trained_for_more_epochs(
+    name,
+    small_task,
+    small_space,
+    tmp_path,
+    cut,  # noqa: F811
+):
+    own = {"scheduler": SCHEDULERS[name]}
+    part = learn(small_task, small_space, **own, directory=tmp_path)
+    cut(2)
+    with pytest.raises(KeyboardInterrupt):
+        jt.extend(tmp_path, trials=9, epochs=12, first="best", verbose=0)
+    cut(10**9)
+    assert jt.load(tmp_path).rounds[-1].budget == 12
+    more = jt.resume(tmp_path, verbose=0)
+    assert more.finished
+    assert_same(jt.load(tmp_path), more)
+    assert more.trials["epochs"].max() == 12
+    assert (more.trials["status"][:18] == part.trials["status"]).all()
+    assert more.best.trial >= 18  # who trained longest comes first
+    best = np.argsort(-part.standing, kind="stable")[:9]
+    if name != "pbt":  # which changes values on the way
+        for column in small_space.names:
+            now = more.trials[column][18:]
+            np.testing.assert_array_equal(now, part.trials[column][best])
+    assert jt.rerun(tmp_path, more.best.trial).same
+    assert jt.rerun(tmp_path, 3).same
+    longer = jt.extend(tmp_path, trials=4, verbose=0)
+    assert longer.trials["epochs"][-4:].max() == 12
+    with pytest.raises(ValueError, match="got 6, and the run has trials of 12 epochs"):
+        jt.extend(tmp_path, trials=4, epochs=6)
+
+
+def test_more_epochs_are_those_of_a_longer_search(small_task, small_space, tmp_path):
+    learn(small_task, small_space, rounds=1, trials=4, epochs=2, directory=tmp_path)
+    settings = [{"learning_rate": 0.1}, {"momentum": 0.6}]
+    more = jt.extend(tmp_path, trials=2, epochs=5, first=settings, verbose=0)
+    known = [
+        {},
+        {"learning_rate": 0.5},
+        {"momentum": 0.9},
+        {"momentum": 0.8},
+        *settings,
+    ]
+    straight = learn(small_task, small_space, rounds=1, trials=6, epochs=5, first=known)
+    for name in more.trials.names:
+        if name != "round":
+            now, then = more.trials[name][4:], straight.trials[name][4:]
+            np.testing.assert_array_equal(now, then, name)
+
+
+def test_known_settings_outside_of_the_box_open_the_space(tmp_path):
+    part = seek(directory=tmp_path)
+    x = part.spaces[-1].bounds["x"]
+    assert x[1] < 0.8
+    more = jt.extend(tmp_path, bowl, trials=8, first=[{"x": 0.8, "y": 0.1}], verbose=0)
+    assert more.spaces[-1].bounds == SPACE.bounds
+    assert more.trials["x"][64] == np.float32(0.8)
+    seek(directory=tmp_path / "other")
+    inside = {"x": float(np.mean(x)), "y": float(np.mean(part.spaces[-1].bounds["y"]))}
+    again = jt.extend(tmp_path / "other", bowl, trials=8, first=[inside], verbose=0)
+    assert again.spaces[-1].bounds != SPACE.bounds
+
+
+def test_an_optimiser_that_asks_for_the_steps_keeps_its_epochs(small_space, tmp_path):
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+
+    def optimizer(hparams, steps):
+        schedule = jt.schedules.cosine(hparams["learning_rate"], steps)
+        return optax.sgd(schedule, momentum=hparams["momentum"])
+
+    task = jt.classification(
+        jt.models.MLP(classes=3, max_units=4),
+        train=(x, np.arange(64) % 3),
+        valid=(x, np.arange(64) % 3),
+        optimizer=optimizer,
+    )
+    learn(task, small_space, trials=4, rounds=1, directory=tmp_path)
+    with pytest.raises(ValueError, match="steps of a whole training"):
+        jt.extend(tmp_path, task, trials=4, epochs=12)
+    assert jt.load(tmp_path).finished
+    assert len(jt.extend(tmp_path, task, trials=4, verbose=0).trials) == 8
+
+
+def test_the_command_extends_a_run(tmp_path):
+    (tmp_path / "code.py").write_text("def bowl(key, h):\n    return h['x'] * h['y']\n")
+    bowl = runpy.run_path(str(tmp_path / "code.py"))["bowl"]
+    run = str(tmp_path / "run")
+    own = {"key": KEY, "mode": "min", "block": 4, "verbose": 0, "directory": run}
+    jt.search(bowl, SPACE, **own, trials=8)
+    task = ["--task", f"{tmp_path / 'code.py'}:bowl"]
+    call = CliRunner().invoke
+    said = call(main, ["extend", run, "--trials", "8", "--rounds", "2", *task])
+    assert said.exit_code == 0, said.output
+    assert "Result(16 trials, 3 rounds" in said.output
+    said = call(main, ["extend", run, "--trials", "2", "--best", *task])
+    assert said.exit_code == 0, said.output
+    found = jt.load(run)
+    assert found.trials["score"][-2:].min() == found.trials["score"][:-2].min()
+    said = call(main, ["extend", run, "--trials", "0", *task])
+    assert said.exit_code == 2
+    assert "trials: got 0. Use a whole number from 1." in said.output
+    said = call(main, ["extend", run, "--trials", "2", "--epochs", "2", *task])
+    assert "a plain function is not trained" in said.output

@@ -56,11 +56,12 @@ LAYERS = {
     "_plan": 14,
     "_search": 14,
     "_resume": 15,
+    "_extend": 16,
     "doctor": 15,
-    "__init__": 16,
-    "cli": 17,
-    "stress": 17,
-    "__main__": 18,
+    "__init__": 17,
+    "cli": 18,
+    "stress": 18,
+    "__main__": 19,
 }
 
 

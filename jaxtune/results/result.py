@@ -187,7 +187,7 @@ class Result:
         occupancy = live / computed if computed else 1.0
         if not self.setup.workload.trains:
             return Cost(0, 0, occupancy, self.seconds)
-        whole = self.trials.scores.size * self.setup.workload.epochs
+        whole = sum(part.outcome.status.size * part.budget for part in self.rounds)
         return Cost(live, whole - live, occupancy, self.seconds)
 
     @property

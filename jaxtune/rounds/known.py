@@ -84,6 +84,14 @@ def with_known(begin: Points, settings: Sequence[Setting]) -> Points:
     return Points(begin.space, points, exact)
 
 
+def has_room_for(box: Space, settings: Sequence[Setting]) -> bool:
+    """Return whether settings lie inside a box."""
+    if not settings or not box.searched:
+        return True
+    points = np.asarray(box.encode(arrays_of(box, settings)))
+    return bool(((points >= 0) & (points < 1)).all())  # NaN for a choice that is gone
+
+
 def arrays_of(space: Space, settings: Sequence[Setting]) -> HparamArrays:
     """Return settings as name to ``[n]`` array, as `Space.decode` gives them."""
     return {

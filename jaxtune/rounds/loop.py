@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ from jaxtune.results.result import Result, Setup
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.callbacks import Callback
-from jaxtune.rounds.known import Setting, with_known
+from jaxtune.rounds.known import Setting, has_room_for, with_known
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.repeats import distinct, identities, roomy
@@ -71,6 +72,15 @@ class Search(NamedTuple):
     scheduler: Scheduler
     distinct: bool = True
     first: tuple[Setting, ...] = ()
+
+    def workload_of(self, number: int) -> Workload:
+        """Return the workload of a round, which may train for epochs of its own."""
+        epochs, usual = self.schedule.stages[number].epochs, self.workload
+        return usual if epochs is None else usual._replace(epochs=epochs)
+
+    def first_of(self, number: int) -> tuple[Setting, ...]:
+        """Return the known settings that a round begins with."""
+        return self.first if number == 0 else self.schedule.stages[number].first
 
     @property
     def setup(self) -> Setup:
@@ -129,7 +139,7 @@ def run_rounds(
                 )
             else:
                 start, training = known
-                share = training.outcome.spent.live / search.workload.budget
+                share = training.outcome.spent.live / search.workload_of(number).budget
                 follower.done[0] += share
             so_far = so_far.plus(search, start, training)
             if not training.over:
@@ -179,7 +189,7 @@ def _train(
     )
     with rehearsing(functools.partial(_rehearse, search, number, start, history)):
         training = train_round(
-            search.workload,
+            search.workload_of(number),
             search.schedule.space,
             trials=so_far.ids(count),
             start=start,
@@ -211,20 +221,23 @@ def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
     """Return the configurations that a round begins with, after those before it."""
     rounds, history = so_far.rounds, so_far.history
     last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
-    box = search.schedule.opened(last, number)
+    box, first = search.schedule.opened(last, number), search.first_of(number)
+    whole = functools.partial(search.schedule.opened, None, number)
+    if not has_room_for(box, first):
+        box = whole()
     draw = _stream(search.workload.key, SAMPLE, number)
 
     def ask(box: Space) -> Points:
         points = _ask(search.sampler, draw, box, history, count, search.mode)
         begin = Points(box, points, jax.device_get(box.decode(points)))
-        return begin if number else with_known(begin, search.first)
+        return with_known(begin, first)
 
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
         return ask(box)
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
-    whole = functools.partial(search.schedule.opened, None, number)
-    return distinct(draw, ask(roomy(draw, box, whole, tried, count)), tried)
+    begin = ask(roomy(draw, box, whole, tried, count))
+    return distinct(draw, begin, tried, len(first))
 
 
 def _rehearse(
@@ -253,8 +266,9 @@ def _rehearse(
 
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
-    planned = sum(plan.epochs for plan in plans)
-    return -(-planned // search.workload.budget) * search.seeds
+    budgets = [search.workload_of(i).budget for i in range(len(plans))]
+    shares = [Fraction(p.epochs, b) for p, b in zip(plans, budgets, strict=True)]
+    return math.ceil(sum(shares)) * search.seeds
 
 
 @on_host()
@@ -270,8 +284,9 @@ def plan_rounds(search: Search) -> list[Plan]:
       ValueError: a scheduler that loses trials.
     """
     plans = []
-    for stage in search.schedule.stages:
-        plan = search.scheduler.plan(stage.trials, search.workload.budget)
+    for number, stage in enumerate(search.schedule.stages):
+        budget = search.workload_of(number).budget
+        plan = search.scheduler.plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "

@@ -165,9 +165,14 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
         write_whole(directory / DATA, data)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "schema": SCHEMA, "id": uuid.uuid4().hex, "created": now}
-    text = json.dumps(head | settings, indent=2, allow_nan=False, ensure_ascii=False)
-    write_whole(directory / SETTINGS, text.encode())
+    write_settings(directory, head | settings)
     return store
+
+
+def write_settings(directory: Path, settings: dict[str, Any]) -> None:
+    """Write ``run.json``, whole or not at all."""
+    text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
+    write_whole(directory / SETTINGS, text.encode())
 
 
 def note_writer(store: Store) -> None:

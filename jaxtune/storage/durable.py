@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -48,12 +48,12 @@ class Durable(Journal):
     Args:
       store: the open file.
       space: the space that the user gave.
-      budget: epochs of a whole training; 0 for plain functions.
+      budgets: epochs of a whole training in each round; 0 for plain functions.
     """
 
-    def __init__(self, store: Store, space: Space, budget: int):
+    def __init__(self, store: Store, space: Space, budgets: Sequence[int]):
         super().__init__()
-        self._store, self._space, self._budget = store, space, budget
+        self._store, self._space, self._budgets = store, space, budgets
         self._round = self._variation = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one("SELECT count(*) FROM blocks")
@@ -101,7 +101,7 @@ class Durable(Journal):
             return None
         start = started(self._store, self._space, number)
         assert start is not None, "a round that has ended has begun"
-        return start, training_of(from_bytes(blob), start, self._budget)
+        return start, training_of(from_bytes(blob), start, self._budgets[number])
 
     def begun(self, number: int) -> bool:
         """Return whether the beginning of a round is recorded."""

@@ -25,6 +25,7 @@ from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.settings import (
+    budgets_of,
     check_same_task,
     checked_settings,
     key_of,
@@ -93,6 +94,7 @@ def _result(
     begun = store.one("SELECT count(*) FROM rounds")
     if not begun:
         raise RunError(f"{path} has no trials yet. Try again later, or resume it.")
+    budgets = budgets_of(settings)
     boxes, rounds = [], []
     history: list[Trials] = []
     for number in range(begun):
@@ -100,9 +102,9 @@ def _result(
         assert start is not None, "a round that has begun has points"
         blob = store.one("SELECT ended FROM rounds WHERE round = ?", number)
         training = (
-            _unfinished(store, space, number, settings)
+            _unfinished(store, space, number, settings, budgets[number])
             if blob is None
-            else training_of(from_bytes(blob), start, settings["epochs"])
+            else training_of(from_bytes(blob), start, budgets[number])
         )
         first = sum(map(len, history))
         ids = np.arange(first, first + len(start.points))
@@ -171,12 +173,12 @@ def _workload(
 
 
 def _unfinished(
-    store: Store, space: Space, number: int, settings: dict[str, Any]
+    store: Store, space: Space, number: int, settings: dict[str, Any], budget: int
 ) -> Training:
     """Return what is known of a round that has not ended."""
     start = started(store, space, number)
     assert start is not None
-    seeds, budget = settings["seeds"], settings["epochs"]
+    seeds = settings["seeds"]
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
     taken, now, which = [first_rows(ids, start)], start, 0
