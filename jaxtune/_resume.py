@@ -28,6 +28,7 @@ from jaxtune.stop import Stop, check_stop
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable, first_of
 from jaxtune.storage.kernels import load_kernels
+from jaxtune.storage.past import prior_of
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
     UserChoices,
@@ -186,6 +187,7 @@ def go_on(
             refine=_named.refiner(made_of(settings, "refine", refine)),
             scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
             first=first_of(settings["first"]),
+            prior=prior_of(path, settings),
         )
         return run_search(
             wanted,

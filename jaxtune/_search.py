@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune import _named, ranking
+from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
@@ -61,6 +62,9 @@ from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
 
+PriorLike = (
+    Result | str | os.PathLike[str] | Sequence[Result | str | os.PathLike[str]] | None
+)
 StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | None
 
 
@@ -80,6 +84,7 @@ def search(
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
     first: Sequence[Mapping[str, Any]] | str | None = None,
+    prior: PriorLike = None,
     stop: StopLike = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
@@ -133,6 +138,9 @@ def search(
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
         without them.
+      prior: a result or a run directory of an earlier search, or a list of them, for a
+        sampler that learns. Its space may be another one: what cannot be mapped is
+        told. The less it agrees with this search, the fewer points it decides over.
       stop: ends the search before its time, such as ``stop.at(0.97)``,
         ``stop.after("2h")`` or ``stop.stalled(rounds=3)``; any function of the result
         so far that returns a reason, asked after every block; or a list of them. What
@@ -199,6 +207,7 @@ def search(
             refine=refiner,
             scheduler=scheduler,
             first=check_first(first, schedule),
+            prior=check_prior(prior, schedule.space, sampler, metric, mode),
         )
         return run_search(
             wanted,

@@ -641,6 +641,10 @@ CASES = {
     "stop after words": (lambda: jt.stop.after("2 weeks"), V, "'2 weeks'.*seconds"),
     "stop after true": (lambda: jt.stop.after(True), V, "after: got True"),
     "stop after no round": (lambda: jt.stop.stalled(0), V, "rounds=0.*from 1"),
+    # an earlier search
+    "prior a number": (search(prior=3), V, "prior: got 3. Use a result, a run"),
+    "prior no run": (search(prior="/no"), R, "/no is no directory"),
+    "prior in a list": (search(prior=[None]), V, "prior: got None"),
     # known settings
     "first a dict": (search(first={"x": 0.5}), V, "list of dicts"),
     "first a word": (search(first="best"), V, "'best'.*'defaults'"),

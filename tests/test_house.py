@@ -53,6 +53,7 @@ LAYERS = {
     "report": 12,
     "trained": 12,
     "_named": 13,
+    "_prior": 13,
     "_plan": 14,
     "_search": 14,
     "_resume": 15,

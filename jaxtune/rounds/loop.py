@@ -23,13 +23,14 @@ from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
-from jaxtune.random import SAMPLE, SCHEDULE
+from jaxtune.random import PAST, SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.known import Setting, has_room_for, with_known
+from jaxtune.rounds.past import Past, Told, with_past
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.repeats import distinct, identities, roomy
@@ -60,6 +61,7 @@ class Search(NamedTuple):
       scheduler: decides how long each trial trains.
       distinct: whether no configuration is trained twice while untried ones are left.
       first: known settings, which are the first trials.
+      prior: earlier searches, which the sampler learns from.
     """
 
     workload: Workload
@@ -72,6 +74,7 @@ class Search(NamedTuple):
     scheduler: Scheduler
     distinct: bool = True
     first: tuple[Setting, ...] = ()
+    prior: tuple[Past, ...] = ()
 
     def workload_of(self, number: int) -> Workload:
         """Return the workload of a round, which may train for epochs of its own."""
@@ -229,6 +232,10 @@ def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
 
     def ask(box: Space) -> Points:
         points = _ask(search.sampler, draw, box, history, count, search.mode)
+        if search.prior and box.searched:
+            past = _stream(search.workload.key, PAST, number)
+            told = _told(history, search.mode)
+            points = with_past(points, search.sampler, past, box, told, search.prior)
         begin = Points(box, points, jax.device_get(box.decode(points)))
         return with_known(begin, first)
 
@@ -307,19 +314,24 @@ def _ask(
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    known, told = _known(history, mode), []
+    return _asked(sampler, key, box, _told(history, mode), count)
+
+
+def _told(history: Sequence[Trials], mode: str) -> Told:
+    """Return the configurations and scores of each round, for a sampler."""
+    known, told = _known(history, mode), list[tuple[HparamArrays, np.ndarray]]()
     # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
         told.append((rows.decoded, scores))
-    return _asked(sampler, key, box, told, count)
+    return told
 
 
 def _asked(
     sampler: Sampler,
     key: Key,
     box: Space,
-    told: list[tuple[HparamArrays, np.ndarray]],
+    told: Told,
     count: int,
 ) -> np.ndarray:
     """Return new points, after the configurations and scores of each round."""

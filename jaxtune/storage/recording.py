@@ -22,6 +22,7 @@ from jaxtune.storage.directory import (
 )
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.kernels import kernels_of_run
+from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
@@ -85,7 +86,8 @@ def open_journal(
             if settings is not recorded:
                 _extend(path, store, settings)
         else:
-            store = create(path, requested, data_of(search.workload.task))
+            data, prior = data_of(search.workload.task), prior_bytes(search.prior)
+            store = create(path, requested, data, prior)
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):

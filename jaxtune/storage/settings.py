@@ -36,6 +36,7 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
+from jaxtune.storage.past import prior_hashes
 from jaxtune.versions import SAME_BITS
 
 IN_FULL = recipe_of(in_full())
@@ -98,6 +99,7 @@ def settings_document(
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
         "first": first_document(search.first),
+        "prior": prior_hashes(search.prior),
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
@@ -266,7 +268,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    known = {"across": 1, "distinct": False, "first": []}
+    known = {"across": 1, "distinct": False, "first": [], "prior": []}
     settings = {**known, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
