@@ -18,7 +18,8 @@ from jaxtune.tasks import Task
 from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.networks import Predict
 from jaxtune.trained.inputs import input_forms
-from jaxtune.trained.model import TaskFunctions, TrainedModel
+from jaxtune.trained.model import TrainedModel
+from jaxtune.trained.predicting import TaskFunctions
 from jaxtune.trained.setting import Setting, trimmed
 from jaxtune.training.retraining import retrain_lane
 from jaxtune.training.round_state import TrainedLanes

@@ -23,7 +23,8 @@ from jaxtune.tasks.measuring import Measures
 from jaxtune.tasks.networks import Network, Predict, is_ours, predict_of
 from jaxtune.tasks.outputs import classified, regressed
 from jaxtune.trained.inputs import Form
-from jaxtune.trained.model import TaskFunctions, TrainedModel
+from jaxtune.trained.model import TrainedModel
+from jaxtune.trained.predicting import TaskFunctions
 from jaxtune.trained.setting import Setting
 from jaxtune.types import PyTree
 from jaxtune.versions import __version__

@@ -102,6 +102,34 @@ def retrain_lane(
     return metrics, None if failed else state.trained(0)
 
 
+@compiled_once()
+def retrain_together(
+    workload: Workload,
+    space: Space,
+    last: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+) -> RoundState:
+    """Train several trials again in the same blocks, and keep their states.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trials come from.
+      last: of each trial, its only segment: trials that took over no state.
+      seeds: ``[s]`` seed ids.
+
+    Returns:
+      The trials in this order, as rows.
+    """
+    epochs = np.asarray([segment.epochs for segment in last])
+    trials = np.asarray([segment.trial for segment in last])
+    names = last[0].hparams
+    hparams = {n: np.asarray([segment.hparams[n] for segment in last]) for n in names}
+    alone = workload.alone(int(epochs.max()))
+    state = RoundState(alone, space, trials, hparams, seeds, keeps_last=True)
+    _advance(state, np.arange(len(trials)), epochs)
+    return state
+
+
 def _apart(
     trajectory: Sequence[TrajectorySegment],
     seeds: np.ndarray,
