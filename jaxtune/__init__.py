@@ -30,7 +30,7 @@ from jaxtune.space import (
 )
 from jaxtune.storage.read import load
 from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
-from jaxtune.trained import TrainedModel, load_model
+from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "Callback",
     "Choice",
     "Dimension",
+    "Ensemble",
     "Hparams",
     "Plan",
     "Refiner",

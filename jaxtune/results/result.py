@@ -28,6 +28,7 @@ from jaxtune.training.trajectory import (
 from jaxtune.training.widths import WidthOverrides
 
 if TYPE_CHECKING:
+    from jaxtune.trained.ensemble import Ensemble
     from jaxtune.trained.model import TrainedModel
 
 
@@ -312,6 +313,50 @@ class Result:
         from jaxtune.trained import again
 
         return again.train_trial(self, trial, seed=seed, epochs=epochs, data=data)
+
+    def ensemble(self, top: int = 20, *, size: int = 50) -> Ensemble:
+        """Choose an ensemble of the best trials by their validation predictions.
+
+        The candidates, all seeds of the best trials, are trained in the same blocks, as
+        the search trained them. Then members are added one at a time, each the one that
+        makes the score of the mean prediction best; one that is added again weighs more
+        (Caruana et al., 2004).
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:48], y[:48]),
+        ...     valid=(x[48:], y[48:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=8, epochs=4, metric="loss", verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> ensemble = result.ensemble(top=4)
+        >>> ensemble.score <= ensemble.single
+        True
+        >>> (ensemble.predict(x[:3]) == y[:3]).tolist()
+        [True, True, True]
+
+        Args:
+          top: trials that are candidates, the best ones.
+          size: additions at most; the shares of the members are multiples of one over
+            their number.
+
+        Returns:
+          Members, weights and scores, with `Ensemble.predict`, `Ensemble.test` and
+          `Ensemble.save`.
+
+        Raises:
+          ValueError: a task that is not from `classification` or `regression`, or no
+            trial with a score.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import ensembling
+
+        return ensembling.make_ensemble(self, top=top, size=size)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.

@@ -157,7 +157,7 @@ def lane_model(task: Task, lanes: TrainedLanes, row: int = 0) -> TrainedModel:
         data=TRAIN,
         metrics={},
         setting=setting,
-        functions=_functions_of(task),
+        functions=task_functions(task),
     )
 
 
@@ -180,7 +180,7 @@ def _are_equal(task: Task, one: tuple, other: tuple) -> bool:
     )
 
 
-def _functions_of(task: Task) -> TaskFunctions:
+def task_functions(task: Task) -> TaskFunctions:
     if not isinstance(task.predict, Predict):
         return TaskFunctions(task.predict, task.stateful)
     return TaskFunctions(
