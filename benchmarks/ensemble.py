@@ -1,7 +1,7 @@
 """Measure ensembles: their score on the test split beside that of the best trial.
 
-For each key the same rows are split anew into training, validation and test data; 64
-trials of an MLP are searched, and ensembles of the best 20 are chosen by accuracy and by
+For each key the rows are split anew into training, validation and test data, and 64
+trials of an MLP are searched. Ensembles of the best 20 are chosen by accuracy and by
 loss. The best trial is the one of the same search.
 
     python benchmarks/ensemble.py [--keys 10] [--trials 64] [--json FILE]
