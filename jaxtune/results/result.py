@@ -12,12 +12,13 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.markup import html_table
+from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.retraining import retrain
+from jaxtune.training.retraining import judge
 from jaxtune.training.round import Training
 from jaxtune.training.trajectory import (
     Lineage,
@@ -132,7 +133,7 @@ class Result:
         epochs.
         """
         oriented = ranking.orient(self.trials["score"], self.setup.mode)
-        return ranking.standing(oriented, self.trials.epochs)
+        return ranking.standing(oriented, self.trials.stage)
 
     @property
     def best(self) -> Best:
@@ -176,6 +177,52 @@ class Result:
         return concatenate_lineages(parts)
 
     @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Every metric after every epoch, name to ``[n, s, epochs]``.
+
+        NaN where a trial has not been, or had failed. A trial that took over another's
+        state has its past. Needs ``jaxtune.search(..., history=True)``.
+
+        Raises:
+          ValueError: a search that did not keep it.
+        """
+        if not self.setup.workload.scoring.history:
+            raise ValueError(
+                "history: this search kept none. Use jaxtune.search(..., history=True)."
+            )
+        parts = [training.outcome.history for training in self.rounds]
+        names = dict.fromkeys(name for part in parts for name in part)
+        epochs = self.setup.workload.epochs
+        return {
+            # a round that is not over has none, nor one of which every block crashed
+            name: self._by_round([part.get(name) for part in parts], epochs)
+            for name in names
+        }
+
+    @property
+    def best_epochs(self) -> np.ndarray:
+        """``[n, s]`` the epoch of which each training has its score; 0 if it has none.
+
+        With ``score="best"`` the best epoch, otherwise the last one.
+        """
+        if self.setup.workload.scoring.score != BEST:
+            scored = np.isfinite(self.trials.scores)
+            return np.where(scored, self.trials.epochs[:, None], 0).astype(np.int32)
+        parts = [one.outcome.metrics.get(BEST_EPOCH) for one in self.rounds]
+        return np.nan_to_num(self._by_round(parts)).astype(np.int32)
+
+    def _by_round(self, parts: list[np.ndarray | None], *more: int) -> np.ndarray:
+        """Return ``[n, s, ...]`` from the parts of the rounds; NaN for ``None``."""
+        seeds = self.trials.scores.shape[1]
+        rows = [
+            np.full((len(one.outcome.epochs), seeds, *more), np.nan, np.float32)
+            if part is None
+            else part
+            for one, part in zip(self.rounds, parts, strict=True)
+        ]
+        return np.concatenate(rows)
+
+    @property
     def cost(self) -> Cost:
         """The work of the search, and the part that stopping saved; 0 for functions."""
         spent = [training.outcome.spent for training in self.rounds]
@@ -187,6 +234,13 @@ class Result:
             return Cost(0, 0, occupancy, self.seconds)
         whole = self.trials.scores.size * self.setup.workload.epochs
         return Cost(live, whole - live, occupancy, self.seconds)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """``[n]`` bool: trials that a scheduler stopped before the end."""
+        waits = self.trials["status"].astype(str) == "waiting"
+        short = self.trials.epochs < self.setup.workload.epochs
+        return short & ~self.trials.failed & ~waits
 
     @property
     def divergence(self) -> Divergence:
@@ -255,10 +309,15 @@ class Result:
         if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
         seeds = np.arange(self.trials.scores.shape[1])
-        workload = self.setup.workload._replace(split=split)
-        trajectory = self.trajectory(self.best.trial)
-        metrics = retrain(
-            workload, self.setup.space, trajectory, seeds, self.width_overrides
+        workload, trial = self.setup.workload._replace(split=split), self.best.trial
+        known = workload.scoring.score == BEST
+        metrics = judge(
+            workload,
+            self.setup.space,
+            self.trajectory(trial),
+            seeds,
+            self.width_overrides,
+            best=self.best_epochs[trial] if known else None,
         )
         return {name: float(values.mean()) for name, values in metrics.items()}
 
@@ -398,7 +457,7 @@ class Result:
                 f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
             ]
             lines += [f"  {shown}"]
-        stopped = int((self.trials["status"] == "stopped").sum())
+        stopped = int(self.stopped.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [

@@ -274,8 +274,8 @@ def _known(history: list[Trials], mode: str) -> np.ndarray:
     standing = _standing(history, mode)
     if not history or history[0].scores.shape[1] == 1:
         return standing
-    epochs = np.concatenate([rows.epochs for rows in history])
-    if not ranking.comparable(standing, epochs):
+    stages = np.concatenate([rows.stage for rows in history])
+    if not ranking.comparable(standing, stages):
         return standing
     return ranking.orient(np.concatenate([rows.scores for rows in history]), mode)
 
@@ -285,8 +285,8 @@ def _standing(history: list[Trials], mode: str) -> np.ndarray:
     if not history:
         return np.empty(0, np.float32)
     scores = np.concatenate([rows["score"] for rows in history])
-    epochs = np.concatenate([rows.epochs for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), epochs)
+    stages = np.concatenate([rows.stage for rows in history])
+    return ranking.standing(ranking.orient(scores, mode), stages)
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from jaxtune.checks import is_whole, warn
 from jaxtune.planning.layout import with_examples
+from jaxtune.planning.scoring import BEST, BEST_EPOCH, Scoring
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.results.result import Result
@@ -21,9 +23,9 @@ from jaxtune.trained.inputs import input_forms
 from jaxtune.trained.model import TrainedModel
 from jaxtune.trained.predicting import TaskFunctions
 from jaxtune.trained.setting import Setting, trimmed
-from jaxtune.training.retraining import retrain_lane
+from jaxtune.training.retraining import retrain, retrain_lane
 from jaxtune.training.round_state import TrainedLanes
-from jaxtune.training.trajectory import TrajectorySegment
+from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
@@ -39,16 +41,19 @@ def train_trial(
     trial = result.best.trial if trial is None else trial
     trajectory = result.trajectory(trial)
     overrides: WidthOverrides | None = result.width_overrides
-    length = epochs or trajectory[-1].epochs
-    if not length:
+    if not (epochs or trajectory[-1].epochs):
         raise ValueError(
             f"train: trial {trial} was not trained in the search. Say for how many "
             "epochs, with epochs=..."
         )
-    workload = result.setup.workload
+    # the model is scored as it is: of the epoch that the search chose, if it did
+    workload = result.setup.workload._replace(scoring=Scoring())
+    length = epochs or scored_epoch(result, trajectory, seed)
+    if data == TRAIN and length < trajectory[-1].epochs and epochs is None:
+        trajectory = trajectory_until(trajectory, length)
     if data == BOTH or length != trajectory[-1].epochs:
         # no recorded bits to repeat, so the width of its blocks is the usual one
-        trajectory, overrides = _until(trajectory, length), None
+        trajectory, overrides = _stretched(trajectory, length), None
         workload = _longer(workload, data, length)
     metrics, lanes = retrain_lane(
         workload, result.setup.space, trajectory, seed, overrides
@@ -70,6 +75,33 @@ def train_trial(
     )
 
 
+def scored_epoch(
+    result: Result, trajectory: Sequence[TrajectorySegment], seed: int
+) -> int:
+    """Return the epoch of which a training has its score; its last if it failed.
+
+    Args:
+      result: of the search.
+      trajectory: of the trial.
+      seed: of the trial, one of the search or another.
+    """
+    trial, last = trajectory[-1].trial, trajectory[-1].epochs
+    setup = result.setup
+    if setup.workload.scoring.score != BEST:
+        return last
+    if seed < result.trials.scores.shape[1]:
+        return int(result.best_epochs[trial, seed]) or last
+    found = retrain(
+        setup.workload,
+        setup.space,
+        trajectory,
+        np.asarray([seed]),
+        result.width_overrides,
+    )
+    epoch = found[BEST_EPOCH][0]
+    return int(epoch) if np.isfinite(epoch) else last
+
+
 def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
     setup = result.setup
     if not setup.workload.trains:
@@ -88,13 +120,15 @@ def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
         )
 
 
-def _until(trajectory: list[TrajectorySegment], epochs: int) -> list[TrajectorySegment]:
-    """Return a trajectory cut at an epoch, or its last setting for longer."""
-    kept: list[TrajectorySegment] = []
-    for segment in trajectory:
-        if not kept or kept[-1].epochs < epochs:
-            kept.append(segment._replace(epochs=min(segment.epochs, epochs)))
-    return [*kept[:-1], kept[-1]._replace(epochs=epochs)]
+def _stretched(
+    trajectory: Sequence[TrajectorySegment], epochs: int
+) -> list[TrajectorySegment]:
+    """Return a trajectory that ends at an epoch, earlier or later than its own."""
+    whole = [
+        *trajectory[:-1],
+        trajectory[-1]._replace(epochs=max(epochs, trajectory[-1].epochs)),
+    ]
+    return trajectory_until(whole, epochs)
 
 
 def _longer(workload: Workload, data: str, epochs: int) -> Workload:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,18 +12,20 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import is_whole
+from jaxtune.planning.scoring import BEST, Scoring
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Static
 from jaxtune.results.result import Result
 from jaxtune.tasks import Task
 from jaxtune.tasks.measuring import Measures, metrics_of_outputs
 from jaxtune.tasks.networks import Predict
-from jaxtune.trained.again import task_functions
+from jaxtune.trained.again import scored_epoch, task_functions
 from jaxtune.trained.ensemble import Ensemble, EnsembleMember, Stack, by_weight
 from jaxtune.trained.selection import Selection, select, votes_of
 from jaxtune.trained.setting import Setting
 from jaxtune.training.retraining import retrain_lane, retrain_together
 from jaxtune.training.round_state import TrainedLanes
+from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.types import Array
 
 
@@ -80,27 +82,51 @@ def _best_trials(result: Result, top: int) -> list[int]:
 
 def _trained(result: Result, trials: list[int]) -> list[TrainedLanes]:
     """Return the lanes of all seeds of each trial, as the search trained them."""
-    workload, space = result.setup.workload, result.setup.space
-    seeds, overrides = np.arange(result.trials.scores.shape[1]), result.width_overrides
+    seeds = np.arange(result.trials.scores.shape[1])
     paths = {trial: result.trajectory(trial) for trial in trials}
+    overrides = result.width_overrides
     # one with states of others, or of blocks that did not fit, has a way of its own
-    plain = [
-        trial
-        for trial, path in paths.items()
-        if len(path) == 1 and trial not in overrides.trial
+    plain = [t for t in trials if len(paths[t]) == 1 and t not in overrides.trial]
+    parts: dict[int, list[TrainedLanes]] = {trial: [] for trial in trials}
+    # seeds whose models are of one epoch train together
+    by_seed = result.setup.workload.scoring.score == BEST
+    for some in seeds[:, None] if by_seed else [seeds]:
+        if plain:
+            for trial, lanes in _together(result, plain, paths, some).items():
+                parts[trial].append(lanes)
+        for trial in set(trials) - set(plain):
+            parts[trial] += [_alone(result, paths[trial], int(seed)) for seed in some]
+    return [_joined(parts[trial]) for trial in trials]
+
+
+def _together(
+    result: Result,
+    trials: list[int],
+    paths: Mapping[int, Sequence[TrajectorySegment]],
+    seeds: np.ndarray,
+) -> dict[int, TrainedLanes]:
+    """Return the lanes of trials with one setting each."""
+    workload = result.setup.workload._replace(scoring=Scoring())
+    last = [
+        paths[trial][0]._replace(
+            epochs=scored_epoch(result, paths[trial], int(seeds[0]))
+        )
+        for trial in trials
     ]
-    lanes: dict[int, TrainedLanes] = {}
-    if plain:
-        last = [paths[trial][0] for trial in plain]
-        state = retrain_together(workload, space, last, seeds)
-        lanes = {trial: state.trained(row) for row, trial in enumerate(plain)}
-    for trial in paths.keys() - lanes.keys():
-        found = [
-            retrain_lane(workload, space, paths[trial], seed, overrides)[1]
-            for seed in seeds.tolist()
-        ]
-        lanes[trial] = _joined([one for one in found if one is not None])
-    return [lanes[trial] for trial in trials]
+    state = retrain_together(workload, result.setup.space, last, seeds)
+    return {trial: state.trained(row) for row, trial in enumerate(trials)}
+
+
+def _alone(
+    result: Result, path: Sequence[TrajectorySegment], seed: int
+) -> TrainedLanes:
+    """Return the lane of a trial that is trained again by itself."""
+    workload = result.setup.workload._replace(scoring=Scoring())
+    until = trajectory_until(path, scored_epoch(result, path, seed))
+    overrides, space = result.width_overrides, result.setup.space
+    lanes = retrain_lane(workload, space, until, seed, overrides)[1]
+    assert lanes is not None, "a trial with a score has not diverged"
+    return lanes
 
 
 def _joined(parts: Sequence[TrainedLanes]) -> TrainedLanes:
