@@ -6,6 +6,7 @@ import dataclasses
 from typing import NamedTuple
 
 from jaxtune.planning.layout import Layout
+from jaxtune.programs.lane import Batching
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
@@ -50,6 +51,21 @@ class Workload(NamedTuple):
         """Length of a whole training in turns: its epochs, or 1 for a function."""
         # with no turn at all, a plain function would have arrived before it began
         return max(1, self.epochs)
+
+    @property
+    def on_all_rows(self) -> Workload:
+        """The workload of a training on all training data, without folds."""
+        task = dataclasses.replace(self.task, folds=None)
+
+        def cut(batching: Batching) -> Batching:
+            rows = task.examples // batching.micro * batching.micro
+            return batching._replace(examples=rows)
+
+        layout = self.layout._replace(
+            batching=self.layout.batching and cut(self.layout.batching),
+            by_size=tuple(map(cut, self.layout.by_size)),
+        )
+        return self._replace(task=task, layout=layout)
 
     @property
     def sample(self) -> Workload:

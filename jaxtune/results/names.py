@@ -7,20 +7,29 @@ from collections.abc import Iterable
 
 # columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
 OWN = ("trial", "round", "status", "score", "scores", "epochs")
+FOLD_SPREAD = "fold_spread"  # in a search with folds alone
 OF_SEEDS = re.compile(r"score_\d+")
 
 
-def check_metrics(metrics: Iterable[object], hyperparameters: Iterable[str]) -> None:
+def check_metrics(
+    metrics: Iterable[object], hyperparameters: Iterable[str], folds: int | None = None
+) -> None:
     """Raise unless every metric and hyperparameter gets a column of its own.
 
     Args:
       metrics: the names that ``evaluate`` returns.
       hyperparameters: the names of the space.
+      folds: number of folds; ``None`` without them.
 
     Raises:
       ValueError: a name that would take the place of another column.
     """
-    known = list(hyperparameters)
+    metrics, known = list(metrics), list(hyperparameters)
+    if folds is not None and FOLD_SPREAD in (*metrics, *known):
+        raise ValueError(
+            f"folds: {FOLD_SPREAD!r} is the column of the spread over folds, and the "
+            "name of a metric or dimension. Rename that."
+        )
     for taken in filter(OF_SEEDS.fullmatch, known):
         raise ValueError(f"dimension {taken!r}: {_taken()} Choose another.")
     for name in metrics:

@@ -14,6 +14,7 @@ from jaxtune import ranking
 from jaxtune.markup import html_table
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
+from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
@@ -35,7 +36,8 @@ class Best(NamedTuple):
       trial: its id.
       hparams: its hyperparameters as a plain dict.
       score: mean over its seeds.
-      scores: one score per seed.
+      scores: one score per seed; with ``k`` folds that of each is at
+        ``seed * k + fold``.
     """
 
     trial: int
@@ -54,6 +56,7 @@ class Setup(NamedTuple):
       mode: ``"max"`` or ``"min"``.
       trials: configurations in the whole search.
       seeds: trainings of every configuration.
+      folds: number of folds, on each of which every seed trains; ``None`` without.
     """
 
     workload: Workload
@@ -62,6 +65,12 @@ class Setup(NamedTuple):
     mode: str
     trials: int
     seeds: int
+    folds: int | None = None
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
 
     def check_task(self, what: str) -> None:
         """Raise ``ValueError`` if the task is not at hand.
@@ -156,6 +165,18 @@ class Result:
         )
 
     @property
+    def folds(self) -> FoldScores:
+        """The scores of each trial by fold and seed, and the rows of the folds.
+
+        Raises:
+          ValueError: a search without folds.
+        """
+        if self.setup.folds is None:
+            raise ValueError("folds: the search had none. Use search(..., folds=5).")
+        scores = by_fold(self.trials.scores, self.setup.folds)
+        return FoldScores(scores, rows_of_folds(self.setup.workload.task))
+
+    @property
     def rungs(self) -> Rungs:
         """Scores at the rungs, each seed's, as the task measures them.
 
@@ -232,7 +253,8 @@ class Result:
         """Train the best trial again and judge it on the test split, once.
 
         The training is the recorded one, bit for bit: it depends on the key and the
-        trial. The test split is looked at on the first call only.
+        trial. The test split is looked at on the first call only. After a search with
+        folds the trial trains on all rows of ``train``, once with each seed.
 
         Returns:
           Metric name to its mean over the trial's seeds.
@@ -250,11 +272,15 @@ class Result:
         self.setup.check_task("test")
         if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
-        seeds = np.arange(self.trials.scores.shape[1])
+        seeds = np.arange(self.setup.seeds)
         workload = self.setup.workload._replace(split=split)
         trajectory = self.trajectory(self.best.trial)
+        overrides: WidthOverrides | None = self.width_overrides
+        if self.setup.folds is not None:
+            # a training that the search did not make has no recorded widths
+            workload, overrides = workload.on_all_rows, None
         metrics = retrain(
-            workload, self.setup.space, trajectory, seeds, self.width_overrides
+            workload, self.setup.space, trajectory, seeds, overrides
         )
         return {name: float(values.mean()) for name, values in metrics.items()}
 
@@ -283,10 +309,19 @@ class Result:
         if not np.isfinite(self.standing).any():
             return f"<p>{summary}</p>"
         best = self.best
-        summary += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
+        summary += f"trial {best.trial}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
+
+    @property
+    def _told_spread(self) -> str:
+        """The spread of the best trial over folds, in words."""
+        if self.setup.folds is None:
+            return ""
+        spread = float(self.folds.spread[self.best.trial])
+        return f" ± {spread:.2g} over {self.setup.folds} folds"
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())
@@ -295,7 +330,8 @@ class Result:
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
             lines += [
-                f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
+                f"  best {self.setup.metric} {best.score:.6g}{self._told_spread}, "
+                f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
         stopped = int((self.trials["status"] == "stopped").sum())
