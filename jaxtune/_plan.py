@@ -160,7 +160,7 @@ def plan(
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     # every fold of a seed is a lane
-    seeds *= 1 if made.folds is None else made.folds.count
+    seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
     plans = [led.plan(stage.trials, workload.budget) for stage in stages]

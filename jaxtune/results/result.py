@@ -279,9 +279,7 @@ class Result:
         if self.setup.folds is not None:
             # a training that the search did not make has no recorded widths
             workload, overrides = workload.on_all_rows, None
-        metrics = retrain(
-            workload, self.setup.space, trajectory, seeds, overrides
-        )
+        metrics = retrain(workload, self.setup.space, trajectory, seeds, overrides)
         return {name: float(values.mean()) for name, values in metrics.items()}
 
     def report(self, path: str | Path) -> Path:

@@ -71,7 +71,7 @@ class Search(NamedTuple):
     def folds(self) -> int | None:
         """Number of folds; ``None`` without them."""
         folds = self.workload.task.folds
-        return None if folds is None else folds.count
+        return None if folds is None else folds.number
 
     @property
     def repeats(self) -> int:

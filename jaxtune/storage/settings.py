@@ -91,6 +91,7 @@ def settings_document(
         },
         "epochs": workload.epochs,
         "seeds": search.seeds,
+        "folds": search.folds,
         "metric": search.metric,
         "mode": search.mode,
         **{name: _how_made(part) for name, part in made.items()},
@@ -225,8 +226,10 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     Raises:
       RunError: no run, a damaged run, or a run of a newer version.
     """
-    # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    settings = {"across": 1, "distinct": False, **settings_of(directory)}
+    # version 0.1.0 did not write "across", up to 0.2.0 trials could be repeated, and
+    # there were no folds
+    older = {"across": 1, "distinct": False, "folds": None}
+    settings = {**older, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)

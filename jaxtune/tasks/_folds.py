@@ -24,11 +24,11 @@ class GroupedFolds(NamedTuple):
     """Folds that part no group; made by `folds`.
 
     Args:
-      count: number of folds.
+      number: of folds.
       groups: ``[N]`` the group of each row.
     """
 
-    count: int
+    number: int
     groups: np.ndarray
 
 
@@ -84,13 +84,13 @@ def folds(count: int, *, groups: ArrayLike) -> GroupedFolds:
     return GroupedFolds(int(count), known)
 
 
-def with_folds(task: Task, given: Any, key: Key) -> Task:
+def with_folds(task: Task, given: Any, key: Any) -> Task:
     """Return the task of a search, whose training data are cut into folds if asked for.
 
     Args:
       task: a task, checked.
       given: ``None``, a number of folds, a `GroupedFolds`, or pairs of rows.
-      key: root key of the search.
+      key: root key of the search; only folds need it.
 
     Raises:
       ValueError: folds that cannot be cut, or neither folds nor a validation split.
@@ -126,7 +126,7 @@ def folded(task: Task, pairs: Pairs) -> Task:
     return dataclasses.replace(task, valid=None, folds=Folds(train, valid))
 
 
-def _pairs(task: Task, given: Any, key: Key) -> Pairs:
+def _pairs(task: Task, given: Any, key: Any) -> Pairs:
     rows = task.examples
     if isinstance(given, GroupedFolds):
         if len(given.groups) != rows:
@@ -184,7 +184,7 @@ def _of_groups(given: GroupedFolds, key: Key) -> np.ndarray:
     place, rows = np.unique(given.groups, return_inverse=True, return_counts=True)[1:]
     order = _random_order(key, len(rows))
     of_group = np.empty(len(rows), np.int64)
-    filled = np.zeros(given.count, np.int64)
+    filled = np.zeros(given.number, np.int64)
     for group in order[np.argsort(-rows[order], kind="stable")]:
         of_group[group] = np.argmin(filled)
         filled[of_group[group]] += rows[group]

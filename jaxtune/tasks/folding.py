@@ -74,7 +74,7 @@ class Folds(NamedTuple):
     valid: Rows
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Number of folds, ``k``."""
         return len(self.train.count)
 

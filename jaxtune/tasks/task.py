@@ -171,7 +171,7 @@ def with_recipe(task: Task, recipe: Recipe | None) -> Task:
     return dataclasses.replace(task, recipe=recipe, made=_besides_data(task))
 
 
-def as_lane(task: Task, repeat: Array) -> tuple[Task, Array]:
+def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
     """Return the task of one lane, with its fold alone, and the seed of the lane.
 
     Args:
@@ -181,10 +181,10 @@ def as_lane(task: Task, repeat: Array) -> tuple[Task, Array]:
     """
     if task.folds is None:
         return task, repeat
-    fold, folds = repeat % task.folds.count, task.folds
+    fold, folds = repeat % task.folds.number, task.folds
     own = Folds(folds.train.of(fold), folds.valid.of(fold))
     valid = HeldOut(task.train, own.valid)
-    seed = repeat // folds.count
+    seed = repeat // folds.number
     return dataclasses.replace(task, valid=valid, folds=own), seed
 
 
