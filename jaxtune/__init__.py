@@ -37,6 +37,7 @@ from jaxtune.tasks import (
     optimizers,
     regression,
 )
+from jaxtune.trained import TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "Space",
     "Stage",
     "Task",
+    "TrainedModel",
     "Trials",
     "analysis",
     "choice",
@@ -69,6 +71,7 @@ __all__ = [
     "integer",
     "integrations",
     "load",
+    "load_model",
     "log_uniform",
     "models",
     "optimizers",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from jaxtune.planning.layout import Layout
-from jaxtune.programs.lane import Batching
+from jaxtune.planning.layout import Layout, with_examples
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
@@ -54,18 +53,16 @@ class Workload(NamedTuple):
 
     @property
     def on_all_rows(self) -> Workload:
-        """The workload of a training on all training data, without folds."""
+        """The workload of a training on all training data, without folds.
+
+        There is no validation split then, so it is scored on what it has trained on.
+        """
         task = dataclasses.replace(self.task, folds=None)
-
-        def cut(batching: Batching) -> Batching:
-            rows = task.examples // batching.micro * batching.micro
-            return batching._replace(examples=rows)
-
-        layout = self.layout._replace(
-            batching=self.layout.batching and cut(self.layout.batching),
-            by_size=tuple(map(cut, self.layout.by_size)),
+        return self._replace(
+            task=task,
+            layout=with_examples(self.layout, task.examples, self.epochs),
+            split="train" if self.split == "valid" else self.split,
         )
-        return self._replace(task=task, layout=layout)
 
     @property
     def sample(self) -> Workload:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from jaxtune.training.trajectory import (
     trajectory_of,
 )
 from jaxtune.training.widths import WidthOverrides
+from jaxtune.types import PyTree
+
+if TYPE_CHECKING:
+    from jaxtune.trained.model import TrainedModel
 
 
 class Best(NamedTuple):
@@ -281,6 +285,97 @@ class Result:
             workload, overrides = workload.on_all_rows, None
         metrics = retrain(workload, self.setup.space, trajectory, seeds, overrides)
         return {name: float(values.mean()) for name, values in metrics.items()}
+
+    def train(
+        self,
+        trial: int | None = None,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        data: str = "train",
+    ) -> TrainedModel:
+        """Train a trial again, and return its model.
+
+        With no more than a trial and a seed it is the model that the search trained, to
+        the bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:64], y[:64]),
+        ...     valid=(x[64:], y[64:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> model = result.train()
+        >>> model.metrics["accuracy"] == result.best.score
+        True
+        >>> model.predict(x[:1]).tolist() == [y[0]]
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of the trial's trainings, from 0; a number that the search did not
+            use gives a training of the same setting with other random numbers.
+          epochs: as many as in the search if not given.
+          data: ``"train"``, or ``"train+valid"`` for both splits together. After a
+            search with folds ``"train"`` is all its rows, and not those of one fold.
+
+        Returns:
+          Parameters without padding, with `TrainedModel.predict` and
+          `TrainedModel.save`.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a plain function, a trial that was not trained, or one that
+            diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import again
+
+        return again.train_trial(self, trial, seed=seed, epochs=epochs, data=data)
+
+    def out_of_fold(self, trial: int | None = None, *, seed: int = 0) -> PyTree:
+        """Train the folds of a trial again, and return what each predicts for its rows.
+
+        So every row has the outputs of a model that has not seen it. The trainings are
+        the recorded ones, bit for bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8), train=(x, y), batch_size=16
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, folds=3, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> right = result.out_of_fold().argmax(1) == y
+        >>> round(float(right.mean()), 6) == round(result.best.score, 6)
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of its seeds.
+
+        Returns:
+          Outputs as the model returns them, first axis ``N``, in the order of
+          ``train``: their mean for a row that several folds hold out, and NaN, with a
+          warning, for one that none does.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a search without folds, a seed that it did not use, a task that
+            cannot predict, or a trial that diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import out_of_fold
+
+        return out_of_fold.outputs_by_row(self, trial, seed)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.

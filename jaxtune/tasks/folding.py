@@ -49,10 +49,10 @@ class Rows:
         return [line[:size] for line, size in zip(table, count, strict=True)]
 
 
-def table_of(rows: Sequence[np.ndarray]) -> Rows:
+def rows_table(rows: Sequence[np.ndarray]) -> Rows:
     """Return the table of some folds.
 
-    >>> table_of([np.asarray([0, 1, 4]), np.asarray([2, 3])]).table.tolist()
+    >>> rows_table([np.asarray([0, 1, 4]), np.asarray([2, 3])]).table.tolist()
     [[0, 1, 4], [2, 3, 3]]
 
     Args:

@@ -99,6 +99,7 @@ def functions_of(network: Network, measures: Measures, x: PyTree) -> Functions:
 def _functions(network: Network, measures: Measures, example: PyTree) -> Functions:
     """Build the functions of a task; ``example [1, ...]`` has the shape of an input."""
     model, inputs = _as_model(network), network.inputs
+    predict = predict_of(network, measures)
 
     def init(key: Key, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         return model.init(key, inputs.prepared(example, hparams), hparams)
@@ -118,9 +119,16 @@ def _functions(network: Network, measures: Measures, example: PyTree) -> Functio
         params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
     ) -> dict[str, Array]:
         def forward(x: PyTree) -> PyTree:
-            return apply(params, state, x, hparams)
+            return predict.apply(params, state, x, hparams)
 
         return metrics_of(measures, forward, split)
+
+    return Functions(init, loss, evaluate, predict)
+
+
+def predict_of(network: Network, measures: Measures) -> Predict:
+    """Return the function that predicts with a network."""
+    model, inputs = _as_model(network), network.inputs
 
     def apply(
         params: PyTree, state: PyTree, x: PyTree, hparams: Mapping[str, Any]
@@ -128,7 +136,7 @@ def _functions(network: Network, measures: Measures, example: PyTree) -> Functio
         x = inputs.prepared(x, hparams)
         return model.apply(params, state, x, None, hparams, False)[0]
 
-    return Functions(init, loss, evaluate, Predict(network, measures, apply))
+    return Predict(network, measures, apply)
 
 
 @lru_cache(maxsize=64)
