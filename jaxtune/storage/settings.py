@@ -92,6 +92,7 @@ def settings_document(
         },
         "epochs": workload.epochs,
         "seeds": search.seeds,
+        "folds": search.folds,
         "metric": search.metric,
         "mode": search.mode,
         "score": workload.scoring.score,
@@ -229,9 +230,9 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    known = {"across": 1, "distinct": False}
-    known |= {"score": LAST, "history": False}  # up to version 0.2.0
-    settings = {**known, **settings_of(directory)}
+    older: dict[str, Any] = {"across": 1, "distinct": False}
+    older |= {"score": LAST, "history": False, "folds": None}  # up to version 0.2.0
+    settings = {**older, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)

@@ -6,8 +6,7 @@ so are the scores at the rungs and the lanes that still have to train.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -275,7 +274,7 @@ def check_all_began(ledger: Ledger) -> None:
 
 
 def check_decision(
-    decided: Decision, progress: Progress, budget: int, gone: Sequence[int] = ()
+    decided: Decision, progress: Progress, budget: int, gone: Any = ()
 ) -> Decision:
     """Refuse a decision that no scheduler may make.
 
