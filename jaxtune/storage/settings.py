@@ -229,7 +229,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    known = {"across": 1, "distinct": False}
+    known: dict[str, Any] = {"across": 1, "distinct": False}
     known |= {"score": LAST, "history": False}  # up to version 0.2.0
     settings = {**known, **settings_of(directory)}
     try:

@@ -275,7 +275,10 @@ def check_all_began(ledger: Ledger) -> None:
 
 
 def check_decision(
-    decided: Decision, progress: Progress, budget: int, gone: Sequence[int] = ()
+    decided: Decision,
+    progress: Progress,
+    budget: int,
+    gone: Sequence[int] | np.ndarray = (),
 ) -> Decision:
     """Refuse a decision that no scheduler may make.
 
