@@ -30,6 +30,7 @@ from jaxtune.space import (
 )
 from jaxtune.storage.read import load
 from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
+from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "Callback",
     "Choice",
     "Dimension",
+    "Ensemble",
     "Hparams",
     "Plan",
     "Refiner",
@@ -51,6 +53,7 @@ __all__ = [
     "Space",
     "Stage",
     "Task",
+    "TrainedModel",
     "Trials",
     "analysis",
     "choice",
@@ -61,6 +64,7 @@ __all__ = [
     "integer",
     "integrations",
     "load",
+    "load_model",
     "log_uniform",
     "models",
     "optimizers",

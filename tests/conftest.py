@@ -44,9 +44,9 @@ TIERS = {
         random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batching benchmarks data divergence epochs fitting fuzz
-        kernels loops model_samplers models old_runs optimizers planning programs
-        repeats report rewrite schedule search storage supervised tasks training
+        accelerator analysis batching benchmarks data divergence ensemble epochs fitting
+        fuzz kernels loops model_samplers models old_runs optimizers planning programs
+        repeats report rewrite schedule search storage supervised tasks trained training
         user_code width workers
     """,
     "system": """
@@ -58,9 +58,8 @@ TIERS = {
 # there. A test in another file may have the marker.
 ON_AN_ACCELERATOR = """
     analysis batching divergence epochs forms gaussian_process model_samplers models
-    optimizers
-    products programs rewrite samplers schedulers search supervised training user_code
-    width
+    optimizers products programs rewrite samplers schedulers search supervised training
+    user_code width
 """
 ON_AN_ACCELERATOR = {f"test_{name}" for name in ON_AN_ACCELERATOR.split()}
 TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}

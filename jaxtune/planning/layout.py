@@ -58,6 +58,26 @@ class Layout(NamedTuple):
         return fitting[-1] if fitting else self.batching
 
 
+def with_examples(layout: Layout, examples: int, epochs: int) -> Layout:
+    """Return the layout of a training on other data, or for other epochs.
+
+    Args:
+      layout: of a search.
+      examples: of the training data.
+      epochs: of a whole training.
+    """
+
+    def cut(batching: Batching) -> Batching:
+        return batching._replace(
+            examples=examples // batching.micro * batching.micro,
+            # known to the programs of some optimisers only
+            epochs=batching.epochs and epochs,
+        )
+
+    batching = layout.batching and cut(layout.batching)
+    return layout._replace(batching=batching, by_size=tuple(map(cut, layout.by_size)))
+
+
 def lay_out(
     task: Task,
     space: Space,

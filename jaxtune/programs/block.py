@@ -231,6 +231,36 @@ def score(
     return _over_lanes(one, static)(block.hparams, state), state.status
 
 
+@partial(jax.jit, static_argnames="static")
+def evaluated(
+    task: Task, block: Block, state: Lane, static: Static
+) -> tuple[PyTree, PyTree]:
+    """Return the parameters and states with which lanes are scored, first axis [W]."""
+
+    def one(hparams: dict[str, Array], lane: Lane) -> tuple[PyTree, PyTree]:
+        params = lane_program.params_to_evaluate(
+            task, static.hparams(hparams), lane, static.batching
+        )
+        return params, lane.state
+
+    return jax.vmap(one)(block.hparams, state)
+
+
+@partial(jax.jit, static_argnames=("split", "static"))
+def predict(
+    task: Task, block: Block, state: Lane, split: str, static: Static
+) -> PyTree:
+    """Return the outputs of lanes for a split, first axes ``[W, N]``."""
+    data = getattr(task, split)
+
+    def one(hparams: dict[str, Array], lane: Lane) -> PyTree:
+        return lane_program.predict(
+            task, static.hparams(hparams), lane, data, static.batching
+        )
+
+    return _over_lanes(one, static)(block.hparams, state)
+
+
 @jax.jit
 def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
     """Return lane ``source[i]`` as lane ``i``; for -1, lane ``i`` of ``fresh``.

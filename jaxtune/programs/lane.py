@@ -358,6 +358,27 @@ def score(
     return _if_running(lane, numbers)
 
 
+def predict(
+    task: Task,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    split: PyTree,
+    batching: Batching | None,
+) -> PyTree:
+    """Return the outputs of a lane for a split, with the parameters that are scored."""
+    params = params_to_evaluate(task, hparams, lane, batching)
+    return outputs_of(task, params, lane.state, split, hparams)
+
+
+def outputs_of(
+    task: Task, params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
+) -> PyTree:
+    """Return the outputs for a split, from a task that can predict."""
+    assert task.predict is not None, "asked only of tasks that can predict"
+    given = (params, state) if task.stateful else (params,)
+    return task.predict(*given, split, own_copy(hparams))
+
+
 @promoting
 def _if_running(lane: Lane, numbers: Mapping[str, Array]) -> dict[str, Array]:
     running = lane.status == RUNNING

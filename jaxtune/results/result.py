@@ -6,7 +6,7 @@ import dataclasses
 import math
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from jaxtune.training.trajectory import (
     trajectory_of,
 )
 from jaxtune.training.widths import WidthOverrides
+
+if TYPE_CHECKING:
+    from jaxtune.trained.ensemble import Ensemble
+    from jaxtune.trained.model import TrainedModel
 
 
 class Best(NamedTuple):
@@ -316,6 +320,102 @@ class Result:
             best=self.best_epochs[trial] if known else None,
         )
         return {name: float(values.mean()) for name, values in metrics.items()}
+
+    def train(
+        self,
+        trial: int | None = None,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        data: str = "train",
+    ) -> TrainedModel:
+        """Train a trial again, and return its model.
+
+        With no more than a trial and a seed it is the model that the search trained, to
+        the bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:64], y[:64]),
+        ...     valid=(x[64:], y[64:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> model = result.train()
+        >>> model.metrics["accuracy"] == result.best.score
+        True
+        >>> model.predict(x[:1]).tolist() == [y[0]]
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of the trial's trainings, from 0; a number that the search did not
+            use gives a training of the same setting with other random numbers.
+          epochs: as many as in the search if not given.
+          data: ``"train"``, or ``"train+valid"`` for both splits together.
+
+        Returns:
+          Parameters without padding, with `TrainedModel.predict` and
+          `TrainedModel.save`.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a plain function, a trial that was not trained, or one that
+            diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import again
+
+        return again.train_trial(self, trial, seed=seed, epochs=epochs, data=data)
+
+    def ensemble(self, top: int = 20, *, size: int = 50) -> Ensemble:
+        """Choose an ensemble of the best trials by their validation predictions.
+
+        The candidates, all seeds of the best trials, are trained in the same blocks, as
+        the search trained them. Then members are added one at a time, each the one that
+        makes the score of the mean prediction best; one that is added again weighs more
+        (Caruana et al., 2004).
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:48], y[:48]),
+        ...     valid=(x[48:], y[48:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=8, epochs=4, metric="loss", verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> ensemble = result.ensemble(top=4)
+        >>> ensemble.score <= ensemble.single
+        True
+        >>> (ensemble.predict(x[:3]) == y[:3]).tolist()
+        [True, True, True]
+
+        Args:
+          top: trials that are candidates, the best ones.
+          size: additions at most; the shares of the members are multiples of one over
+            their number.
+
+        Returns:
+          Members, weights and scores, with `Ensemble.predict`, `Ensemble.test` and
+          `Ensemble.save`.
+
+        Raises:
+          ValueError: a task that is not from `classification` or `regression`, or no
+            trial with a score.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import ensembling
+
+        return ensembling.make_ensemble(self, top=top, size=size)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.

@@ -38,6 +38,7 @@ from jaxtune.types import PyTree
         "made",
         "trains",
         "classes",
+        "predict",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ class Task:
       trains: false for a plain function as a task of zero epochs: ``init`` computes its
         value from the key of the lane itself, and nothing is trained.
       classes: the labels of a classification, in ascending order.
+      predict: ``(params, split, hparams) -> outputs`` of a model that `Result.train`
+        returns, or ``(params, state, split, hparams) -> outputs`` if ``stateful``; a
+        search does not need it.
     """
 
     init: Callable[..., Any]
@@ -119,6 +123,7 @@ class Task:
     made: tuple[Any, ...] = ()
     trains: bool = True
     classes: tuple[Any, ...] = ()
+    predict: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions

@@ -16,6 +16,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import BlockResult, Job
+from jaxtune.programs.kept import assembled
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
 from jaxtune.space import Space
 from jaxtune.tasks import without_stream
@@ -50,6 +51,20 @@ class BlockEvent(NamedTuple):
 
 
 OnBlock = Callable[[BlockEvent], None]
+
+
+class TrainedLanes(NamedTuple):
+    """Lanes with their states, as the programs of a block take them.
+
+    Args:
+      block: their identities.
+      static: values that their programs are compiled for.
+      state: stacked states, first axis ``[s]``.
+    """
+
+    block: Block
+    static: Static
+    state: Lane
 
 
 class LaneEpochs(NamedTuple):
@@ -102,6 +117,7 @@ class RoundState:
       seeds: ``[s]`` seed ids.
       journal: records every block; it may know the results of some.
       make_pool: makes the worker pool.
+      keeps_last: whether states are also kept of lanes that have trained the budget.
     """
 
     def __init__(
@@ -113,7 +129,9 @@ class RoundState:
         seeds: np.ndarray,
         journal: Journal | None = None,
         make_pool: MakePool = local_pool,
+        keeps_last: bool = False,
     ):
+        self._keeps_last = keeps_last
         # a stream does not fit on a device: programs get some of its rows at a time
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
@@ -181,6 +199,21 @@ class RoundState:
         """Give up the states of trials ``[m]`` that never train again."""
         self._states.drop(self.ledger.lanes(rows).ravel())
         self._states.settle()
+
+    def trained(self, row: int) -> TrainedLanes:
+        """Return the states of a trial, one lane for each seed.
+
+        Raises:
+          KeyError: a seed whose state is not kept, such as one that diverged.
+        """
+        lanes = self.ledger.lanes(np.asarray([row]))[0]
+        group = self._group[lanes[0]]
+        static = self._statics[group]
+        sources = self._states.take(lanes, np.ones(len(lanes), bool))
+        (device,) = self._workload.key.devices()
+        like, gather = self._shapes[group](), block_program.gather
+        state = assembled(sources, None, like, gather, device)
+        return TrainedLanes(self._block(lanes, static, len(lanes)), static, state)
 
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or the rest; commit them in order."""
@@ -297,10 +330,14 @@ class RoundState:
             like=self._shapes[segment.group]() if sources else None,
             epochs=assignment.trains,
             split=self._workload.split if each or assignment.arrives.any() else None,
-            # no state leaves the device for a lane that has trained the whole budget
-            going=assignment.epochs < self._workload.epochs,
+            going=self._goes_on(assignment),
             each_epoch=each,
         )
+
+    def _goes_on(self, assignment: BlockAssignment) -> np.ndarray:
+        """Return ``[m]`` bool: lanes whose states are kept, unless they diverge."""
+        # no state leaves the device for a lane that has trained the whole budget
+        return (assignment.epochs < self._workload.epochs) | self._keeps_last
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
         """Add the result of a segment to the ledger, the states and the journal."""
@@ -309,7 +346,7 @@ class RoundState:
         lanes = segment.lanes
         # must select the lanes whose states `job.end` kept: result.states has one row
         # for each of them, in this order
-        going = (assignment.epochs < self._workload.epochs) & (result.status == RUNNING)
+        going = self._goes_on(assignment) & (result.status == RUNNING)
         # the states that this block began with can go in the transaction that keeps it
         self._states.drop(lanes)
         if going.any():
