@@ -268,7 +268,8 @@ def report_command(directory: Path, out: Path | None) -> None:
     nargs=2,
     required=True,
     metavar="TOOL WHERE",
-    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or optuna DATABASE_URL, "
+    help="csv FILE, parquet FILE, history FILE (every epoch, as CSV), "
+    "optuna JOURNAL_FILE or optuna DATABASE_URL, "
     "tensorboard FOLDER, mlflow URI (such as sqlite:///mlflow.db), wandb FOLDER.",
 )
 def export_command(directory: Path, to: tuple[str, str]) -> None:

@@ -17,6 +17,7 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
@@ -218,6 +219,11 @@ def _stopping(result: Result) -> list[Any]:
     ]
 
 
+def _epochs(result: Result) -> list[Any]:
+    """Return the curves of all metrics, if the search kept them."""
+    return [epochs(result)] if result.setup.workload.scoring.history else []
+
+
 def _trials(result: Result) -> list[str]:
     shown, count = min(len(result.trials), data.MOST), len(result.trials)
     some = "" if shown == count else f" The best {shown} of {count} are listed."
@@ -292,6 +298,7 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Map": _map,
     "Folds": _folds,
     "Early stopping": _stopping,
+    "Every epoch": _epochs,
     "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,

@@ -6,7 +6,7 @@ so are the scores at the rungs and the lanes that still have to train.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -274,7 +274,10 @@ def check_all_began(ledger: Ledger) -> None:
 
 
 def check_decision(
-    decided: Decision, progress: Progress, budget: int, gone: Any = ()
+    decided: Decision,
+    progress: Progress,
+    budget: int,
+    gone: Sequence[int] | np.ndarray = (),
 ) -> Decision:
     """Refuse a decision that no scheduler may make.
 
