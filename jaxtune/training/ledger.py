@@ -6,6 +6,7 @@ so are the scores at the rungs and the lanes that still have to train.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
