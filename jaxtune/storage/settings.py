@@ -247,8 +247,8 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     return settings
 
 
-# settings that runs of earlier versions did not write: version 0.1.0 lacks "across", and
-# up to 0.2.0 trials could be repeated
+# settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to
+# 0.2.0 trials could be repeated
 EARLIER: dict[str, Any] = {
     "across": 1,
     "distinct": False,
