@@ -156,8 +156,11 @@ def summary(regrets: np.ndarray) -> list[dict[str, float]]:
     for after in AFTER:
         logs = np.log10(np.maximum(regrets[:, :, after - 1], 1e-6)).mean(axis=0)
         span = bootstrap((logs,), np.mean, random_state=0).confidence_interval
-        middle, low, high = 10.0 ** np.array([logs.mean(), span.low, span.high])
-        rows.append({"after": after, "regret": middle, "low": low, "high": high})
+        middle, low, high = (10.0**x for x in (logs.mean(), span.low, span.high))
+        found = {"regret": middle, "low": low, "high": high}
+        rows.append(
+            {"after": after} | {k: round(float(v), 5) for k, v in found.items()}
+        )
     return rows
 
 

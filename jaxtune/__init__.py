@@ -30,8 +30,15 @@ from jaxtune.space import (
     when,
 )
 from jaxtune.storage.read import load
-from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
-from jaxtune.trained import TrainedModel, load_model
+from jaxtune.tasks import (
+    Hparams,
+    Task,
+    classification,
+    folds,
+    optimizers,
+    regression,
+)
+from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -42,6 +49,7 @@ __all__ = [
     "Callback",
     "Choice",
     "Dimension",
+    "Ensemble",
     "Hparams",
     "Plan",
     "Refiner",
@@ -62,6 +70,7 @@ __all__ = [
     "executors",
     "extend",
     "fixed",
+    "folds",
     "integer",
     "integrations",
     "load",

@@ -76,7 +76,8 @@ def extend(
       trials: number of further configurations.
       rounds: further rounds, over which they are spread.
       epochs: of every further trial, at least as many as any trial of the run; as many
-        if not given. Trials that trained longer rank before the others.
+        if not given. Trials that trained in full are compared by their scores, whatever
+        their epochs.
       first: known settings, which are the first of the further trials, as for `search`;
         ``"best"`` for the best configurations of the run, as many as the first of the
         further rounds has trials. They are trained anew, as trials of their own.
@@ -154,8 +155,8 @@ def _epochs(epochs: Any, most: int) -> int:
         raise ValueError(f"epochs={epochs!r}: a plain function is not trained.")
     if not is_whole(epochs, most):
         raise ValueError(
-            f"epochs: got {epochs!r}, and the run has trials of {most} epochs, which "
-            f"would rank first. Use a whole number from {most}."
+            f"epochs: got {epochs!r}, and the run has trials of {most} epochs. Use a "
+            f"whole number from {most}."
         )
     return epochs
 

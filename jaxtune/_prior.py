@@ -11,7 +11,7 @@ from jaxtune.checks import warn
 from jaxtune.environment import on_host
 from jaxtune.registry import recipe_of
 from jaxtune.results.result import Result
-from jaxtune.rounds.known import arrays_of, value_in
+from jaxtune.rounds.known import decoded_arrays, value_in
 from jaxtune.rounds.past import Past, normal_scores
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.base import ignore
@@ -111,7 +111,7 @@ def past_of(where: str, result: Result, space: Space) -> Past | None:
         if not why:
             warn(f"{where}: it has no trial with a score, so it says nothing.")
         return None
-    return Past(arrays_of(space, settings), scores[kept])
+    return Past(decoded_arrays(space, settings), scores[kept])
 
 
 def _tell_dimensions(where: str, there: Space, here: Space) -> None:
@@ -139,7 +139,7 @@ def _mapped(result: Result, space: Space, trial: int) -> dict[str, Any] | str:
             setting[name] = value_in(space[name], values[name])
         except ValueError:
             return f"have values of {name} that are not in this space"
-    active = space.active(arrays_of(space, [setting]))
+    active = space.active(decoded_arrays(space, [setting]))
     for name in space.searched:
         unset = name in there.names and name not in values
         if unset and bool(active[name][0]):

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from jaxtune.planning.fitting import fit_width, warn_if_empty
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.scoring import check_scoring
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -55,7 +56,8 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import UserChoices
-from jaxtune.tasks import Task
+from jaxtune.tasks import GroupedFolds, Task
+from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.tasks.spelling import standard_name
 from jaxtune.training.stopping import INTERRUPTED
@@ -85,6 +87,9 @@ def search(
     scheduler: Scheduler | str | None = None,
     first: Sequence[Mapping[str, Any]] | str | None = None,
     prior: PriorLike = None,
+    folds: int | GroupedFolds | Iterable[Any] | None = None,
+    score: str | int = "last",
+    history: bool = False,
     stop: StopLike = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
@@ -141,6 +146,17 @@ def search(
       prior: a result or a run directory of an earlier search, or a list of them, for a
         sampler that learns. Its space may be another one: what cannot be mapped is
         told. The less it agrees with this search, the fewer points it decides over.
+      folds: cuts ``train`` into so many folds: every configuration trains once for each
+        of them on the rows of the others, and is scored on its rows; its score is the
+        mean. Stratified in a classification, and shuffled by ``key``. Or
+        ``folds(5, groups=...)``, or pairs of the rows to train and to score on, as
+        scikit-learn's splitters give them. The task then needs no ``valid``.
+      score: the epoch that a trial is judged by: ``"last"``; ``"best"``, of those so
+        far; or a number of last epochs, of which it is the mean. All metrics of the
+        table are of the same epochs. But for ``"last"``, lanes are scored after every
+        epoch.
+      history: whether the result keeps every metric after every epoch, as
+        ``result.history``.
       stop: ends the search before its time, such as ``stop.at(0.97)``,
         ``stop.after("2h")`` or ``stop.stalled(rounds=3)``; any function of the result
         so far that returns a reason, asked after every block; or a list of them. What
@@ -187,16 +203,18 @@ def search(
         schedule = schedule._replace(start=start)
     _check_start(schedule)
     # from here on a plain function is a Task with trains=False
-    made = as_task(task)
+    made = with_folds(as_task(task), folds, key)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
+    scoring = check_scoring(score, history, epochs)
+    scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )
+        )._replace(scoring=scoring)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -271,7 +289,8 @@ def run_search(
     traced = trace(workload, space)
     _check_metric(traced, wanted.metric)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics([n for one in traced for n in one.metrics], space.names)
+        found = [n for one in traced for n in one.metrics]
+        check_metrics(found, space.names, workload.scoring.added, wanted.folds)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)
@@ -279,10 +298,10 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.seeds, len(plans), shown)
+    bar = progress_bar(size, wanted.repeats, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
-            loads = loads_of(plans, wanted.seeds)
+            loads = loads_of(plans, wanted.repeats)
             device = hardware_of(session.device["platform"])
             explores = wanted.scheduler.explore is not None
             workload = with_grouped_batches(workload, space, loads, device, explores)

@@ -185,7 +185,7 @@ def test_half_of_the_first_points_know_a_past_and_the_others_are_as_without():
     assert np.median(told) < 0.3 * np.median(untold)
     # by hand: the sampler that was told the past, with the key of its stream
     sampler = jt.samplers.tpe()
-    stream = jax.random.fold_in(jax.random.fold_in(KEY, 3), 0)
+    stream = jax.random.fold_in(jax.random.fold_in(KEY, 4), 0)
     state = sampler.init(jax.random.fold_in(stream, 0), PLANE)
     points = PLANE.encode(past.trials.decoded)
     state = sampler.tell(state, points, normal(-past.trials["score"]))

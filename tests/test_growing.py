@@ -535,7 +535,9 @@ def test_the_best_are_trained_for_more_epochs(
     assert_same(jt.load(tmp_path), more)
     assert more.trials["epochs"].max() == 12
     assert (more.trials["status"][:18] == part.trials["status"]).all()
-    assert more.best.trial >= 18  # who trained longest comes first
+    # those that trained in full are compared by their scores, whatever their epochs
+    done = np.flatnonzero(more.trials["status"] == "ok")
+    assert more.best.score == more.trials["score"][done].max()
     best = np.argsort(-part.standing, kind="stable")[:9]
     if name != "pbt":  # which changes values on the way
         for column in small_space.names:
@@ -620,3 +622,47 @@ def test_the_command_extends_a_run(tmp_path):
     assert "trials: got 0. Use a whole number from 1." in said.output
     said = call(main, ["extend", run, "--trials", "2", "--epochs", "2", *task])
     assert "a plain function is not trained" in said.output
+
+
+@pytest.mark.filterwarnings("ignore:folds. trials are scored")
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"score": "best", "history": True},
+        {"score": 2, "seeds": 2},
+        {"scheduler": jt.schedulers.patience(2), "history": True},
+        {"folds": 3},
+        {"folds": 3, "scheduler": "asha", "score": "best"},
+    ],
+    ids=["best", "mean", "patience", "folds", "folds and asha"],
+)
+def test_what_others_measure_is_stopped_and_grows_too(
+    own, small_task, small_space, tmp_path
+):
+    counted = []
+    whole = learn(small_task, small_space, **own, stop=counted.append)
+    asked, blocks = [], len(counted) // 2
+
+    def enough(result):
+        asked.append(result)
+        return len(asked) == blocks and "enough"
+
+    at = tmp_path / "run"
+    found = learn(small_task, small_space, **own, stop=enough, directory=at)
+    assert not found.finished
+    assert_part(found, whole)
+    assert_same(jt.load(at), found)
+    assert_same(jt.resume(at, verbose=0), whole)
+    straight = learn(small_task, small_space, **(own | {"trials": 27, "rounds": 3}))
+    assert_same(jt.extend(at, trials=9, verbose=0), straight)
+    more = jt.extend(at, trials=3, epochs=9, first="best", verbose=0)
+    assert_same(jt.load(at), more)
+    assert more.trials["epochs"].max() <= 9
+    assert jt.rerun(at, 28).same
+    if own.get("history"):
+        (accuracy,) = {h.shape[-1] for h in more.history.values()}
+        assert accuracy == 9
+        np.testing.assert_array_equal(
+            more.history["accuracy"][:18, :, :6], whole.history["accuracy"]
+        )
+        assert np.isnan(more.history["accuracy"][:18, :, 6:]).all()

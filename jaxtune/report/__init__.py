@@ -3,6 +3,8 @@
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._epochs import epochs
+from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance
 from jaxtune.report._lineage import lineage
@@ -16,6 +18,8 @@ __all__ = [
     "best_of",
     "contour",
     "curves",
+    "epochs",
+    "fold_scores",
     "history",
     "importance",
     "lineage",

@@ -72,7 +72,7 @@ def with_known(begin: Points, settings: Sequence[Setting]) -> Points:
     """Return the points of a round, of which the first ones are known settings."""
     if not settings:
         return begin
-    count, hparams = len(settings), arrays_of(begin.space, settings)
+    count, hparams = len(settings), decoded_arrays(begin.space, settings)
     known = np.clip(np.asarray(begin.space.encode(hparams)), 0, BELOW_ONE)
     points = np.array(begin.points)
     points[:count] = known
@@ -88,11 +88,11 @@ def has_room_for(box: Space, settings: Sequence[Setting]) -> bool:
     """Return whether settings lie inside a box."""
     if not settings or not box.searched:
         return True
-    points = np.asarray(box.encode(arrays_of(box, settings)))
+    points = np.asarray(box.encode(decoded_arrays(box, settings)))
     return bool(((points >= 0) & (points < 1)).all())  # NaN for a choice that is gone
 
 
-def arrays_of(space: Space, settings: Sequence[Setting]) -> HparamArrays:
+def decoded_arrays(space: Space, settings: Sequence[Setting]) -> HparamArrays:
     """Return settings as name to ``[n]`` array, as `Space.decode` gives them."""
     return {
         name: np.asarray(
@@ -123,7 +123,7 @@ def _filled(where: str, given: Mapping[str, Any], box: Space, space: Space) -> S
             later = space[name].searched and not box[name].searched
             why = f"{error} It is opened in a later round." if later else str(error)
             raise ValueError(f"{where}: dimension {name!r}: {why}") from None
-    active = jax.device_get(space.active(arrays_of(space, [setting])))
+    active = jax.device_get(space.active(decoded_arrays(space, [setting])))
     for name in space.names:
         if active[name][0]:
             continue

@@ -25,6 +25,7 @@ from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.random import PAST, SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
+from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
@@ -53,7 +54,7 @@ class Search(NamedTuple):
     Args:
       workload: task, key, block width and budget.
       schedule: the space and its rounds.
-      seeds: trainings of every configuration.
+      seeds: trainings of every configuration, with folds on each of them.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
       sampler: proposes points inside a box.
@@ -86,6 +87,17 @@ class Search(NamedTuple):
         return self.first if number == 0 else self.schedule.stages[number].first
 
     @property
+    def folds(self) -> int | None:
+        """Number of folds; ``None`` without them."""
+        folds = self.workload.task.folds
+        return None if folds is None else folds.number
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
+
+    @property
     def setup(self) -> Setup:
         """The setup, as results report it."""
         return Setup(
@@ -95,6 +107,7 @@ class Search(NamedTuple):
             mode=self.mode,
             trials=self.schedule.trials,
             seeds=self.seeds,
+            folds=self.folds,
         )
 
 
@@ -196,7 +209,7 @@ def _train(
             search.schedule.space,
             trials=so_far.ids(count),
             start=start,
-            seeds=np.arange(search.seeds),
+            seeds=np.arange(search.repeats),
             run=_scheduler_run(search, plan, number),
             on_block=_watch(search, history, follower),
             journal=journal,
@@ -231,10 +244,10 @@ def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
     draw = _stream(search.workload.key, SAMPLE, number)
 
     def ask(box: Space) -> Points:
-        points = _ask(search.sampler, draw, box, history, count, search.mode)
+        points = _ask(search, draw, box, history, count)
         if search.prior and box.searched:
             past = _stream(search.workload.key, PAST, number)
-            told = _told(history, search.mode)
+            told = _told(search, history)
             points = with_past(points, search.sampler, past, box, told, search.prior)
         begin = Points(box, points, jax.device_get(box.decode(points)))
         return with_known(begin, first)
@@ -275,7 +288,7 @@ def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
     budgets = [search.workload_of(i).budget for i in range(len(plans))]
     shares = [Fraction(p.epochs, b) for p, b in zip(plans, budgets, strict=True)]
-    return math.ceil(sum(shares)) * search.seeds
+    return math.ceil(sum(shares)) * search.repeats
 
 
 @on_host()
@@ -304,22 +317,21 @@ def plan_rounds(search: Search) -> list[Plan]:
 
 
 def _ask(
-    sampler: Sampler,
+    search: Search,
     key: Key,
     box: Space,
     history: Sequence[Trials],
     count: int,
-    mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    return _asked(sampler, key, box, _told(history, mode), count)
+    return _asked(search.sampler, key, box, _told(search, history), count)
 
 
-def _told(history: Sequence[Trials], mode: str) -> Told:
+def _told(search: Search, history: Sequence[Trials]) -> Told:
     """Return the configurations and scores of each round, for a sampler."""
-    known, told = _known(history, mode), list[tuple[HparamArrays, np.ndarray]]()
+    known, told = _known(search, history), list[tuple[HparamArrays, np.ndarray]]()
     # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
@@ -345,16 +357,17 @@ def _asked(
     return np.asarray(sampler.ask(state, count)[1])
 
 
-def _known(history: Sequence[Trials], mode: str) -> np.ndarray:
+def _known(search: Search, history: Sequence[Trials]) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
-    standing = _standing(history, mode)
-    if not history or history[0].scores.shape[1] == 1:
+    standing = _standing(history, search.mode)
+    if not history or search.seeds == 1:
         return standing
-    epochs = np.concatenate([rows.epochs for rows in history])
-    if not ranking.comparable(standing, epochs):
+    stages = np.concatenate([rows.stage for rows in history])
+    if not ranking.comparable(standing, stages):
         return standing
-    return ranking.orient(np.concatenate([rows.scores for rows in history]), mode)
+    scores = np.concatenate([rows.scores for rows in history])
+    return ranking.orient(per_seed(scores, search.folds), search.mode)
 
 
 def _standing(history: Sequence[Trials], mode: str) -> np.ndarray:
@@ -362,8 +375,8 @@ def _standing(history: Sequence[Trials], mode: str) -> np.ndarray:
     if not history:
         return np.empty(0, np.float32)
     scores = np.concatenate([rows["score"] for rows in history])
-    epochs = np.concatenate([rows.epochs for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), epochs)
+    stages = np.concatenate([rows.stage for rows in history])
+    return ranking.standing(ranking.orient(scores, mode), stages)
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:

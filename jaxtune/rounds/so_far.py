@@ -55,7 +55,7 @@ class SoFar(NamedTuple):
         """Return these rounds and another one."""
         number, ids = len(self.rounds), self.ids(len(start.points))
         space = search.schedule.space
-        rows = rows_of(space, number, ids, training, metric=search.metric)
+        rows = rows_of(space, number, ids, training, search.metric, search.folds)
         return SoFar(
             (*self.history, rows),
             (*self.rounds, training),

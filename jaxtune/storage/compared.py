@@ -118,12 +118,18 @@ def _first(path: str, settings: dict[str, Any]) -> str:
     return str(list(known)) if known else "none"
 
 
+def _folds(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return "none" if settings["folds"] is None else str(settings["folds"])
+
+
 # name of the argument, and its value in words
 WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
     "space": ("space", _space),
     "start": ("start", _start),
     "first": ("first", _first),
+    "folds": ("number of folds", _folds),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),

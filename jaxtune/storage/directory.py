@@ -24,7 +24,7 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
-KERNELS, PRIOR = "kernels.zip", "prior.npz"
+KERNELS, ROWS, PRIOR = "kernels.zip", "folds.npz", "prior.npz"
 # SQLite puts the files with a suffix beside its own
 OWN = (
     RECORD,
@@ -33,6 +33,7 @@ OWN = (
     f"{RECORD}-journal",
     LOCK,
     DATA,
+    ROWS,
     KERNELS,
     PRIOR,
 )
@@ -142,6 +143,7 @@ def create(
     directory: Path,
     settings: dict[str, Any],
     data: bytes | None,
+    rows: bytes | None = None,
     prior: bytes | None = None,
 ) -> Store:
     """Create a run in a directory whose lock is held.
@@ -150,6 +152,7 @@ def create(
       directory: an empty directory, or one in which a creation was interrupted.
       settings: the contents of ``run.json``.
       data: the data of the task, if the run keeps them.
+      rows: of the folds, if there are some.
       prior: earlier searches that it learns from, if there are any.
 
     Returns:
@@ -170,6 +173,8 @@ def create(
     store = Store.create(directory / RECORD)
     if data is not None:
         write_whole(directory / DATA, data)
+    if rows is not None:
+        write_whole(directory / ROWS, rows)
     if prior is not None:
         write_whole(directory / PRIOR, prior)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -190,7 +195,7 @@ def note_writer(store: Store) -> None:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
 
-_PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, KERNELS, PRIOR))
+_PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, ROWS, KERNELS, PRIOR))
 
 
 def write_whole(path: Path, data: bytes) -> None:

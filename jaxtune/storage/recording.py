@@ -21,6 +21,7 @@ from jaxtune.storage.directory import (
     write_settings,
 )
 from jaxtune.storage.durable import Durable, note
+from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.settings import (
@@ -86,15 +87,17 @@ def open_journal(
             if settings is not recorded:
                 _extend(path, store, settings)
         else:
-            data, prior = data_of(search.workload.task), prior_bytes(search.prior)
-            store = create(path, requested, data, prior)
+            task, prior = search.workload.task, prior_bytes(search.prior)
+            rows = document_of_folds(task)
+            store = create(path, requested, data_of(task), rows, prior)
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
                 note_writer(store)
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
-                journal = Durable(store, search.schedule.space, budgets)
+                each = search.workload.scoring.each_epoch
+                journal = Durable(store, search.schedule.space, budgets, each)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)

@@ -58,6 +58,7 @@ class Training(NamedTuple):
       lineage: the states that trials took over from others.
       budget: epochs of a whole training; 0 for plain functions.
       over: whether the round has ended.
+      own_pace: whether trials that stopped early are complete, see `Plan`.
     """
 
     outcome: RoundMetrics
@@ -66,6 +67,7 @@ class Training(NamedTuple):
     lineage: Lineage
     budget: int
     over: bool = True
+    own_pace: bool = False
 
 
 class SchedulerRun(NamedTuple):
@@ -126,7 +128,9 @@ def train_round(
         rows = [lineage for _, lineage in taken_over]
         lineage = concatenate_lineages(rows) if rows[1:] else no_lineage(start)
         final, budget = taken_over[-1][0], workload.epochs
-        return Training(outcome, final, rungs, lineage, budget, over)
+        # while a round is open, any of its trials may go on
+        pace = over and run.plan.own_pace
+        return Training(outcome, final, rungs, lineage, budget, over, pace)
 
     def so_far() -> Training:
         return known(state.so_far(), no_rungs(len(seeds)), over=False)
@@ -136,9 +140,10 @@ def train_round(
         if not state.replaying:
             stopping.look_inside(so_far)
 
+    ledger, gone = state.ledger, np.zeros(0, int)
     try:
         while True:
-            decided, progress = _decide(run, scores, slots, workload.budget)
+            decided, progress = _decide(run, scores, slots, workload.budget, gone)
             taken = _takes_over(decided)
             if taken.any():
                 now = taken_over[-1][0]
@@ -149,16 +154,17 @@ def train_round(
                 taken_over.append(journal.explore(make))
                 now = taken_over[-1][0]
                 state.gather(decided.trial[taken], decided.source[taken], now.hparams)
-            state.ledger.send(decided.trial, decided.epochs)
-            state.release(left_behind(run.plan, state.ledger.target))
-            if not state.ledger.waiting.size:
-                check_all_began(state.ledger)
+            ledger.send(decided.trial, decided.epochs)
+            gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
+            state.release(gone)
+            if not ledger.waiting.size:
+                check_all_began(ledger)
                 break
             state.wave(after_block)
             reached, failed = scores.update(trials)
             if run.plan.compares:
                 # a trial has failed if one seed has: its other lanes make room
-                state.ledger.halt(failed)
+                ledger.halt(failed)
                 if reached.trial.size:
                     on_rung(reached)
     except (Stopped, KeyboardInterrupt) as ended:
@@ -170,12 +176,16 @@ def train_round(
 
 @on_host()
 def _decide(
-    run: SchedulerRun, scores: RungScores, slots: int | None, budget: int
+    run: SchedulerRun,
+    scores: RungScores,
+    slots: int | None,
+    budget: int,
+    gone: np.ndarray,
 ) -> tuple[Decision, Progress]:
     """Return the next decision, checked, and the progress that it is based on."""
     progress = scores.progress(slots)
     decided = run.scheduler.decide(run.key, run.plan, progress)
-    decided = check_decision(decided, progress, budget, run.plan)
+    decided = check_decision(decided, progress, budget, gone)
     scores.check_rungs(decided)
     return decided, progress
 
