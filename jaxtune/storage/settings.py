@@ -97,6 +97,7 @@ def settings_document(
         "mode": search.mode,
         "score": workload.scoring.score,
         "history": workload.scoring.history,
+        "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
         "programs": given.programs,
@@ -255,6 +256,7 @@ EARLIER: dict[str, Any] = {
     "folds": None,
     "score": LAST,
     "history": False,
+    "keep": None,
 }
 
 # all are required: a missing setting means a damaged file, never a default
