@@ -1,14 +1,16 @@
 """Time a search with five folds against five times as many trials, in turns.
 
-Digits, network 64-128-10. The other search trains on as many rows as a fold and is
-scored on as many, so both train the same number of lanes equally long. Folds of one
-size are compared, and those of two sizes, whose lanes are scored once for each.
+Digits, network 64-128-10. The trials train on as many rows as a fold and are scored on
+as many, so both searches train the same number of lanes equally long. A third one
+trains on all the rows that the folds are cut from, of which a processor's cache holds
+a smaller part; its seconds are those of as many steps. Folds of one size are compared,
+and those of two sizes, whose lanes are scored once for each.
 
     python benchmarks/folds.py [--trials 64] [--epochs 10] [--repeats 7] [--json FILE]
 """
 
 import argparse
-import statistics
+import dataclasses
 import time
 from functools import partial
 from pathlib import Path
@@ -32,17 +34,19 @@ def timed(call):
 
 
 def tasks(rows):
-    """Return a task of all rows, and one of the rows of a fold."""
+    """Return a task of all rows for folds, one of a fold's rows, and one of all."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype(np.float32)
     model, trained = jt.models.MLP(10, max_units=128), rows - -(-rows // FOLDS)
     whole = jt.classification(model, train=(x[:rows], y[:rows]))
-    part = jt.classification(
-        model,
-        train=(x[:trained], y[:trained]),
-        valid=(x[trained:rows], y[trained:rows]),
-    )
-    return whole, part
+    valid = x[trained:rows], y[trained:rows]
+    part = jt.classification(model, train=(x[:trained], y[:trained]), valid=valid)
+    return whole, part, dataclasses.replace(whole, valid=part.valid)
+
+
+def ratios(times):
+    """Return the median ratios of the first search to the others."""
+    return np.median(times[:, :1] / times[:, 1:], axis=0).tolist()
 
 
 def main() -> None:
@@ -59,30 +63,34 @@ def main() -> None:
     )
     search = partial(jt.search, key=jax.random.key(0), epochs=options.epochs, verbose=0)
     rows = {}
-    print(f"{'':20}folds, s  trials, s   ratio  of processor time")
+    head = ("folds", "trials", "all rows", *("to trials", "all rows") * 2)
+    print(f"{'':20}{'seconds':>30}{'ratios':>20}{'processor time':>20}")
+    print(f"{'':20}{''.join(f'{word:>10}' for word in head)}")
     for name, count in ROWS.items():
-        whole, part = tasks(count)
-        folded = partial(search, whole, space, trials=options.trials, folds=FOLDS)
-        plain = partial(search, part, space, trials=FOLDS * options.trials)
-        # both compile here, and not below
-        widths = {found.setup.workload.width for found in (folded(), plain())}
-        times = [(timed(folded), timed(plain)) for _ in range(options.repeats)]
-        wall, processor = (
-            [(a[clock], b[clock]) for a, b in times] for clock in range(2)
+        whole, part, large = tasks(count)
+        trials = FOLDS * options.trials
+        searches = [
+            partial(search, whole, space, trials=options.trials, folds=FOLDS),
+            partial(search, part, space, trials=trials),
+            partial(search, large, space, trials=trials),
+        ]
+        # all compile here, and not below
+        workloads = [call().setup.workload for call in searches]
+        steps = np.asarray([one.layout.batching.examples for one in workloads])
+        times = np.asarray(
+            [[timed(call) for call in searches] for _ in range(options.repeats)]
         )
+        wall, processor = np.moveaxis(times, -1, 0) * (steps[0] / steps)
         rows[name] = {
             "rows": count,
-            "widths": sorted(widths),
-            "folds_seconds": statistics.median(a for a, _ in wall),
-            "trials_seconds": statistics.median(b for _, b in wall),
-            "ratio": statistics.median(a / b for a, b in wall),
-            "processor_ratio": statistics.median(a / b for a, b in processor),
+            "widths": [one.width for one in workloads],
+            "seconds": np.median(wall, axis=0).tolist(),
+            "ratios": ratios(wall),
+            "processor_ratios": ratios(processor),
         }
         row = rows[name]
-        print(
-            f"{name:20}{row['folds_seconds']:8.2f}{row['trials_seconds']:11.2f}"
-            f"{row['ratio']:8.3f}{row['processor_ratio']:14.3f}"
-        )
+        shown = [*row["seconds"], *row["ratios"], *row["processor_ratios"]]
+        print(f"{name:20}{''.join(f'{value:10.3f}' for value in shown)}")
     write(options, rows)
 
 
