@@ -37,7 +37,7 @@ from jaxtune.tasks import (
     optimizers,
     regression,
 )
-from jaxtune.trained import TrainedModel, load_model
+from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "Callback",
     "Choice",
     "Dimension",
+    "Ensemble",
     "Hparams",
     "Plan",
     "Refiner",

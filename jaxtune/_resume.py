@@ -33,6 +33,7 @@ from jaxtune.storage.settings import (
     key_of,
     made_of,
     schedule_of,
+    scoring_of,
 )
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
@@ -131,7 +132,7 @@ def resume(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )
+        )._replace(scoring=scoring_of(settings))
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,

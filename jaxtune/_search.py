@@ -22,6 +22,7 @@ from jaxtune.planning.fitting import fit_width, warn_if_empty
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.scoring import check_scoring
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -72,6 +73,8 @@ def search(
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
+    score: str | int = "last",
+    history: bool = False,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -126,6 +129,12 @@ def search(
         mean. Stratified in a classification, and shuffled by ``key``. Or
         ``folds(5, groups=...)``, or pairs of the rows to train and to score on, as
         scikit-learn's splitters give them. The task then needs no ``valid``.
+      score: the epoch that a trial is judged by: ``"last"``; ``"best"``, of those so
+        far; or a number of last epochs, of which it is the mean. All metrics of the
+        table are of the same epochs. But for ``"last"``, lanes are scored after every
+        epoch.
+      history: whether the result keeps every metric after every epoch, as
+        ``result.history``.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -173,11 +182,13 @@ def search(
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
+    scoring = check_scoring(score, history, epochs)
+    scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )
+        )._replace(scoring=scoring)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -242,8 +253,8 @@ def run_search(
     traced = trace(workload, space)
     _check_metric(traced, wanted.metric)
     if not begun(directory):  # earlier versions began runs with any names
-        names = [name for one in traced for name in one.metrics]
-        check_metrics(names, space.names, wanted.folds)
+        found = [n for one in traced for n in one.metrics]
+        check_metrics(found, space.names, workload.scoring.added, wanted.folds)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)

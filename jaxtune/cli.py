@@ -208,6 +208,38 @@ def train_command(
         click.echo(f"wrote {model.save(out)}")
 
 
+@main.command(name="ensemble")
+@DIRECTORY
+@click.option(
+    "--top", default=20, show_default=True, help="Trials that are candidates."
+)
+@click.option("--size", default=50, show_default=True, help="Additions at most.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the ensemble goes: FILE.safetensors, or a folder.",
+)
+@click.option("--test", is_flag=True, help="Judge it on the test split.")
+@TASK
+def ensemble_command(
+    directory: Path, top: int, size: int, out: Path, test: bool, task: str | None
+) -> None:
+    """Choose an ensemble of the best trials, train its members, and save it.
+
+    Load it with jaxtune.load_model(PATH).
+    """
+    with _plain_errors():
+        check_destination(out)
+        result = jaxtune.load(directory, _task(task))
+        load_kernels(directory)
+        ensemble = result.ensemble(top, size=size)
+        if test:
+            ensemble.test()
+        click.echo(repr(ensemble))
+        click.echo(f"wrote {ensemble.save(out)}")
+
+
 @main.command(name="report")
 @DIRECTORY
 @click.option(
@@ -236,7 +268,8 @@ def report_command(directory: Path, out: Path | None) -> None:
     nargs=2,
     required=True,
     metavar="TOOL WHERE",
-    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or optuna DATABASE_URL, "
+    help="csv FILE, parquet FILE, history FILE (every epoch, as CSV), "
+    "optuna JOURNAL_FILE or optuna DATABASE_URL, "
     "tensorboard FOLDER, mlflow URI (such as sqlite:///mlflow.db), wandb FOLDER.",
 )
 def export_command(directory: Path, to: tuple[str, str]) -> None:

@@ -89,7 +89,7 @@ def folded(folds, space=RATE, **changes):
 STREAM = jt.data.stream(lambda epoch: [(X, Y)], examples=64, rows=64)
 
 
-def plain(**changes):
+def plain(searched={}, **changes):
     data = {"x": X, "y": X[:, 0]}
     own = {
         "init": lambda key, hparams: {"w": jnp.zeros(4)},
@@ -101,16 +101,16 @@ def plain(**changes):
         "batch_size": 16,
         "metrics": (("mse", "min"),),
     }
-    return train(task=lambda: jt.Task(**own | changes))
+    return train(task=lambda: jt.Task(**own | changes), **searched)
 
 
-def named(metric):
+def named(metric, **searched):
     """A task that returns a metric of some name beside its own."""
 
     def evaluate(params, split, hparams):
         return {"mse": jnp.sum(params["w"]), metric: 1.0}
 
-    return plain(evaluate=evaluate)
+    return plain(searched, evaluate=evaluate)
 
 
 def raising(key, hparams):
@@ -571,6 +571,78 @@ CASES = {
     "mode other": (search(mode="up"), V, "'up'"),
     "metric of a function": (search(metric="loss"), V, "only its value"),
     "epochs of a function": (search(epochs=3), V, "not trained"),
+    # the epoch that a trial is judged by
+    "score a word": (train(score="first"), V, 'score: got .first.. Use "last", "best"'),
+    "score zero": (train(score=0), V, "score: got 0. Use .*whole number from 1"),
+    "score a bool": (train(score=True), V, "score: got True"),
+    "score a share": (train(score=0.5), V, "score: got 0.5"),
+    "score nothing": (train(score=None), V, "score: got None"),
+    "score of too many": (train(score=3, epochs=2), V, "a training has 2 epochs"),
+    "score of a function": (search(score="best"), V, "no epochs. Leave it out"),
+    "history a number": (train(history=1), V, "history: got 1. Use True or False"),
+    "history a word": (train(history="all"), V, "history: got 'all'"),
+    "history of a function": (
+        search(history=True),
+        V,
+        "history=True: a plain function",
+    ),
+    "history that was not kept": (lambda: search()().history, V, "kept none. Use jax"),
+    "history to export": (
+        lambda: jt.integrations.export(search()(), "history", "/no/such.csv"),
+        V,
+        "kept no history. Use jax",
+    ),
+    "metric best_epoch": (
+        named("best_epoch", score="best"),
+        V,
+        "a metric has the name 'best_epoch'",
+    ),
+    "dimension best_epoch": (
+        train(
+            space=jt.Space(
+                learning_rate=jt.log_uniform(0.1, 1.0), best_epoch=jt.uniform(0.0, 1.0)
+            ),
+            score="best",
+        ),
+        V,
+        "dimension 'best_epoch': jaxtune's own tables use",
+    ),
+    "patience none": (lambda: jt.schedulers.patience(0), V, "epochs must be a whole"),
+    "patience a word": (
+        lambda: jt.schedulers.patience("5"),
+        V,
+        "epochs must be a whole",
+    ),
+    "patience no number": (
+        lambda: jt.schedulers.patience(None),
+        V,
+        "epochs must be a wh",
+    ),
+    "patience interval": (
+        lambda: jt.schedulers.patience(5, interval=0),
+        V,
+        "interval must be a whole number from 1, got 0",
+    ),
+    "patience min_delta": (
+        lambda: jt.schedulers.patience(5, min_delta=-0.1),
+        V,
+        "min_delta must lie in",
+    ),
+    "patience min_delta nan": (
+        lambda: jt.schedulers.patience(5, min_delta=NAN),
+        V,
+        "min_delta must lie in",
+    ),
+    "patience min_epochs": (
+        lambda: jt.schedulers.patience(5, min_epochs=1.5),
+        V,
+        "min_epochs must be a whole",
+    ),
+    "patience without an end": (
+        train(scheduler=jt.schedulers.patience(5), epochs=6),
+        V,
+        "a training of 6 epochs ends before a trial could stop.*Train longer",
+    ),
     "scheduler of a function": (search(scheduler=SH()), V, "no epochs to stop at"),
     "scheduler a name": (search(scheduler="asha"), V, "no epochs to stop at"),
     "scheduler a number": (search(scheduler=3), V, "schedulers.hyperband"),

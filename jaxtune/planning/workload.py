@@ -6,6 +6,7 @@ import dataclasses
 from typing import NamedTuple
 
 from jaxtune.planning.layout import Layout, with_examples
+from jaxtune.planning.scoring import Scoring
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
@@ -23,6 +24,7 @@ class Workload(NamedTuple):
       rates: the measurements that led to the width, see `choose_width`.
       across: number of devices that share the lanes of a block: the bits are those of a
         block of ``width / across`` lanes.
+      scoring: the rule by which lanes get their metrics.
     """
 
     task: Task
@@ -33,6 +35,7 @@ class Workload(NamedTuple):
     split: str = "valid"
     rates: tuple[tuple[int, float], ...] = ()
     across: int = 1
+    scoring: Scoring = Scoring()
 
     def alone(self, epochs: int) -> Workload:
         """Return the workload of a lane that is trained again, on one device."""

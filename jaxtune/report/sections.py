@@ -17,6 +17,7 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
@@ -199,7 +200,7 @@ def _stopping(result: Result) -> list[Any]:
     """Return what a scheduler saved, and whether early scores predicted late ones."""
     if not len(result.rungs.trial):
         return []
-    cost, stopped = result.cost, int((result.trials["status"] == "stopped").sum())
+    cost, stopped = result.cost, int(result.stopped.sum())
     rows = [
         (row.early, row.late, row.trials, f"{row.correlation:.2f}")
         for row in analysis.rung_correlations(result)
@@ -216,6 +217,11 @@ def _stopping(result: Result) -> list[Any]:
         wide_table(names, rows) if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
+
+
+def _epochs(result: Result) -> list[Any]:
+    """Return the curves of all metrics, if the search kept them."""
+    return [epochs(result)] if result.setup.workload.scoring.history else []
 
 
 def _trials(result: Result) -> list[str]:
@@ -292,6 +298,7 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Map": _map,
     "Folds": _folds,
     "Early stopping": _stopping,
+    "Every epoch": _epochs,
     "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.training.retraining import retrain
+from jaxtune.training.retraining import judge, retrain
 from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
@@ -99,7 +99,8 @@ def replay(
         trajectory = [segment._replace(trial=trial) for segment in trajectory]
         overrides = overrides_of()
     count = (seeds or result.setup.seeds) * (result.setup.folds or 1)
-    metrics = retrain(
+    again = retrain if split == "valid" else judge
+    metrics = again(
         workload, result.setup.space, trajectory, np.arange(count), overrides
     )
     # plain values, as a user would write them: `decoded` has choices as indices

@@ -12,13 +12,14 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.markup import html_table
+from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.retraining import retrain
+from jaxtune.training.retraining import judge
 from jaxtune.training.round import Training
 from jaxtune.training.trajectory import (
     Lineage,
@@ -30,6 +31,7 @@ from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
 if TYPE_CHECKING:
+    from jaxtune.trained.ensemble import Ensemble
     from jaxtune.trained.model import TrainedModel
 
 
@@ -141,7 +143,7 @@ class Result:
         epochs.
         """
         oriented = ranking.orient(self.trials["score"], self.setup.mode)
-        return ranking.standing(oriented, self.trials.epochs)
+        return ranking.standing(oriented, self.trials.stage)
 
     @property
     def best(self) -> Best:
@@ -197,6 +199,68 @@ class Result:
         return concatenate_lineages(parts)
 
     @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Every metric after every epoch, name to ``[n, s, epochs]``.
+
+        NaN where a trial has not been, or had failed. A trial that took over another's
+        state has its past. Needs ``jaxtune.search(..., history=True)``.
+
+        Raises:
+          ValueError: a search that did not keep it.
+        """
+        if not self.setup.workload.scoring.history:
+            raise ValueError(
+                "history: this search kept none. Use jaxtune.search(..., history=True)."
+            )
+        parts = [training.outcome.history for training in self.rounds]
+        names = dict.fromkeys(name for part in parts for name in part)
+        epochs = self.setup.workload.epochs
+        return {
+            # a round that is not over has none, nor one of which every block crashed
+            name: self._by_round([part.get(name) for part in parts], epochs)
+            for name in names
+        }
+
+    @property
+    def best_epochs(self) -> np.ndarray:
+        """``[n, s]`` the epoch of which each training has its score; 0 if it has none.
+
+        With ``score="best"`` the best epoch, otherwise the last one.
+        """
+        if self.setup.workload.scoring.score != BEST:
+            scored = np.isfinite(self.trials.scores)
+            return np.where(scored, self.trials.epochs[:, None], 0).astype(np.int32)
+        parts = [one.outcome.metrics.get(BEST_EPOCH) for one in self.rounds]
+        return np.nan_to_num(self._by_round(parts)).astype(np.int32)
+
+    def model_epochs(self, trial: int) -> np.ndarray:
+        """Return the epoch ``[s]`` of the model of each seed; 0 for one that failed.
+
+        It is that of its score. With folds, whose best epochs differ, it is their mean:
+        the model is trained on all rows, where none is left to choose an epoch by.
+
+        Args:
+          trial: its id.
+        """
+        epochs, folds = self.best_epochs[trial], self.setup.folds
+        if folds is None:
+            return epochs
+        of_seed = epochs.reshape(-1, folds)
+        whole = np.maximum(1, np.round(of_seed.mean(axis=1))).astype(np.int32)
+        return np.where((of_seed > 0).all(axis=1), whole, 0)
+
+    def _by_round(self, parts: list[np.ndarray | None], *more: int) -> np.ndarray:
+        """Return ``[n, s, ...]`` from the parts of the rounds; NaN for ``None``."""
+        seeds = self.trials.scores.shape[1]
+        rows = [
+            np.full((len(one.outcome.epochs), seeds, *more), np.nan, np.float32)
+            if part is None
+            else part
+            for one, part in zip(self.rounds, parts, strict=True)
+        ]
+        return np.concatenate(rows)
+
+    @property
     def cost(self) -> Cost:
         """The work of the search, and the part that stopping saved; 0 for functions."""
         spent = [training.outcome.spent for training in self.rounds]
@@ -208,6 +272,13 @@ class Result:
             return Cost(0, 0, occupancy, self.seconds)
         whole = self.trials.scores.size * self.setup.workload.epochs
         return Cost(live, whole - live, occupancy, self.seconds)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """``[n]`` bool: trials that a scheduler stopped before the end."""
+        waits = self.trials["status"].astype(str) == "waiting"
+        short = self.trials.epochs < self.setup.workload.epochs
+        return short & ~self.trials.failed & ~waits
 
     @property
     def divergence(self) -> Divergence:
@@ -277,13 +348,19 @@ class Result:
         if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
         seeds = np.arange(self.setup.seeds)
-        workload = self.setup.workload._replace(split=split)
-        trajectory = self.trajectory(self.best.trial)
+        workload, trial = self.setup.workload._replace(split=split), self.best.trial
         overrides: WidthOverrides | None = self.width_overrides
         if self.setup.folds is not None:
             # a training that the search did not make has no recorded widths
             workload, overrides = workload.on_all_rows, None
-        metrics = retrain(workload, self.setup.space, trajectory, seeds, overrides)
+        metrics = judge(
+            workload,
+            self.setup.space,
+            self.trajectory(trial),
+            seeds,
+            overrides,
+            best=self.model_epochs(trial),
+        )
         return {name: float(values.mean()) for name, values in metrics.items()}
 
     def train(
@@ -338,6 +415,50 @@ class Result:
         from jaxtune.trained import again
 
         return again.train_trial(self, trial, seed=seed, epochs=epochs, data=data)
+
+    def ensemble(self, top: int = 20, *, size: int = 50) -> Ensemble:
+        """Choose an ensemble of the best trials by their validation predictions.
+
+        The candidates, all seeds of the best trials, are trained in the same blocks, as
+        the search trained them. Then members are added one at a time, each the one that
+        makes the score of the mean prediction best; one that is added again weighs more
+        (Caruana et al., 2004).
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:48], y[:48]),
+        ...     valid=(x[48:], y[48:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=8, epochs=4, metric="loss", verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> ensemble = result.ensemble(top=4)
+        >>> ensemble.score <= ensemble.single
+        True
+        >>> (ensemble.predict(x[:3]) == y[:3]).tolist()
+        [True, True, True]
+
+        Args:
+          top: trials that are candidates, the best ones.
+          size: additions at most; the shares of the members are multiples of one over
+            their number.
+
+        Returns:
+          Members, weights and scores, with `Ensemble.predict`, `Ensemble.test` and
+          `Ensemble.save`.
+
+        Raises:
+          ValueError: a task that is not from `classification` or `regression`, or no
+            trial with a score.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import ensembling
+
+        return ensembling.make_ensemble(self, top=top, size=size)
 
     def out_of_fold(self, trial: int | None = None, *, seed: int = 0) -> PyTree:
         """Train the folds of a trial again, and return what each predicts for its rows.
@@ -427,7 +548,7 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
-        stopped = int((self.trials["status"] == "stopped").sum())
+        stopped = int(self.stopped.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [

@@ -86,7 +86,7 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
     waits = outcome.status == WAITING
     failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
     crashed = (outcome.status == CRASHED).any(axis=1)
-    short = outcome.epochs < training.budget
+    short = (outcome.epochs < training.budget) & (not training.own_pace)
     # the first that holds: a trial that failed was stopped early as well
     return np.select(
         [crashed, failed.any(axis=1), waits.any(axis=1), short],

@@ -293,8 +293,8 @@ def _known(search: Search, history: list[Trials]) -> np.ndarray:
     standing = _standing(history, search.mode)
     if not history or search.seeds == 1:
         return standing
-    epochs = np.concatenate([rows.epochs for rows in history])
-    if not ranking.comparable(standing, epochs):
+    stages = np.concatenate([rows.stage for rows in history])
+    if not ranking.comparable(standing, stages):
         return standing
     scores = np.concatenate([rows.scores for rows in history])
     return ranking.orient(per_seed(scores, search.folds), search.mode)
@@ -305,8 +305,8 @@ def _standing(history: list[Trials], mode: str) -> np.ndarray:
     if not history:
         return np.empty(0, np.float32)
     scores = np.concatenate([rows["score"] for rows in history])
-    epochs = np.concatenate([rows.epochs for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), epochs)
+    stages = np.concatenate([rows.stage for rows in history])
+    return ranking.standing(ranking.orient(scores, mode), stages)
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:

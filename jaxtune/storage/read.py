@@ -30,6 +30,7 @@ from jaxtune.storage.settings import (
     key_of,
     layout_of,
     rates_of,
+    scoring_of,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
@@ -70,7 +71,7 @@ def load(
 
     Returns:
       The result; of a finished run, equal to the bit to what the search returned. The
-      open round of an unfinished run has no rungs yet.
+      open round of an unfinished run has no rungs and no history yet.
 
     Raises:
       RunError: no run, a damaged or newer run, a run without trials yet, or another
@@ -156,6 +157,7 @@ def _workload(
         layout=layout_of(settings["layout"]),
         rates=rates_of(settings),
         across=settings["across"],
+        scoring=scoring_of(settings),
     )
     if task is not None:  # a task from the directory is the run's own
         known = fingerprint.task_hashes(workload, trace(workload, space))
@@ -199,7 +201,7 @@ def _width_overrides(store: Store, number: int, usual: int) -> WidthOverrides:
 def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
     """Return kind of device to the trials of a round that it ran."""
     # a run of version 0.1.0 that is opened for reading has no such table
-    if not store.one("SELECT count(*) FROM sqlite_master WHERE name = 'devices'"):
+    if not store.has("devices"):
         return {}
     rows = store.ask(
         "SELECT DISTINCT kind, trial FROM devices JOIN lanes USING (block) "

@@ -83,7 +83,10 @@ def open_journal(
             begin = time.perf_counter()
             with _explained(path, store, begin):
                 note_writer(store)
-                journal = Durable(store, search.schedule.space, search.workload.epochs)
+                workload = search.workload
+                each = workload.scoring.each_epoch
+                space = search.schedule.space
+                journal = Durable(store, space, workload.epochs, each)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from jaxtune.checks import is_whole, warn
 from jaxtune.planning.layout import with_examples
+from jaxtune.planning.scoring import BEST, BEST_EPOCH, Scoring
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.results.result import Result
@@ -18,11 +20,12 @@ from jaxtune.tasks import Task
 from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.networks import Predict
 from jaxtune.trained.inputs import input_forms
-from jaxtune.trained.model import TaskFunctions, TrainedModel
+from jaxtune.trained.model import TrainedModel
+from jaxtune.trained.predicting import TaskFunctions
 from jaxtune.trained.setting import Setting, trimmed
-from jaxtune.training.retraining import retrain_lane
+from jaxtune.training.retraining import retrain, retrain_lane
 from jaxtune.training.round_state import TrainedLanes
-from jaxtune.training.trajectory import TrajectorySegment
+from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
@@ -38,18 +41,21 @@ def train_trial(
     trial = result.best.trial if trial is None else trial
     trajectory = result.trajectory(trial)
     overrides: WidthOverrides | None = result.width_overrides
-    length = epochs or trajectory[-1].epochs
-    if not length:
+    if not (epochs or trajectory[-1].epochs):
         raise ValueError(
             f"train: trial {trial} was not trained in the search. Say for how many "
             "epochs, with epochs=..."
         )
-    workload = result.setup.workload
+    # the model is scored as it is: of the epoch that the search chose, if it did
+    workload = result.setup.workload._replace(scoring=Scoring())
     if result.setup.folds is not None:
         workload, overrides = workload.on_all_rows, None
+    length = epochs or scored_epoch(result, trajectory, seed)
+    if data == TRAIN and length < trajectory[-1].epochs and epochs is None:
+        trajectory = trajectory_until(trajectory, length)
     if data == BOTH or length != trajectory[-1].epochs:
         # no recorded bits to repeat, so the width of its blocks is the usual one
-        trajectory, overrides = _until(trajectory, length), None
+        trajectory, overrides = _stretched(trajectory, length), None
         workload = _longer(workload, data, length)
     metrics, lanes = retrain_lane(
         workload, result.setup.space, trajectory, seed, overrides
@@ -69,6 +75,38 @@ def train_trial(
         data=data,
         metrics={} if data == BOTH or result.setup.folds is not None else metrics,
     )
+
+
+def scored_epoch(
+    result: Result, trajectory: Sequence[TrajectorySegment], seed: int
+) -> int:
+    """Return the epoch of which a training has its score; its last if it failed.
+
+    Args:
+      result: of the search.
+      trajectory: of the trial.
+      seed: of the trial, one of the search or another.
+    """
+    trial, last = trajectory[-1].trial, trajectory[-1].epochs
+    setup = result.setup
+    if setup.workload.scoring.score != BEST:
+        return last
+    if seed < setup.seeds:
+        return int(result.model_epochs(trial)[seed]) or last
+    if setup.folds is not None:
+        raise ValueError(
+            f"train: seed={seed} was not searched, so its best epoch is not known. Use "
+            f"a seed below {setup.seeds}, or say how many epochs=..."
+        )
+    found = retrain(
+        setup.workload,
+        setup.space,
+        trajectory,
+        np.asarray([seed]),
+        result.width_overrides,
+    )
+    epoch = found[BEST_EPOCH][0]
+    return int(epoch) if np.isfinite(epoch) else last
 
 
 def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
@@ -94,13 +132,15 @@ def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
         )
 
 
-def _until(trajectory: list[TrajectorySegment], epochs: int) -> list[TrajectorySegment]:
-    """Return a trajectory cut at an epoch, or its last setting for longer."""
-    kept: list[TrajectorySegment] = []
-    for segment in trajectory:
-        if not kept or kept[-1].epochs < epochs:
-            kept.append(segment._replace(epochs=min(segment.epochs, epochs)))
-    return [*kept[:-1], kept[-1]._replace(epochs=epochs)]
+def _stretched(
+    trajectory: Sequence[TrajectorySegment], epochs: int
+) -> list[TrajectorySegment]:
+    """Return a trajectory that ends at an epoch, earlier or later than its own."""
+    whole = [
+        *trajectory[:-1],
+        trajectory[-1]._replace(epochs=max(epochs, trajectory[-1].epochs)),
+    ]
+    return trajectory_until(whole, epochs)
 
 
 def _longer(workload: Workload, data: str, epochs: int) -> Workload:
@@ -163,7 +203,7 @@ def lane_model(task: Task, lanes: TrainedLanes, row: int = 0) -> TrainedModel:
         data=TRAIN,
         metrics={},
         setting=setting,
-        functions=_functions_of(task),
+        functions=task_functions(task),
     )
 
 
@@ -186,7 +226,8 @@ def _are_equal(task: Task, one: tuple, other: tuple) -> bool:
     )
 
 
-def _functions_of(task: Task) -> TaskFunctions:
+def task_functions(task: Task) -> TaskFunctions:
+    """Return the functions of a task that its models need."""
     if not isinstance(task.predict, Predict):
         return TaskFunctions(task.predict, task.stateful)
     split = _some_split(task)

@@ -1,36 +1,36 @@
-"""A trained model as arrays by name and a JSON document, and back.
-
-Nothing in a document is executed: it holds numbers, strings, and names of the networks
-of `jaxtune.models`.
-"""
+"""Trained models and ensembles as arrays by name and a JSON document, and back."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.programs.block import Listed, Static
-from jaxtune.registry import Recipe
-from jaxtune.storage.documents import Unserialisable, value_document, value_of
+from jaxtune.storage.documents import value_document, value_of
 from jaxtune.tasks import Task
-from jaxtune.tasks.inputs import Inputs
-from jaxtune.tasks.labels import Classes
-from jaxtune.tasks.measuring import Measures
-from jaxtune.tasks.networks import Network, Predict, is_ours, predict_of
-from jaxtune.tasks.outputs import classified, regressed
-from jaxtune.trained.inputs import Form
-from jaxtune.trained.model import TaskFunctions, TrainedModel
+from jaxtune.trained.ensemble import Ensemble, EnsembleMember, Stack
+from jaxtune.trained.model import TrainedModel
+from jaxtune.trained.parts import (
+    Path,
+    arrays_of,
+    functions_document,
+    functions_of_document,
+    in_form_of,
+    nested,
+    setting_document,
+    setting_of,
+    with_keys,
+)
 from jaxtune.trained.setting import Setting
 from jaxtune.types import PyTree
 from jaxtune.versions import __version__
 
-FORMAT, VERSION = "jaxtune model", 1
+MODEL, ENSEMBLE = "jaxtune model", "jaxtune ensemble"
+VERSION = 1
 
-Path = tuple[str, ...]
+WHERE = ("trial", "seed", "epochs", "data")
+MEMBER = ("trial", "seed", "weight", "score")
+SCORES = ("metric", "split", "score", "single", "candidates", "tested")
 
 
 class Saved(NamedTuple):
@@ -45,221 +45,114 @@ class Saved(NamedTuple):
     document: dict[str, Any]
 
 
-def saved(model: TrainedModel) -> Saved:
+def saved(model: TrainedModel | Ensemble) -> Saved:
     """Return a model as arrays and a document."""
-    arrays, keys = _arrays_of({"params": model.params, "state": model.state})
-    ours = model.functions.ours if model.functions else None
-    setting, functions = model.setting, model.functions
+    one = isinstance(model, TrainedModel)
+    tree, document = _of_model(model) if one else _of_ensemble(model)  # type: ignore[arg-type]
+    arrays, keys = arrays_of(tree)
+    return Saved(
+        arrays,
+        {
+            **document,
+            "version": VERSION,
+            "jaxtune": __version__,
+            "functions": functions_document(model.functions),
+            "arrays": [list(path) for path in arrays],
+            "keys": [[list(path), name] for path, name in keys.items()],
+        },
+    )
+
+
+def _of_model(model: TrainedModel) -> tuple[PyTree, dict[str, Any]]:
     document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "jaxtune": __version__,
-        **{n: getattr(model, n) for n in ("trial", "seed", "epochs", "data")},
+        "format": MODEL,
+        **{name: getattr(model, name) for name in WHERE},
         "metrics": {n: value_document(float(v)) for n, v in model.metrics.items()},
         "hparams": {n: value_document(v) for n, v in model.hparams.items()},
-        "static": _static_document(setting.static),
-        "traced": {
-            name: [value.dtype.name, value_document(value.item())]
-            for name, value in setting.traced.items()
-        },
-        "inputs": [list(form) for form in functions.inputs] if functions else [],
-        "target": list(functions.target) if functions else [],
-        "network": _network_document(ours),
-        "arrays": [list(path) for path in arrays],
-        "keys": [[list(path), name] for path, name in keys.items()],
+        "setting": setting_document(model.setting),
     }
-    return Saved(arrays, document)
+    return {"params": model.params, "state": model.state}, document
 
 
-def model_from(saved: Saved, task: Task | None) -> TrainedModel:
+def _of_ensemble(ensemble: Ensemble) -> tuple[PyTree, dict[str, Any]]:
+    members = [
+        {
+            **{name: value_document(getattr(one, name)) for name in MEMBER},
+            "hparams": {n: value_document(v) for n, v in one.hparams.items()},
+        }
+        for one in ensemble.members
+    ]
+    stacks = [
+        {"setting": setting_document(stack.setting), "places": stack.places.tolist()}
+        for stack in ensemble.stacks
+    ]
+    tree = {
+        str(number): {"params": stack.params, "state": stack.state}
+        for number, stack in enumerate(ensemble.stacks)
+    }
+    known = {name: getattr(ensemble, name) for name in SCORES}
+    document = {"format": ENSEMBLE, **known, "members": members, "stacks": stacks}
+    return tree, document
+
+
+def model_from(saved: Saved, task: Task | None) -> TrainedModel | Ensemble:
     """Return the model of arrays and a document.
 
     Args:
-      saved: what was read.
+      saved: the parts that were read.
       task: with the functions of the model; not needed where the network is ours.
 
     Raises:
       ValueError: a document that is damaged, or the task of another model.
     """
-    arrays, document = saved
-    setting = Setting(
-        _static_of(document["static"]),
-        {
-            name: np.asarray(value_of(value), np.dtype(dtype))
-            for name, (dtype, value) in document["traced"].items()
-        },
-    )
-    forms = tuple(Form(p, tuple(shape), d) for p, shape, d in document["inputs"])
-    target = tuple(document["target"])
-    keys = {tuple(path): name for path, name in document["keys"]}
-    whole = {
-        path: jax.random.wrap_key_data(jnp.asarray(array), impl=keys[path])
-        if path in keys
-        else jnp.asarray(array)
-        for path, array in arrays.items()
-    }
-    functions = _functions_of(document["network"], forms, target, task)
-    tree = _nested(whole)
-    params, state = tree.get("params", {}), tree.get("state", {})
-    if task is not None:
-        params, state = _in_form_of(task, setting, whole)
+    arrays = with_keys(saved.arrays, saved.document["keys"])
+    parts = saved._replace(arrays=arrays)
+    if saved.document["format"] == ENSEMBLE:
+        return _ensemble(parts, task)
+    document = saved.document
+    setting = setting_of(document["setting"])
+    params, state = _variables(arrays, setting, task, axes=0)
     return TrainedModel(
         params=params,
         state=state,
         hparams={n: value_of(v) for n, v in document["hparams"].items()},
-        **{n: document[n] for n in ("trial", "seed", "epochs", "data")},
+        **{name: document[name] for name in WHERE},
         metrics={n: value_of(v) for n, v in document["metrics"].items()},
         setting=setting,
-        functions=functions,
+        functions=functions_of_document(document["functions"], task),
     )
 
 
-def _arrays_of(tree: PyTree) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
-    """Return arrays by path, and the kind of those that are random keys."""
-    arrays, keys = {}, {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        names = tuple(map(_name, path))
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            keys[names] = str(jax.random.key_impl(leaf))
-            leaf = jax.random.key_data(leaf)
-        arrays[names] = np.asarray(leaf)
-    return arrays, keys
+def _ensemble(saved: Saved, task: Task | None) -> Ensemble:
+    document = saved.document
+    stacks = []
+    for number, part in enumerate(document["stacks"]):
+        setting, first = setting_of(part["setting"]), str(number)
+        arrays = {p[1:]: a for p, a in saved.arrays.items() if p[0] == first}
+        params, state = _variables(arrays, setting, task, axes=1)
+        stacks.append(Stack(setting, params, state, np.asarray(part["places"])))
+    members = [
+        EnsembleMember(
+            **{name: value_of(part[name]) for name in MEMBER},
+            hparams={n: value_of(v) for n, v in part["hparams"].items()},
+        )
+        for part in document["members"]
+    ]
+    return Ensemble(
+        members=tuple(members),
+        **{name: document[name] for name in SCORES},
+        stacks=tuple(stacks),
+        functions=functions_of_document(document["functions"], task),
+    )
 
 
-def _name(key: Any) -> str:
-    """Return the name of one step in a path of JAX's."""
-    for field in ("key", "idx", "name"):
-        if hasattr(key, field):
-            return str(getattr(key, field))
-    return str(key)
-
-
-def _nested(arrays: dict[Path, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, array in arrays.items():
-        here = tree
-        for step in path[:-1]:
-            here = here.setdefault(step, {})
-        here[path[-1]] = array
-    return tree
-
-
-def _in_form_of(
-    task: Task, setting: Setting, arrays: dict[Path, Any]
+def _variables(
+    arrays: dict[Path, Any], setting: Setting, task: Task | None, axes: int
 ) -> tuple[PyTree, PyTree]:
-    """Return parameters and state in the form in which the task makes them."""
-    listed = [v for _, v in setting.static.values]
-    listed += [v for choice in setting.static.choices for v in choice.values]
-    objects = [v for v in listed if isinstance(v, Unserialisable)]
-    if objects:
-        raise ValueError(
-            f"model: a hyperparameter has the value {objects[0]}, a Python object, "
-            "which a file does not hold. Load it without the task, and use its params "
-            "in your own code."
-        )
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    shapes = jax.eval_shape(lambda k: task.init(k, setting.hparams), key)
-    made = shapes if task.stateful else (shapes, {})
-    tree = {"params": made[0], "state": made[1]}
-    wanted, form = jax.tree_util.tree_flatten_with_path(tree)
-    leaves = []
-    for path, shape in wanted:
-        names = tuple(map(_name, path))
-        leaf = arrays.get(names)
-        if leaf is None or leaf.shape != shape.shape or leaf.dtype != shape.dtype:
-            have = "nothing" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
-            raise ValueError(
-                f"task: it has {shape.dtype}{list(shape.shape)} at {'.'.join(names)}, "
-                f"but the model has {have}. Use the task that it was trained with."
-            )
-        leaves.append(leaf)
-    more = arrays.keys() - {tuple(map(_name, path)) for path, _ in wanted}
-    if more:
-        raise ValueError(
-            f"task: it has nothing at {'.'.join(min(more))}, but the model has an "
-            "array there. Use the task that it was trained with."
-        )
-    made = jax.tree.unflatten(form, leaves)
-    return made["params"], made["state"]
-
-
-def _static_document(static: Static) -> dict[str, Any]:
-    # a plain number keeps its type in JSON, which a program can tell from another's
-    return {
-        "values": [[name, value_document(value)] for name, value in static.values],
-        "choices": [
-            [c.name, value_document(tuple(c.values)), c.ordered] for c in static.choices
-        ],
-        "forms": static.forms,
-        "as_places": static.as_places,
-    }
-
-
-def _static_of(document: dict[str, Any]) -> Static:
-    return Static(
-        values=tuple((name, value_of(value)) for name, value in document["values"]),
-        choices=tuple(
-            Listed(name, value_of(values), ordered)
-            for name, values, ordered in document["choices"]
-        ),
-        forms=document["forms"],
-        as_places=document["as_places"],
-    )
-
-
-def _network_document(ours: Predict | None) -> dict[str, Any] | None:
-    """Return how to make a network of ours; ``None`` for one of the user's."""
-    if ours is None or not is_ours(ours.network.model):
-        return None
-    network, known = ours.network, ours.measures.known
-    if network.inputs.preprocess is not None:
-        return None
-    model = network.model
-    fields = [f.name for f in dataclasses.fields(model) if f.init]
-    own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
-    return {
-        "model": value_document(Recipe(type(model).__name__, own)),
-        "precision": network.precision,
-        "classes": None if known is None else _classes_document(known),
-    }
-
-
-def _functions_of(
-    document: dict[str, Any] | None,
-    forms: tuple[Form, ...],
-    target: tuple[int, ...],
-    task: Task | None,
-) -> TaskFunctions | None:
-    if task is not None:
-        if task.predict is None:
-            raise ValueError("task: it cannot predict. Give it predict=.")
-        return TaskFunctions(task.predict, task.stateful, forms, target)
-    if document is None:
-        return None
-    from jaxtune import models
-
-    recipe = value_of(document["model"])
-    known_models: dict[str, Any] = {"MLP": models.MLP, "CNN": models.CNN}
-    model = known_models[recipe.name](**dict(recipe.arguments))
-    network = Network(model, document["precision"], Inputs())
-    known = document["classes"]
-    measures = (
-        Measures(regressed, None, "mse")
-        if known is None
-        else Measures(classified, _classes_of(known), "loss")
-    )
-    return TaskFunctions(predict_of(network, measures), True, forms, target)
-
-
-def _classes_document(classes: Classes) -> dict[str, Any]:
-    return {
-        "labels": list(classes.labels),
-        "codes": list(classes.codes),
-        "lowest": list(classes.lowest),
-        "highest": list(classes.highest),
-    }
-
-
-def _classes_of(document: dict[str, Any]) -> Classes:
-    low, high = (tuple(document[name]) for name in ("lowest", "highest"))
-    return Classes(tuple(document["labels"]), tuple(document["codes"]), low, high)
+    """Return parameters and state, with so many leading axes over models."""
+    if task is None:
+        tree = nested(arrays)
+        return tree.get("params", {}), tree.get("state", {})
+    if axes:
+        setting = setting._replace(traced={n: v[0] for n, v in setting.traced.items()})
+    return in_form_of(task, setting, arrays, axes)

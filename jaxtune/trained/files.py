@@ -15,16 +15,25 @@ import jax
 import numpy as np
 
 from jaxtune.tasks import Task
-from jaxtune.trained.document import FORMAT, VERSION, Saved, model_from, saved
+from jaxtune.trained.document import (
+    ENSEMBLE,
+    MODEL,
+    VERSION,
+    Saved,
+    model_from,
+    saved,
+)
+from jaxtune.trained.ensemble import Ensemble
 from jaxtune.trained.model import TrainedModel
+from jaxtune.trained.parts import nested
 
 SUFFIX = ".safetensors"
 DOCUMENT = "jaxtune.json"  # in a folder, beside the files of Orbax
 KEY = "jaxtune"  # of the metadata of safetensors
 
 
-def load_model(path: str | os.PathLike[str], task: Task | None = None) -> TrainedModel:
-    """Load a model that `TrainedModel.save` wrote; nothing in it is executed.
+def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Any:
+    """Load a model or an ensemble that was saved; nothing in the file is executed.
 
     >>> import tempfile, jax, jaxtune as jt, numpy as np
     >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
@@ -47,6 +56,9 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Traine
       task: the task that the model was trained with; not needed for a network of
         `jaxtune.models`, or to look at ``params``.
 
+    Returns:
+      A `TrainedModel`, or an `Ensemble`.
+
     Raises:
       ValueError: no model, a damaged one, one of a newer version, or the task of
         another model.
@@ -65,7 +77,7 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Traine
     return _decoded(where, lambda: model_from(Saved(arrays, document), None))
 
 
-def save_model(model: TrainedModel, path: Path) -> Path:
+def save_model(model: TrainedModel | Ensemble, path: Path) -> Path:
     """Write a model in one step; see `TrainedModel.save`."""
     check_destination(path)
     parts = saved(model)
@@ -136,7 +148,7 @@ def _read_file(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
 def _write_folder(path: Path, parts: Saved) -> None:
     import orbax.checkpoint as ocp
 
-    tree = _as_tree(parts.arrays)
+    tree = nested(parts.arrays)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree)
     forms = [[list(a.shape), a.dtype.name] for a in parts.arrays.values()]
@@ -155,7 +167,7 @@ def _read_folder(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
         for step, (shape, dtype) in zip(paths, document["forms"], strict=True)
     }
     with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.restore(path.absolute(), _as_tree(like))
+        tree = checkpointer.restore(path.absolute(), nested(like))
     arrays = {}
     for step in paths:
         leaf = tree
@@ -163,16 +175,6 @@ def _read_folder(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
             leaf = leaf[name]
         arrays[step] = leaf
     return document, arrays
-
-
-def _as_tree(arrays: dict[tuple[str, ...], Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, array in arrays.items():
-        here = tree
-        for step in path[:-1]:
-            here = here.setdefault(step, {})
-        here[path[-1]] = array
-    return tree
 
 
 def _decoded(path: Path, read: Callable[[], Any]) -> Any:
@@ -188,7 +190,10 @@ def _decoded(path: Path, read: Callable[[], Any]) -> Any:
 
 
 def _check_version(path: Path, document: Any) -> None:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not isinstance(document, dict) or document.get("format") not in (
+        MODEL,
+        ENSEMBLE,
+    ):
         raise ValueError(f"{path}: no model of jaxtune.")
     if document.get("version") != VERSION:
         raise ValueError(

@@ -47,7 +47,8 @@ def checked_inputs(x: Any, forms: tuple[Form, ...]) -> PyTree:
       forms: of the training data.
 
     Raises:
-      ValueError: other arrays than those of the training data, or rows of other shapes.
+      ValueError: other arrays than those of the training data, rows of other shapes,
+        or no rows.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(
         x, is_leaf=lambda value: isinstance(value, list) or is_one_array(value)
@@ -66,6 +67,8 @@ def checked_inputs(x: Any, forms: tuple[Form, ...]) -> PyTree:
         raise ValueError(
             f"x has arrays of {sorted(lengths)} rows. Use as many in each."
         )
+    if lengths == {0}:
+        raise ValueError("x is empty. Use one row or more.")
     return jax.tree.unflatten(tree, arrays)
 
 
@@ -99,7 +102,7 @@ def padded(x: PyTree) -> tuple[PyTree, int]:
       The inputs, and the number of rows that are real.
     """
     count = jax.tree.leaves(x)[0].shape[0]
-    size = max(SMALLEST, 1 << (count - 1).bit_length()) if count else 0
+    size = max(SMALLEST, 1 << (count - 1).bit_length())
     if size > CHUNK:
         size = -(-count // CHUNK) * CHUNK
     rows = np.minimum(np.arange(size), count - 1)

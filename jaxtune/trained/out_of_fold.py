@@ -9,11 +9,13 @@ import jax
 import numpy as np
 
 from jaxtune.checks import is_whole, warn
+from jaxtune.planning.scoring import Scoring
 from jaxtune.programs import block as block_program
 from jaxtune.results.result import Result
 from jaxtune.tasks import Task, batches
 from jaxtune.training.retraining import retrain_lanes
 from jaxtune.training.round_state import TrainedLanes
+from jaxtune.training.trajectory import trajectory_until
 from jaxtune.types import PyTree
 
 
@@ -23,25 +25,38 @@ def outputs_by_row(result: Result, trial: int | None, seed: int) -> PyTree:
     trial = result.best.trial if trial is None else trial
     setup, trajectory = result.setup, result.trajectory(trial)
     repeats = seed * len(folds) + np.arange(len(folds))
-    parts = retrain_lanes(
-        setup.workload, setup.space, trajectory, repeats, result.width_overrides
-    )
-    if parts is None:
-        raise ValueError(
-            f"out_of_fold: trial {trial} with seed {seed} diverges in a fold. Use a "
-            "trial that has a score."
+    workload = setup.workload._replace(scoring=Scoring())
+    # models of the epochs that the folds have their scores of, which may differ
+    epochs = result.best_epochs[trial, repeats]
+    lanes: dict[int, TrainedLanes] = {}
+    for epoch in np.unique(epochs).tolist():
+        some = repeats[epochs == epoch]
+        until = trajectory_until(trajectory, epoch) if epoch else trajectory
+        parts = retrain_lanes(
+            workload, setup.space, until, some, result.width_overrides
         )
-    lanes = [
-        jax.tree.map(lambda a, row=row: a[row : row + 1], (part.block, part.state))
-        for part in parts
-        for row in range(len(part.block.trial))
-    ]
-    statics = [part.static for part in parts for _ in part.block.trial]
+        if parts is None:
+            raise ValueError(
+                f"out_of_fold: trial {trial} with seed {seed} diverges in a fold. Use "
+                "a trial that has a score."
+            )
+        lanes |= zip(some.tolist(), _one_by_one(parts), strict=True)
     outputs = [
-        _outputs(task, TrainedLanes(block, static, state), rows)
-        for (block, state), static, (_, rows) in zip(lanes, statics, folds, strict=True)
+        _outputs(task, lanes[repeat], rows)
+        for repeat, (_, rows) in zip(repeats.tolist(), folds, strict=True)
     ]
     return _in_order(outputs, [rows for _, rows in folds], task.examples)
+
+
+def _one_by_one(parts: list[TrainedLanes]) -> list[TrainedLanes]:
+    """Return every lane by itself."""
+
+    def lane(part: TrainedLanes, row: int) -> TrainedLanes:
+        arrays = part.block, part.state
+        block, state = jax.tree.map(lambda a: a[row : row + 1], arrays)
+        return TrainedLanes(block, part.static, state)
+
+    return [lane(part, row) for part in parts for row in range(len(part.block.trial))]
 
 
 def _task_of(result: Result, seed: Any) -> Task:

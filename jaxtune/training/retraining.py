@@ -9,6 +9,7 @@ import numpy as np
 from jaxtune.cache import compiled_once
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.planning.scoring import BEST, BEST_EPOCH, Scoring
 from jaxtune.planning.workload import Workload
 from jaxtune.programs.lane import FAILED
 from jaxtune.space import Space
@@ -19,7 +20,7 @@ from jaxtune.training.round_state import (
     RoundState,
     TrainedLanes,
 )
-from jaxtune.training.trajectory import TrajectorySegment
+from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.training.widths import WidthOverrides, split_by_width
 from jaxtune.types import HparamArrays
 
@@ -103,6 +104,33 @@ def retrain_lane(
 
 
 @compiled_once()
+def retrain_together(
+    workload: Workload,
+    space: Space,
+    last: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+) -> RoundState:
+    """Train several trials again in the same blocks, and keep their states.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trials come from.
+      last: of each trial, its only segment: trials that took over no state.
+      seeds: ``[s]`` seed ids.
+
+    Returns:
+      The trials in this order, as rows.
+    """
+    epochs = np.asarray([segment.epochs for segment in last])
+    trials = np.asarray([segment.trial for segment in last])
+    names = last[0].hparams
+    hparams = {n: np.asarray([segment.hparams[n] for segment in last]) for n in names}
+    alone = workload.alone(int(epochs.max()))
+    state = RoundState(alone, space, trials, hparams, seeds, keeps_last=True)
+    _advance(state, np.arange(len(trials)), epochs)
+    return state
+
+
 def retrain_lanes(
     workload: Workload,
     space: Space,
@@ -140,6 +168,49 @@ def _apart(
 def _metrics_of(state: RoundState) -> dict[str, np.ndarray]:
     """Return name to ``[s]`` of a population of one."""
     return {name: v[0] for name, v in state.metrics().metrics.items()}
+
+
+def judge(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None = None,
+    best: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Train one trial again, and measure its model on a split of the user's choice.
+
+    The model is that of the last epoch, or of the best one where trials are judged by
+    it. The best is chosen on the validation split, whatever the split of the workload.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trial comes from.
+      trajectory: the segments that led to the trial's state, in order.
+      seeds: ``[s]`` seed ids.
+      overrides: blocks of another width than the workload's.
+      best: ``[s]`` the best epochs, 0 for a seed that failed, if they are known.
+
+    Returns:
+      Name to ``[s]``: the metrics of the task.
+    """
+    plain = workload._replace(scoring=Scoring())
+    if workload.scoring.score != BEST:
+        return retrain(plain, space, trajectory, seeds, overrides)
+    if best is None:
+        chosen = workload._replace(split="valid")
+        found = retrain(chosen, space, trajectory, seeds, overrides)[BEST_EPOCH]
+        best = np.nan_to_num(found).astype(np.int32)
+    measured: dict[str, np.ndarray] = {}
+    for epoch in np.unique(best):
+        at = np.flatnonzero(best == epoch)
+        # what failed is trained to its end, where it fails again
+        until = trajectory_until(trajectory, int(epoch)) if epoch else trajectory
+        metrics = retrain(plain, space, until, seeds[at], overrides)
+        for name, values in metrics.items():
+            empty = np.full(len(seeds), np.nan, np.float32)
+            measured.setdefault(name, empty)[at] = values
+    return measured
 
 
 def _retrained(

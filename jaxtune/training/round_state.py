@@ -15,11 +15,12 @@ from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
-from jaxtune.programs.job import Job
+from jaxtune.programs.job import BlockResult, Job
 from jaxtune.programs.kept import assembled
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
 from jaxtune.space import Space
 from jaxtune.tasks import without_stream
+from jaxtune.training.curves import Curves
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Ledger
 from jaxtune.training.packing import Segment, pack_in_lockstep, pack_lanes
@@ -88,6 +89,8 @@ class RoundMetrics(NamedTuple):
       spent: lane-epochs.
       width_overrides: blocks of another width than was planned.
       devices: kind of device to the trials that trained on it.
+      history: name to ``[n, s, epochs]`` float32, after each epoch, if it was asked
+        for; NaN where a trial has not been, or failed.
     """
 
     metrics: dict[str, np.ndarray]
@@ -96,6 +99,7 @@ class RoundMetrics(NamedTuple):
     spent: LaneEpochs = LaneEpochs()
     width_overrides: WidthOverrides = overrides_of()
     devices: Mapping[str, np.ndarray] = MappingProxyType({})
+    history: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class RoundState:
@@ -139,7 +143,10 @@ class RoundState:
             self._journal,
             workload.across,
         )
-        self.ledger = Ledger(len(trials), len(seeds))
+        curves, lanes = None, len(trials) * len(seeds)
+        if workload.scoring.each_epoch:
+            curves = Curves(workload.scoring, lanes, workload.budget)
+        self.ledger = Ledger(len(trials), len(seeds), curves)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self.spent = LaneEpochs()
         self._statics: list[Static] = []
@@ -245,7 +252,13 @@ class RoundState:
             spent=self.spent,
             width_overrides=self._runner.width_overrides,
             devices=self._runner.devices,
+            history=self._history(),
         )
+
+    def _history(self) -> dict[str, np.ndarray]:
+        curves, shape = self.ledger.curves, self.ledger.shape
+        known = curves.history() if curves is not None else {}
+        return {name: values.reshape(*shape, -1) for name, values in known.items()}
 
     def _known(self) -> dict[str, np.ndarray]:
         """Return metrics by lane; all NaN as long as no block has been scored."""
@@ -260,7 +273,7 @@ class RoundState:
         static, split = self._statics[self._group[0]], self._workload.split
         block, state = self._block(np.arange(1), static, 1), self._shape(static)
         scored = block_program.score.eval_shape(self._task, block, state, split, static)
-        return list(scored[0])
+        return [*scored[0], *self._workload.scoring.added]
 
     def _shape(self, static: Static) -> Lane:
         """Return shapes and dtypes of one lane of a group, as a block of width 1."""
@@ -308,6 +321,7 @@ class RoundState:
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
         trained = self.ledger.epochs[padded]
         sources = self._states.take(padded, trained > 0)
+        each = self._workload.scoring.each_epoch
         return Job(
             block=self._block(lanes, static, width),
             static=static,
@@ -315,8 +329,9 @@ class RoundState:
             sources=sources,
             like=self._shapes[segment.group]() if sources else None,
             epochs=assignment.trains,
-            split=self._workload.split if assignment.arrives.any() else None,
+            split=self._workload.split if each or assignment.arrives.any() else None,
             going=self._goes_on(assignment),
+            each_epoch=each,
         )
 
     def _goes_on(self, assignment: BlockAssignment) -> np.ndarray:
@@ -326,6 +341,7 @@ class RoundState:
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
         """Add the result of a segment to the ledger, the states and the journal."""
+        block = block._replace(result=self._by_rule(block.segment, block.result))
         segment, assignment, result = block.segment, block.assignment, block.result
         lanes = segment.lanes
         # must select the lanes whose states `job.end` kept: result.states has one row
@@ -350,6 +366,21 @@ class RoundState:
             self.spent.computed + segment.epochs * block.width,
         )
         return self._event(block)
+
+    def _by_rule(self, segment: Segment, result: BlockResult) -> BlockResult:
+        """Return a result whose metrics follow from those after each epoch."""
+        curves, lanes = self.ledger.curves, segment.lanes
+        if curves is None or not result.curves:
+            return result
+        begin = self.ledger.epochs[lanes]
+        curves.note(lanes, begin, result.curves)
+        lost = np.isin(result.status, FAILED)
+        metrics = {
+            # a lane that failed has no score, however good it was before
+            name: np.where(lost, np.float32(np.nan), values)
+            for name, values in curves.scores(lanes, begin + segment.epochs).items()
+        }
+        return result._replace(metrics=metrics)
 
     def _event(self, block: FinishedBlock) -> BlockEvent:
         lanes, assignment = block.segment.lanes, block.assignment
