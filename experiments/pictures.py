@@ -2,8 +2,8 @@
 
     python experiments/pictures.py
 
-Runs the code of docs/tutorial.md, and one search with population based training for
-the picture of which trial copied which state.
+Runs the code of docs/tutorial.md, one search with population based training for the
+picture of which trial copied which state, and one with a history of every epoch.
 """
 
 import os
@@ -46,6 +46,16 @@ def main() -> None:
         metric="loss",
         scheduler=jt.schedulers.pbt(interval=2),
     )
+    judged = jt.search(
+        names["task"],
+        names["space"].keep("learning_rate", "momentum"),
+        key=jax.random.key(0),
+        trials=32,
+        epochs=20,
+        metric="loss",
+        score="best",
+        history=True,
+    )
     pictures = {
         "slices": first,
         "parallel": first,
@@ -57,6 +67,7 @@ def main() -> None:
         "ranks": result,
         "rungs": names["halved"],
         "curves": names["halved"],
+        "epochs": judged,
         "lineage": bred,
     }
     folder = DOCS / "pictures"
