@@ -3,9 +3,11 @@
     python experiments/pictures.py
 
 Runs the code of docs/tutorial.md, one search with population based training for the
-picture of which trial copied which state, and one with a history of every epoch.
+picture of which trial copied which state, one with a history of every epoch, and one
+with folds.
 """
 
+import dataclasses
 import os
 import re
 import tempfile
@@ -56,6 +58,14 @@ def main() -> None:
         score="best",
         history=True,
     )
+    folded = jt.search(
+        dataclasses.replace(names["task"], valid=None),
+        names["space"].keep("learning_rate", "momentum"),
+        key=jax.random.key(0),
+        trials=16,
+        epochs=5,
+        folds=5,
+    )
     pictures = {
         "slices": first,
         "parallel": first,
@@ -69,6 +79,7 @@ def main() -> None:
         "curves": names["halved"],
         "epochs": judged,
         "lineage": bred,
+        "fold_scores": folded,
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)

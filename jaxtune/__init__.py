@@ -29,7 +29,14 @@ from jaxtune.space import (
     when,
 )
 from jaxtune.storage.read import load
-from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
+from jaxtune.tasks import (
+    Hparams,
+    Task,
+    classification,
+    folds,
+    optimizers,
+    regression,
+)
 from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
@@ -61,6 +68,7 @@ __all__ = [
     "data",
     "executors",
     "fixed",
+    "folds",
     "integer",
     "integrations",
     "load",

@@ -23,6 +23,7 @@ from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
+from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
@@ -119,6 +120,8 @@ def resume(
         )
     _check_values(space)
     made = as_task(subject)
+    if task is not None:
+        made = with_recorded_folds(path, settings, made)
     choices = UserChoices(block, settings["programs"])
     with open_executor(executor) as session:
         workload = prepare(
@@ -172,8 +175,9 @@ class Rerun(NamedTuple):
 
     Args:
       trial: its id.
-      recorded: metric to one value per seed, from the run.
-      again: metric to one value per seed, of the trial trained again alone.
+      recorded: metric to one value per seed, and per fold if there are some, from the
+        run.
+      again: the same of the trial trained again alone.
     """
 
     trial: int
@@ -235,7 +239,7 @@ def rerun(
     if status == "waiting" and not any(np.isfinite(v).any() for v in recorded.values()):
         raise RunError(f"{path}: trial {trial} has not been scored yet.")
     load_kernels(path)
-    seeds = np.arange(result.trials.scores.shape[1])
+    seeds = np.arange(result.setup.repeats)
     trajectory, overrides = result.trajectory(trial), result.width_overrides
     return Rerun(
         trial, recorded, retrain(workload, space, trajectory, seeds, overrides)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -49,7 +49,8 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import UserChoices
-from jaxtune.tasks import Task
+from jaxtune.tasks import GroupedFolds, Task
+from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.tasks.spelling import standard_name
 from jaxtune.types import Key, Objective
@@ -71,6 +72,7 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    folds: int | GroupedFolds | Iterable[Any] | None = None,
     score: str | int = "last",
     history: bool = False,
     directory: str | os.PathLike[str] | None = None,
@@ -122,6 +124,11 @@ def search(
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
         plain functions.
+      folds: cuts ``train`` into so many folds: every configuration trains once for each
+        of them on the rows of the others, and is scored on its rows; its score is the
+        mean. Stratified in a classification, and shuffled by ``key``. Or
+        ``folds(5, groups=...)``, or pairs of the rows to train and to score on, as
+        scikit-learn's splitters give them. The task then needs no ``valid``.
       score: the epoch that a trial is judged by: ``"last"``; ``"best"``, of those so
         far; or a number of last epochs, of which it is the mean. All metrics of the
         table are of the same epochs. But for ``"last"``, lanes are scored after every
@@ -170,7 +177,7 @@ def search(
         schedule = schedule._replace(start=start)
     _check_start(schedule)
     # from here on a plain function is a Task with trains=False
-    made = as_task(task)
+    made = with_folds(as_task(task), folds, key)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
@@ -247,7 +254,7 @@ def run_search(
     _check_metric(traced, wanted.metric)
     if not begun(directory):  # earlier versions began runs with any names
         found = [n for one in traced for n in one.metrics]
-        check_metrics(found, space.names, workload.scoring.added)
+        check_metrics(found, space.names, workload.scoring.added, wanted.folds)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)
@@ -255,10 +262,10 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.seeds, len(plans), shown)
+    bar = progress_bar(size, wanted.repeats, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
-            loads = loads_of(plans, wanted.seeds)
+            loads = loads_of(plans, wanted.repeats)
             device = hardware_of(session.device["platform"])
             explores = wanted.scheduler.explore is not None
             workload = with_grouped_batches(workload, space, loads, device, explores)

@@ -45,7 +45,8 @@ TIERS = {
     """,
     "search": """
         accelerator analysis batching benchmarks data divergence ensemble epochs fitting
-        fuzz kernels loops model_samplers models old_runs optimizers planning programs
+        folds fuzz kernels loops model_samplers models old_runs optimizers planning
+        programs
         repeats report rewrite schedule search storage supervised tasks trained training
         user_code width workers
     """,

@@ -80,7 +80,7 @@ class Tracker(Tool):
         ):
             known = self._seen.setdefault((trial, epochs), {})
             known[seed] = value
-            if len(known) == self.setup.seeds:
+            if len(known) == self.setup.repeats:
                 self._report(trial, epochs, float(np.mean(list(known.values()))))
                 del self._seen[trial, epochs]
         if np.isfinite(self._best):
@@ -124,7 +124,8 @@ class Tracker(Tool):
         """The settings that describe the search in its run."""
         setup = self.setup
         named = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
-        return named | {"seeds": setup.seeds, "epochs": setup.workload.epochs}
+        folds = {} if setup.folds is None else {"folds": setup.folds}
+        return named | folds | {"seeds": setup.seeds, "epochs": setup.workload.epochs}
 
     def metrics(self, row: dict[str, Any]) -> dict[str, float]:
         """Return the score and the finite metrics in a row of the table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from jaxtune.planning.layout import Layout
+from jaxtune.planning.layout import Layout, with_examples
 from jaxtune.planning.scoring import Scoring
 from jaxtune.tasks import Task
 from jaxtune.types import Key
@@ -53,6 +53,19 @@ class Workload(NamedTuple):
         """Length of a whole training in turns: its epochs, or 1 for a function."""
         # with no turn at all, a plain function would have arrived before it began
         return max(1, self.epochs)
+
+    @property
+    def on_all_rows(self) -> Workload:
+        """The workload of a training on all training data, without folds.
+
+        There is no validation split then, so it is scored on what it has trained on.
+        """
+        task = dataclasses.replace(self.task, folds=None)
+        return self._replace(
+            task=task,
+            layout=with_examples(self.layout, task.examples, self.epochs),
+            split="train" if self.split == "valid" else self.split,
+        )
 
     @property
     def sample(self) -> Workload:

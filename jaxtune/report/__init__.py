@@ -4,6 +4,7 @@ from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
 from jaxtune.report._epochs import epochs
+from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance
 from jaxtune.report._lineage import lineage
@@ -18,6 +19,7 @@ __all__ = [
     "contour",
     "curves",
     "epochs",
+    "fold_scores",
     "history",
     "importance",
     "lineage",

@@ -18,6 +18,7 @@ from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
 from jaxtune.report._epochs import epochs
+from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
@@ -38,9 +39,13 @@ def answer(result: Result) -> list[Any]:
     if count == len(result.trials):
         return [f"<h1>All {count} trials failed</h1>"]
     best, setup = result.best, result.setup
-    seeds = len(best.scores)
-    spread = f" ± {np.std(best.scores, ddof=1):.2g}" if seeds > 1 else ""
-    over = f" (± standard deviation over {seeds} seeds)" if seeds > 1 else ""
+    # of means over folds, or over seeds: both together would mix two spreads
+    what, values = "seeds", best.scores
+    if setup.folds is not None:
+        what, values = "folds", result.folds.means[best.trial].tolist()
+    several = len(values) > 1
+    spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
+    over = f" (± standard deviation over {len(values)} {what})" if several else ""
     rows = [(name, cell(value)) for name, value in best.hparams.items()]
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
@@ -154,6 +159,19 @@ def _map(result: Result) -> list[Any]:
     return [contour(result)]
 
 
+def _folds(result: Result) -> list[Any]:
+    """Return the scores of the best trials on each fold, and the size of each."""
+    if result.setup.folds is None or not np.isfinite(result.standing).any():
+        return []
+    found, best = result.folds, result.best.trial
+    rows = [
+        (number, f"{len(train):,}", f"{len(valid):,}", cell(found.means[best, number]))
+        for number, (train, valid) in enumerate(found.rows)
+    ]
+    head = ("fold", "trains on rows", "scored on rows", "score of the best trial")
+    return [fold_scores(result), wide_table(head, rows) if rows else ""]
+
+
 def _failures(result: Result) -> list[str]:
     """Return the ranges of the space in which trials failed."""
     found = result.divergence
@@ -170,9 +188,10 @@ def _failures(result: Result) -> list[str]:
         for region in found.regions
     ]
     head = ("hyperparameter", "range of failed trials", "failed", "tried", "share")
+    each = "seed" if result.setup.folds is None else "fold and seed"
     return [
         f"<p>{found.trials} trials failed, with {found.lanes} failed trainings in all "
-        "(a trial has one training for each seed).</p>",
+        f"(a trial has one training for each {each}).</p>",
         wide_table(head, rows),
     ]
 
@@ -242,7 +261,8 @@ def _reproduce(result: Result) -> list[str]:
         ("trials", setup.trials),
         ("rounds", len(result.spaces)),
         ("epochs", workload.epochs or None),
-        ("seeds", result.trials.scores.shape[1]),
+        ("seeds", setup.seeds),
+        ("folds", setup.folds),
         ("metric", repr(setup.metric) if workload.trains else None),
         ("mode", repr(setup.mode)),
         ("block", workload.width),
@@ -251,6 +271,8 @@ def _reproduce(result: Result) -> list[str]:
     code = "\n".join(["jt.search(", "    task, space,", *lines, ")"])
     versions = [f"{name} {version(name)}" for name in LIBRARIES]
     where = f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
+    folds = ", and the folds if they had rows or groups of yours"
+    folds = "" if setup.folds is None else folds
     alone = ""
     if np.isfinite(result.standing).any() and workload.trains:
         alone = (
@@ -260,7 +282,7 @@ def _reproduce(result: Result) -> list[str]:
     return [
         "<p>The same call gives the same table, to the bit, on the same machine and "
         "versions. Add the sampler, refiner or scheduler if it is not the default "
-        "one.</p>",
+        f"one{folds}.</p>",
         f"<pre>{escape(code)}</pre>",
         alone,
         f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
@@ -274,6 +296,7 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Importance": _importance,
     "Each hyperparameter": _slices,
     "Map": _map,
+    "Folds": _folds,
     "Early stopping": _stopping,
     "Every epoch": _epochs,
     "Failed trials": _failures,

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jaxtune import ranking
 from jaxtune.report.cells import bounds_cell, cell
+from jaxtune.results.names import FOLD_SPREAD
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
@@ -45,7 +46,7 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     scored = _best(result, top)
-    wanted = ("trial", "round", "status", "epochs", "score", *names)
+    wanted = ("trial", "round", "status", "epochs", "score", FOLD_SPREAD, *names)
     # in the order of the table; a plain function has no epochs
     columns = [name for name in result.trials.names if name in wanted]
     rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
@@ -66,7 +67,9 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     status = result.trials["status"]
     scored = _best(result, top)
     names = result.setup.space.searched
+    folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
     return {
+        **folds,
         "metric": result.setup.metric,
         "mode": result.setup.mode,
         "finished": result.finished,

@@ -7,11 +7,15 @@ from collections.abc import Iterable
 
 # columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
 OWN = ("trial", "round", "status", "score", "scores", "epochs")
+FOLD_SPREAD = "fold_spread"  # in a search with folds alone
 OF_SEEDS = re.compile(r"score_\d+")
 
 
 def check_metrics(
-    metrics: Iterable[object], hyperparameters: Iterable[str], added: Iterable[str] = ()
+    metrics: Iterable[object],
+    hyperparameters: Iterable[str],
+    added: Iterable[str] = (),
+    folds: int | None = None,
 ) -> None:
     """Raise unless every metric and hyperparameter gets a column of its own.
 
@@ -19,11 +23,18 @@ def check_metrics(
       metrics: the names that ``evaluate`` returns.
       hyperparameters: the names of the space.
       added: names of columns that this search has beside the usual ones.
+      folds: number of folds; ``None`` without them.
 
     Raises:
       ValueError: a name that would take the place of another column.
     """
     known, own = list(hyperparameters), (*OWN, *added)
+    metrics = list(metrics)
+    if folds is not None and FOLD_SPREAD in (*metrics, *known):
+        raise ValueError(
+            f"folds: {FOLD_SPREAD!r} is the column of the spread over folds, and the "
+            "name of a metric or dimension. Rename that."
+        )
     for taken in known:
         if OF_SEEDS.fullmatch(taken) or taken in added:
             raise ValueError(f"dimension {taken!r}: {_taken(own)} Choose another.")

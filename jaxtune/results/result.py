@@ -15,6 +15,7 @@ from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
+from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
@@ -27,6 +28,7 @@ from jaxtune.training.trajectory import (
     trajectory_of,
 )
 from jaxtune.training.widths import WidthOverrides
+from jaxtune.types import PyTree
 
 if TYPE_CHECKING:
     from jaxtune.trained.ensemble import Ensemble
@@ -40,7 +42,8 @@ class Best(NamedTuple):
       trial: its id.
       hparams: its hyperparameters as a plain dict.
       score: mean over its seeds.
-      scores: one score per seed.
+      scores: one score per seed; with ``k`` folds that of each is at
+        ``seed * k + fold``.
     """
 
     trial: int
@@ -59,6 +62,7 @@ class Setup(NamedTuple):
       mode: ``"max"`` or ``"min"``.
       trials: configurations in the whole search.
       seeds: trainings of every configuration.
+      folds: number of folds, on each of which every seed trains; ``None`` without.
     """
 
     workload: Workload
@@ -67,6 +71,12 @@ class Setup(NamedTuple):
     mode: str
     trials: int
     seeds: int
+    folds: int | None = None
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
 
     def check_task(self, what: str) -> None:
         """Raise ``ValueError`` if the task is not at hand.
@@ -161,6 +171,18 @@ class Result:
         )
 
     @property
+    def folds(self) -> FoldScores:
+        """The scores of each trial by fold and seed, and the rows of the folds.
+
+        Raises:
+          ValueError: a search without folds.
+        """
+        if self.setup.folds is None:
+            raise ValueError("folds: the search had none. Use search(..., folds=5).")
+        scores = by_fold(self.trials.scores, self.setup.folds)
+        return FoldScores(scores, rows_of_folds(self.setup.workload.task))
+
+    @property
     def rungs(self) -> Rungs:
         """Scores at the rungs, each seed's, as the task measures them.
 
@@ -210,6 +232,22 @@ class Result:
             return np.where(scored, self.trials.epochs[:, None], 0).astype(np.int32)
         parts = [one.outcome.metrics.get(BEST_EPOCH) for one in self.rounds]
         return np.nan_to_num(self._by_round(parts)).astype(np.int32)
+
+    def model_epochs(self, trial: int) -> np.ndarray:
+        """Return the epoch ``[s]`` of the model of each seed; 0 for one that failed.
+
+        It is that of its score. With folds, whose best epochs differ, it is their mean:
+        the model is trained on all rows, where none is left to choose an epoch by.
+
+        Args:
+          trial: its id.
+        """
+        epochs, folds = self.best_epochs[trial], self.setup.folds
+        if folds is None:
+            return epochs
+        of_seed = epochs.reshape(-1, folds)
+        whole = np.maximum(1, np.round(of_seed.mean(axis=1))).astype(np.int32)
+        return np.where((of_seed > 0).all(axis=1), whole, 0)
 
     def _by_round(self, parts: list[np.ndarray | None], *more: int) -> np.ndarray:
         """Return ``[n, s, ...]`` from the parts of the rounds; NaN for ``None``."""
@@ -290,7 +328,8 @@ class Result:
         """Train the best trial again and judge it on the test split, once.
 
         The training is the recorded one, bit for bit: it depends on the key and the
-        trial. The test split is looked at on the first call only.
+        trial. The test split is looked at on the first call only. After a search with
+        folds the trial trains on all rows of ``train``, once with each seed.
 
         Returns:
           Metric name to its mean over the trial's seeds.
@@ -308,16 +347,19 @@ class Result:
         self.setup.check_task("test")
         if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
-        seeds = np.arange(self.trials.scores.shape[1])
+        seeds = np.arange(self.setup.seeds)
         workload, trial = self.setup.workload._replace(split=split), self.best.trial
-        known = workload.scoring.score == BEST
+        overrides: WidthOverrides | None = self.width_overrides
+        if self.setup.folds is not None:
+            # a training that the search did not make has no recorded widths
+            workload, overrides = workload.on_all_rows, None
         metrics = judge(
             workload,
             self.setup.space,
             self.trajectory(trial),
             seeds,
-            self.width_overrides,
-            best=self.best_epochs[trial] if known else None,
+            overrides,
+            best=self.model_epochs(trial),
         )
         return {name: float(values.mean()) for name, values in metrics.items()}
 
@@ -357,7 +399,8 @@ class Result:
           seed: which of the trial's trainings, from 0; a number that the search did not
             use gives a training of the same setting with other random numbers.
           epochs: as many as in the search if not given.
-          data: ``"train"``, or ``"train+valid"`` for both splits together.
+          data: ``"train"``, or ``"train+valid"`` for both splits together. After a
+            search with folds ``"train"`` is all its rows, and not those of one fold.
 
         Returns:
           Parameters without padding, with `TrainedModel.predict` and
@@ -417,6 +460,44 @@ class Result:
 
         return ensembling.make_ensemble(self, top=top, size=size)
 
+    def out_of_fold(self, trial: int | None = None, *, seed: int = 0) -> PyTree:
+        """Train the folds of a trial again, and return what each predicts for its rows.
+
+        So every row has the outputs of a model that has not seen it. The trainings are
+        the recorded ones, bit for bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8), train=(x, y), batch_size=16
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, folds=3, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> right = result.out_of_fold().argmax(1) == y
+        >>> round(float(right.mean()), 6) == round(result.best.score, 6)
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of its seeds.
+
+        Returns:
+          Outputs as the model returns them, first axis ``N``, in the order of
+          ``train``: their mean for a row that several folds hold out, and NaN, with a
+          warning, for one that none does.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a search without folds, a seed that it did not use, a task that
+            cannot predict, or a trial that diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import out_of_fold
+
+        return out_of_fold.outputs_by_row(self, trial, seed)
+
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.
 
@@ -442,10 +523,19 @@ class Result:
         if not np.isfinite(self.standing).any():
             return f"<p>{summary}</p>"
         best = self.best
-        summary += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
+        summary += f"trial {best.trial}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
+
+    @property
+    def _told_spread(self) -> str:
+        """The spread of the best trial over folds, in words."""
+        if self.setup.folds is None:
+            return ""
+        spread = float(self.folds.spread[self.best.trial])
+        return f" ± {spread:.2g} over {self.setup.folds} folds"
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())
@@ -454,7 +544,8 @@ class Result:
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
             lines += [
-                f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
+                f"  best {self.setup.metric} {best.score:.6g}{self._told_spread}, "
+                f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
         stopped = int(self.stopped.sum())

@@ -22,6 +22,7 @@ from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
 from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
+from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
@@ -47,7 +48,7 @@ class Search(NamedTuple):
     Args:
       workload: task, key, block width and budget.
       schedule: the space and its rounds.
-      seeds: trainings of every configuration.
+      seeds: trainings of every configuration, with folds on each of them.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
       sampler: proposes points inside a box.
@@ -67,6 +68,17 @@ class Search(NamedTuple):
     distinct: bool = True
 
     @property
+    def folds(self) -> int | None:
+        """Number of folds; ``None`` without them."""
+        folds = self.workload.task.folds
+        return None if folds is None else folds.number
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
+
+    @property
     def setup(self) -> Setup:
         """The setup, as results report it."""
         return Setup(
@@ -76,6 +88,7 @@ class Search(NamedTuple):
             mode=self.mode,
             trials=self.schedule.trials,
             seeds=self.seeds,
+            folds=self.folds,
         )
 
 
@@ -120,7 +133,7 @@ def run_rounds(
                     schedule.space,
                     trials=ids,
                     start=start,
-                    seeds=np.arange(search.seeds),
+                    seeds=np.arange(search.repeats),
                     run=_scheduler_run(search, plans[number], number),
                     on_block=_watch(report, search, history, done, callback),
                     journal=journal,
@@ -134,7 +147,14 @@ def run_rounds(
         boxes.append(start.space)
         rounds.append(training)
         history.append(
-            rows_of(schedule.space, number, ids, training, metric=search.metric)
+            rows_of(
+                schedule.space,
+                number,
+                ids,
+                training,
+                metric=search.metric,
+                folds=search.folds,
+            )
         )
         table = functools.reduce(Trials.append, history)
         result = Result(table, tuple(boxes), search.setup, tuple(rounds))
@@ -166,7 +186,7 @@ def _begin(
     draw = _stream(search.workload.key, SAMPLE, number)
 
     def ask(box: Space) -> Points:
-        points = _ask(search.sampler, draw, box, history, count, search.mode)
+        points = _ask(search, draw, box, history, count)
         return Points(box, points, jax.device_get(box.decode(points)))
 
     # in an infinite space no configuration comes twice
@@ -204,7 +224,7 @@ def _rehearse(
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
     planned = sum(plan.epochs for plan in plans)
-    return -(-planned // search.workload.budget) * search.seeds
+    return -(-planned // search.workload.budget) * search.repeats
 
 
 @on_host()
@@ -232,22 +252,21 @@ def plan_rounds(search: Search) -> list[Plan]:
 
 
 def _ask(
-    sampler: Sampler,
+    search: Search,
     key: Key,
     box: Space,
     history: list[Trials],
     count: int,
-    mode: str,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    known, told = _known(history, mode), []
+    known, told = _known(search, history), []
     # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
         told.append((rows.decoded, scores))
-    return _asked(sampler, key, box, told, count)
+    return _asked(search.sampler, key, box, told, count)
 
 
 def _asked(
@@ -268,16 +287,17 @@ def _asked(
     return np.asarray(sampler.ask(state, count)[1])
 
 
-def _known(history: list[Trials], mode: str) -> np.ndarray:
+def _known(search: Search, history: list[Trials]) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
-    standing = _standing(history, mode)
-    if not history or history[0].scores.shape[1] == 1:
+    standing = _standing(history, search.mode)
+    if not history or search.seeds == 1:
         return standing
     stages = np.concatenate([rows.stage for rows in history])
     if not ranking.comparable(standing, stages):
         return standing
-    return ranking.orient(np.concatenate([rows.scores for rows in history]), mode)
+    scores = np.concatenate([rows.scores for rows in history])
+    return ranking.orient(per_seed(scores, search.folds), search.mode)
 
 
 def _standing(history: list[Trials], mode: str) -> np.ndarray:

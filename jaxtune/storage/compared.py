@@ -112,11 +112,17 @@ def _part(path: str, settings: dict[str, Any]) -> str:
     return str(made) if isinstance(made, Recipe) else made.name
 
 
+def _folds(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return "none" if settings["folds"] is None else str(settings["folds"])
+
+
 # name of the argument, and its value in words
 WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
     "space": ("space", _space),
     "start": ("start", _start),
+    "folds": ("number of folds", _folds),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),

@@ -23,6 +23,7 @@ from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
+from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.settings import (
     check_same_task,
     checked_settings,
@@ -108,7 +109,8 @@ def _result(
         ids = np.arange(first, first + len(start.points))
         boxes.append(start.space)
         rounds.append(training)
-        history.append(rows_of(space, number, ids, training, settings["metric"]))
+        folds = settings["folds"]
+        history.append(rows_of(space, number, ids, training, settings["metric"], folds))
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
     setup = Setup(
         workload=workload,
@@ -117,6 +119,7 @@ def _result(
         mode=settings["mode"],
         trials=trials,
         seeds=settings["seeds"],
+        folds=settings["folds"],
     )
     table = functools.reduce(Trials.append, history)
     return Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
@@ -142,9 +145,12 @@ def _seconds(store: Store) -> float:
 def _workload(
     path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
 ) -> Workload:
-    known: Any = task_of(path, settings) if task is None else task
+    if task is None:
+        known: Any = task_of(path, settings)
+    else:
+        known = with_recorded_folds(path, settings, as_task(task))
     workload = Workload(
-        task=None if known is None else as_task(known),  # type: ignore[arg-type]
+        task=known,
         key=key_of(settings),
         width=settings["block"],
         epochs=settings["epochs"],
@@ -165,7 +171,8 @@ def _unfinished(
     """Return what is known of a round that has not ended."""
     start = started(store, space, number)
     assert start is not None
-    seeds, budget = settings["seeds"], settings["epochs"]
+    seeds = settings["seeds"] * (settings["folds"] or 1)
+    budget = settings["epochs"]
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
     taken, now, which = [first_rows(ids, start)], start, 0

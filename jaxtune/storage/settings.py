@@ -92,6 +92,7 @@ def settings_document(
         },
         "epochs": workload.epochs,
         "seeds": search.seeds,
+        "folds": search.folds,
         "metric": search.metric,
         "mode": search.mode,
         "score": workload.scoring.score,
@@ -228,10 +229,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     Raises:
       RunError: no run, a damaged run, or a run of a newer version.
     """
-    # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    known: dict[str, Any] = {"across": 1, "distinct": False}
-    known |= {"score": LAST, "history": False}  # up to version 0.2.0
-    settings = {**known, **settings_of(directory)}
+    settings = {**EARLIER, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)
@@ -248,6 +246,16 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         ) from error
     return settings
 
+
+# settings that runs of earlier versions did not write: version 0.1.0 lacks "across",
+# and up to 0.2.0 trials could be repeated
+EARLIER: dict[str, Any] = {
+    "across": 1,
+    "distinct": False,
+    "folds": None,
+    "score": LAST,
+    "history": False,
+}
 
 # all are required: a missing setting means a damaged file, never a default
 NAMES = (

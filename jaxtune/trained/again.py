@@ -30,7 +30,7 @@ from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
 TRAIN, BOTH = "train", "train+valid"
-ROWS = 64  # of the validation split, on which the cut model is compared
+ROWS = 64  # of a split, on which the cut model is compared
 
 
 def train_trial(
@@ -48,6 +48,8 @@ def train_trial(
         )
     # the model is scored as it is: of the epoch that the search chose, if it did
     workload = result.setup.workload._replace(scoring=Scoring())
+    if result.setup.folds is not None:
+        workload, overrides = workload.on_all_rows, None
     length = epochs or scored_epoch(result, trajectory, seed)
     if data == TRAIN and length < trajectory[-1].epochs and epochs is None:
         trajectory = trajectory_until(trajectory, length)
@@ -71,7 +73,7 @@ def train_trial(
         seed=seed,
         epochs=length,
         data=data,
-        metrics={} if data == BOTH else metrics,
+        metrics={} if data == BOTH or result.setup.folds is not None else metrics,
     )
 
 
@@ -89,8 +91,13 @@ def scored_epoch(
     setup = result.setup
     if setup.workload.scoring.score != BEST:
         return last
-    if seed < result.trials.scores.shape[1]:
-        return int(result.best_epochs[trial, seed]) or last
+    if seed < setup.seeds:
+        return int(result.model_epochs(trial)[seed]) or last
+    if setup.folds is not None:
+        raise ValueError(
+            f"train: seed={seed} was not searched, so its best epoch is not known. Use "
+            f"a seed below {setup.seeds}, or say how many epochs=..."
+        )
     found = retrain(
         setup.workload,
         setup.space,
@@ -113,6 +120,11 @@ def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
         raise ValueError(f"train: epochs={epochs!r}. Use a whole number from 1.")
     if data not in (TRAIN, BOTH):
         raise ValueError(f"train: data={data!r}. Use {TRAIN!r} or {BOTH!r}.")
+    if data == BOTH and setup.folds is not None:
+        raise ValueError(
+            f"train: data={BOTH!r}, but the search had folds, so that train is all "
+            "there is. Leave data out."
+        )
     if data == BOTH and setup.workload.task.stream is not None:
         raise ValueError(
             f"train: data={BOTH!r} needs the training data in memory, and they are a "
@@ -197,7 +209,7 @@ def lane_model(task: Task, lanes: TrainedLanes, row: int = 0) -> TrainedModel:
 
 def _are_equal(task: Task, one: tuple, other: tuple) -> bool:
     """Return whether two forms of one model have the same metrics on some rows."""
-    rows = jax.tree.map(lambda a: a[:ROWS], task.valid)
+    rows = jax.tree.map(lambda a: a[:ROWS], _some_split(task))
 
     @jax.jit
     def measure(params: PyTree, state: PyTree, rows: PyTree, setting: Any) -> Any:
@@ -215,14 +227,21 @@ def _are_equal(task: Task, one: tuple, other: tuple) -> bool:
 
 
 def task_functions(task: Task) -> TaskFunctions:
+    """Return the functions of a task that its models need."""
     if not isinstance(task.predict, Predict):
         return TaskFunctions(task.predict, task.stateful)
+    split = _some_split(task)
     return TaskFunctions(
         task.predict,
         task.stateful,
-        input_forms(task.valid["x"]),
-        tuple(task.valid["y"].shape[1:]),
+        input_forms(split["x"]),
+        tuple(split["y"].shape[1:]),
     )
+
+
+def _some_split(task: Task) -> PyTree:
+    # after a search with folds there is no other
+    return task.train if task.valid is None else task.valid
 
 
 def _plain(result: Result, segment: TrajectorySegment) -> dict[str, Any]:

@@ -30,7 +30,7 @@ VERSION = 1
 
 WHERE = ("trial", "seed", "epochs", "data")
 MEMBER = ("trial", "seed", "weight", "score")
-SCORES = ("metric", "score", "single", "candidates", "tested")
+SCORES = ("metric", "split", "score", "single", "candidates", "tested")
 
 
 class Saved(NamedTuple):

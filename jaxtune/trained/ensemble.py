@@ -27,7 +27,7 @@ class EnsembleMember(NamedTuple):
       trial: the trial that it is of.
       seed: the seed of the trial.
       weight: its share of the mean prediction.
-      score: its own on the validation split.
+      score: its own on the rows on which the ensemble was chosen.
       hparams: its hyperparameters as a plain dict.
     """
 
@@ -64,7 +64,9 @@ class Ensemble(Predicting):
     Args:
       members: the models, by weight, largest first.
       metric: the metric that chose them.
-      score: of the ensemble on the validation split, on which it was chosen.
+      split: the rows on which it was chosen: ``"valid"``, or ``"folds"``, the rows that
+        each fold held out.
+      score: of the ensemble on these rows.
       single: the best score among its candidates, each alone.
       candidates: number of models that it was chosen from.
       tested: what `test` has found; empty before it is called.
@@ -75,6 +77,7 @@ class Ensemble(Predicting):
 
     members: tuple[EnsembleMember, ...]
     metric: str
+    split: str
     score: float
     single: float
     candidates: int
@@ -129,7 +132,7 @@ class Ensemble(Predicting):
     def __repr__(self) -> str:
         lines = [
             f"Ensemble({len(self.members)} of {self.candidates} models",
-            f"  {self.metric} {self.score:.6g} on valid, the best alone "
+            f"  {self.metric} {self.score:.6g} on {self.split}, the best alone "
             f"{self.single:.6g}",
         ]
         if self.tested:

@@ -13,14 +13,17 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import is_whole
 from jaxtune.planning.scoring import BEST, Scoring
+from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Static
+from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result
 from jaxtune.tasks import Task
 from jaxtune.tasks.measuring import Measures, metrics_of_outputs
 from jaxtune.tasks.networks import Predict
 from jaxtune.trained.again import scored_epoch, task_functions
 from jaxtune.trained.ensemble import Ensemble, EnsembleMember, Stack, by_weight
+from jaxtune.trained.out_of_fold import outputs_by_row
 from jaxtune.trained.selection import Selection, select, votes_of
 from jaxtune.trained.setting import Setting
 from jaxtune.training.retraining import retrain_lane, retrain_together
@@ -33,15 +36,23 @@ def make_ensemble(result: Result, *, top: int, size: int) -> Ensemble:
     """Choose and train an ensemble; see `Result.ensemble`."""
     measures = _check(result, top, size)
     task, setup = result.setup.workload.task, result.setup
-    candidates = _trained(result, _best_trials(result, top))
-    votes = jnp.concatenate([_votes(task, measures, lanes) for lanes in candidates])
-    chosen = select(measures, votes, task.valid, setup.metric, setup.mode, size)
+    trials = _best_trials(result, top)
+    candidates = _trained(result, trials)
+    if setup.folds is None:
+        split = task.valid
+        votes = [_votes(task, measures, lanes) for lanes in candidates]
+    else:
+        split = task.train
+        votes = [_votes_out_of_fold(result, measures, trial) for trial in trials]
+    together = jnp.concatenate(votes)
+    chosen = select(measures, together, split, setup.metric, setup.mode, size)
     members = _members(result, candidates, chosen)
     kept = [at for at in by_weight(members) if members[at].weight]
     scores = np.asarray([member.score for member in members])
     return Ensemble(
         members=tuple(members[at] for at in kept),
         metric=setup.metric,
+        split="valid" if setup.folds is None else "folds",
         score=chosen.score,
         single=float(scores[ranking.order(ranking.orient(scores, setup.mode))[0]]),
         candidates=len(members),
@@ -82,11 +93,14 @@ def _best_trials(result: Result, top: int) -> list[int]:
 
 def _trained(result: Result, trials: list[int]) -> list[TrainedLanes]:
     """Return the lanes of all seeds of each trial, as the search trained them."""
-    seeds = np.arange(result.trials.scores.shape[1])
+    seeds = np.arange(result.setup.seeds)
     paths = {trial: result.trajectory(trial) for trial in trials}
     overrides = result.width_overrides
     # one with states of others, or of blocks that did not fit, has a way of its own
-    plain = [t for t in trials if len(paths[t]) == 1 and t not in overrides.trial]
+    whole = result.setup.folds is not None  # trained on all rows, not as recorded
+    plain = [
+        t for t in trials if len(paths[t]) == 1 and (whole or t not in overrides.trial)
+    ]
     parts: dict[int, list[TrainedLanes]] = {trial: [] for trial in trials}
     # seeds whose models are of one epoch train together
     by_seed = result.setup.workload.scoring.score == BEST
@@ -106,7 +120,7 @@ def _together(
     seeds: np.ndarray,
 ) -> dict[int, TrainedLanes]:
     """Return the lanes of trials with one setting each."""
-    workload = result.setup.workload._replace(scoring=Scoring())
+    workload = _workload(result)
     last = [
         paths[trial][0]._replace(
             epochs=scored_epoch(result, paths[trial], int(seeds[0]))
@@ -121,12 +135,18 @@ def _alone(
     result: Result, path: Sequence[TrajectorySegment], seed: int
 ) -> TrainedLanes:
     """Return the lane of a trial that is trained again by itself."""
-    workload = result.setup.workload._replace(scoring=Scoring())
+    workload, space = _workload(result), result.setup.space
     until = trajectory_until(path, scored_epoch(result, path, seed))
-    overrides, space = result.width_overrides, result.setup.space
+    overrides = result.width_overrides if result.setup.folds is None else None
     lanes = retrain_lane(workload, space, until, seed, overrides)[1]
     assert lanes is not None, "a trial with a score has not diverged"
     return lanes
+
+
+def _workload(result: Result) -> Workload:
+    """Return the workload of the members: with folds, on all rows."""
+    workload = result.setup.workload._replace(scoring=Scoring())
+    return workload if result.setup.folds is None else workload.on_all_rows
 
 
 def _joined(parts: Sequence[TrainedLanes]) -> TrainedLanes:
@@ -147,6 +167,20 @@ def _votes(task: Task, measures: Measures, lanes: TrainedLanes) -> Array:
     return jax.vmap(partial(votes_of, measures))(outputs)
 
 
+def _votes_out_of_fold(result: Result, measures: Measures, trial: int) -> Array:
+    """Return the votes ``[s, N, ...]`` of a trial for the rows that each fold left."""
+    votes = [
+        votes_of(measures, outputs_by_row(result, trial, seed))
+        for seed in range(result.setup.seeds)
+    ]
+    if not all(jnp.isfinite(each).all() for each in votes):
+        raise ValueError(
+            "ensemble: some rows are held out by no fold, so that nothing is known of "
+            "them. Use folds that hold out every row."
+        )
+    return jnp.stack(votes)
+
+
 def _members(
     result: Result, candidates: Sequence[TrainedLanes], chosen: Selection
 ) -> list[EnsembleMember]:
@@ -156,12 +190,13 @@ def _members(
         for lanes in candidates
         for trial, seed in zip(lanes.block.trial, lanes.block.seed, strict=True)
     ]
+    scores = per_seed(result.trials.scores, result.setup.folds)
     return [
         EnsembleMember(
             trial=trial,
             seed=seed,
             weight=float(count / chosen.counts.sum()),
-            score=float(result.trials.scores[trial, seed]),
+            score=float(scores[trial, seed]),
             hparams=result.setup.space.values(result.trials.decoded, trial),
         )
         for (trial, seed), count in zip(named, chosen.counts, strict=True)

@@ -131,6 +131,27 @@ def retrain_together(
     return state
 
 
+def retrain_lanes(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None = None,
+) -> list[TrainedLanes] | None:
+    """Train some seeds of a trial again, as `retrain` does, and keep their states.
+
+    Returns:
+      The lanes, in one part or several; ``None`` if one of them diverged.
+    """
+    parts = []
+    for some in _apart(trajectory, seeds, overrides):
+        state = _retrained(workload, space, trajectory, some, overrides)
+        if np.isin(state.ledger.status, FAILED).any():
+            return None
+        parts.append(state.trained(0))
+    return parts
+
+
 def _apart(
     trajectory: Sequence[TrajectorySegment],
     seeds: np.ndarray,
