@@ -293,7 +293,7 @@ class Result:
         return Cost(live, whole - live, occupancy, self.seconds)
 
     @property
-    def stopped(self) -> np.ndarray:
+    def ended_early(self) -> np.ndarray:
         """``[n]`` bool: trials that a scheduler stopped before the end."""
         waits = self.trials["status"].astype(str) == "waiting"
         short = self.trials.epochs < self.setup.workload.epochs
@@ -567,7 +567,7 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
-        stopped = int(self.stopped.sum())
+        stopped = int(self.ended_early.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [
