@@ -179,7 +179,7 @@ def go_on(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )._replace(scoring=scoring_of(settings))
+        )._replace(scoring=scoring_of(settings), keep=settings["keep"])
         _check_epochs(workload, more)
         wanted = Search(
             workload=with_shared_width(workload, block, session),

@@ -200,7 +200,7 @@ def _stopping(result: Result) -> list[Any]:
     """Return what a scheduler saved, and whether early scores predicted late ones."""
     if not len(result.rungs.trial):
         return []
-    cost, stopped = result.cost, int(result.stopped_early.sum())
+    cost, stopped = result.cost, int(result.ended_early.sum())
     rows = [
         (row.early, row.late, row.trials, f"{row.correlation:.2f}")
         for row in analysis.rung_correlations(result)

@@ -100,6 +100,7 @@ def settings_document(
         "mode": search.mode,
         "score": workload.scoring.score,
         "history": workload.scoring.history,
+        "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
         "first": first_document(search.first),
@@ -300,6 +301,7 @@ EARLIER: dict[str, Any] = {
     "history": False,
     "first": [],
     "prior": [],
+    "keep": None,
 }
 
 # all are required: a missing setting means a damaged file, never a default
