@@ -132,7 +132,7 @@ def resume(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )._replace(scoring=scoring_of(settings))
+        )._replace(scoring=scoring_of(settings), keep=settings["keep"])
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,

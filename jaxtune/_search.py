@@ -19,6 +19,7 @@ from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.fitting import fit_width, warn_if_empty
+from jaxtune.planning.keeping import check_keep
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.probabilities import ends_in_softmax
@@ -75,6 +76,7 @@ def search(
     folds: int | GroupedFolds | Iterable[Any] | None = None,
     score: str | int = "last",
     history: bool = False,
+    keep: str | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -135,6 +137,9 @@ def search(
         epoch.
       history: whether the result keeps every metric after every epoch, as
         ``result.history``.
+      keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
+        the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
+        by them, and trains no candidates.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -188,7 +193,7 @@ def search(
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring)
+        )._replace(scoring=scoring, keep=keep)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -255,6 +260,7 @@ def run_search(
     if not begun(directory):  # earlier versions began runs with any names
         found = [n for one in traced for n in one.metrics]
         check_metrics(found, space.names, workload.scoring.added, wanted.folds)
+    check_keep(workload, space, wanted.schedule.trials * wanted.repeats)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)

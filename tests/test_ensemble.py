@@ -1,5 +1,7 @@
 """Ensembles: chosen as by hand, of the models that the search trained."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from conftest import digits
 
 import jaxtune as jt
 from jaxtune.cli import main
+from jaxtune.planning import keeping
+from jaxtune.report import sections
 
 X, Y = digits(420)
 TRAIN, VALID, TEST = slice(0, 200), slice(200, 320), slice(320, 420)
@@ -227,3 +231,135 @@ def test_what_has_no_ensemble_is_refused():
     for wrong in ({"top": 0}, {"top": 2.5}, {"size": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
             found.ensemble(**wrong)
+
+
+@pytest.mark.parametrize("name", [None, "asha"])
+def test_kept_predictions_are_those_of_the_models(name, tmp_path):
+    more = {"epochs": 8, "seeds": 2, "scheduler": name, "metric": "loss"}
+    plain = search(classifier(), trials=8, **more)
+    found = search(
+        classifier(), trials=8, keep="predictions", directory=tmp_path / "run", **more
+    )
+    assert np.array_equal(found.trials["score"], plain.trials["score"])
+    kept = found.predictions
+    assert kept.shape == (8, 2, 120, 10)
+    whole = found.trials.epochs == 8
+    assert np.array_equal(np.isfinite(kept).all((1, 2, 3)), whole)
+    assert np.isnan(kept[~whole]).all()
+    for trial in np.flatnonzero(whole).tolist():
+        for seed in range(2):
+            outputs = found.train(trial, seed=seed).apply(X[VALID])
+            np.testing.assert_allclose(kept[trial, seed], outputs, rtol=1e-4, atol=1e-5)
+    loaded = jt.load(tmp_path / "run")
+    assert np.array_equal(loaded.predictions, kept, equal_nan=True)
+    mine = found.ensemble(top=8)
+    assert mine.candidates == 2 * whole.sum()
+    assert repr(loaded.ensemble(top=8)) == repr(mine)
+    if name is None:  # the same candidates, trained for the choice
+        other = plain.ensemble(top=8)
+        # a block's predictions differ from those of fewer lanes in their last bits
+        assert other.score == pytest.approx(mine.score, rel=1e-3)
+        assert other.members[0].trial == mine.members[0].trial
+
+
+def test_kept_predictions_survive_an_interruption(tmp_path):
+    class Interrupt(jt.Callback):
+        def on_block(self, round, block):
+            raise KeyboardInterrupt
+
+    more = {"keep": "predictions", "block": 2, "directory": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        search(classifier(), callbacks=[Interrupt()], **more)
+    resumed = jt.resume(tmp_path / "run", verbose=0)
+    whole = search(classifier(), **more | {"directory": None})
+    assert np.isfinite(whole.predictions).all()
+    assert np.array_equal(resumed.predictions, whole.predictions)
+    with pytest.raises(jt.RunError, match="keep"):
+        search(classifier(), **more | {"keep": None})
+
+
+def test_folds_choose_by_the_rows_that_each_held_out():
+    task = jt.classification(
+        jt.models.MLP(classes=10, max_units=16),
+        train=(X[:320], Y[:320]),
+        test=(X[TEST], Y[TEST]),
+    )
+    found = search(task, folds=4, metric="loss")
+    ensemble = found.ensemble(top=6, size=10)
+    shares = [jax.nn.softmax(found.out_of_fold(trial), axis=1) for trial in range(6)]
+    votes = [np.asarray(share, np.float64) for share in shares]
+    counts, loss = greedy(votes, lambda mean: cross_entropy(mean, Y[:320]), 10)
+    np.testing.assert_allclose(counts_of(ensemble, 6), counts / counts.sum())
+    assert ensemble.score == pytest.approx(loss, rel=1e-4)
+    assert "on folds" in repr(ensemble)
+    # the members are trained on all rows
+    mean = sum(
+        one.weight * found.train(one.trial).probabilities(X[TEST])
+        for one in ensemble.members
+    )
+    np.testing.assert_allclose(ensemble.probabilities(X[TEST]), mean, atol=1e-5)
+
+
+def test_members_are_of_their_best_epochs():
+    task = jt.classification(
+        jt.models.MLP(classes=10, max_units=16), **splits(), batch_size=16
+    )
+    space = SPACE.restrict(learning_rate=(0.1, 0.5))
+    found = jt.search(
+        task,
+        space,
+        key=KEY,
+        trials=6,
+        epochs=12,
+        seeds=2,
+        score="best",
+        metric="loss",
+        verbose=0,
+    )
+    assert len(np.unique(found.best_epochs)) > 1
+    ensemble = found.ensemble(top=6, size=10)
+    mean = 0
+    for one in ensemble.members:
+        model = found.train(one.trial, seed=one.seed)
+        assert model.epochs == found.best_epochs[one.trial, one.seed]
+        assert model.metrics["loss"] == pytest.approx(one.score)
+        mean += one.weight * model.probabilities(X[TEST])
+    np.testing.assert_allclose(ensemble.probabilities(X[TEST]), mean, atol=1e-5)
+
+
+def test_what_cannot_be_kept_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="Use 'predictions' or None"):
+        search(classifier(), keep="models")
+    with pytest.raises(ValueError, match="Leave one of them out"):
+        search(classifier(), keep="predictions", score="best")
+    folded = dataclasses.replace(classifier(), valid=None)
+    with pytest.raises(ValueError, match=r"result\.out_of_fold\(\) returns them"):
+        search(folded, keep="predictions", folds=3)
+    with pytest.raises(ValueError, match="the task cannot predict"):
+        jt.search(
+            lambda key, h: h["x"],
+            jt.Space(x=jt.uniform(0.0, 1.0)),
+            key=KEY,
+            trials=2,
+            mode="min",
+            keep="predictions",
+        )
+    with pytest.raises(ValueError, match="this search kept none"):
+        _ = search(classifier(), trials=2).predictions
+    # 6 trainings, 120 rows, 10 classes, 4 bytes
+    monkeypatch.setattr(keeping, "_memory", lambda: 2 * 6 * 120 * 10 * 4 - 1)
+    with pytest.raises(ValueError, match="GiB, and this machine has"):
+        search(classifier(), keep="predictions")
+
+
+def test_the_report_shows_the_ensemble_of_kept_predictions():
+    found = search(classifier(), keep="predictions", metric="loss")
+    chosen = found.ensemble()
+    (axes,) = jt.report.ensemble(found).axes
+    single, path = (line.get_ydata() for line in axes.lines)
+    assert path[-1] == pytest.approx(chosen.score, rel=1e-5)
+    assert single[0] == pytest.approx(chosen.single)
+    section = "".join(map(str, sections.ALL["Ensemble"](found)))
+    assert f"loss {chosen.score:.6g} on the validation split" in section
+    assert section.count("<tr>") == 1 + len(chosen.members)
+    assert not sections.ALL["Ensemble"](search(classifier(), trials=2))

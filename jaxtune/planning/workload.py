@@ -25,6 +25,7 @@ class Workload(NamedTuple):
       across: number of devices that share the lanes of a block: the bits are those of a
         block of ``width / across`` lanes.
       scoring: the rule by which lanes get their metrics.
+      keep: ``"predictions"`` if those on the validation split are kept.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Workload(NamedTuple):
     rates: tuple[tuple[int, float], ...] = ()
     across: int = 1
     scoring: Scoring = Scoring()
+    keep: str | None = None
 
     def alone(self, epochs: int) -> Workload:
         """Return the workload of a lane that is trained again, on one device."""

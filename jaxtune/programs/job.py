@@ -14,6 +14,7 @@ from jaxtune.programs.block import Block, Static
 from jaxtune.programs.kept import KeptStates, Source, assembled, keep
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
 from jaxtune.tasks import Task
+from jaxtune.tasks.outputs import prediction
 from jaxtune.types import Key, PyTree
 
 
@@ -31,6 +32,7 @@ class Job(NamedTuple):
       going: ``[m]`` bool, lanes that will train on, so their states are needed unless
         they diverge; the rest of the block is padding.
       each_epoch: whether to score after every epoch; then there is a split.
+      predicts: whether to return the outputs for the split too.
     """
 
     block: Block
@@ -42,6 +44,7 @@ class Job(NamedTuple):
     split: str | None
     going: np.ndarray
     each_epoch: bool = False
+    predicts: bool = False
 
     @property
     def fresh(self) -> np.ndarray:
@@ -59,6 +62,7 @@ class BlockResult(NamedTuple):
       device: the kind of device that ran it; empty if that is not known.
       error: why the block was given up; empty if it ran.
       curves: name to ``[m, e]`` float32, after each epoch, if that was asked for.
+      outputs: ``[m, N, ...]`` for the split, if that was asked for.
     """
 
     metrics: dict[str, np.ndarray]
@@ -67,6 +71,7 @@ class BlockResult(NamedTuple):
     device: str = ""
     error: str = ""
     curves: dict[str, np.ndarray] | None = None
+    outputs: np.ndarray | None = None
 
 
 def failed_block(error: str) -> BlockResult:
@@ -136,11 +141,20 @@ def end(
         plain = [_result(metrics, status, len(job.going)).metrics for metrics in scored]
         curves = {n: np.stack([one[n] for one in plain], axis=1) for n in plain[0]}
         result = result._replace(curves=curves)
+    if job.predicts:
+        assert job.split is not None, "predictions are for a split"
+        found = block_program.predict(task, job.block, state, job.split, job.static)
+        result = result._replace(outputs=_outputs(found, len(job.going)))
     going = np.flatnonzero(job.going & (result.status == RUNNING))
     if not going.size:
         return result
     stays = hardware_of().has_own_memory
     return result._replace(states=(keep(state, going, stays),))
+
+
+def _outputs(found: PyTree, count: int) -> np.ndarray:
+    """Return the outputs of the first lanes, ``[m, N, ...]``."""
+    return np.asarray(jax.vmap(prediction)(found))[:count]
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:

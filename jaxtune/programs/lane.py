@@ -182,10 +182,9 @@ def _order_of_a_fold(task: Task, key: Key, epoch: Array) -> Array:
     # no epoch has more than the smallest fold: behind these are the fillings of others
     least = rows.sizes[0]
     if not task.shuffle:
-        return rows.table[:least]
+        return rows.first(least)
     count = least if len(rows.sizes) == 1 else rows.count
-    order = permutation(_order_key(key, epoch), count, least)
-    return rows.table.at[order].get(mode="promise_in_bounds")
+    return rows.at(permutation(_order_key(key, epoch), count, least))
 
 
 def _order_key(key: Key, epoch: Array) -> Key:

@@ -233,6 +233,25 @@ class Result:
         parts = [one.outcome.metrics.get(BEST_EPOCH) for one in self.rounds]
         return np.nan_to_num(self._by_round(parts)).astype(np.int32)
 
+    @property
+    def predictions(self) -> np.ndarray:
+        """Outputs ``[n, s, N, ...]`` of every training for the validation split.
+
+        NaN for one that failed, or that a scheduler stopped before its end. Needs
+        ``jaxtune.search(..., keep="predictions")``.
+
+        Raises:
+          ValueError: a search that did not keep them.
+        """
+        if self.setup.workload.keep is None:
+            raise ValueError(
+                "predictions: this search kept none. Use jaxtune.search(..., "
+                "keep='predictions')."
+            )
+        parts = [one.outcome.predictions.get("outputs") for one in self.rounds]
+        shapes = [part.shape[2:] for part in parts if part is not None]
+        return self._by_round(parts, *(shapes[0] if shapes else ()))
+
     def model_epochs(self, trial: int) -> np.ndarray:
         """Return the epoch ``[s]`` of the model of each seed; 0 for one that failed.
 
@@ -274,7 +293,7 @@ class Result:
         return Cost(live, whole - live, occupancy, self.seconds)
 
     @property
-    def stopped(self) -> np.ndarray:
+    def ended_early(self) -> np.ndarray:
         """``[n]`` bool: trials that a scheduler stopped before the end."""
         waits = self.trials["status"].astype(str) == "waiting"
         short = self.trials.epochs < self.setup.workload.epochs
@@ -548,7 +567,7 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
-        stopped = int(self.stopped.sum())
+        stopped = int(self.ended_early.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [

@@ -25,7 +25,7 @@ from jaxtune.storage.documents import (
     hparams_documents,
     hparams_of,
 )
-from jaxtune.storage.store import CURVES, Store
+from jaxtune.storage.store import CURVES, PREDICTIONS, Store
 from jaxtune.storage.writer import Change, Writer
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
@@ -120,6 +120,10 @@ class Durable(Journal):
             if curves:  # what they make is in the blob, and a history too
                 of_round = "SELECT block FROM blocks WHERE round = ?"
                 db.execute(f"DELETE FROM curves WHERE block IN ({of_round})", (number,))
+            if training.outcome.predictions:
+                of_round = "SELECT block FROM blocks WHERE round = ?"
+                forget = f"DELETE FROM predictions WHERE block IN ({of_round})"
+                db.execute(forget, (number,))
             note(db, "round", f"{number}: ended")
 
         with self._lock:
@@ -199,6 +203,7 @@ class Durable(Journal):
             states=(),  # they stay on the disk until a lane goes on from them
             device=self._device(number),
             curves=self._curves(number),
+            outputs=self._outputs(number),
         )
 
     def _metrics(self, block: int, lanes: int) -> dict[str, np.ndarray]:
@@ -216,6 +221,13 @@ class Durable(Journal):
             return None
         blob = self._store.one("SELECT value FROM curves WHERE block = ?", block)
         return None if blob is None else from_bytes(blob)
+
+    def _outputs(self, block: int) -> np.ndarray | None:
+        """Return the predictions of a block, if they were kept."""
+        if not self._store.has("predictions"):
+            return None
+        blob = self._store.one("SELECT value FROM predictions WHERE block = ?", block)
+        return None if blob is None else from_bytes(blob)["outputs"]
 
     def _device(self, block: int) -> str:
         """Return the kind of device that ran a block; none did if it crashed."""
@@ -331,6 +343,10 @@ def _insert(
     if result.curves:
         blob = to_bytes(result.curves)
         db.execute("INSERT INTO curves VALUES (?, ?)", (number, blob))
+    if result.outputs is not None:
+        blob = to_bytes({"outputs": result.outputs})
+        db.execute(PREDICTIONS)
+        db.execute("INSERT INTO predictions VALUES (?, ?)", (number, blob))
     db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
     db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
 
@@ -405,7 +421,8 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
 def _training_tree(training: Training) -> dict[str, Any]:
     # named tuples and ints as dicts and arrays, which is all that `to_bytes` holds
     outcome = training.outcome._asdict()
-    outcome["history"] = dict(outcome["history"])
+    for name in ("history", "predictions"):
+        outcome[name] = dict(outcome[name])
     # only where it holds, so that the trees of others are as they were
     own_pace = {"own_pace": np.asarray(True)} if training.own_pace else {}
     return {

@@ -158,6 +158,7 @@ def _workload(
         rates=rates_of(settings),
         across=settings["across"],
         scoring=scoring_of(settings),
+        keep=settings["keep"],
     )
     if task is not None:  # a task from the directory is the run's own
         known = fingerprint.task_hashes(workload, trace(workload, space))

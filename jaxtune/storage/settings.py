@@ -97,6 +97,7 @@ def settings_document(
         "mode": search.mode,
         "score": workload.scoring.score,
         "history": workload.scoring.history,
+        "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
         "programs": given.programs,
@@ -247,14 +248,15 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     return settings
 
 
-# settings that runs of earlier versions did not write: version 0.1.0 lacks "across",
-# and up to 0.2.0 trials could be repeated
+# settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to
+# 0.2.0 trials could be repeated
 EARLIER: dict[str, Any] = {
     "across": 1,
     "distinct": False,
     "folds": None,
     "score": LAST,
     "history": False,
+    "keep": None,
 }
 
 # all are required: a missing setting means a damaged file, never a default

@@ -51,6 +51,10 @@ CURVES = """
 CREATE TABLE IF NOT EXISTS curves (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
 """
+PREDICTIONS = """
+CREATE TABLE IF NOT EXISTS predictions (
+  block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+"""
 
 
 class Store:

@@ -26,12 +26,11 @@ from jaxtune.types import Array, PyTree
 )
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Rows of the training data: of ``k`` folds, or of the one fold of a lane.
+    """Rows of the training data, of ``k`` folds.
 
     Args:
-      table: ``[k, n]`` int32, or ``[n]``; a line is filled up with copies of its last
-        row.
-      count: ``[k]`` int32, or ``[]``: the rows of each that are no filling.
+      table: ``[k, n]`` uint32; a line is filled up with copies of its last row.
+      count: ``[k]`` int32, the rows of each that are no filling.
       sizes: the different counts, ascending; known when a program is compiled.
     """
 
@@ -39,14 +38,45 @@ class Rows:
     count: Array
     sizes: tuple[int, ...]
 
-    def of(self, fold: Array) -> Rows:
+    def of(self, fold: Array) -> FoldRows:
         """Return the rows of one fold; its number may be traced."""
-        return dataclasses.replace(self, table=self.table[fold], count=self.count[fold])
+        begin = fold.astype(jnp.uint32) * self.table.shape[1]
+        return FoldRows(self.table.reshape(-1), begin, self.count[fold], self.sizes)
 
     def listed(self) -> list[np.ndarray]:
         """Return the rows of each fold, on the host and without filling."""
         table, count = np.asarray(self.table), np.asarray(self.count)
         return [line[:size] for line, size in zip(table, count, strict=True)]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["table", "begin", "count"],
+    meta_fields=["sizes"],
+)
+@dataclasses.dataclass(frozen=True)
+class FoldRows:
+    """Rows of the training data, of the one fold of a lane.
+
+    Args:
+      table: ``[k * n]`` uint32, of all folds: a line apart would be a copy by lane.
+      begin: ``[]`` uint32, the place of the fold's first row in it.
+      count: ``[]`` int32, how many there are.
+      sizes: of all folds, see `Rows`.
+    """
+
+    table: Array
+    begin: Array
+    count: Array
+    sizes: tuple[int, ...]
+
+    def at(self, places: Array) -> Array:
+        """Return the rows at places ``[m]`` uint32 below ``count``."""
+        return self.table.at[self.begin + places].get(mode="promise_in_bounds")
+
+    def first(self, size: int) -> Array:
+        """Return the first rows; ``size`` is at most ``count``."""
+        return jax.lax.dynamic_slice(self.table, (self.begin,), (size,))
 
 
 def rows_table(rows: Sequence[np.ndarray]) -> Rows:
@@ -61,7 +91,7 @@ def rows_table(rows: Sequence[np.ndarray]) -> Rows:
     count = [len(line) for line in rows]
     filled = [np.pad(line, (0, max(count) - len(line)), mode="edge") for line in rows]
     return Rows(
-        jnp.asarray(np.stack(filled), jnp.int32),
+        jnp.asarray(np.stack(filled), jnp.uint32),
         jnp.asarray(count, jnp.int32),
         tuple(sorted(set(count))),
     )
@@ -73,10 +103,21 @@ class Folds(NamedTuple):
     train: Rows
     valid: Rows
 
+    def of(self, fold: Array) -> LaneFold:
+        """Return one of the folds."""
+        return LaneFold(self.train.of(fold), self.valid.of(fold))
+
     @property
     def number(self) -> int:
         """Number of folds, ``k``."""
         return len(self.train.count)
+
+
+class LaneFold(NamedTuple):
+    """The rows on which a lane trains, and those on which it is scored."""
+
+    train: FoldRows
+    valid: FoldRows
 
 
 class HeldOut(NamedTuple):
@@ -88,7 +129,7 @@ class HeldOut(NamedTuple):
     """
 
     data: PyTree
-    rows: Rows
+    rows: FoldRows
 
 
 def on_split(measure: Callable[[PyTree], Any], split: PyTree) -> Any:
@@ -103,7 +144,7 @@ def on_split(measure: Callable[[PyTree], Any], split: PyTree) -> Any:
     data, rows = split
 
     def of_size(size: int) -> Any:
-        return measure(batches.take(data, rows.table[:size]))
+        return measure(batches.take(data, rows.first(size)))
 
     if len(rows.sizes) == 1:
         return of_size(rows.sizes[0])

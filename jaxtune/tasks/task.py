@@ -16,7 +16,7 @@ from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
 from jaxtune.tasks.containers import as_array, is_one_array
-from jaxtune.tasks.folding import Folds, HeldOut
+from jaxtune.tasks.folding import HeldOut
 from jaxtune.tasks.optimizer_argument import as_optimizer
 from jaxtune.types import Array, PyTree
 
@@ -127,7 +127,8 @@ class Task:
     trains: bool = True
     classes: tuple[Any, ...] = ()
     predict: Callable[..., Any] | None = None
-    folds: Folds | None = None
+    # a `Folds`; in a program, the `LaneFold` of one lane
+    folds: Any = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -181,11 +182,10 @@ def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
     """
     if task.folds is None:
         return task, repeat
-    fold, folds = repeat % task.folds.number, task.folds
-    own = Folds(folds.train.of(fold), folds.valid.of(fold))
+    number = task.folds.number
+    own = task.folds.of(repeat % number)
     valid = HeldOut(task.train, own.valid)
-    seed = repeat // folds.number
-    return dataclasses.replace(task, valid=valid, folds=own), seed
+    return dataclasses.replace(task, valid=valid, folds=own), repeat // number
 
 
 def split_of(task: Task, name: str) -> PyTree:

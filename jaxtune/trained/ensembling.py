@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,35 +32,74 @@ from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.types import Array
 
 
+class Choice(NamedTuple):
+    """The choice of an ensemble, before its members are trained.
+
+    Args:
+      candidates: all of them, of which most weigh nothing; better trials first.
+      selection: what was added, and the scores.
+      lanes: of the candidates, trial by trial, if they were trained for the choice.
+    """
+
+    candidates: list[EnsembleMember]
+    selection: Selection
+    lanes: list[TrainedLanes] | None
+
+    @property
+    def members(self) -> tuple[EnsembleMember, ...]:
+        """Those with a weight, the largest first."""
+        ordered = [self.candidates[at] for at in by_weight(self.candidates)]
+        return tuple(one for one in ordered if one.weight)
+
+    def single(self, mode: str) -> float:
+        """Return the best score of a candidate alone."""
+        scores = np.asarray([one.score for one in self.candidates])
+        return float(scores[ranking.order(ranking.orient(scores, mode))[0]])
+
+
 def make_ensemble(result: Result, *, top: int, size: int) -> Ensemble:
     """Choose and train an ensemble; see `Result.ensemble`."""
-    measures = _check(result, top, size)
-    task, setup = result.setup.workload.task, result.setup
-    trials = _best_trials(result, top)
-    candidates = _trained(result, trials)
-    if setup.folds is None:
-        split = task.valid
-        votes = [_votes(task, measures, lanes) for lanes in candidates]
-    else:
-        split = task.train
-        votes = [_votes_out_of_fold(result, measures, trial) for trial in trials]
-    together = jnp.concatenate(votes)
-    chosen = select(measures, together, split, setup.metric, setup.mode, size)
-    members = _members(result, candidates, chosen)
-    kept = [at for at in by_weight(members) if members[at].weight]
-    scores = np.asarray([member.score for member in members])
+    choice, setup = choose(result, top, size), result.setup
+    lanes = choice.lanes
+    if lanes is None:
+        lanes = _trained(result, list(dict.fromkeys(m.trial for m in choice.members)))
     return Ensemble(
-        members=tuple(members[at] for at in kept),
+        members=choice.members,
         metric=setup.metric,
         split="valid" if setup.folds is None else "folds",
-        score=chosen.score,
-        single=float(scores[ranking.order(ranking.orient(scores, setup.mode))[0]]),
-        candidates=len(members),
+        score=choice.selection.score,
+        single=choice.single(setup.mode),
+        candidates=len(choice.candidates),
         tested={},
-        stacks=_stacks(task, candidates, kept),
-        functions=task_functions(task),
+        stacks=_stacks(setup.workload.task, lanes, choice.members),
+        functions=task_functions(setup.workload.task),
         judge=partial(_judged, result),
     )
+
+
+def choose(result: Result, top: int, size: int) -> Choice:
+    """Choose an ensemble; candidates are trained if no predictions were kept.
+
+    Args:
+      result: of a search.
+      top: trials that are candidates, the best ones.
+      size: additions at most.
+
+    Raises:
+      ValueError: a search that has no ensembles.
+    """
+    measures = _check(result, top, size)
+    task, setup = result.setup.workload.task, result.setup
+    split, lanes = task.valid if setup.folds is None else task.train, None
+    if setup.workload.keep is None:
+        trials = _best_trials(result, top)
+        lanes = _trained(result, trials)
+        votes = _votes(result, measures, trials, lanes)
+    else:
+        trials = _with_predictions(result, top)
+        votes = _kept_votes(result, measures, trials)
+    chosen = select(measures, votes, split, setup.metric, setup.mode, size)
+    return Choice(_members(result, trials, chosen), chosen, lanes)
 
 
 def _check(result: Result, top: Any, size: Any) -> Measures:
@@ -159,12 +198,44 @@ def _joined(parts: Sequence[TrainedLanes]) -> TrainedLanes:
     )
 
 
-def _votes(task: Task, measures: Measures, lanes: TrainedLanes) -> Array:
-    """Return the votes ``[s, N, ...]`` of lanes on the validation split."""
-    outputs = block_program.predict(
-        task, lanes.block, lanes.state, "valid", lanes.static
-    )
-    return jax.vmap(partial(votes_of, measures))(outputs)
+def _votes(
+    result: Result,
+    measures: Measures,
+    trials: Sequence[int],
+    candidates: Sequence[TrainedLanes],
+) -> Array:
+    """Return the votes ``[m, N, ...]`` of all seeds of the trials."""
+    if result.setup.folds is not None:
+        parts = [_votes_out_of_fold(result, measures, trial) for trial in trials]
+        return jnp.concatenate(parts)
+    task = result.setup.workload.task
+    parts = [
+        jax.vmap(partial(votes_of, measures))(
+            block_program.predict(task, one.block, one.state, "valid", one.static)
+        )
+        for one in candidates
+    ]
+    return jnp.concatenate(parts)
+
+
+def _with_predictions(result: Result, top: int) -> list[int]:
+    """Return the best trials of which the search kept predictions, best first."""
+    whole = result.predictions.reshape(len(result.trials), -1)
+    best = [
+        trial
+        for trial in _best_trials(result, len(result.trials))
+        if np.isfinite(whole[trial]).all()
+    ]
+    if not best:
+        raise ValueError("ensemble: no trial has trained in full. See result.trials.")
+    return best[:top]
+
+
+def _kept_votes(result: Result, measures: Measures, trials: Sequence[int]) -> Array:
+    """Return the votes ``[m, N, ...]`` of all seeds of trials, as they were kept."""
+    outputs = result.predictions[np.asarray(trials)]
+    lanes = jnp.asarray(outputs.reshape(-1, *outputs.shape[2:]))
+    return jax.vmap(partial(votes_of, measures))(lanes)
 
 
 def _votes_out_of_fold(result: Result, measures: Measures, trial: int) -> Array:
@@ -182,14 +253,10 @@ def _votes_out_of_fold(result: Result, measures: Measures, trial: int) -> Array:
 
 
 def _members(
-    result: Result, candidates: Sequence[TrainedLanes], chosen: Selection
+    result: Result, trials: Sequence[int], chosen: Selection
 ) -> list[EnsembleMember]:
     """Return all candidates as members, of which most weigh nothing."""
-    named = [
-        (int(trial), int(seed))
-        for lanes in candidates
-        for trial, seed in zip(lanes.block.trial, lanes.block.seed, strict=True)
-    ]
+    named = [(trial, seed) for trial in trials for seed in range(result.setup.seeds)]
     scores = per_seed(result.trials.scores, result.setup.folds)
     return [
         EnsembleMember(
@@ -204,31 +271,35 @@ def _members(
 
 
 def _stacks(
-    task: Task, candidates: Sequence[TrainedLanes], kept: Sequence[int]
+    task: Task, candidates: Sequence[TrainedLanes], members: Sequence[EnsembleMember]
 ) -> tuple[Stack, ...]:
     """Return the arrays of the members, side by side for each program.
 
     Args:
       task: of the lanes.
-      candidates: lanes of each trial.
-      kept: numbers of the lanes that are members, counted over all candidates.
+      candidates: lanes of trials, those of all members among them.
+      members: that are wanted.
     """
-    rows = [
-        (lanes, row) for lanes in candidates for row in range(len(lanes.block.seed))
-    ]
+    rows = {
+        (int(trial), int(seed)): (lanes, row)
+        for lanes in candidates
+        for row, (trial, seed) in enumerate(
+            zip(lanes.block.trial, lanes.block.seed, strict=True)
+        )
+    }
     found: dict[Static, list[tuple[int, Any]]] = {}
-    for place, at in enumerate(kept):
-        lanes, row = rows[at]
+    for place, member in enumerate(members):
+        lanes, row = rows[member.trial, member.seed]
         arrays = block_program.evaluated(task, lanes.block, lanes.state, lanes.static)
         traced = {n: np.asarray(v) for n, v in lanes.block.hparams.items()}
         one = jax.tree.map(lambda a, row=row: a[row], (traced, *arrays))
         found.setdefault(lanes.static, []).append((place, one))
     stacks = []
-    for static, members in found.items():
-        alike = [one for _, one in members]
+    for static, placed in found.items():
+        alike = [one for _, one in placed]
         traced = {n: np.stack([one[0][n] for one in alike]) for n in alike[0][0]}
         params, state = jax.tree.map(lambda *a: jnp.stack(a), *[a[1:] for a in alike])
-        places = np.asarray([place for place, _ in members])
+        places = np.asarray([place for place, _ in placed])
         stacks.append(Stack(Setting(static, traced), params, state, places))
     return tuple(stacks)
 

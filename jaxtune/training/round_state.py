@@ -91,6 +91,8 @@ class RoundMetrics(NamedTuple):
       devices: kind of device to the trials that trained on it.
       history: name to ``[n, s, epochs]`` float32, after each epoch, if it was asked
         for; NaN where a trial has not been, or failed.
+      predictions: ``"outputs"`` to ``[n, s, N, ...]`` for the validation split, if they
+        were asked for; NaN where a trial has not trained in full.
     """
 
     metrics: dict[str, np.ndarray]
@@ -100,6 +102,7 @@ class RoundMetrics(NamedTuple):
     width_overrides: WidthOverrides = overrides_of()
     devices: Mapping[str, np.ndarray] = MappingProxyType({})
     history: Mapping[str, np.ndarray] = MappingProxyType({})
+    predictions: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class RoundState:
@@ -149,6 +152,7 @@ class RoundState:
         self.ledger = Ledger(len(trials), len(seeds), curves)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self.spent = LaneEpochs()
+        self._outputs: np.ndarray | None = None
         self._statics: list[Static] = []
         self._shapes: list[Callable[[], Lane]] = []
         self._states = StateStore(self._journal.states)
@@ -253,7 +257,21 @@ class RoundState:
             width_overrides=self._runner.width_overrides,
             devices=self._runner.devices,
             history=self._history(),
+            predictions=self._predictions(),
         )
+
+    def _predictions(self) -> dict[str, np.ndarray]:
+        if self._outputs is None:
+            return {}
+        shape = (*self.ledger.shape, *self._outputs.shape[1:])
+        return {"outputs": self._outputs.reshape(shape)}
+
+    def _note_outputs(self, lanes: np.ndarray, outputs: np.ndarray) -> None:
+        """Keep the outputs of lanes that have trained the whole budget."""
+        if self._outputs is None:
+            shape = (len(self._group), *outputs.shape[1:])
+            self._outputs = np.full(shape, np.nan, outputs.dtype)
+        self._outputs[lanes] = outputs
 
     def _history(self) -> dict[str, np.ndarray]:
         curves, shape = self.ledger.curves, self.ledger.shape
@@ -332,7 +350,13 @@ class RoundState:
             split=self._workload.split if each or assignment.arrives.any() else None,
             going=self._goes_on(assignment),
             each_epoch=each,
+            predicts=self._predicts(assignment),
         )
+
+    def _predicts(self, assignment: BlockAssignment) -> bool:
+        """Return whether a block's predictions are kept: some lanes are done then."""
+        done = assignment.epochs == self._workload.epochs
+        return self._workload.keep is not None and bool(done.any())
 
     def _goes_on(self, assignment: BlockAssignment) -> np.ndarray:
         """Return ``[m]`` bool: lanes whose states are kept, unless they diverge."""
@@ -361,6 +385,9 @@ class RoundState:
             result.metrics,
             result.status,
         )
+        if result.outputs is not None:
+            done = assignment.epochs == self._workload.epochs
+            self._note_outputs(lanes[done], result.outputs[done])
         self.spent = LaneEpochs(
             self.spent.live + segment.epochs * len(lanes),
             self.spent.computed + segment.epochs * block.width,
