@@ -57,7 +57,7 @@ class Parquet(Table):
         frame.to_parquet(where, index=False)
 
 
-class History(Table):
+class EveryEpoch(Table):
     """A comma-separated file with one row for each trial, seed and epoch.
 
     Epochs that a trial has not trained have no row; where it failed, values are empty.

@@ -558,7 +558,7 @@ class Result:
     @property
     def _told_spread(self) -> str:
         """The spread of the best trial over folds, in words."""
-        if self.setup.folds is None:
+        if (self.setup.folds or 1) == 1:
             return ""
         spread = float(self.folds.spread[self.best.trial])
         return f" ± {spread:.2g} over {self.setup.folds} folds"
