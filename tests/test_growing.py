@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import json
 import runpy
 import signal
 import subprocess
@@ -99,7 +100,7 @@ def test_rounds_without_a_better_trial_end_a_search():
     assert seek(stop=jt.stop.stalled(rounds=1)).finished
 
 
-def test_a_function_of_the_result_stops_a_search():
+def test_a_function_of_the_result_stops_a_search(tmp_path):
     seen = []
 
     def enough(result):
@@ -114,8 +115,10 @@ def test_a_function_of_the_result_stops_a_search():
     assert [total for total, _ in seen] == [16] * 3
     assert len(found.trials) == 16
     assert (found.trials["status"] != "waiting").sum() == 12
-    why = seek(stop=[lambda result: None, lambda result: "for fun", jt.stop.at(0)])
-    assert why.stopped == "for fun"
+    why = seek(stop=[lambda result: None, lambda result: "<b>fun", jt.stop.at(0)])
+    assert why.stopped == "<b>fun"
+    page = why.report(tmp_path / "page.html").read_text()
+    assert "The search is not finished: &lt;b&gt;fun." in page
     with pytest.raises(ValueError, match=r"returned 3. Return the reason as a text"):
         seek(stop=lambda result: 3)
 
@@ -198,6 +201,11 @@ def test_a_time_limit_keeps_the_blocks_in_flight(tmp_path):
     assert 4 <= known < 64
     assert known == (jt.load(tmp_path).trials["status"] != "waiting").sum()
     assert jt.load(tmp_path).stopped == found.stopped == "1e-09 s are over"
+    shown = CliRunner().invoke(main, ["show", str(tmp_path)]).output
+    assert f"{known} ok" in shown or "diverged" in shown
+    assert "not finished (1e-09 s are over)" in shown
+    told = CliRunner().invoke(main, ["show", str(tmp_path), "--json"]).output
+    assert json.loads(told)["stopped"] == "1e-09 s are over"
     # the time of the first session counts in the second
     again = jt.resume(tmp_path, bowl, stop=jt.stop.after(1e-9), verbose=0)
     # it is asked where the record ends, when another block may be in flight
