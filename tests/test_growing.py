@@ -674,3 +674,47 @@ def test_what_others_measure_is_stopped_and_grows_too(
             more.history["accuracy"][:18, :, :6], whole.history["accuracy"]
         )
         assert np.isnan(more.history["accuracy"][:18, :, 6:]).all()
+
+
+def test_known_settings_of_a_finite_space_may_have_been_tried(tmp_path):
+    space = jt.Space(a=jt.integer(0, 5), b=jt.integer(0, 3))
+    own = {"key": KEY, "mode": "max", "block": 4, "verbose": 0}
+    part = jt.search(
+        lambda h: h["a"] * h["b"], space, **own, trials=8, directory=tmp_path
+    )
+    more = jt.extend(
+        tmp_path,
+        lambda h: h["a"] * h["b"],
+        trials=4,
+        first=[part.best.hparams],
+        verbose=0,
+    )
+    pairs = list(zip(more.trials["a"], more.trials["b"], strict=True))
+    assert pairs[8] == pairs[part.best.trial]
+    assert len(set(pairs)) == 11  # all others are new
+
+
+def test_what_is_on_record_is_not_asked_about(tmp_path, cut):  # noqa: F811
+    cut(3)
+    with pytest.raises(KeyboardInterrupt):
+        seek(directory=tmp_path)
+    cut(10**9)
+    asked = []
+
+    def enough(result):
+        asked.append(int((result.trials["status"] != "waiting").sum()))
+
+    jt.resume(tmp_path, bowl, stop=enough, verbose=0)
+    # the first time where the record ends, then after every block and round
+    assert asked[0] == 12
+    assert asked == sorted(asked)
+
+
+def test_the_time_of_an_extension_counts(tmp_path):
+    seek(trials=32, rounds=2, directory=tmp_path)
+    before = jt.load(tmp_path).seconds
+    jt.extend(tmp_path, bowl, trials=16, verbose=0)
+    after = jt.load(tmp_path).seconds
+    assert after > before
+    jt.resume(tmp_path, bowl, verbose=0)  # trains nothing, and takes no time
+    assert jt.load(tmp_path).seconds == after
