@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune import ranking
 from jaxtune.checks import warn
 from jaxtune.environment import on_host
 from jaxtune.registry import recipe_of
@@ -17,6 +18,8 @@ from jaxtune.samplers import Sampler
 from jaxtune.samplers.base import ignore
 from jaxtune.space import Space, with_default_inside
 from jaxtune.storage.read import load
+
+MOST = 4096  # trials of an earlier search: a model takes time for each
 
 
 def check_prior(
@@ -111,7 +114,23 @@ def past_of(where: str, result: Result, space: Space) -> Past | None:
         if not why:
             warn(f"{where}: it has no trial with a score, so it says nothing.")
         return None
-    return Past(decoded_arrays(space, settings), scores[kept])
+    rows = _of_very_many(scores[kept])
+    if len(rows) < len(kept):
+        warn(
+            f"{where}: of {len(kept)} trials the best {MOST // 2} are used, and as "
+            "many others.",
+        )
+    few = [settings[row] for row in rows]
+    return Past(decoded_arrays(space, few), scores[kept][rows])
+
+
+def _of_very_many(scores: np.ndarray) -> np.ndarray:
+    """Return the rows that are used: the best ones, and others evenly spread."""
+    if len(scores) <= MOST:
+        return np.arange(len(scores))
+    best, rest = np.split(ranking.order(scores), [MOST // 2])
+    spread = np.linspace(0, len(rest) - 1, MOST - MOST // 2).round().astype(int)
+    return np.sort(np.concatenate([best, np.sort(rest)[spread]]))
 
 
 def _tell_dimensions(where: str, there: Space, here: Space) -> None:

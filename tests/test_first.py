@@ -8,7 +8,9 @@ import scipy.stats
 from test_storage import SCHEDULERS, assert_same, cut  # noqa: F401
 
 import jaxtune as jt
+from jaxtune import _prior
 from jaxtune._prior import check_prior
+from jaxtune.rounds import past as rounds_past
 from jaxtune.rounds.past import agreement, rank_correlation
 
 KEY = jax.random.key(3)
@@ -205,7 +207,7 @@ def test_a_past_that_is_the_opposite_decides_over_nothing_but_the_first_points()
         assert agreement(past, PLANE, [])[0] == 0.5
 
 
-def test_trust_is_the_rank_correlation_and_fades():
+def test_trust_is_the_rank_correlation_and_fades(monkeypatch):
     rng = np.random.default_rng(0)
     one = rng.normal(size=50).round(1)  # with ties
     other = (one + rng.normal(size=50)).round(1)
@@ -219,6 +221,11 @@ def test_trust_is_the_rank_correlation_and_fades():
         scores = -np.asarray(bowl(KEY, hparams))
         trusts.append(agreement(past, PLANE, [(hparams, scores)])[0])
     assert trusts[0] > trusts[1] > trusts[2] > 0
+    # cut into parts it is the same
+    monkeypatch.setattr(rounds_past, "AT_ONCE", 100)
+    assert agreement(past, PLANE, [(hparams, scores)])[0] == trusts[-1]
+    monkeypatch.setattr(rounds_past, "MOST", 64)  # of the 256
+    assert abs(agreement(past, PLANE, [(hparams, scores)])[0] - trusts[-1]) < 0.1
 
 
 @pytest.mark.parametrize("sampler", ["gaussian_process", "trust_region", "cma_es"])
@@ -352,6 +359,21 @@ def test_a_run_remembers_its_past_without_the_other_directory(
             (at / "prior.npz").write_bytes(wrong)
         with pytest.raises(jt.RunError, match=words):
             jt.resume(at, bowl, verbose=0)
+
+
+def test_of_very_many_trials_the_best_are_used(monkeypatch):
+    monkeypatch.setattr(_prior, "MOST", 10)
+    result = earlier()
+    with pytest.warns(UserWarning, match="of 40 trials the best 5 are used"):
+        past = mapped(result, PLANE)
+    assert len(past.scores) == 10
+    best = np.argsort(result.trials["score"])[:5]
+    assert set(result.trials["x"][best]) <= set(past.hparams["x"].tolist())
+    rows = [result.trials["x"].tolist().index(x) for x in past.hparams["x"].tolist()]
+    assert rows == sorted(rows)
+    np.testing.assert_array_equal(past.hparams["y"], result.trials["y"][rows])
+    expected = normal(-result.trials["score"])[rows]
+    np.testing.assert_allclose(past.scores, expected, rtol=1e-4)
 
 
 def test_several_pasts_share_the_points():

@@ -23,6 +23,8 @@ from jaxtune.types import HparamArrays, Key
 
 SHARE = 0.5  # of the points, before there is evidence
 NEIGHBOURS = 5  # trials that predict a score
+MOST = 1024  # own trials that are compared with what it predicts
+AT_ONCE = 2**22  # distances that are held in memory
 PATIENCE = 16  # own trials for each dimension and one, by which the past counts half
 
 Told = Sequence[tuple[HparamArrays, np.ndarray]]
@@ -103,14 +105,18 @@ def agreement(past: Past, box: Space, told: Told) -> tuple[float, np.ndarray]:
     fine = np.isfinite(scores)
     if not fine.any():
         return SHARE, past.scores
-    places = np.concatenate([_places(box, hparams) for hparams, _ in told])
-    guessed = _predicted(past, box, places[fine])
+    places = np.concatenate([_places(box, hparams) for hparams, _ in told])[fine]
+    seen = scores[fine]
+    # of very many, evenly spread over the search
+    some = np.unique(np.linspace(0, len(seen) - 1, MOST).round().astype(int))
+    places, seen = places[some], seen[some]
+    guessed = _predicted(past, box, places)
     evidence = PATIENCE * (box.dim + 1)
     fading = evidence / (evidence + len(scores))
     # less its standard error: few trials agree with anything by chance
-    sure = rank_correlation(guessed, scores[fine]) - fine.sum() ** -0.5
+    sure = rank_correlation(guessed, seen) - len(seen) ** -0.5
     trust = max(0.0, sure) * fading
-    return trust, _in_our_units(past.scores, guessed, scores[fine])
+    return trust, _in_our_units(past.scores, guessed, seen)
 
 
 def normal_scores(scores: np.ndarray) -> np.ndarray:
@@ -152,11 +158,15 @@ def _predicted(past: Past, box: Space, places: np.ndarray) -> np.ndarray:
     known = _places(box, past.hparams)
     values = np.where(np.isfinite(past.scores), past.scores, -3.0)
     choices = [box[name].allowed is not None for name in box.searched]
-    apart = places[:, None] - known[None]
-    unequal = np.where(apart == 0, 0.0, 1.0)  # NaN, a choice that is gone, equals none
-    squared = np.where(choices, unequal, np.nan_to_num(apart) ** 2).sum(axis=2)
-    nearest = np.argsort(squared, axis=1, kind="stable")[:, :NEIGHBOURS]
-    return values[nearest].mean(axis=1)
+    rows = max(1, AT_ONCE // known.size)
+    guessed = []
+    for begin in range(0, len(places), rows):
+        apart = places[begin : begin + rows, None] - known[None]
+        unequal = np.where(apart == 0, 0.0, 1.0)  # NaN, a choice that is gone, is alone
+        squared = np.where(choices, unequal, np.nan_to_num(apart) ** 2).sum(axis=2)
+        nearest = np.argsort(squared, axis=1, kind="stable")[:, :NEIGHBOURS]
+        guessed.append(values[nearest].mean(axis=1))
+    return np.concatenate(guessed)
 
 
 def _in_our_units(
