@@ -66,6 +66,15 @@ def main() -> None:
         epochs=5,
         folds=5,
     )
+    kept = jt.search(
+        names["task"],
+        names["space"],
+        key=jax.random.key(0),
+        trials=32,
+        epochs=10,
+        metric="loss",
+        keep="predictions",
+    )
     pictures = {
         "slices": first,
         "parallel": first,
@@ -80,6 +89,7 @@ def main() -> None:
         "epochs": judged,
         "lineage": bred,
         "fold_scores": folded,
+        "ensemble": kept,
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)

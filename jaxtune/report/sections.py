@@ -17,6 +17,7 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._ensemble import choice_of, ensemble
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._history import history
@@ -224,6 +225,28 @@ def _epochs(result: Result) -> list[Any]:
     return [epochs(result)] if result.setup.workload.scoring.history else []
 
 
+def _ensemble(result: Result) -> list[Any]:
+    choice = choice_of(result)
+    if choice is None:
+        return []
+    rows = [
+        (f"{one.weight:.0%}", one.trial, one.seed, cell(one.score))
+        for one in choice.members
+    ]
+    setup = result.setup
+    text = (
+        f"The mean prediction of {len(rows)} of {len(choice.candidates)} models has "
+        f"{setup.metric} {choice.selection.score:.6g} on the validation split, where "
+        f"they were chosen; the best of them alone {choice.single(setup.mode):.6g}."
+    )
+    return [
+        f"<p>{escape(text)}</p>",
+        ensemble(result),
+        wide_table(("weight", "trial", "seed", setup.metric), rows),
+        "<p>To train and save it: <code>jaxtune ensemble DIR --out FILE</code></p>",
+    ]
+
+
 def _trials(result: Result) -> list[str]:
     shown, count = min(len(result.trials), data.MOST), len(result.trials)
     some = "" if shown == count else f" The best {shown} of {count} are listed."
@@ -299,6 +322,7 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Folds": _folds,
     "Early stopping": _stopping,
     "Every epoch": _epochs,
+    "Ensemble": _ensemble,
     "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,
