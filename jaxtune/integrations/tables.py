@@ -78,7 +78,7 @@ class EveryEpoch(Table):
         history = result.history
         if not history:  # nothing has been scored yet
             return pd.DataFrame(columns=["trial", "seed", "epoch"])
-        epochs = np.arange(1, result.setup.workload.epochs + 1)
+        epochs = np.arange(1, next(iter(history.values())).shape[-1] + 1)
         trained = result.trials.epochs[:, None, None] >= epochs
         known = [~np.isnan(values) for values in history.values()]
         shown = np.any([np.broadcast_to(trained, known[0].shape), *known], axis=0)

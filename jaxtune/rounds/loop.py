@@ -6,8 +6,11 @@ it for points, and trains them.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -20,18 +23,20 @@ from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.workload import Workload
-from jaxtune.random import SAMPLE, SCHEDULE
+from jaxtune.random import PAST, SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
-from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.known import Setting, has_room_for, with_known
+from jaxtune.rounds.past import Past, Told, with_past
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Schedule
+from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
@@ -39,6 +44,7 @@ from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import SchedulerRun, Training, train_round
 from jaxtune.training.round_state import BlockEvent, OnBlock
+from jaxtune.training.stopping import INTERRUPTED, Stopping
 from jaxtune.types import HparamArrays, Key
 
 
@@ -55,6 +61,8 @@ class Search(NamedTuple):
       refine: shrinks the box.
       scheduler: decides how long each trial trains.
       distinct: whether no configuration is trained twice while untried ones are left.
+      first: known settings, which are the first trials.
+      prior: earlier searches, which the sampler learns from.
     """
 
     workload: Workload
@@ -66,6 +74,17 @@ class Search(NamedTuple):
     refine: Refiner
     scheduler: Scheduler
     distinct: bool = True
+    first: tuple[Setting, ...] = ()
+    prior: tuple[Past, ...] = ()
+
+    def workload_of(self, number: int) -> Workload:
+        """Return the workload of a round, which may train for epochs of its own."""
+        epochs, usual = self.schedule.stages[number].epochs, self.workload
+        return usual if epochs is None else usual._replace(epochs=epochs)
+
+    def first_of(self, number: int) -> tuple[Setting, ...]:
+        """Return the known settings that a round begins with."""
+        return self.first if number == 0 else self.schedule.stages[number].first
 
     @property
     def folds(self) -> int | None:
@@ -99,6 +118,7 @@ def run_rounds(
     report: Report,
     callback: Callback,
     make_pool: MakePool = local_pool,
+    limits: Limits = UNLIMITED,
 ) -> Result:
     """Run the rounds of a search, or those that the journal does not know.
 
@@ -109,57 +129,97 @@ def run_rounds(
       report: shows the progress.
       callback: called with everything that users may want to follow.
       make_pool: makes worker pools.
+      limits: what may end it before its time.
 
     Returns:
       All trials.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C, unless what there is has a score and is kept.
     """
-    schedule = search.schedule
-    history: list[Trials] = []
-    rounds: list[Training] = []
-    boxes: list[Space] = []
-    done = [0.0]  # whole trainings, for the progress
-    for number, (_, count) in enumerate(schedule.stages):
-        first = sum(map(len, history))
-        ids = np.arange(first, first + count)
-        known = journal.ended(number)
-        if known is None:
-            make = functools.partial(_begin, search, number, count, rounds, history)
-            start = journal.begin(number, make)
-            with rehearsing(
-                functools.partial(_rehearse, search, number, start, history)
-            ):
-                training = train_round(
-                    search.workload,
-                    schedule.space,
-                    trials=ids,
-                    start=start,
-                    seeds=np.arange(search.repeats),
-                    run=_scheduler_run(search, plans[number], number),
-                    on_block=_watch(report, search, history, done, callback),
-                    journal=journal,
-                    on_rung=functools.partial(callback.on_rung, number),
-                    make_pool=make_pool,
+    so_far, last = SoFar(), len(search.schedule.stages) - 1
+    follower = Follower(report, callback, [0.0])
+    stopping = Stopping(limits.judge, limits.drains, limits.keeps)
+    try:
+        for number in range(last + 1):
+            known = journal.ended(number)
+            if known is None:
+                start, training = _train(
+                    search,
+                    plans[number],
+                    journal,
+                    so_far,
+                    follower,
+                    make_pool,
+                    stopping,
                 )
-            journal.end(number, training)
-        else:
-            start, training = known
-            done[0] += training.outcome.spent.live / search.workload.budget
-        boxes.append(start.space)
-        rounds.append(training)
-        history.append(
-            rows_of(
-                schedule.space,
-                number,
-                ids,
-                training,
-                metric=search.metric,
-                folds=search.folds,
-            )
+            else:
+                start, training = known
+                share = training.outcome.spent.live / search.workload_of(number).budget
+                follower.done[0] += share
+            so_far = so_far.plus(search, start, training)
+            if not training.over:
+                break
+            callback.on_round(so_far.result(search))
+            if number < last and not journal.begun(number + 1):
+                stopping.look(functools.partial(so_far.result, search))
+            if stopping.reason:
+                break
+    except KeyboardInterrupt as interrupt:
+        stopping.end(interrupt)
+    return _stopped(search, so_far, stopping, journal)
+
+
+def _stopped(
+    search: Search, so_far: SoFar, stopping: Stopping, journal: Journal
+) -> Result:
+    """Return the result, with the reason if it is not finished."""
+    result = so_far.result(search) if so_far.rounds else None
+    if stopping.reason == INTERRUPTED and (
+        result is None or not np.isfinite(result.standing).any()
+    ):
+        raise KeyboardInterrupt  # nothing is lost that anybody could use
+    assert result is not None, "a search has a round"
+    if result.finished or not stopping.reason:
+        return result
+    journal.stopped = stopping.reason
+    return dataclasses.replace(result, stopped=stopping.reason)
+
+
+def _train(
+    search: Search,
+    plan: Plan,
+    journal: Journal,
+    so_far: SoFar,
+    follower: Follower,
+    make_pool: MakePool,
+    stopping: Stopping,
+) -> tuple[Points, Training]:
+    """Return the points that the next round began with, and its training."""
+    number, history = len(so_far.rounds), so_far.history
+    count = search.schedule.stages[number].trials
+    make = functools.partial(_begin, search, number, count, so_far)
+    start = journal.begin(number, make)
+    stopping.result_of = lambda training: so_far.plus(search, start, training).result(
+        search
+    )
+    with rehearsing(functools.partial(_rehearse, search, number, start, history)):
+        training = train_round(
+            search.workload_of(number),
+            search.schedule.space,
+            trials=so_far.ids(count),
+            start=start,
+            seeds=np.arange(search.repeats),
+            run=_scheduler_run(search, plan, number),
+            on_block=_watch(search, history, follower),
+            journal=journal,
+            on_rung=functools.partial(follower.callback.on_rung, number),
+            make_pool=make_pool,
+            stopping=stopping,
         )
-        table = functools.reduce(Trials.append, history)
-        result = Result(table, tuple(boxes), search.setup, tuple(rounds))
-        callback.on_round(result)
-    return result
+    if training.over:
+        journal.end(number, training)
+    return start, training
 
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
@@ -173,32 +233,35 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
 
 
 @on_host()
-def _begin(
-    search: Search,
-    number: int,
-    count: int,
-    rounds: list[Training],
-    history: list[Trials],
-) -> Points:
+def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
     """Return the configurations that a round begins with, after those before it."""
+    rounds, history = so_far.rounds, so_far.history
     last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
-    box = search.schedule.opened(last, number)
+    box, first = search.schedule.opened(last, number), search.first_of(number)
+    whole = functools.partial(search.schedule.opened, None, number)
+    if not has_room_for(box, first):
+        box = whole()
     draw = _stream(search.workload.key, SAMPLE, number)
 
     def ask(box: Space) -> Points:
         points = _ask(search, draw, box, history, count)
-        return Points(box, points, jax.device_get(box.decode(points)))
+        if search.prior and box.searched:
+            past = _stream(search.workload.key, PAST, number)
+            told = _told(search, history)
+            points = with_past(points, search.sampler, past, box, told, search.prior)
+        begin = Points(box, points, jax.device_get(box.decode(points)))
+        return with_known(begin, first)
 
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
         return ask(box)
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
-    whole = functools.partial(search.schedule.opened, None, number)
-    return distinct(draw, ask(roomy(draw, box, whole, tried, count)), tried)
+    begin = ask(roomy(draw, box, whole, tried, count))
+    return distinct(draw, begin, tried, len(first))
 
 
 def _rehearse(
-    search: Search, number: int, start: Points, history: list[Trials]
+    search: Search, number: int, start: Points, history: Sequence[Trials]
 ) -> None:
     """Compile what follows a round: refine, tell and ask with made-up scores."""
     stages = search.schedule.stages
@@ -223,8 +286,9 @@ def _rehearse(
 
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
-    planned = sum(plan.epochs for plan in plans)
-    return -(-planned // search.workload.budget) * search.repeats
+    budgets = [search.workload_of(i).budget for i in range(len(plans))]
+    shares = [Fraction(p.epochs, b) for p, b in zip(plans, budgets, strict=True)]
+    return math.ceil(sum(shares)) * search.repeats
 
 
 @on_host()
@@ -240,8 +304,9 @@ def plan_rounds(search: Search) -> list[Plan]:
       ValueError: a scheduler that loses trials.
     """
     plans = []
-    for stage in search.schedule.stages:
-        plan = search.scheduler.plan(stage.trials, search.workload.budget)
+    for number, stage in enumerate(search.schedule.stages):
+        budget = search.workload_of(number).budget
+        plan = search.scheduler.plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "
@@ -255,25 +320,30 @@ def _ask(
     search: Search,
     key: Key,
     box: Space,
-    history: list[Trials],
+    history: Sequence[Trials],
     count: int,
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    known, told = _known(search, history), []
+    return _asked(search.sampler, key, box, _told(search, history), count)
+
+
+def _told(search: Search, history: Sequence[Trials]) -> Told:
+    """Return the configurations and scores of each round, for a sampler."""
+    known, told = _known(search, history), list[tuple[HparamArrays, np.ndarray]]()
     # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
         told.append((rows.decoded, scores))
-    return _asked(search.sampler, key, box, told, count)
+    return told
 
 
 def _asked(
     sampler: Sampler,
     key: Key,
     box: Space,
-    told: list[tuple[HparamArrays, np.ndarray]],
+    told: Told,
     count: int,
 ) -> np.ndarray:
     """Return new points, after the configurations and scores of each round."""
@@ -287,7 +357,7 @@ def _asked(
     return np.asarray(sampler.ask(state, count)[1])
 
 
-def _known(search: Search, history: list[Trials]) -> np.ndarray:
+def _known(search: Search, history: Sequence[Trials]) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
     standing = _standing(history, search.mode)
@@ -300,7 +370,7 @@ def _known(search: Search, history: list[Trials]) -> np.ndarray:
     return ranking.orient(per_seed(scores, search.folds), search.mode)
 
 
-def _standing(history: list[Trials], mode: str) -> np.ndarray:
+def _standing(history: Sequence[Trials], mode: str) -> np.ndarray:
     """Return oriented scores of all trials; those stopped early rank last."""
     if not history:
         return np.empty(0, np.float32)
@@ -324,14 +394,9 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
     return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
 
 
-def _watch(
-    report: Report,
-    search: Search,
-    history: list[Trials],
-    done: list[float],
-    callback: Callback,
-) -> OnBlock:
+def _watch(search: Search, history: Sequence[Trials], follower: Follower) -> OnBlock:
     """Return a function that passes every block to the progress and the callback."""
+    report, callback, done = follower
     sign, number = ranking.direction(search.mode), len(history) + 1
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
     finite = sign * scores[np.isfinite(scores)]

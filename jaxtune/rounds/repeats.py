@@ -58,13 +58,14 @@ def _count(key: Key, box: Space, tried: set[bytes], most: int) -> int:
     return len(seen) - len(tried)
 
 
-def distinct(key: Key, begin: Points, tried: set[bytes]) -> Points:
+def distinct(key: Key, begin: Points, tried: set[bytes], known: int = 0) -> Points:
     """Return points of which each is a configuration that was not tried.
 
     Args:
       key: of the round.
       begin: the points of a sampler.
       tried: configurations of earlier rounds, see `identities`.
+      known: first points that stay as they are.
 
     Returns:
       The points, exchanged where their configuration comes a second time, as long as
@@ -75,7 +76,7 @@ def distinct(key: Key, begin: Points, tried: set[bytes]) -> Points:
     seen, points = set(tried), np.array(begin.points)
     fresh = _untried(key, begin.space, seen, len(points))
     for row, name in enumerate(identities(begin.space, begin.hparams)):
-        if name in seen:
+        if name in seen and row >= known:
             found = next(fresh, None)
             if found is None:  # all were tried
                 break
