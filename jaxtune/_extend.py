@@ -163,6 +163,10 @@ def _epochs(epochs: Any, most: int) -> int:
 
 def _best(found: Result, count: int, first: Any) -> Any:
     """Return known settings; for ``"best"``, those of the best trials."""
+    if isinstance(first, str) and first not in ("best", "defaults"):
+        raise ValueError(
+            f"first: got {first!r}. Use 'best', 'defaults', or a list of dicts."
+        )
     if not isinstance(first, str) or first != "best":
         return first
     space, order = found.setup.space, ranking.order(found.standing).tolist()

@@ -188,7 +188,8 @@ def search(
         now and then; 2 also shows the forms of ``rewrite``.
 
     Returns:
-      All trials, the best one, and the space of every round.
+      All trials, the best one, and the space of every round. After Ctrl-C what there
+      is, unless a run directory keeps it.
 
     Raises:
       ValueError: an argument that makes no sense, with one that does.

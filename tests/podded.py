@@ -1,7 +1,8 @@
 """One process of a pod: python podded.py PORT COUNT INDEX SCHEDULER DIRECTORY [KEY].
 
 Prints the digest of its table. With ``PODDED_HOLD=n`` in the environment a process that
-hears of blocks stops at the n-th, says so, and goes on when it is sent a line.
+hears of blocks stops at the n-th, says so, and goes on when it is sent a line. With
+``PODDED_STOP=n`` the search stops when so many trials are done.
 """
 
 import os
@@ -36,6 +37,12 @@ class Heard(jt.Callback):
             sys.stdin.readline()
 
 
+def enough(result):
+    """Stop after so many trials; only the first process may have to be asked."""
+    done = int((result.trials["status"] != "waiting").sum())
+    return done >= int(os.environ["PODDED_STOP"]) and f"{done} trials"
+
+
 def main():
     port, count, index, scheduler, directory, *key = sys.argv[1:]
     jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(index))
@@ -47,6 +54,7 @@ def main():
         executor=jt.executors.pod(),
         callbacks=[heard],
         verbose=0,
+        stop=enough if "PODDED_STOP" in os.environ else None,
     )
     print(killed.digest(found), heard.blocks > 0)
 

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import json
 import runpy
 import signal
 import subprocess
@@ -99,7 +100,7 @@ def test_rounds_without_a_better_trial_end_a_search():
     assert seek(stop=jt.stop.stalled(rounds=1)).finished
 
 
-def test_a_function_of_the_result_stops_a_search():
+def test_a_function_of_the_result_stops_a_search(tmp_path):
     seen = []
 
     def enough(result):
@@ -114,8 +115,10 @@ def test_a_function_of_the_result_stops_a_search():
     assert [total for total, _ in seen] == [16] * 3
     assert len(found.trials) == 16
     assert (found.trials["status"] != "waiting").sum() == 12
-    why = seek(stop=[lambda result: None, lambda result: "for fun", jt.stop.at(0)])
-    assert why.stopped == "for fun"
+    why = seek(stop=[lambda result: None, lambda result: "<b>fun", jt.stop.at(0)])
+    assert why.stopped == "<b>fun"
+    page = why.report(tmp_path / "page.html").read_text()
+    assert "The search is not finished: &lt;b&gt;fun." in page
     with pytest.raises(ValueError, match=r"returned 3. Return the reason as a text"):
         seek(stop=lambda result: 3)
 
@@ -198,6 +201,11 @@ def test_a_time_limit_keeps_the_blocks_in_flight(tmp_path):
     assert 4 <= known < 64
     assert known == (jt.load(tmp_path).trials["status"] != "waiting").sum()
     assert jt.load(tmp_path).stopped == found.stopped == "1e-09 s are over"
+    shown = CliRunner().invoke(main, ["show", str(tmp_path)]).output
+    assert f"{known} ok" in shown or "diverged" in shown
+    assert "not finished (1e-09 s are over)" in shown
+    told = CliRunner().invoke(main, ["show", str(tmp_path), "--json"]).output
+    assert json.loads(told)["stopped"] == "1e-09 s are over"
     # the time of the first session counts in the second
     again = jt.resume(tmp_path, bowl, stop=jt.stop.after(1e-9), verbose=0)
     # it is asked where the record ends, when another block may be in flight
@@ -666,3 +674,47 @@ def test_what_others_measure_is_stopped_and_grows_too(
             more.history["accuracy"][:18, :, :6], whole.history["accuracy"]
         )
         assert np.isnan(more.history["accuracy"][:18, :, 6:]).all()
+
+
+def test_known_settings_of_a_finite_space_may_have_been_tried(tmp_path):
+    space = jt.Space(a=jt.integer(0, 5), b=jt.integer(0, 3))
+    own = {"key": KEY, "mode": "max", "block": 4, "verbose": 0}
+    part = jt.search(
+        lambda h: h["a"] * h["b"], space, **own, trials=8, directory=tmp_path
+    )
+    more = jt.extend(
+        tmp_path,
+        lambda h: h["a"] * h["b"],
+        trials=4,
+        first=[part.best.hparams],
+        verbose=0,
+    )
+    pairs = list(zip(more.trials["a"], more.trials["b"], strict=True))
+    assert pairs[8] == pairs[part.best.trial]
+    assert len(set(pairs)) == 11  # all others are new
+
+
+def test_what_is_on_record_is_not_asked_about(tmp_path, cut):  # noqa: F811
+    cut(3)
+    with pytest.raises(KeyboardInterrupt):
+        seek(directory=tmp_path)
+    cut(10**9)
+    asked = []
+
+    def enough(result):
+        asked.append(int((result.trials["status"] != "waiting").sum()))
+
+    jt.resume(tmp_path, bowl, stop=enough, verbose=0)
+    # the first time where the record ends, then after every block and round
+    assert asked[0] == 12
+    assert asked == sorted(asked)
+
+
+def test_the_time_of_an_extension_counts(tmp_path):
+    seek(trials=32, rounds=2, directory=tmp_path)
+    before = jt.load(tmp_path).seconds
+    jt.extend(tmp_path, bowl, trials=16, verbose=0)
+    after = jt.load(tmp_path).seconds
+    assert after > before
+    jt.resume(tmp_path, bowl, verbose=0)  # trains nothing, and takes no time
+    assert jt.load(tmp_path).seconds == after

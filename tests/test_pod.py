@@ -60,6 +60,17 @@ def test_two_or_four_processes_end_in_the_same_table(count, scheduler, tmp_path)
     assert killed.digest(jt.load(run)) == expected
 
 
+def test_all_processes_stop_after_the_same_block(tmp_path, monkeypatch):
+    monkeypatch.setenv("PODDED_STOP", "20")
+    single = podded.search("none", stop=podded.enough)
+    assert not single.finished
+    told = said(begun(2, "none", tmp_path / "run", PODDED_STOP="20"))
+    assert [digest for digest, _ in told] == [killed.digest(single)] * 2
+    loaded = jt.load(tmp_path / "run", killed.line())
+    assert loaded.stopped == single.stopped
+    assert killed.digest(loaded) == killed.digest(single)
+
+
 def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
     """The first is held at its third block until the second is dead."""
     run = tmp_path / "run"

@@ -44,6 +44,9 @@ def answer(result: Result) -> list[Any]:
     what, values = "seeds", best.scores
     if setup.folds is not None:
         what, values = "folds", result.folds.means[best.trial].tolist()
+    state = "" if result.finished else " The search is not finished"
+    if state:  # a reason may be the text of a user
+        state += f": {escape(result.stopped)}." if result.stopped else "."
     several = len(values) > 1
     spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
     over = f" (± standard deviation over {len(values)} {what})" if several else ""
@@ -52,8 +55,7 @@ def answer(result: Result) -> list[Any]:
     return [
         f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>",
         f'<p class="soft">Trial {best.trial} of {len(result.trials)}{over}; '
-        f"{count} failed.{'' if result.finished else ' The search is not finished.'}"
-        "</p>",
+        f"{count} failed.{state}</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
         wide_table(("hyperparameter", "value"), rows),
         *_luck(result),
