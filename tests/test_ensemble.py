@@ -14,6 +14,7 @@ import jaxtune as jt
 from jaxtune.cli import main
 from jaxtune.planning import keeping
 from jaxtune.report import sections
+from jaxtune.trained import selection
 
 X, Y = digits(420)
 TRAIN, VALID, TEST = slice(0, 200), slice(200, 320), slice(320, 420)
@@ -80,9 +81,28 @@ def test_members_and_score_are_those_of_a_selection_by_hand():
     assert len(ensemble.members) > 1  # or nothing was averaged
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_selection_ends_where_it_was_best(seed):
+    draw = np.random.default_rng(seed)
+    votes, y = draw.dirichlet(np.ones(3), size=(5, 12)), draw.integers(0, 3, 12)
+    measures = classifier(3, Y % 3).predict.measures
+    ends = set()
+    for size in range(1, 9):
+        found = selection.select(
+            measures, jnp.asarray(votes, jnp.float32), {"y": y}, "loss", "min", size
+        )
+        counts, loss = greedy(votes, lambda mean: cross_entropy(mean, y), size)
+        assert np.array_equal(found.counts, counts)
+        assert found.score == pytest.approx(loss, rel=1e-5)
+        assert len(found.path) == counts.sum()
+        ends.add(int(counts.sum()))
+    assert len(ends) < 8  # or the last addition was always the best
+
+
 def test_it_predicts_the_weighted_mean_of_its_models():
-    found = search(classifier(), metric="loss")
-    ensemble = found.ensemble(top=6, size=10)
+    found = search(classifier(), trials=12, metric="loss", epochs=4)
+    ensemble = found.ensemble(top=12, size=10)
+    assert len(ensemble.stacks) == 2  # two programs, one for each activation
     mean = sum(
         one.weight * found.train(one.trial, seed=one.seed).probabilities(X[TEST])
         for one in ensemble.members
@@ -265,11 +285,14 @@ def test_kept_predictions_are_those_of_the_models(name, tmp_path):
 def test_kept_predictions_survive_an_interruption(tmp_path):
     class Interrupt(jt.Callback):
         def on_block(self, round, block):
-            raise KeyboardInterrupt
+            if block.trial.size:  # some were scored
+                raise KeyboardInterrupt
 
     more = {"keep": "predictions", "block": 2, "directory": tmp_path / "run"}
     with pytest.raises(KeyboardInterrupt):
         search(classifier(), callbacks=[Interrupt()], **more)
+    begun = jt.load(tmp_path / "run").trials["status"].astype(str)
+    assert set(begun) == {"ok", "waiting"}
     resumed = jt.resume(tmp_path / "run", verbose=0)
     whole = search(classifier(), **more | {"directory": None})
     assert np.isfinite(whole.predictions).all()

@@ -567,6 +567,11 @@ def test_the_report_draws_every_metric(task, kept, ends, tmp_path):
     at = sorted(float(point.get_xdata()[0]) for point in points)
     assert at == sorted(found.trials[BEST_EPOCH][order].tolist())
     assert ">Every epoch</h2>" in found.report(tmp_path / "a.html").read_text()
+    patient = run(task, epochs=12, scheduler=jt.schedulers.patience(2))
+    page = patient.report(tmp_path / "c.html").read_text()
+    early = int((patient.trials["epochs"] < 12).sum() - patient.trials.failed.sum())
+    assert f"<p>{early} of {TRIALS} trials were stopped early" in page
+    assert "rank correlation" not in page
     plain = ends[EPOCHS].report(tmp_path / "b.html").read_text()
     assert ">Every epoch</h2>" not in plain
     assert len(jt.report.epochs(ends[EPOCHS]).axes) == 1  # says how to get them

@@ -204,10 +204,14 @@ def _stopping(result: Result) -> list[Any]:
     if not len(result.rungs.trial):
         return []
     cost, stopped = result.cost, int(result.ended_early.sum())
-    rows = [
-        (row.early, row.late, row.trials, f"{row.correlation:.2f}")
-        for row in analysis.rung_correlations(result)
-    ]
+    rows = []
+    # where no trial is compared with another, early scores decide nothing about late
+    # ones, and there may be a rung for every epoch
+    if not any(training.own_pace for training in result.rounds):
+        rows = [
+            (row.early, row.late, row.trials, f"{row.correlation:.2f}")
+            for row in analysis.rung_correlations(result)
+        ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
         f"<p>{stopped} of {len(result.trials)} trials were stopped early. "

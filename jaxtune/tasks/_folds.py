@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxtune.checks import is_whole, warn
 from jaxtune.environment import on_host, unplaced
-from jaxtune.random import FOLDS, permutation
+from jaxtune.random import FOLDS
 from jaxtune.tasks.folding import Folds, rows_table
 from jaxtune.tasks.task import Task
 from jaxtune.types import ArrayLike, Key
@@ -195,7 +195,9 @@ def _of_groups(given: GroupedFolds, key: Key) -> np.ndarray:
 @on_host()
 def _random_order(key: Key, count: int) -> np.ndarray:
     stream = jax.random.fold_in(unplaced(key), FOLDS)
-    return np.asarray(permutation(stream, count)).astype(np.int64)
+    # sorted on the host: a program for each number of rows would take longer
+    bits = np.asarray(jax.random.bits(stream, (count,), np.uint32))
+    return np.argsort(bits, kind="stable")
 
 
 def _complements(fold: np.ndarray) -> Pairs:
