@@ -8,6 +8,7 @@ from jaxtune._plan import Plan, plan
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
 from jaxtune.checks import RunError
+from jaxtune.goals.requirement import require
 from jaxtune.results._replay import Replay, replay
 from jaxtune.results.result import Best, Result
 from jaxtune.results.trials import Trials
@@ -71,6 +72,7 @@ __all__ = [
     "regression",
     "replay",
     "report",
+    "require",
     "rerun",
     "resume",
     "reverse_log_uniform",

@@ -21,6 +21,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
+from jaxtune.storage.aims import constraints_to_resume, goals_of
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
 from jaxtune.storage.kernels import load_kernels
@@ -48,6 +49,7 @@ def resume(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    constraints: Any = None,
     block: int | None = None,
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
@@ -83,6 +85,7 @@ def resume(
       sampler: needed if the run has one that is not jaxtune's.
       refine: needed if the run has one that is not jaxtune's.
       scheduler: needed if the run has one that is not jaxtune's.
+      constraints: needed if the run has a `require`; then all of them.
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
         bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
@@ -118,6 +121,7 @@ def resume(
         )
     _check_values(space)
     made = as_task(subject)
+    limited = constraints_to_resume(settings["constraints"], constraints)
     choices = UserChoices(block, settings["programs"])
     with open_executor(executor) as session:
         workload = prepare(
@@ -138,6 +142,8 @@ def resume(
             sampler=_named.sampler(made_of(settings, "sampler", sampler)),
             refine=_named.refiner(made_of(settings, "refine", refine)),
             scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
+            constraints=limited,
+            goals=goals_of(settings["goals"]),
         )
         return run_search(
             wanted,

@@ -15,6 +15,8 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.goals.arguments import as_constraints
+from jaxtune.goals.checking import check_names, check_scheduler, goals_and_score
 from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
@@ -28,6 +30,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
 from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
+from jaxtune.rounds.aimed import check_reachable, warn_if_infeasible
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
@@ -70,6 +73,8 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    constraints: Any = None,
+    goals: Sequence[str | tuple[str, str]] | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -119,6 +124,13 @@ def search(
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
         plain functions.
+      constraints: bounds of metrics and of a trial's true sizes, such as
+        ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
+        all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
+        operations of one example's loss.
+      goals: several goals in place of ``metric`` and ``mode``: names of metrics and
+        sizes, such as ``["accuracy", "parameters"]``, or pairs such as
+        ``("loss", "min")``. See `Result.front`.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -162,9 +174,12 @@ def search(
     _check_start(schedule)
     # from here on a plain function is a Task with trains=False
     made = as_task(task)
+    limited = as_constraints(constraints)
+    found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
+    check_scheduler(scheduler, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     with open_executor(executor) as session:
         platform = session.device["platform"]
@@ -180,6 +195,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            constraints=limited,
+            goals=found,
         )
         return run_search(
             wanted, choices, session, directory, verbose=verbose, callbacks=callbacks
@@ -233,9 +250,13 @@ def run_search(
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
     traced = trace(workload, space)
-    _check_metric(traced, wanted.metric)
+    _check_metric(traced, wanted.metric, workload.trains)
+    metrics = [name for one in traced for name in one.metrics]
+    names, aims = space.names, wanted.constraints
+    check_names(metrics, names, workload.trains, aims, wanted.goals)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics([n for one in traced for n in one.metrics], space.names)
+        check_metrics(metrics, names)
+        check_reachable(workload, wanted.schedule, aims, wanted.goals)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)
@@ -266,6 +287,7 @@ def run_search(
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
+    warn_if_infeasible(result)
     return dataclasses.replace(result, seconds=seconds)
 
 
@@ -363,10 +385,8 @@ def _objective(
 ) -> tuple[str, str]:
     """Return the metric that is the score, and its mode."""
     known = dict(task.metrics)
-    if not task.trains:
-        if metric is not None:
-            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
-        metric = "value"
+    if not task.trains:  # the metrics of a dict that it returns are known later
+        metric = "value" if metric is None else metric
     metric = metric or next(iter(known), None)
     if metric is None or (known and metric not in known):
         names = ", ".join(known) or "whatever evaluate returns"
@@ -398,8 +418,15 @@ def _check_limits(task: Task, space: Space) -> None:
             )
 
 
-def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
+def _check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:
     for program in traced:
+        if program.metrics == ("value",) and metric != "value" and not trains:
+            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
+        if metric not in program.metrics and not trains:
+            raise ValueError(
+                f"metric: the function returns {', '.join(program.metrics)}. Say which "
+                f"is the score, as in metric={program.metrics[0]!r}, or use goals=."
+            )
         if metric not in program.metrics:
             raise ValueError(
                 f"metric: got {metric!r}, but evaluate returns "

@@ -19,6 +19,11 @@ from jaxtune.checks import warn
 from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.goals.arguments import Constraints
+from jaxtune.goals.limits import violation
+from jaxtune.goals.order import Goal
+from jaxtune.goals.rejection import allowed_only
+from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.planning.workload import Workload
 from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
@@ -26,6 +31,7 @@ from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
+from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
@@ -54,6 +60,8 @@ class Search(NamedTuple):
       refine: shrinks the box.
       scheduler: decides how long each trial trains.
       distinct: whether no configuration is trained twice while untried ones are left.
+      constraints: limits of metrics and sizes, and requirements of hyperparameters.
+      goals: several goals in place of the score alone.
     """
 
     workload: Workload
@@ -65,6 +73,8 @@ class Search(NamedTuple):
     refine: Refiner
     scheduler: Scheduler
     distinct: bool = True
+    constraints: Constraints = Constraints()
+    goals: tuple[Goal, ...] = ()
 
     @property
     def setup(self) -> Setup:
@@ -76,6 +86,8 @@ class Search(NamedTuple):
             mode=self.mode,
             trials=self.schedule.trials,
             seeds=self.seeds,
+            constraints=self.constraints,
+            goals=self.goals,
         )
 
 
@@ -122,7 +134,7 @@ def run_rounds(
                     start=start,
                     seeds=np.arange(search.seeds),
                     run=_scheduler_run(search, plans[number], number),
-                    on_block=_watch(report, search, history, done, callback),
+                    on_block=_watch(report, search, history, done, callback, start),
                     journal=journal,
                     on_rung=functools.partial(callback.on_rung, number),
                     make_pool=make_pool,
@@ -149,6 +161,9 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
         key=_stream(search.workload.key, SCHEDULE, number),
         metric=search.metric,
         mode=search.mode,
+        limits=search.constraints.limits,
+        rules=search.constraints.rules,
+        goals=search.goals,
     )
 
 
@@ -165,16 +180,25 @@ def _begin(
     box = search.schedule.opened(last, number)
     draw = _stream(search.workload.key, SAMPLE, number)
 
+    rules, space = search.constraints.rules, search.schedule.space
+
     def ask(box: Space) -> Points:
-        points = _ask(search.sampler, draw, box, history, count, search.mode)
+        points = _ask(search, draw, box, history, count)
         return Points(box, points, jax.device_get(box.decode(points)))
 
+    def sized(points: Points) -> Points:
+        aims = search.constraints.limits, search.goals
+        return with_sizes(points, search.workload, space, aims[0], aims[1])
+
+    whole = functools.partial(search.schedule.opened, None, number)
+    box = roomy_enough(draw, box, whole, rules)
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
-        return ask(box)
+        return sized(ask(box))
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
-    whole = functools.partial(search.schedule.opened, None, number)
-    return distinct(draw, ask(roomy(draw, box, whole, tried, count)), tried)
+    admits = admission(rules, space)
+    begin = ask(roomy(draw, box, whole, tried, count, admits))
+    return sized(distinct(draw, begin, tried, admits))
 
 
 def _rehearse(
@@ -184,6 +208,8 @@ def _rehearse(
     stages = search.schedule.stages
     # functions of the user may count their calls, or be costly
     ours = recipe_of(search.sampler) and recipe_of(search.refine)
+    # a requirement is a function of the user, and goals are asked for in parts
+    ours = ours and not search.constraints.rules and not search.goals
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
     seeds = (search.seeds,) if search.seeds > 1 else ()
@@ -232,22 +258,33 @@ def plan_rounds(search: Search) -> list[Plan]:
 
 
 def _ask(
-    sampler: Sampler,
-    key: Key,
-    box: Space,
-    history: list[Trials],
-    count: int,
-    mode: str,
+    search: Search, key: Key, box: Space, history: list[Trials], count: int
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    known, told = _known(history, mode), []
-    # round by round: arrays of one shape, so that later rounds compile less
-    for rows in history:
-        scores, known = known[: len(rows)], known[len(rows) :]
-        told.append((rows.decoded, scores))
-    return _asked(sampler, key, box, told, count)
+    sampler = allowed_only(search.sampler, search.constraints.rules)
+
+    def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
+        known, told = _known(search, history, weights), []
+        # round by round: arrays of one shape, so that later rounds compile less
+        for rows in history:
+            scores, known = known[: len(rows)], known[len(rows) :]
+            told.append((rows.decoded, scores))
+        return _asked(sampler, key, box, told, count)
+
+    if not search.goals or not _learns(search.sampler, key, box, history):
+        return ask(key, None, count)
+    return asked_in_parts(key, count, ask, len(search.goals))
+
+
+def _learns(sampler: Sampler, key: Key, box: Space, history: list[Trials]) -> bool:
+    """Return whether a sampler takes in what it is told; a sequence does not."""
+    if not history:
+        return False
+    state, rows = sampler.init(key, box), history[0]
+    points = box.encode(rows.decoded)
+    return sampler.tell(state, points, jnp.zeros(len(rows))) is not state
 
 
 def _asked(
@@ -268,31 +305,34 @@ def _asked(
     return np.asarray(sampler.ask(state, count)[1])
 
 
-def _known(history: list[Trials], mode: str) -> np.ndarray:
+def _known(
+    search: Search, history: list[Trials], weights: np.ndarray | None
+) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
-    standing = _standing(history, mode)
-    if not history or history[0].scores.shape[1] == 1:
+    standing = _standing(search, history, weights)
+    if not history or history[0].scores.shape[1] == 1 or search.goals:
         return standing
-    epochs = np.concatenate([rows.epochs for rows in history])
-    if not ranking.comparable(standing, epochs):
-        return standing
-    return ranking.orient(np.concatenate([rows.scores for rows in history]), mode)
-
-
-def _standing(history: list[Trials], mode: str) -> np.ndarray:
-    """Return oriented scores of all trials; those stopped early rank last."""
-    if not history:
-        return np.empty(0, np.float32)
     scores = np.concatenate([rows["score"] for rows in history])
-    epochs = np.concatenate([rows.epochs for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), epochs)
+    # ranks also where a trial violates a limit
+    if not np.array_equal(standing, ranking.orient(scores, search.mode), True):
+        return standing
+    seeds = np.concatenate([rows.scores for rows in history])
+    return ranking.orient(seeds, search.mode)
+
+
+def _standing(
+    search: Search, history: list[Trials], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return a number for each trial to rank by; those stopped early rank last."""
+    limits, goals = search.constraints.limits, search.goals
+    return told_scores(history, search.mode, limits, goals, weights)
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:
     if not end.space.searched:
         return end.space
-    scores = _standing([rows], search.mode)
+    scores = _standing(search, [rows])
     finite = int(np.isfinite(scores).sum())
     # a refiner needs two scores: one point spans no box
     if finite < 2:
@@ -304,23 +344,38 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
     return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
 
 
+def _feasible(search: Search, rows: Trials) -> np.ndarray:
+    """Return the scores of those trials that meet all limits, of all their seeds."""
+    over = violation(search.constraints.limits, rows.columns, len(rows))
+    return rows.scores[over == 0].ravel()
+
+
 def _watch(
     report: Report,
     search: Search,
     history: list[Trials],
     done: list[float],
     callback: Callback,
+    start: Points,
 ) -> OnBlock:
     """Return a function that passes every block to the progress and the callback."""
     sign, number = ranking.direction(search.mode), len(history) + 1
+    limits, first = search.constraints.limits, sum(map(len, history))
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
+    failures = int((~np.isfinite(scores)).sum())
+    if limits:
+        scores = np.concatenate([np.empty(0), *[_feasible(search, r) for r in history]])
     finite = sign * scores[np.isfinite(scores)]
     # lists, which the function below can change
-    best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
+    best, failed = [float(max(finite, default=-np.inf))], [failures]
 
     def after_block(event: BlockEvent) -> None:
         values = event.metrics.get(search.metric, np.empty(0))
-        fine = sign * values[np.isfinite(values)]
+        fine = np.isfinite(values)
+        if limits and values.size:
+            own = {n: v[event.trial - first] for n, v in start.sizes.items()}
+            fine &= violation(limits, event.metrics | own, values.shape) == 0
+        fine = sign * values[fine]
         best[0] = max([best[0], *fine.tolist()])
         done[0] += event.trainings
         failed[0] += event.failed

@@ -21,6 +21,12 @@ from jaxtune.rounds.loop import Search
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
+from jaxtune.storage.aims import (
+    constraints_document,
+    constraints_of,
+    goals_document,
+    goals_of,
+)
 from jaxtune.storage.compared import argument_of, differences, in_words
 from jaxtune.storage.directory import SETTINGS, settings_of
 from jaxtune.storage.documents import (
@@ -95,6 +101,8 @@ def settings_document(
         "mode": search.mode,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
+        "constraints": constraints_document(search.constraints),
+        "goals": goals_document(search.goals),
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
@@ -226,13 +234,16 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    settings = {"across": 1, "distinct": False, **settings_of(directory)}
+    earlier = {"across": 1, "distinct": False, "constraints": [], "goals": []}
+    settings = {**earlier, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)
         layout_of(settings["layout"])
         rates_of(settings)
         key_of(settings)
+        constraints_of(settings["constraints"])
+        goals_of(settings["goals"])
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])

@@ -13,6 +13,9 @@ import numpy as np
 from jaxtune.environment import on_host
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.goals.limits import Limit
+from jaxtune.goals.order import Goal
+from jaxtune.goals.requirement import Requirement, meets
 from jaxtune.planning.layout import constants
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
@@ -28,6 +31,7 @@ from jaxtune.training.ledger import (
     no_rungs,
 )
 from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
+from jaxtune.training.rung_aims import RungAims
 from jaxtune.training.trajectory import (
     Lineage,
     concatenate_lineages,
@@ -70,6 +74,9 @@ class SchedulerRun(NamedTuple):
     key: Key  # for this round
     metric: str  # the one that is the score
     mode: str  # "max" or "min"
+    limits: tuple[Limit, ...] = ()
+    rules: tuple[Requirement, ...] = ()
+    goals: tuple[Goal, ...] = ()
 
 
 def train_round(
@@ -109,7 +116,8 @@ def train_round(
     state = RoundState(
         workload, space, trials, start.hparams, seeds, journal, make_pool
     )
-    scores = RungScores(run.plan, state.ledger, run.metric, run.mode)
+    aims = RungAims(run.limits, run.goals, run.plan, len(trials), start.sizes)
+    scores = RungScores(run.plan, state.ledger, run.metric, run.mode, aims)
     slots = _slots(run.plan, workload, journal, len(seeds))
     now, lineage = start, [first_rows(trials, start)]
     while True:
@@ -121,6 +129,7 @@ def train_round(
                 _take_over, workload, space, trials, run, now, decided, progress
             )
             now, rows = journal.explore(make)
+            aims.sizes = now.sizes
             state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             lineage.append(rows)
         state.ledger.send(decided.trial, decided.epochs)
@@ -212,6 +221,10 @@ def _explored(
         # what sets a shape must stay that of the state, or the state would not fit
         if name in shapes:
             points[:, column] = copied[:, column]
+    if run.rules and run.scheduler.explore is not None:
+        # what was taken over meets them
+        tried = jax.device_get(now.space.decode(points))
+        points = np.where(meets(run.rules, space, tried)[:, None], points, copied)
     takers = source != np.arange(len(source))
     # explored and decoded in one shape, so compiled once; only takers are changed
     points = np.where(takers[:, None], points, now.points)
@@ -220,4 +233,6 @@ def _explored(
         now.space,
         points,
         {n: np.where(takers, v, now.hparams[n]) for n, v in hparams.items()},
+        # shapes are taken over, and true sizes with them
+        {name: sizes[source] for name, sizes in now.sizes.items()},
     )
