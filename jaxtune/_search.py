@@ -16,7 +16,7 @@ from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.goals.arguments import as_constraints
-from jaxtune.goals.checking import check_names, check_scheduler, goals_and_score
+from jaxtune.goals.checking import check_bound, check_names, goals_and_score
 from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
@@ -179,7 +179,7 @@ def search(
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
-    check_scheduler(scheduler, found)
+    check_bound(scheduler, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     with open_executor(executor) as session:
         platform = session.device["platform"]

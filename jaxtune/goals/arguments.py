@@ -68,13 +68,15 @@ def _limits(given: Mapping[Any, Any]) -> Iterator[Limit]:
                 f"'parameters' or 'flops', such as {EXAMPLE}."
             )
         pair = isinstance(limit, tuple | list) and len(limit) == 2
-        relation, bound = limit if pair else (None, None)
+        relation, bound = limit if pair else ("", None)
         if not isinstance(relation, str) or relation not in SIGNS:
             raise ValueError(
                 f"constraints: {name!r} has {limit!r}. Use a pair of '<=' or '>=' and "
                 f"a number, such as {EXAMPLE}."
             )
-        number = bound.item() if getattr(bound, "shape", None) == () else bound
+        number: Any = bound
+        if getattr(bound, "shape", None) == ():  # of NumPy or JAX
+            number = number.item()
         real = isinstance(number, int | float) and not isinstance(number, bool)
         if not real or not math.isfinite(number):
             raise ValueError(

@@ -47,7 +47,7 @@ def goals_and_score(
     return goals, measured[0].name, measured[0].mode
 
 
-def check_scheduler(scheduler: Scheduler, goals: Sequence[Goal]) -> None:
+def check_bound(scheduler: Scheduler, goals: Sequence[Goal]) -> None:
     """Refuse a scheduler that needs the standard error of one score."""
     recipe = recipe_of(scheduler)
     bound = dict(recipe.arguments).get("bound") if recipe else None

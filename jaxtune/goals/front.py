@@ -54,7 +54,7 @@ def _dominated(one: np.ndarray, others: np.ndarray) -> bool:
     return bool((as_good & (others > one).any(axis=1)).any())
 
 
-def crowding(values: np.ndarray) -> np.ndarray:
+def crowding_distance(values: np.ndarray) -> np.ndarray:
     """Return the crowding distance of each trial of a front.
 
     It is the sum over the goals of the distance between a trial's two neighbours, as a
@@ -91,7 +91,7 @@ def by_front(values: np.ndarray) -> np.ndarray:
     """
     ranks, distance = dominance_ranks(values), np.zeros(len(values))
     for front in np.unique(ranks):
-        distance[ranks == front] = crowding(values[ranks == front])
+        distance[ranks == front] = crowding_distance(values[ranks == front])
     places = np.arange(len(values))
     number = np.empty(len(values))
     number[np.lexsort((places, -distance, ranks))] = places[::-1]

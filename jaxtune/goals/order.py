@@ -32,6 +32,12 @@ class Goal(NamedTuple):
     mode: str
 
 
+def names_in(limits: Sequence[Limit], goals: Sequence[Goal]) -> list[str]:
+    """Return the names in limits and goals, each once."""
+    named = [limit.name for limit in limits] + [goal.name for goal in goals]
+    return list(dict.fromkeys(named))
+
+
 def oriented(goals: Sequence[Goal], columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the goals of trials ``[n, m]``, higher is better, NaN is failed."""
     parts = [
@@ -41,7 +47,7 @@ def oriented(goals: Sequence[Goal], columns: Mapping[str, np.ndarray]) -> np.nda
     return np.stack(parts, axis=-1)
 
 
-def standing(
+def aimed_standing(
     scores: np.ndarray,
     epochs: np.ndarray,
     columns: Mapping[str, np.ndarray],
@@ -64,7 +70,7 @@ def standing(
     """
     count = len(scores)
     # a round in which all trials crashed knows no metric by its name
-    unknown = {part.name: np.full(count, np.nan) for part in (*limits, *goals)}
+    unknown = {name: np.full(count, np.nan) for name in names_in(limits, goals)}
     columns = {**unknown, **columns}
     over = violation(limits, columns, count)
     if not goals and not over[np.isfinite(scores)].any():
@@ -109,7 +115,7 @@ def at_a_rung(
         # a number of the trial alone, so that it stays while others arrive
         beyond = -FAR * (1.0 + np.minimum(over, FAR))
         return np.where((over > 0) & np.isfinite(scores), beyond, scores)
-    rank = standing(scores, np.zeros(len(scores), int), columns, limits, goals)
+    rank = aimed_standing(scores, np.zeros(len(scores), int), columns, limits, goals)
     fine = np.isfinite(rank)
     # failed trials have the lowest ranks, so the last one fine is 1 of their number
     return (rank.astype(np.float64) - (~fine).sum() + 1) / max(1, int(fine.sum()))

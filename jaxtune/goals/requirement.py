@@ -25,9 +25,10 @@ class Requirement:
     @property
     def name(self) -> str:
         """The name of the function."""
-        named = getattr(self.function, "__name__", None)
+        kind = type(self.function).__name__
         # a run that was loaded has a stand-in with a name of its own
-        return named or getattr(self.function, "name", type(self.function).__name__)
+        usual = getattr(self.function, "name", kind)
+        return str(getattr(self.function, "__name__", usual))
 
     def __repr__(self) -> str:
         return f"require({self.name})"

@@ -102,5 +102,6 @@ def _count_once(
     del under  # the settings of JAX, on which a program depends as well
     task, values = jax.tree.unflatten(tree, shapes)
     # the values are shapes here: a size cannot depend on them
-    lane = static.hparams({n: np.zeros(v.shape, v.dtype) for n, v in values.items()})
+    empty: Any = {n: np.zeros(v.shape, v.dtype) for n, v in values.items()}
+    lane = static.hparams(empty)
     return COUNTS[name][0](task, lane)

@@ -3,6 +3,7 @@
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._front import front
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance
 from jaxtune.report._lineage import lineage
@@ -16,6 +17,7 @@ __all__ = [
     "best_of",
     "contour",
     "curves",
+    "front",
     "history",
     "importance",
     "lineage",

@@ -16,7 +16,7 @@ from jaxtune import ranking
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.front import dominance_ranks, volume
 from jaxtune.goals.limits import violation
-from jaxtune.goals.order import Goal, oriented, standing
+from jaxtune.goals.order import Goal, aimed_standing, oriented
 from jaxtune.markup import html_table
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
@@ -137,10 +137,10 @@ class Result:
         These are oriented scores, or ranks if trials trained for different numbers of
         epochs, violate a limit, or have several goals.
         """
-        oriented = ranking.orient(self.trials["score"], self.setup.mode)
+        scores = ranking.orient(self.trials["score"], self.setup.mode)
         limits, goals = self.setup.constraints.limits, self.setup.goals
         columns = self.trials.columns
-        return standing(oriented, self.trials.epochs, columns, limits, goals)
+        return aimed_standing(scores, self.trials.epochs, columns, limits, goals)
 
     @property
     def best(self) -> Best:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,7 +12,7 @@ from jaxtune.checks import warn
 from jaxtune.environment import on_host
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.limits import SIZES, Limit, violation
-from jaxtune.goals.order import Goal, oriented, standing
+from jaxtune.goals.order import Goal, aimed_standing, names_in, oriented
 from jaxtune.goals.rejection import LEAST, allowed_share
 from jaxtune.goals.requirement import Requirement, meets
 from jaxtune.goals.scalarisation import scalarised
@@ -23,6 +22,7 @@ from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.space import Space
+from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points
 from jaxtune.types import HparamArrays, Key
 
@@ -31,8 +31,7 @@ TYPICAL = 62  # trials whose sizes are looked at before a search, besides two co
 
 def sizes_named(limits: Sequence[Limit], goals: Sequence[Goal]) -> list[str]:
     """Return the sizes that constraints and goals name."""
-    named = {part.name for part in (*limits, *goals)}
-    return [name for name in SIZES if name in named]
+    return [name for name in SIZES if name in names_in(limits, goals)]
 
 
 def with_sizes(
@@ -81,7 +80,7 @@ def told_scores(
         the trials if not given.
 
     Returns:
-      ``[n]`` as `jaxtune.goals.order.standing` has them.
+      ``[n]`` as `jaxtune.goals.order.aimed_standing` has them.
     """
     if not history:
         return np.empty(0, np.float32)
@@ -91,12 +90,12 @@ def told_scores(
         known = [r.columns.get(name, np.full(len(r), np.nan)) for r in history]
         return np.concatenate(known)
 
-    columns = {part.name: column(part.name) for part in (*limits, *goals)}
+    columns = {name: column(name) for name in names_in(limits, goals)}
     epochs = np.concatenate([rows.epochs for rows in history])
     scores = ranking.orient(column("score"), mode)
     if goals and weights is not None:
         scores, goals = scalarised(oriented(goals, columns), weights), ()
-    return standing(scores, epochs, columns, limits, goals)
+    return aimed_standing(scores, epochs, columns, limits, goals)
 
 
 @on_host()
@@ -138,7 +137,9 @@ def _check_share(box: Space, rules: Sequence[Requirement], key: Key) -> None:
 def _check_sizes(workload: Workload, space: Space, limits: Sequence[Limit]) -> None:
     key = jax.random.key(0)  # trials of any search over this space
     drawn = np.asarray(jax.random.uniform(key, (TYPICAL, space.dim)))
-    ends = np.float32([[0.0], [1.0 - 2.0**-24]]) * np.ones((2, space.dim), np.float32)
+    ends = np.asarray([[0.0], [BELOW_ONE]], np.float32) * np.ones(
+        (2, space.dim), np.float32
+    )
     hparams = jax.device_get(space.decode(np.concatenate([ends, drawn])))
     names = sizes_named(limits, ())
     sizes = sizes_of(workload, space, hparams, names)

@@ -207,9 +207,9 @@ def _rehearse(
     """Compile what follows a round: refine, tell and ask with made-up scores."""
     stages = search.schedule.stages
     # functions of the user may count their calls, or be costly
-    ours = recipe_of(search.sampler) and recipe_of(search.refine)
+    remade = recipe_of(search.sampler) and recipe_of(search.refine)
     # a requirement is a function of the user, and goals are asked for in parts
-    ours = ours and not search.constraints.rules and not search.goals
+    ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
     seeds = (search.seeds,) if search.seeds > 1 else ()

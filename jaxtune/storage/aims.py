@@ -5,7 +5,8 @@ Of a requirement only a hash of its function's source is kept, and its name.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 from jaxtune.checks import RunError
 from jaxtune.goals.arguments import Constraints, as_constraints
@@ -15,7 +16,8 @@ from jaxtune.goals.requirement import Requirement
 from jaxtune.storage import fingerprint
 
 
-class Recorded(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Recorded:
     """A stand-in for the function of a requirement, which a run cannot hold.
 
     Args:
@@ -86,7 +88,7 @@ def constraints_to_resume(document: list[dict[str, Any]], given: Any) -> Constra
     return recorded
 
 
-def in_words(document: list[dict[str, Any]]) -> str:
+def constraints_in_words(document: list[dict[str, Any]]) -> str:
     """Return constraints as text, with the beginning of the hash of a function."""
     parts = [
         f"require({part['require']}, {part['code'].split(':')[-1][:8]})"

@@ -115,7 +115,7 @@ def _part(path: str, settings: dict[str, Any]) -> str:
 
 def _constraints(path: str, settings: dict[str, Any]) -> str:
     del path
-    return aims.in_words(settings["constraints"])
+    return aims.constraints_in_words(settings["constraints"])
 
 
 def _goals(path: str, settings: dict[str, Any]) -> str:

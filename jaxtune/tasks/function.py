@@ -1,8 +1,9 @@
 """A plain function as a task of zero epochs.
 
 ``init`` computes the value of the function and ``evaluate`` returns it as the metric
-``value``; a dict of values becomes metrics of these names. Such a task takes the same path through a search as any other. The few places
-that treat it differently look at ``trains``, or find that there are zero epochs.
+``value``; a dict of values becomes metrics of these names. Such a task takes the same
+path through a search as any other. The few places that treat it differently look at
+``trains``, or find that there are zero epochs.
 """
 
 from __future__ import annotations

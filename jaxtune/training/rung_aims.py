@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxtune.goals.limits import SIZES, Limit
-from jaxtune.goals.order import Goal, at_a_rung
+from jaxtune.goals.order import Goal, at_a_rung, names_in
 from jaxtune.schedulers import Plan
 
 
@@ -33,11 +33,9 @@ class RungAims:
     ):
         self._limits, self._goals, self._plan = limits, goals, plan
         self.sizes = sizes
-        names = {part.name for part in (*limits, *goals)}
+        names = set(names_in(limits, goals)) - set(SIZES)
         shape = trials, plan.rungs
-        self._measured = {
-            name: np.full(shape, np.nan) for name in sorted(names - set(SIZES))
-        }
+        self._measured = {name: np.full(shape, np.nan) for name in sorted(names)}
 
     def note(
         self,
