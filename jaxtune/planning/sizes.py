@@ -25,7 +25,7 @@ from jaxtune.tasks.hparams import is_traced
 from jaxtune.types import HparamArrays
 
 
-def parameters(task: Task, hparams: Hparams) -> int:
+def count_parameters(task: Task, hparams: Hparams) -> int:
     """Return the number of parameters of a lane, without its state.
 
     Args:
@@ -45,7 +45,7 @@ def parameters(task: Task, hparams: Hparams) -> int:
 
 
 COUNTS: dict[str, tuple[Callable[[Task, Hparams], float], Any]] = {
-    "parameters": (parameters, np.int64),
+    "parameters": (count_parameters, np.int64),
     "flops": (flops.per_example, np.float64),
 }
 """Name of a size to the function that counts it, and the dtype of its column."""

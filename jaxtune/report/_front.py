@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import drawn, empty_figure, set_title
@@ -63,6 +64,8 @@ def _shown(result: Result) -> np.ndarray:
 
 def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
     """Draw the trials of a result by two goals."""
+    from matplotlib.ticker import LogLocator
+
     x, y = (result.trials[g.name].astype(np.float64) for g in (across, upwards))
     rows, front = _shown(result), np.asarray(result.front, int)
     others = np.setdiff1d(rows, front)
@@ -80,8 +83,13 @@ def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
     for which, goal, values in (("x", across, x), ("y", upwards, y)):
         axes.set(**{f"{which}label": f"{goal.name} ({goal.mode})"})
         shown = values[rows][np.isfinite(values[rows])]
-        if shown.min() > 0 and shown.max() > DECADE * shown.min():
+        # a size is a matter of factors; a metric may be good by a difference
+        if goal.name in SIZES and shown.max() > DECADE * shown.min():
             getattr(axes, f"set_{which}scale")("log")
+            axis = axes.xaxis if which == "x" else axes.yaxis
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     axes.grid(alpha=0.25)
 
 
