@@ -2,10 +2,11 @@
 
     python experiments/pictures.py
 
-Runs the code of docs/tutorial.md, and one search with population based training for
-the picture of which trial copied which state.
+Runs the code of docs/tutorial.md, one search with population based training for the
+picture of which trial copied which state, and one with folds.
 """
 
+import dataclasses
 import os
 import re
 import tempfile
@@ -46,6 +47,14 @@ def main() -> None:
         metric="loss",
         scheduler=jt.schedulers.pbt(interval=2),
     )
+    folded = jt.search(
+        dataclasses.replace(names["task"], valid=None),
+        names["space"].keep("learning_rate", "momentum"),
+        key=jax.random.key(0),
+        trials=16,
+        epochs=5,
+        folds=5,
+    )
     pictures = {
         "slices": first,
         "parallel": first,
@@ -58,6 +67,7 @@ def main() -> None:
         "rungs": names["halved"],
         "curves": names["halved"],
         "lineage": bred,
+        "fold_scores": folded,
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)

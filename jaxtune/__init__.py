@@ -30,7 +30,15 @@ from jaxtune.space import (
     when,
 )
 from jaxtune.storage.read import load
-from jaxtune.tasks import Hparams, Task, classification, optimizers, regression
+from jaxtune.tasks import (
+    Hparams,
+    Task,
+    classification,
+    folds,
+    optimizers,
+    regression,
+)
+from jaxtune.trained import Ensemble, TrainedModel, load_model
 from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ __all__ = [
     "Callback",
     "Choice",
     "Dimension",
+    "Ensemble",
     "Hparams",
     "Plan",
     "Refiner",
@@ -52,6 +61,7 @@ __all__ = [
     "Space",
     "Stage",
     "Task",
+    "TrainedModel",
     "Trials",
     "analysis",
     "choice",
@@ -59,9 +69,11 @@ __all__ = [
     "data",
     "executors",
     "fixed",
+    "folds",
     "integer",
     "integrations",
     "load",
+    "load_model",
     "log_uniform",
     "models",
     "optimizers",

@@ -32,6 +32,7 @@ SCHEDULERS: Makers = {
     "hyperband": schedulers.hyperband,
     "asha": schedulers.asha,
     "median_stopping": schedulers.median_stopping,
+    "patience": schedulers.patience,
     "pbt": schedulers.pbt,
 }
 REFINERS: Makers = {"zoom": zoom}

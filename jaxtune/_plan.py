@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,8 @@ from jaxtune.rounds.schedule import flat
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space
-from jaxtune.tasks import Task
+from jaxtune.tasks import GroupedFolds, Task
+from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.types import Objective
 
@@ -108,6 +110,7 @@ def plan(
     rounds: int = 1,
     seeds: int = 1,
     scheduler: Scheduler | str | None = None,
+    folds: int | GroupedFolds | Iterable[Any] | None = None,
     block: int | None = None,
     programs: int | None = None,
     rewrite: bool = True,
@@ -133,6 +136,7 @@ def plan(
       rounds: number of search rounds; lanes of two rounds share no block.
       seeds: trainings of every configuration.
       scheduler: that of the search, whose rungs the width suits.
+      folds: of the training data, as for `search`.
       block: lanes in a block; chosen for the work and the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       rewrite: whether slow operations are put into other forms.
@@ -145,7 +149,8 @@ def plan(
     Raises:
       ValueError: a space that the task cannot take.
     """
-    made, space = as_task(task), as_space(space)
+    root, space = jax.random.key(0), as_space(space)
+    made = with_folds(as_task(task), folds, root)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
     programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
@@ -154,7 +159,8 @@ def plan(
         check_whole("plan", name, size)
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
-    root = jax.random.key(0)
+    # every fold of a seed is a lane
+    seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
     plans = [led.plan(stage.trials, workload.budget) for stage in stages]

@@ -24,6 +24,7 @@ from jaxtune.space import Space
 from jaxtune.storage.aims import constraints_to_resume, goals_of
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable
+from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
@@ -33,6 +34,7 @@ from jaxtune.storage.settings import (
     key_of,
     made_of,
     schedule_of,
+    scoring_of,
 )
 from jaxtune.storage.subject import task_of
 from jaxtune.tasks import Task
@@ -121,6 +123,8 @@ def resume(
         )
     _check_values(space)
     made = as_task(subject)
+    if task is not None:
+        made = with_recorded_folds(path, settings, made)
     limited = constraints_to_resume(settings["constraints"], constraints)
     choices = UserChoices(block, settings["programs"])
     with open_executor(executor) as session:
@@ -132,7 +136,7 @@ def resume(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )
+        )._replace(scoring=scoring_of(settings), keep=settings["keep"])
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -177,8 +181,9 @@ class Rerun(NamedTuple):
 
     Args:
       trial: its id.
-      recorded: metric to one value per seed, from the run.
-      again: metric to one value per seed, of the trial trained again alone.
+      recorded: metric to one value per seed, and per fold if there are some, from the
+        run.
+      again: the same of the trial trained again alone.
     """
 
     trial: int
@@ -240,7 +245,7 @@ def rerun(
     if status == "waiting" and not any(np.isfinite(v).any() for v in recorded.values()):
         raise RunError(f"{path}: trial {trial} has not been scored yet.")
     load_kernels(path)
-    seeds = np.arange(result.trials.scores.shape[1])
+    seeds = np.arange(result.setup.repeats)
     trajectory, overrides = result.trajectory(trial), result.width_overrides
     return Rerun(
         trial, recorded, retrain(workload, space, trajectory, seeds, overrides)

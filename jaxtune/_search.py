@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -21,9 +21,11 @@ from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
 from jaxtune.planning.fitting import fit_width, warn_if_empty
+from jaxtune.planning.keeping import check_keep
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.scoring import check_scoring
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -51,7 +53,8 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import UserChoices
-from jaxtune.tasks import Task
+from jaxtune.tasks import GroupedFolds, Task
+from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.tasks.spelling import standard_name
 from jaxtune.types import Key, Objective
@@ -73,8 +76,12 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    folds: int | GroupedFolds | Iterable[Any] | None = None,
+    score: str | int = "last",
+    history: bool = False,
     constraints: Any = None,
     goals: Sequence[str | tuple[str, str]] | None = None,
+    keep: str | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -124,6 +131,20 @@ def search(
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
         plain functions.
+      folds: cuts ``train`` into so many folds: every configuration trains once for each
+        of them on the rows of the others, and is scored on its rows; its score is the
+        mean. Stratified in a classification, and shuffled by ``key``. Or
+        ``folds(5, groups=...)``, or pairs of the rows to train and to score on, as
+        scikit-learn's splitters give them. The task then needs no ``valid``.
+      score: the epoch that a trial is judged by: ``"last"``; ``"best"``, of those so
+        far; or a number of last epochs, of which it is the mean. All metrics of the
+        table are of the same epochs. But for ``"last"``, lanes are scored after every
+        epoch.
+      history: whether the result keeps every metric after every epoch, as
+        ``result.history``.
+      keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
+        the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
+        by them, and trains no candidates.
       constraints: bounds of metrics and of a trial's true sizes, such as
         ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
         all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
@@ -173,7 +194,7 @@ def search(
         schedule = schedule._replace(start=start)
     _check_start(schedule)
     # from here on a plain function is a Task with trains=False
-    made = as_task(task)
+    made = with_folds(as_task(task), folds, key)
     limited = as_constraints(constraints)
     found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = _objective(made, schedule.space, metric, mode)
@@ -181,11 +202,13 @@ def search(
     scheduler = _scheduler(made, scheduler)
     check_bound(scheduler, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
+    scoring = check_scoring(score, history, epochs)
+    scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )
+        )._replace(scoring=scoring, keep=keep)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -255,8 +278,9 @@ def run_search(
     names, aims = space.names, wanted.constraints
     check_names(metrics, names, workload.trains, aims, wanted.goals)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics(metrics, names)
+        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
+    check_keep(workload, space, wanted.schedule.trials * wanted.repeats)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)
@@ -264,10 +288,10 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.seeds, len(plans), shown)
+    bar = progress_bar(size, wanted.repeats, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
-            loads = loads_of(plans, wanted.seeds)
+            loads = loads_of(plans, wanted.repeats)
             device = hardware_of(session.device["platform"])
             explores = wanted.scheduler.explore is not None
             workload = with_grouped_batches(workload, space, loads, device, explores)

@@ -19,7 +19,9 @@ import click
 
 import jaxtune
 from jaxtune.cache import compiled_once
+from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import LAST_BITS
+from jaxtune.trained.files import check_destination
 
 ERROR, INTERRUPTED = 2, 130
 
@@ -162,6 +164,82 @@ def rerun_command(directory: Path, trial: int, task: str | None, as_json: bool) 
     sys.exit(0 if found.same else 1)
 
 
+@main.command(name="train")
+@DIRECTORY
+@click.argument("trial", type=int, required=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the model goes: FILE.safetensors, or a folder.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Which of the trial's trainings."
+)
+@click.option("--epochs", type=int, help="As many as in the search if not given.")
+@click.option(
+    "--data",
+    type=click.Choice(["train", "train+valid"]),
+    default="train",
+    show_default=True,
+    help="The splits to train on.",
+)
+@TASK
+def train_command(
+    directory: Path,
+    trial: int | None,
+    out: Path,
+    seed: int,
+    epochs: int | None,
+    data: str,
+    task: str | None,
+) -> None:
+    """Train a trial, the best one if none is given, and save its model.
+
+    Without --epochs and --data it is the model of the search, to the bit. Load it with
+    jaxtune.load_model(PATH).
+    """
+    with _plain_errors():
+        check_destination(out)  # before minutes of training
+        result = jaxtune.load(directory, _task(task))
+        load_kernels(directory)
+        model = result.train(trial, seed=seed, epochs=epochs, data=data)
+        click.echo(repr(model))
+        click.echo(f"wrote {model.save(out)}")
+
+
+@main.command(name="ensemble")
+@DIRECTORY
+@click.option(
+    "--top", default=20, show_default=True, help="Trials that are candidates."
+)
+@click.option("--size", default=50, show_default=True, help="Additions at most.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the ensemble goes: FILE.safetensors, or a folder.",
+)
+@click.option("--test", is_flag=True, help="Judge it on the test split.")
+@TASK
+def ensemble_command(
+    directory: Path, top: int, size: int, out: Path, test: bool, task: str | None
+) -> None:
+    """Choose an ensemble of the best trials, train its members, and save it.
+
+    Load it with jaxtune.load_model(PATH).
+    """
+    with _plain_errors():
+        check_destination(out)
+        result = jaxtune.load(directory, _task(task))
+        load_kernels(directory)
+        ensemble = result.ensemble(top, size=size)
+        if test:
+            ensemble.test()
+        click.echo(repr(ensemble))
+        click.echo(f"wrote {ensemble.save(out)}")
+
+
 @main.command(name="report")
 @DIRECTORY
 @click.option(
@@ -190,7 +268,8 @@ def report_command(directory: Path, out: Path | None) -> None:
     nargs=2,
     required=True,
     metavar="TOOL WHERE",
-    help="csv FILE, parquet FILE, optuna JOURNAL_FILE or optuna DATABASE_URL, "
+    help="csv FILE, parquet FILE, history FILE (every epoch, as CSV), "
+    "optuna JOURNAL_FILE or optuna DATABASE_URL, "
     "tensorboard FOLDER, mlflow URI (such as sqlite:///mlflow.db), wandb FOLDER.",
 )
 def export_command(directory: Path, to: tuple[str, str]) -> None:

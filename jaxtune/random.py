@@ -29,10 +29,11 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ ORDER, epoch: the order of the examples
     │  └─ NOISE, step: the key that the loss gets
     │     └─ AUGMENT: the key of augment=
-    └─ SCHEDULE, round: the scheduler of that round
-       ├─ EXPLOIT, rung, member: whom a member of pbt takes over from
-       └─ epoch: what pbt changes
-          └─ MOVE, REDRAW or DRAWN, member, dimension
+    ├─ SCHEDULE, round: the scheduler of that round
+    │  ├─ EXPLOIT, rung, member: whom a member of pbt takes over from
+    │  └─ epoch: what pbt changes
+    │     └─ MOVE, REDRAW or DRAWN, member, dimension
+    └─ FOLDS: the order in which rows, or groups of them, are dealt to folds
 
 Layers fold further indices into the keys that they get: `jaxtune.models` draws one row
 of a kernel, or of a dropout mask, at a time, so that padding changes no number.
@@ -49,7 +50,7 @@ from jaxtune.types import Array, Key
 
 # Numbers are repeated only where the keys they are folded into differ. None may change:
 # runs on disk are resumed and trials are trained again with the same streams.
-SAMPLE, TRAIN, SCHEDULE = 0, 1, 2  # of the root key
+SAMPLE, TRAIN, SCHEDULE, FOLDS = 0, 1, 2, 3  # of the root key
 INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
 # of the key of initial parameters, which is itself the stream "params"
 DROPOUT, OTHER = 1, 2
@@ -102,17 +103,18 @@ def check_key(key: Any) -> Key:
 ROUNDS = 24  # a position is uniform up to 2^-24, the resolution of float32
 
 
-def permutation(key: Key, count: int) -> Array:
+def permutation(key: Key, count: int | Array, places: int | None = None) -> Array:
     """Return a random order of ``count`` things by a swap-or-not shuffle.
 
     Sorts nothing: the place of an index is computed from the index and the key alone.
 
     Args:
       key: random key.
-      count: how many there are.
+      count: how many there are; it may be traced where ``places`` is given.
+      places: how many of the order to return, from its beginning; all if not given.
 
     Returns:
-      ``[count]`` uint32, every index once.
+      ``[places]`` uint32, every index at most once.
     """
     bits = jax.random.bits(key, (2, ROUNDS), jnp.uint32)
     size = jnp.uint32(count)
@@ -127,7 +129,8 @@ def permutation(key: Key, count: int) -> Array:
         return jnp.where(bit == 1, partner, x)
 
     # a loop, since XLA's fusion of unrolled rounds takes time exponential in them
-    return jax.lax.fori_loop(0, ROUNDS, exchange, jnp.arange(count, dtype=jnp.uint32))
+    first = jnp.arange(count if places is None else places, dtype=jnp.uint32)
+    return jax.lax.fori_loop(0, ROUNDS, exchange, first)
 
 
 def _hash(x: Array, word: Array) -> Array:

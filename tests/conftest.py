@@ -44,10 +44,11 @@ TIERS = {
         precision products random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batching benchmarks data divergence fitting fuzz kernels
-        loops model_samplers models old_runs optimizers planning programs repeats report
-        rewrite schedule search storage supervised tasks training user_code width
-        workers
+        accelerator analysis batching benchmarks data divergence ensemble epochs fitting
+        folds fuzz kernels loops model_samplers models old_runs optimizers planning
+        programs
+        repeats report rewrite schedule search storage supervised tasks trained training
+        user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
@@ -57,9 +58,9 @@ TIERS = {
 # The files that are worth running on an accelerator: their programs are other ones
 # there. A test in another file may have the marker.
 ON_AN_ACCELERATOR = """
-    analysis batching divergence forms gaussian_process model_samplers models optimizers
-    products programs rewrite samplers schedulers search supervised training user_code
-    width
+    analysis batching divergence epochs forms gaussian_process model_samplers models
+    optimizers products programs rewrite samplers schedulers search supervised training
+    user_code width
 """
 ON_AN_ACCELERATOR = {f"test_{name}" for name in ON_AN_ACCELERATOR.split()}
 TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}

@@ -76,7 +76,20 @@ def train(space=RATE, task=None, **changes):
     return lambda: jt.search(task(), space, **arguments)
 
 
-def plain(**changes):
+BATCHES = jt.Space(
+    learning_rate=jt.log_uniform(1e-3, 1.0), batch_size=jt.power_of_two(16, 64)
+)
+
+
+def folded(folds, space=RATE, **changes):
+    task = classify(**{"valid": None, "batch_size": 8} | changes)
+    return train(space, task, folds=folds)
+
+
+STREAM = jt.data.stream(lambda epoch: [(X, Y)], examples=64, rows=64)
+
+
+def plain(searched={}, **changes):
     data = {"x": X, "y": X[:, 0]}
     own = {
         "init": lambda key, hparams: {"w": jnp.zeros(4)},
@@ -88,16 +101,16 @@ def plain(**changes):
         "batch_size": 16,
         "metrics": (("mse", "min"),),
     }
-    return train(task=lambda: jt.Task(**own | changes))
+    return train(task=lambda: jt.Task(**own | changes), **searched)
 
 
-def named(metric):
+def named(metric, **searched):
     """A task that returns a metric of some name beside its own."""
 
     def evaluate(params, split, hparams):
         return {"mse": jnp.sum(params["w"]), metric: 1.0}
 
-    return plain(evaluate=evaluate)
+    return plain(searched, evaluate=evaluate)
 
 
 def raising(key, hparams):
@@ -403,7 +416,72 @@ CASES = {
     "labels none": (classify(train=(X[:0], Y[:0])), V, "empty"),
     "no pair": (classify(train=X), V, r"train.*pair \(x, y\)"),
     "train None": (classify(train=None), V, "train.*None"),
-    "valid None": (classify(valid=None), V, "valid.*None"),
+    "folds zero": (folded(0), V, "folds: got 0.*from 2"),
+    "folds one": (folded(1), V, "folds: got 1.*from 2"),
+    "folds true": (folded(True), V, "folds: got True.*from 2"),
+    "folds real": (folded(2.5), V, "folds: got 2.5.*from 2"),
+    "folds text": (folded("five"), V, "folds: got 'five'.*pairs"),
+    "folds many": (folded(65), V, "folds=65: train has 64 rows.*at most 64"),
+    "folds object": (folded(object()), V, "folds: got <object.*KFold"),
+    "folds empty": (folded([]), V, "folds: got no folds.*pairs"),
+    "folds no pair": (folded([(range(9), range(9), 1)]), V, "fold 0 is no pair"),
+    "folds of rows": (folded([np.arange(3)]), V, "fold 0 is no pair"),
+    "folds shared": (
+        folded([(range(40), range(39, 64))]),
+        V,
+        "fold 0 trains on row 39 and is scored on it.*apart",
+    ),
+    "folds outside": (
+        folded([(range(40), [64])]),
+        V,
+        "valid rows of fold 0 name row 64.*0 to 63",
+    ),
+    "folds negative": (folded([([-1, 3], [4])]), V, "train rows.*name row -1"),
+    "folds twice": (folded([([1, 2, 2], [4])]), V, "row 2 twice"),
+    "folds real rows": (folded([([1.0, 2.0], [4])]), V, "train rows.*float64"),
+    "folds no rows": (folded([([1, 2], [])]), V, "valid rows of fold 0.*some rows"),
+    "folds small": (
+        folded(16, batch_size=61),
+        V,
+        "batch_size=61 is larger than the training part of a fold, which has 60",
+    ),
+    "folds batch": (
+        folded(2, space=BATCHES),
+        V,
+        "batch_size.*up to 64, but the training part of a fold has 32",
+    ),
+    "folds of a function": (search(folds=5), V, "folds: a plain function.*seeds=5"),
+    "folds of a stream": (
+        train(task=classify(train=STREAM), folds=2),
+        V,
+        "folds: a stream.*Use arrays",
+    ),
+    "groups few": (
+        lambda: jt.folds(5, groups=[0, 1, 2, 0]),
+        V,
+        "3 groups for 5 folds.*at most 3",
+    ),
+    "groups table": (
+        lambda: jt.folds(2, groups=X),
+        V,
+        r"groups have shape \(64, 4\)",
+    ),
+    "groups short": (
+        folded(jt.folds(2, groups=np.arange(60))),
+        V,
+        "60 groups, and train has 64 rows",
+    ),
+    "groups count": (lambda: jt.folds(1, groups=Y), V, "folds: got 1.*from 2"),
+    "plan folds": (
+        lambda: jt.plan(classify(valid=None)(), RATE, trials=4, folds=1),
+        V,
+        "folds: got 1.*from 2",
+    ),
+    "valid None": (
+        train(task=classify(valid=None)),
+        V,
+        r"valid: .*no rows.*valid=\(x, y\), or search with folds=5",
+    ),
     "text": (classify(train=(X.astype(str), Y)), V, "dtype <U.*Use numbers"),
     "batch 0": (classify(batch_size=0), V, "batch_size.*got 0"),
     "batch 65 of 64": (
@@ -493,6 +571,78 @@ CASES = {
     "mode other": (search(mode="up"), V, "'up'"),
     "metric of a function": (search(metric="loss"), V, "only its value"),
     "epochs of a function": (search(epochs=3), V, "not trained"),
+    # the epoch that a trial is judged by
+    "score a word": (train(score="first"), V, 'score: got .first.. Use "last", "best"'),
+    "score zero": (train(score=0), V, "score: got 0. Use .*whole number from 1"),
+    "score a bool": (train(score=True), V, "score: got True"),
+    "score a share": (train(score=0.5), V, "score: got 0.5"),
+    "score nothing": (train(score=None), V, "score: got None"),
+    "score of too many": (train(score=3, epochs=2), V, "a training has 2 epochs"),
+    "score of a function": (search(score="best"), V, "no epochs. Leave it out"),
+    "history a number": (train(history=1), V, "history: got 1. Use True or False"),
+    "history a word": (train(history="all"), V, "history: got 'all'"),
+    "history of a function": (
+        search(history=True),
+        V,
+        "history=True: a plain function",
+    ),
+    "history that was not kept": (lambda: search()().history, V, "kept none. Use jax"),
+    "history to export": (
+        lambda: jt.integrations.export(search()(), "history", "/no/such.csv"),
+        V,
+        "kept no history. Use jax",
+    ),
+    "metric best_epoch": (
+        named("best_epoch", score="best"),
+        V,
+        "a metric has the name 'best_epoch'",
+    ),
+    "dimension best_epoch": (
+        train(
+            space=jt.Space(
+                learning_rate=jt.log_uniform(0.1, 1.0), best_epoch=jt.uniform(0.0, 1.0)
+            ),
+            score="best",
+        ),
+        V,
+        "dimension 'best_epoch': jaxtune's own tables use",
+    ),
+    "patience none": (lambda: jt.schedulers.patience(0), V, "epochs must be a whole"),
+    "patience a word": (
+        lambda: jt.schedulers.patience("5"),
+        V,
+        "epochs must be a whole",
+    ),
+    "patience no number": (
+        lambda: jt.schedulers.patience(None),
+        V,
+        "epochs must be a wh",
+    ),
+    "patience interval": (
+        lambda: jt.schedulers.patience(5, interval=0),
+        V,
+        "interval must be a whole number from 1, got 0",
+    ),
+    "patience min_delta": (
+        lambda: jt.schedulers.patience(5, min_delta=-0.1),
+        V,
+        "min_delta must lie in",
+    ),
+    "patience min_delta nan": (
+        lambda: jt.schedulers.patience(5, min_delta=NAN),
+        V,
+        "min_delta must lie in",
+    ),
+    "patience min_epochs": (
+        lambda: jt.schedulers.patience(5, min_epochs=1.5),
+        V,
+        "min_epochs must be a whole",
+    ),
+    "patience without an end": (
+        train(scheduler=jt.schedulers.patience(5), epochs=6),
+        V,
+        "a training of 6 epochs ends before a trial could stop.*Train longer",
+    ),
     "scheduler of a function": (search(scheduler=SH()), V, "no epochs to stop at"),
     "scheduler a name": (search(scheduler="asha"), V, "no epochs to stop at"),
     "scheduler a number": (search(scheduler=3), V, "schedulers.hyperband"),

@@ -196,7 +196,7 @@ def test_test_is_the_recorded_training_judged_once(
     first = result.test()
     assert set(first) == {"accuracy", "loss"}
     with monkeypatch.context() as patched:
-        patched.setattr("jaxtune.results.result.retrain", None)  # looked at once only
+        patched.setattr("jaxtune.results.result.judge", None)  # looked at once only
         assert result.test() == first
     with pytest.raises(ValueError, match="plain function"):
         search().test()

@@ -35,6 +35,7 @@ from jaxtune.storage.documents import (
     space_of,
 )
 from jaxtune.storage.durable import Durable
+from jaxtune.storage.settings import EARLIER
 from jaxtune.storage.store import Store
 from jaxtune.testing import mixed_space
 
@@ -828,8 +829,7 @@ def test_settings_with_any_part_missing_or_wrong_are_damaged(
 ):
     at = finished_run(small_task, small_space, tmp_path)
     whole = json.loads((at / "run.json").read_text())
-    # earlier versions lack the last two
-    told = {"format", "schema", "id", "created", "across", "distinct"}
+    told = {"format", "schema", "id", "created", *EARLIER}
     for name in whole.keys() - told:
         without = {n: part for n, part in whole.items() if n != name}
         (at / "run.json").write_text(json.dumps(without))

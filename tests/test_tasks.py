@@ -152,7 +152,6 @@ def broken(array, row, value):
         (bad(train=(X.astype(str), Y)), "dtype <U"),
         (bad(test=X), "test: got ndarray"),
         (bad(train=None), "train: a task needs data"),
-        (bad(valid=None), "valid: a task needs data"),
         (bad(batch_size=0), "batch_size must be an int of at least 1, got 0"),
     ],
 )

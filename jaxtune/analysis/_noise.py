@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import check_share, check_whole
+from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result
 from jaxtune.training.retraining import retrain
 
@@ -85,7 +86,8 @@ def noise(result: Result, best: float = 0.25) -> Noise:
       ValueError: one seed, or fewer than four trials with a score.
     """
     check_share("noise", "best", best, 0, 1)
-    scores, standing = result.trials.scores.astype(np.float64), result.standing
+    scores = per_seed(result.trials.scores, result.setup.folds).astype(np.float64)
+    standing = result.standing
     seeds = scores.shape[1]
     if seeds < 2:
         raise ValueError(
@@ -152,8 +154,9 @@ def reevaluate(
     order = order[np.isfinite(result.standing[order])][:top]
     if not len(order):
         raise ValueError("reevaluate: no trial has a score.")
-    first, sign = result.trials.scores.shape[1], ranking.direction(result.setup.mode)
-    fresh, rows = np.arange(first, first + seeds), []
+    first, sign = result.setup.repeats, ranking.direction(result.setup.mode)
+    fresh = np.arange(first, first + seeds * (result.setup.folds or 1))
+    rows = []
     for trial in order.tolist():
         values = _measured(result, trial, fresh).astype(np.float64)
         score = float(result.trials["score"][trial])
@@ -166,4 +169,5 @@ def reevaluate(
 def _measured(result: Result, trial: int, seeds: np.ndarray) -> np.ndarray:
     """Return the score ``[s]`` of a trial under other seeds."""
     setup, trajectory = result.setup, result.trajectory(trial)
-    return retrain(setup.workload, setup.space, trajectory, seeds)[setup.metric]
+    values = retrain(setup.workload, setup.space, trajectory, seeds)[setup.metric]
+    return per_seed(values[None], setup.folds)[0]

@@ -83,6 +83,8 @@ def _joined(shares: list[BlockResult]) -> BlockResult | None:
         status=np.concatenate([share.status for share in shares]),
         states=tuple(part for share in shares for part in share.states),
         device=shares[0].device,
+        curves=_concatenated([share.curves for share in shares]),
+        outputs=_concatenated([share.outputs for share in shares]),
     )
 
 

@@ -10,6 +10,7 @@ from jaxtune.results.result import Result
 
 TOOLS = {
     "csv": "tables.Csv",
+    "history": "tables.History",
     "parquet": "tables.Parquet",
     "optuna": "optuna.Optuna",
     "tensorboard": "tensorboard.TensorBoard",
@@ -25,7 +26,9 @@ def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
     Args:
       result: from a search, or from a run directory.
       to: ``"csv"`` or ``"parquet"``, a table with one row for each trial;
-        ``"optuna"``, a study with distributions, states and intermediate values;
+        ``"history"``, a table in CSV with one row for each trial, seed and epoch, of a
+        search with ``history=True``; ``"optuna"``, a study with distributions, states
+        and intermediate values;
         ``"tensorboard"``, scalars and hyperparameters; ``"mlflow"``, a run for the
         search with a nested run for each trial; ``"wandb"``, a group of runs.
       where: a file for tables; a journal file or the URL of a database for Optuna; a

@@ -8,6 +8,7 @@ from typing import Any
 from jaxtune.integrations.tool import Tracker
 
 EXPERIMENT = "jaxtune"
+BATCH = 1000  # metrics that a server takes at once
 STATUS = {"diverged": "FAILED", "crashed": "FAILED"}
 
 
@@ -44,6 +45,16 @@ class MLflow(Tracker):
     def score(self, trial: int, epochs: int, score: float) -> None:
         """Log a score to the run of a trial."""
         self._log(self._run(trial), {self.setup.metric: score}, epochs)
+
+    def curve(self, trial: int, name: str, values: dict[int, float]) -> None:
+        """Log a metric by epoch to the run of a trial."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)  # milliseconds
+        points = [Metric(name, value, now, epoch) for epoch, value in values.items()]
+        for first in range(0, len(points), BATCH):
+            batch = points[first : first + BATCH]
+            self._client.log_batch(self._run(trial), metrics=batch)
 
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
         """Log hyperparameters and metrics, and end the run; failed trials as failed."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.goals.order import Goal
-from jaxtune.integrations.tool import Tool, as_scalar, metric_names
+from jaxtune.integrations.tool import Tool, as_scalar, mean_curve, metric_names
 from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import optuna as package
 
 NAME = "jaxtune"
-DIRECTIONS = {"max": "maximize", "min": "minimize"}
+DIRECTIONS: dict[str, Any] = {"max": "maximize", "min": "minimize"}
 # a status that is missing here, "waiting", is that of a trial that is not done
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
@@ -78,9 +78,9 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
 
     Returns:
       Trials with parameters, the distributions of the search space, states, and scores
-      at rungs as intermediate values. User attributes are the id, round, epochs,
-      metrics and the score of every seed. With several goals a trial has their values,
-      and none at rungs.
+      at rungs as intermediate values, or of every epoch where there is a history. User
+      attributes are the id, round, epochs, metrics and the score of every seed. With
+      several goals a trial has their values, and none on the way.
     """
     import optuna as package
 
@@ -89,6 +89,9 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
     ranges = {name: distribution(space[name]) for name in space.searched}
     metrics, found = metric_names(space, trials.names), []
     on_the_way = result.rungs.by_trial()
+    if result.setup.workload.scoring.history:
+        curves: Any = result.history.get(result.setup.metric, ())
+        on_the_way = {trial: mean_curve(values) for trial, values in enumerate(curves)}
     for trial in range(first, len(trials)):
         row = trials.row(trial)
         if row["status"] not in STATES:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxtune.integrations.tool import Tool
 from jaxtune.results.result import Result, Setup
 
@@ -25,8 +27,12 @@ class Table(Tool):
     def on_round(self, result: Result) -> None:
         """Write all trials so far; a reader finds the old table or the new one."""
         unfinished = f"{self.where}.tmp"
-        self.write(result.trials.to_pandas(), unfinished)
+        self.write(self.frame(result), unfinished)
         os.replace(unfinished, self.where)
+
+    def frame(self, result: Result) -> Any:
+        """Return what is written, as a data frame."""
+        return result.trials.to_pandas()
 
     def write(self, frame: Any, where: str) -> None:
         """Write a data frame to a file."""
@@ -49,6 +55,39 @@ class Parquet(Table):
             if frame[name].dtype == object:
                 frame[name] = frame[name].map(_text)
         frame.to_parquet(where, index=False)
+
+
+class History(Table):
+    """A comma-separated file with one row for each trial, seed and epoch.
+
+    Epochs that a trial has not trained have no row; where it failed, values are empty.
+    """
+
+    def on_start(self, setup: Setup) -> None:
+        """Raise ``ValueError`` if the file exists, or the search keeps no history."""
+        if not setup.workload.scoring.history:
+            raise ValueError(
+                "export: this search kept no history. Use jaxtune.search(..., "
+                "history=True)."
+            )
+        super().on_start(setup)
+
+    def frame(self, result: Result) -> Any:
+        import pandas as pd
+
+        history = result.history
+        if not history:  # nothing has been scored yet
+            return pd.DataFrame(columns=["trial", "seed", "epoch"])
+        epochs = np.arange(1, result.setup.workload.epochs + 1)
+        trained = result.trials.epochs[:, None, None] >= epochs
+        known = [~np.isnan(values) for values in history.values()]
+        shown = np.any([np.broadcast_to(trained, known[0].shape), *known], axis=0)
+        trial, seed, place = np.nonzero(shown)
+        columns = {"trial": trial, "seed": seed, "epoch": epochs[place]}
+        return pd.DataFrame(columns | {n: v[shown] for n, v in history.items()})
+
+    def write(self, frame: Any, where: str) -> None:
+        frame.to_csv(where, index=False)
 
 
 def _text(value: Any) -> str | None:

@@ -34,6 +34,12 @@ class TensorBoard(Tracker):
         with self._writer(self.name(trial)) as writer:
             writer.add_scalar(self.setup.metric, score, epochs)
 
+    def curve(self, trial: int, name: str, values: dict[int, float]) -> None:
+        """Write a metric by epoch to the folder of a trial."""
+        with self._writer(self.name(trial)) as writer:
+            for epoch, value in values.items():
+                writer.add_scalar(name, value, epoch)
+
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
         """Write the hyperparameters and metrics of a trial."""
         step, metrics = row.get("epochs", 0), self.metrics(row)

@@ -54,6 +54,10 @@ class Tracker(Tool):
         """Report a trial's score after some epochs."""
         raise NotImplementedError
 
+    def curve(self, trial: int, name: str, values: dict[int, float]) -> None:
+        """Report a metric of a trial, the mean over seeds, by epoch."""
+        raise NotImplementedError
+
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
         """Finish a trial's run, with its hyperparameters and its row of the table."""
         raise NotImplementedError
@@ -76,7 +80,7 @@ class Tracker(Tool):
         ):
             known = self._seen.setdefault((trial, epochs), {})
             known[seed] = value
-            if len(known) == self.setup.seeds:
+            if len(known) == self.setup.repeats:
                 self._report(trial, epochs, float(np.mean(list(known.values()))))
                 del self._seen[trial, epochs]
         if np.isfinite(self._best):
@@ -87,6 +91,8 @@ class Tracker(Tool):
         """Report what is not reported yet of the round's trials, and end their runs."""
         trials, space = result.trials, result.setup.space
         on_the_way = result.rungs.by_trial()
+        kept = result.setup.workload.scoring.history
+        histories = result.history if kept else {}
         for trial in range(self._ended, len(trials)):
             row = trials.row(trial)
             if row["status"] == "waiting":
@@ -95,6 +101,10 @@ class Tracker(Tool):
             scores = on_the_way.get(trial, {}) | {row.get("epochs", 0): row["score"]}
             for epochs, score in scores.items():
                 self._report(trial, epochs, score)
+            for name, values in histories.items():
+                known = mean_curve(values[trial])
+                if known:
+                    self.curve(trial, f"history/{name}", known)
             hparams = space.values(trials.decoded, trial)
             self.end(trial, {n: as_scalar(v) for n, v in hparams.items()}, row)
         self._ended, self.finished = len(trials), result.finished
@@ -114,7 +124,8 @@ class Tracker(Tool):
         """The settings that describe the search in its run."""
         setup = self.setup
         named = {"metric": setup.metric, "mode": setup.mode, "trials": setup.trials}
-        return named | {"seeds": setup.seeds, "epochs": setup.workload.epochs}
+        folds = {} if setup.folds is None else {"folds": setup.folds}
+        return named | folds | {"seeds": setup.seeds, "epochs": setup.workload.epochs}
 
     def metrics(self, row: dict[str, Any]) -> dict[str, float]:
         """Return the score and the finite metrics in a row of the table."""
@@ -124,6 +135,25 @@ class Tracker(Tool):
     def name(self, trial: int) -> str:
         """Return the name of a trial's run, padded so that names sort as ids do."""
         return f"trial_{trial:0{len(str(self.setup.trials - 1))}}"
+
+
+def mean_curve(values: np.ndarray) -> dict[int, float]:
+    """Return epoch to the mean over seeds, where all seeds have a number.
+
+    >>> import numpy as np
+    >>> mean_curve(np.asarray([[1.0, 2.0, np.nan], [3.0, np.nan, np.nan]]))
+    {1: 2.0}
+
+    Args:
+      values: ``[s, epochs]``, a trial of ``result.history``.
+    """
+    with np.errstate(invalid="ignore"):
+        means = values.mean(axis=0, dtype=np.float64)
+    return {
+        epoch: float(mean)
+        for epoch, mean in enumerate(means.tolist(), 1)
+        if np.isfinite(mean)
+    }
 
 
 def metric_names(space: Space, columns: Iterable[str]) -> list[str]:

@@ -35,6 +35,11 @@ class WandB(Tracker):
         """Log a score to the run of a trial."""
         self._run(trial).log({"epochs": epochs, self.setup.metric: score})
 
+    def curve(self, trial: int, name: str, values: dict[int, float]) -> None:
+        """Log a metric by epoch to the run of a trial."""
+        for epoch, value in values.items():
+            self._run(trial).log({"epochs": epoch, name: value})
+
     def end(self, trial: int, hparams: dict[str, Any], row: dict[str, Any]) -> None:
         """Log hyperparameters and metrics, and end the run; failed trials as failed."""
         run = self._run(trial)

@@ -58,6 +58,26 @@ class Layout(NamedTuple):
         return fitting[-1] if fitting else self.batching
 
 
+def with_examples(layout: Layout, examples: int, epochs: int) -> Layout:
+    """Return the layout of a training on other data, or for other epochs.
+
+    Args:
+      layout: of a search.
+      examples: of the training data.
+      epochs: of a whole training.
+    """
+
+    def cut(batching: Batching) -> Batching:
+        return batching._replace(
+            examples=examples // batching.micro * batching.micro,
+            # known to the programs of some optimisers only
+            epochs=batching.epochs and epochs,
+        )
+
+    batching = layout.batching and cut(layout.batching)
+    return layout._replace(batching=batching, by_size=tuple(map(cut, layout.by_size)))
+
+
 def lay_out(
     task: Task,
     space: Space,
@@ -86,25 +106,30 @@ def lay_out(
 
 
 def _batching(task: Task, space: Space) -> Batching:
+    examples = task.examples_of_a_lane
     if "batch_size" not in space.names:
         size = task.batch_size
-        if size > task.examples:
+        if size > examples:
             raise ValueError(
-                f"batch_size={size} is larger than train, which has {task.examples} "
-                "examples. Use a smaller batch."
+                f"batch_size={size} is larger than {_train(task)}, which has {examples}"
+                " examples. Use a smaller batch."
             )
-        return Batching(size, task.examples // size * size, whole=True)
+        return Batching(size, examples // size * size, whole=True)
     dimension, sizes = space["batch_size"], _whole_numbers(space, "batch_size")
-    if max(sizes) > task.examples:
+    if max(sizes) > examples:
         raise ValueError(
-            f"dimension 'batch_size': the space goes up to {max(sizes)}, but train has "
-            f"{task.examples} examples. Use a smaller range, such as "
+            f"dimension 'batch_size': the space goes up to {max(sizes)}, but "
+            f"{_train(task)} has {examples} examples. Use a smaller range, such as "
             "space.restrict(batch_size=...)."
         )
     micro, whole = math.gcd(*sizes), len(sizes) == 1
     if not (whole or dimension.static):
         _warn_about(task, space, micro)
-    return Batching(micro, task.examples // micro * micro, whole)
+    return Batching(micro, examples // micro * micro, whole)
+
+
+def _train(task: Task) -> str:
+    return "train" if task.folds is None else "the training part of a fold"
 
 
 def _warn_about(task: Task, space: Space, micro: int) -> None:
@@ -291,7 +316,7 @@ def _cost_of(
             padded = {fields[name]: size for name, size in sizes.items()}
             hparams = Hparams({**middle, **padded}, middle.choices)
             each = flops.per_example(task, hparams)
-            known[at] = flops.PASSES * task.examples * each
+            known[at] = flops.PASSES * task.examples_of_a_lane * each
         return known[at]
 
     return cost

@@ -80,7 +80,7 @@ def room_for_a_block(task: Task, device: Hardware, platform: str) -> float:
       device: its kind.
       platform: of the devices, as JAX calls it.
     """
-    arrays = jax.tree.leaves((task.train, task.valid, task.test))
+    arrays = jax.tree.leaves((task.train, task.valid, task.test, task.folds))
     data = sum(getattr(array, "nbytes", 0) for array in arrays)
     blocks = device.ahead or max(device.side_by_side)
     return SHARE * (_limit(device, platform) - data) / blocks

@@ -27,6 +27,7 @@ from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
 from jaxtune.tasks import Hparams, Task
 from jaxtune.tasks.scalars import TAKEN_OUT
+from jaxtune.tasks.task import as_lane
 from jaxtune.types import Key
 
 
@@ -283,6 +284,7 @@ def typical(layout: Layout, space: Space) -> dict[str, np.ndarray]:
 
 def _lane(task: Task, key: Key, hparams: Hparams, batching: Batching | None) -> Any:
     """Return the metrics of a lane, and its last state."""
+    task, _ = as_lane(task, np.uint32(0))
     lane = lane_program.start(task, key, hparams, batching)
     if batching is not None:
         lane = lane_program.advance(task, key, hparams, lane, batching)

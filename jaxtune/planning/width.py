@@ -142,6 +142,7 @@ def _rate(devices: Devices, jobs_of: Callable[[int], list[Job]]) -> float:
 def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list[Job]:
     """Return a block to train for some epochs, or to evaluate so many times."""
     width, trains = len(block.trial), workload.task.trains
+    each = workload.scoring.each_epoch
     job = Job(
         block=block,
         static=static,
@@ -149,8 +150,9 @@ def _jobs(workload: Workload, block: Block, static: Static, amount: int) -> list
         sources=(),
         like=None,
         epochs=amount if trains else 0,
-        split=None if trains else workload.split,
+        split=workload.split if each or not trains else None,
         going=np.zeros(width, bool),
+        each_epoch=each,
     )
     return [job] * (1 if trains else amount)
 
@@ -172,6 +174,8 @@ def _place(workload: Workload, traced: tuple[Traced, ...]) -> Path | None:
     parts = (digest(traced), workload.layout, devices[0].device_kind, len(devices))
     here = hardware_of()
     text = repr((*parts, here.name, cores() if here.ahead is None else 0))
+    if workload.scoring.each_epoch:  # an epoch takes longer
+        text += "scored after each epoch"
     return folder / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 

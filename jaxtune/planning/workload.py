@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from jaxtune.planning.layout import Layout
+from jaxtune.planning.layout import Layout, with_examples
+from jaxtune.planning.scoring import Scoring
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
@@ -23,6 +24,8 @@ class Workload(NamedTuple):
       rates: the measurements that led to the width, see `choose_width`.
       across: number of devices that share the lanes of a block: the bits are those of a
         block of ``width / across`` lanes.
+      scoring: the rule by which lanes get their metrics.
+      keep: ``"predictions"`` if those on the validation split are kept.
     """
 
     task: Task
@@ -33,6 +36,8 @@ class Workload(NamedTuple):
     split: str = "valid"
     rates: tuple[tuple[int, float], ...] = ()
     across: int = 1
+    scoring: Scoring = Scoring()
+    keep: str | None = None
 
     def alone(self, epochs: int) -> Workload:
         """Return the workload of a lane that is trained again, on one device."""
@@ -50,6 +55,19 @@ class Workload(NamedTuple):
         """Length of a whole training in turns: its epochs, or 1 for a function."""
         # with no turn at all, a plain function would have arrived before it began
         return max(1, self.epochs)
+
+    @property
+    def on_all_rows(self) -> Workload:
+        """The workload of a training on all training data, without folds.
+
+        There is no validation split then, so it is scored on what it has trained on.
+        """
+        task = dataclasses.replace(self.task, folds=None)
+        return self._replace(
+            task=task,
+            layout=with_examples(self.layout, task.examples, self.epochs),
+            split="train" if self.split == "valid" else self.split,
+        )
 
     @property
     def sample(self) -> Workload:

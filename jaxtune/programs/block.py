@@ -20,6 +20,7 @@ from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
 from jaxtune.space.arrival import Choice, arrived
 from jaxtune.tasks import Hparams, Task
+from jaxtune.tasks.task import as_lane, split_of
 from jaxtune.types import Array, HparamArrays, Key, PyTree
 
 
@@ -61,7 +62,7 @@ class Block(NamedTuple):
     """The identity of ``W`` lanes: everything that their training depends on."""
 
     trial: Array  # [W] uint32
-    seed: Array  # [W] uint32
+    seed: Array  # [W] uint32; with k folds the repeat, seed * k + fold
     hparams: dict[str, Array]  # traced ones, name to [W]
 
 
@@ -134,10 +135,10 @@ def _start_program(on_cpu: bool) -> Any:
 
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
-    def one(trial: Array, seed: Array, hparams: dict[str, Array]) -> Lane:
+    def one(trial: Array, repeat: Array, hparams: dict[str, Array]) -> Lane:
+        own, seed = as_lane(task, repeat)
         key = lane_key(root, trial, seed)
-        hparams = static.hparams(hparams)
-        return lane_program.start(task, key, hparams, static.batching)
+        return lane_program.start(own, key, static.hparams(hparams), static.batching)
 
     return jax.vmap(one)(*block)
 
@@ -161,9 +162,10 @@ def advance(
     batching = static.batching
     assert batching is not None, "the static part of a task's programs has batches"
 
-    def one(trial: Array, seed: Array, hparams: dict[str, Array], lane: Lane) -> Lane:
+    def one(trial: Array, repeat: Array, hparams: dict[str, Array], lane: Lane) -> Lane:
+        own, seed = as_lane(task, repeat)
         key = lane_key(root, trial, seed)
-        return lane_program.advance(task, key, static.hparams(hparams), lane, batching)
+        return lane_program.advance(own, key, static.hparams(hparams), lane, batching)
 
     lanes = _over_lanes(one, static)
 
@@ -221,14 +223,46 @@ def score(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:
     """Return metrics ``{name: [W]}`` on a split, and statuses ``[W]``."""
+
+    def one(repeat: Array, hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
+        own, _ = as_lane(task, repeat)
+        data = split_of(own, split)
+        return lane_program.score(
+            own, static.hparams(hparams), lane, data, static.batching
+        )
+
+    scored = _over_lanes(one, static)(block.seed, block.hparams, state)
+    return scored, state.status
+
+
+@partial(jax.jit, static_argnames="static")
+def evaluated(
+    task: Task, block: Block, state: Lane, static: Static
+) -> tuple[PyTree, PyTree]:
+    """Return the parameters and states with which lanes are scored, first axis [W]."""
+
+    def one(hparams: dict[str, Array], lane: Lane) -> tuple[PyTree, PyTree]:
+        params = lane_program.params_to_evaluate(
+            task, static.hparams(hparams), lane, static.batching
+        )
+        return params, lane.state
+
+    return jax.vmap(one)(block.hparams, state)
+
+
+@partial(jax.jit, static_argnames=("split", "static"))
+def predict(
+    task: Task, block: Block, state: Lane, split: str, static: Static
+) -> PyTree:
+    """Return the outputs of lanes for a split, first axes ``[W, N]``."""
     data = getattr(task, split)
 
-    def one(hparams: dict[str, Array], lane: Lane) -> dict[str, Array]:
-        return lane_program.score(
+    def one(hparams: dict[str, Array], lane: Lane) -> PyTree:
+        return lane_program.predict(
             task, static.hparams(hparams), lane, data, static.batching
         )
 
-    return _over_lanes(one, static)(block.hparams, state), state.status
+    return _over_lanes(one, static)(block.hparams, state)
 
 
 @jax.jit

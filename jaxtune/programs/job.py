@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jaxtune.programs.block import Block, Static
 from jaxtune.programs.kept import KeptStates, Source, assembled, keep
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
 from jaxtune.tasks import Task
+from jaxtune.tasks.outputs import prediction
 from jaxtune.types import Key, PyTree
 
 
@@ -29,6 +31,8 @@ class Job(NamedTuple):
       split: the split to score on; ``None`` to score nothing.
       going: ``[m]`` bool, lanes that will train on, so their states are needed unless
         they diverge; the rest of the block is padding.
+      each_epoch: whether to score after every epoch; then there is a split.
+      predicts: whether to return the outputs for the split too.
     """
 
     block: Block
@@ -39,6 +43,8 @@ class Job(NamedTuple):
     epochs: int
     split: str | None
     going: np.ndarray
+    each_epoch: bool = False
+    predicts: bool = False
 
     @property
     def fresh(self) -> np.ndarray:
@@ -55,6 +61,8 @@ class BlockResult(NamedTuple):
       states: of the lanes that will train on, in their order, in one part or several.
       device: the kind of device that ran it; empty if that is not known.
       error: why the block was given up; empty if it ran.
+      curves: name to ``[m, e]`` float32, after each epoch, if that was asked for.
+      outputs: ``[m, N, ...]`` for the split, if that was asked for.
     """
 
     metrics: dict[str, np.ndarray]
@@ -62,6 +70,8 @@ class BlockResult(NamedTuple):
     states: tuple[KeptStates, ...] = ()
     device: str = ""
     error: str = ""
+    curves: dict[str, np.ndarray] | None = None
+    outputs: np.ndarray | None = None
 
 
 def failed_block(error: str) -> BlockResult:
@@ -80,8 +90,26 @@ def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
         metrics, status = jax.device_get(measured)
         return _untrained(_result(metrics, status, len(job.going)))
     state = begin(task, root, job)
+    if job.each_epoch:
+        return _epoch_by_epoch(task, root, job, state)
     state = block_program.advance(task, root, job.block, state, job.epochs, job.static)
     return end(task, job, state)
+
+
+def _epoch_by_epoch(task: Task, root: Key, job: Job, state: Lane) -> BlockResult:
+    """Train a block, scored after every epoch."""
+    # the two programs of every search, so that its bits are the same by construction.
+    # The host sends them and waits for none: numbers come from the device at the end
+    scored = []
+    for _ in range(job.epochs):
+        state = block_program.advance(task, root, job.block, state, 1, job.static)
+        scored.append(_scored(task, job, state))
+    return end(task, job, state, scored)
+
+
+def _scored(task: Task, job: Job, state: Lane) -> dict[str, Any]:
+    assert job.split is not None, "what is scored has a split"
+    return block_program.score(task, job.block, state, job.split, job.static)[0]
 
 
 def begin(task: Task, root: Key, job: Job) -> Lane:
@@ -94,20 +122,39 @@ def begin(task: Task, root: Key, job: Job) -> Lane:
     return assembled(job.sources, started, job.like, block_program.gather, device)
 
 
-def end(task: Task, job: Job, state: Lane) -> BlockResult:
-    """Score a block, and bring the results to the host."""
-    metrics, status = {}, state.status
-    if job.split is not None:
-        metrics, status = block_program.score(
-            task, job.block, state, job.split, job.static
-        )
-    metrics, status = jax.device_get((metrics, status))
-    result = _result(metrics, status, len(job.going))
+def end(
+    task: Task, job: Job, state: Lane, scored: Sequence[dict[str, Any]] = ()
+) -> BlockResult:
+    """Score a block, and bring the results to the host.
+
+    Args:
+      task: the task.
+      job: of the block.
+      state: of its lanes.
+      scored: metrics after each epoch so far, if they were scored.
+    """
+    if job.split is not None and not scored:
+        scored = [_scored(task, job, state)]
+    scored, status = jax.device_get((list(scored), state.status))
+    result = _result(scored[-1] if scored else {}, status, len(job.going))
+    if job.each_epoch:
+        plain = [_result(metrics, status, len(job.going)).metrics for metrics in scored]
+        curves = {n: np.stack([one[n] for one in plain], axis=1) for n in plain[0]}
+        result = result._replace(curves=curves)
+    if job.predicts:
+        assert job.split is not None, "predictions are for a split"
+        found = block_program.predict(task, job.block, state, job.split, job.static)
+        result = result._replace(outputs=_outputs(found, len(job.going)))
     going = np.flatnonzero(job.going & (result.status == RUNNING))
     if not going.size:
         return result
     stays = hardware_of().has_own_memory
     return result._replace(states=(keep(state, going, stays),))
+
+
+def _outputs(found: PyTree, count: int) -> np.ndarray:
+    """Return the outputs of the first lanes, ``[m, N, ...]``."""
+    return np.asarray(jax.vmap(prediction)(found))[:count]
 
 
 def _result(metrics: dict[str, Any], status: Any, count: int) -> BlockResult:

@@ -22,6 +22,7 @@ from jaxtune.programs.stepping import (
 from jaxtune.random import INIT, NOISE, ORDER, permutation
 from jaxtune.tasks import batches
 from jaxtune.tasks.averages import seen_params
+from jaxtune.tasks.folding import on_split
 from jaxtune.tasks.hparams import own_copy
 from jaxtune.tasks.scalars import real_scalar
 from jaxtune.tasks.task import Task
@@ -167,11 +168,27 @@ class RowRange(NamedTuple):
 
 
 def _order(task: Task, key: Key, epoch: Array) -> Array:
-    """Return the order ``[N]`` of the examples in an epoch."""
+    """Return the order ``[N]`` of the examples in an epoch; of a fold, its rows."""
+    if task.folds is not None:
+        return _order_of_a_fold(task, key, epoch)
     if not task.shuffle:
         return jnp.arange(task.examples)
-    stream = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
-    return permutation(stream, task.examples)
+    return permutation(_order_key(key, epoch), task.examples)
+
+
+def _order_of_a_fold(task: Task, key: Key, epoch: Array) -> Array:
+    assert task.folds is not None
+    rows = task.folds.train
+    # no epoch has more than the smallest fold: behind these are the fillings of others
+    least = rows.sizes[0]
+    if not task.shuffle:
+        return rows.first(least)
+    count = least if len(rows.sizes) == 1 else rows.count
+    return rows.at(permutation(_order_key(key, epoch), count, least))
+
+
+def _order_key(key: Key, epoch: Array) -> Key:
+    return jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
 
 
 def _train(
@@ -342,10 +359,12 @@ def score(
 ) -> dict[str, Array]:
     """Return metrics on a split; NaN for a lane that diverged."""
     params = params_to_evaluate(task, hparams, lane, batching)
-    if task.stateful:
-        metrics = task.evaluate(params, lane.state, split, own_copy(hparams))
-    else:
-        metrics = task.evaluate(params, split, own_copy(hparams))
+    given = (params, lane.state) if task.stateful else (params,)
+
+    def evaluate(split: PyTree) -> Any:
+        return task.evaluate(*given, split, own_copy(hparams))
+
+    metrics = on_split(evaluate, split)
     if not isinstance(metrics, Mapping):
         raise ValueError(
             f"evaluate: got {type(metrics).__name__}. Return a dict of scalars."
@@ -356,6 +375,27 @@ def score(
         for name, value in metrics.items()
     }
     return _if_running(lane, numbers)
+
+
+def predict(
+    task: Task,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    split: PyTree,
+    batching: Batching | None,
+) -> PyTree:
+    """Return the outputs of a lane for a split, with the parameters that are scored."""
+    params = params_to_evaluate(task, hparams, lane, batching)
+    return outputs_of(task, params, lane.state, split, hparams)
+
+
+def outputs_of(
+    task: Task, params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
+) -> PyTree:
+    """Return the outputs for a split, from a task that can predict."""
+    assert task.predict is not None, "asked only of tasks that can predict"
+    given = (params, state) if task.stateful else (params,)
+    return task.predict(*given, split, own_copy(hparams))
 
 
 @promoting

@@ -3,6 +3,8 @@
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._epochs import epochs
+from jaxtune.report._folds import fold_scores
 from jaxtune.report._front import front
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance
@@ -17,6 +19,8 @@ __all__ = [
     "best_of",
     "contour",
     "curves",
+    "epochs",
+    "fold_scores",
     "front",
     "history",
     "importance",

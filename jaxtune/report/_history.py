@@ -64,9 +64,9 @@ def history(result: Result) -> Figure:
 
 def _best_so_far(result: Result) -> np.ndarray:
     """Return ``[n]``, the best score up to each trial that trained to the end."""
-    epochs = result.trials.epochs
+    stage = result.trials.stage
     # as for `result.best`: a trial that was stopped ranks behind those that were not
-    full = np.isfinite(result.standing) & (epochs == epochs.max())
+    full = np.isfinite(result.standing) & (stage == stage.max())
     standing = np.where(full, result.standing, -np.inf)
     reached = np.maximum.accumulate(standing)
     first = np.maximum.accumulate(

@@ -19,6 +19,8 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._epochs import epochs
+from jaxtune.report._folds import fold_scores
 from jaxtune.report._front import front
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
@@ -40,9 +42,13 @@ def answer(result: Result) -> list[Any]:
     if count == len(result.trials):
         return [f"<h1>All {count} trials failed</h1>"]
     best, setup = result.best, result.setup
-    seeds = len(best.scores)
-    spread = f" ± {np.std(best.scores, ddof=1):.2g}" if seeds > 1 else ""
-    over = f" (± standard deviation over {seeds} seeds)" if seeds > 1 else ""
+    # of means over folds, or over seeds: both together would mix two spreads
+    what, values = "seeds", best.scores
+    if setup.folds is not None:
+        what, values = "folds", result.folds.means[best.trial].tolist()
+    several = len(values) > 1
+    spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
+    over = f" (± standard deviation over {len(values)} {what})" if several else ""
     rows = [(name, cell(value)) for name, value in best.hparams.items()]
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
@@ -196,6 +202,19 @@ def _map(result: Result) -> list[Any]:
     return [contour(result)]
 
 
+def _folds(result: Result) -> list[Any]:
+    """Return the scores of the best trials on each fold, and the size of each."""
+    if result.setup.folds is None or not np.isfinite(result.standing).any():
+        return []
+    found, best = result.folds, result.best.trial
+    rows = [
+        (number, f"{len(train):,}", f"{len(valid):,}", cell(found.means[best, number]))
+        for number, (train, valid) in enumerate(found.rows)
+    ]
+    head = ("fold", "trains on rows", "scored on rows", "score of the best trial")
+    return [fold_scores(result), wide_table(head, rows) if rows else ""]
+
+
 def _failures(result: Result) -> list[str]:
     """Return the ranges of the space in which trials failed."""
     found = result.divergence
@@ -212,9 +231,10 @@ def _failures(result: Result) -> list[str]:
         for region in found.regions
     ]
     head = ("hyperparameter", "range of failed trials", "failed", "tried", "share")
+    each = "seed" if result.setup.folds is None else "fold and seed"
     return [
         f"<p>{found.trials} trials failed, with {found.lanes} failed trainings in all "
-        "(a trial has one training for each seed).</p>",
+        f"(a trial has one training for each {each}).</p>",
         wide_table(head, rows),
     ]
 
@@ -223,7 +243,7 @@ def _stopping(result: Result) -> list[Any]:
     """Return what a scheduler saved, and whether early scores predicted late ones."""
     if not len(result.rungs.trial):
         return []
-    cost, stopped = result.cost, int((result.trials["status"] == "stopped").sum())
+    cost, stopped = result.cost, int(result.stopped.sum())
     rows = [
         (row.early, row.late, row.trials, f"{row.correlation:.2f}")
         for row in analysis.rung_correlations(result)
@@ -240,6 +260,11 @@ def _stopping(result: Result) -> list[Any]:
         wide_table(names, rows) if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
+
+
+def _epochs(result: Result) -> list[Any]:
+    """Return the curves of all metrics, if the search kept them."""
+    return [epochs(result)] if result.setup.workload.scoring.history else []
 
 
 def _trials(result: Result) -> list[str]:
@@ -280,7 +305,8 @@ def _reproduce(result: Result) -> list[str]:
         ("trials", setup.trials),
         ("rounds", len(result.spaces)),
         ("epochs", workload.epochs or None),
-        ("seeds", result.trials.scores.shape[1]),
+        ("seeds", setup.seeds),
+        ("folds", setup.folds),
         ("metric", repr(setup.metric) if workload.trains and not goals else None),
         ("mode", None if goals else repr(setup.mode)),
         ("constraints", _as_argument(setup.constraints) or None),
@@ -291,6 +317,8 @@ def _reproduce(result: Result) -> list[str]:
     code = "\n".join(["jt.search(", "    task, space,", *lines, ")"])
     versions = [f"{name} {version(name)}" for name in LIBRARIES]
     where = f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
+    folds = ", and the folds if they had rows or groups of yours"
+    folds = "" if setup.folds is None else folds
     alone = ""
     if np.isfinite(result.standing).any() and workload.trains:
         alone = (
@@ -300,7 +328,7 @@ def _reproduce(result: Result) -> list[str]:
     return [
         "<p>The same call gives the same table, to the bit, on the same machine and "
         "versions. Add the sampler, refiner or scheduler if it is not the default "
-        "one.</p>",
+        f"one{folds}.</p>",
         f"<pre>{escape(code)}</pre>",
         alone,
         f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
@@ -326,7 +354,9 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Importance": _importance,
     "Each hyperparameter": _slices,
     "Map": _map,
+    "Folds": _folds,
     "Early stopping": _stopping,
+    "Every epoch": _epochs,
     "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,

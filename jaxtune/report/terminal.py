@@ -76,7 +76,9 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     status = result.trials["status"]
     scored = _best(result, top)
     names = result.setup.space.searched
+    folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
     return {
+        **folds,
         "metric": result.setup.metric,
         "mode": result.setup.mode,
         "finished": result.finished,

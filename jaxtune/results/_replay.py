@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune.random import check_key
 from jaxtune.results.result import Result
-from jaxtune.training.retraining import retrain
+from jaxtune.training.retraining import judge, retrain
 from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
@@ -20,7 +20,8 @@ class Replay(NamedTuple):
     Args:
       schedule: pairs of the epoch at which a setting ends and the setting, a plain
         dict; one pair unless the trial took over states of others.
-      metrics: name to one value per seed.
+      metrics: name to one value per seed, and with folds per seed and fold, as in the
+        table.
     """
 
     schedule: tuple[tuple[int, dict[str, Any]], ...]
@@ -88,7 +89,8 @@ def replay(
     result.setup.check_task("replay")
     if split == "train" and getattr(workload.task, "stream", None) is not None:
         raise ValueError("replay: a stream is no split to judge on. Use 'valid'.")
-    if getattr(workload.task, split, None) is None:
+    folded = result.setup.folds is not None and split == "valid"
+    if getattr(workload.task, split, None) is None and not folded:
         raise ValueError(f"replay: the task has no split {split!r}.")
     if key is not None:
         workload = workload._replace(key=check_key(key))
@@ -96,8 +98,9 @@ def replay(
         # and blocks of one width, since there are no recorded bits to repeat
         trajectory = [segment._replace(trial=trial) for segment in trajectory]
         overrides = overrides_of()
-    count = seeds or result.trials.scores.shape[1]
-    metrics = retrain(
+    count = (seeds or result.setup.seeds) * (result.setup.folds or 1)
+    again = retrain if split == "valid" else judge
+    metrics = again(
         workload, result.setup.space, trajectory, np.arange(count), overrides
     )
     # plain values, as a user would write them: `decoded` has choices as indices

@@ -7,30 +7,45 @@ from collections.abc import Iterable
 
 # columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
 OWN = ("trial", "round", "status", "score", "scores", "epochs")
+FOLD_SPREAD = "fold_spread"  # in a search with folds alone
 OF_SEEDS = re.compile(r"score_\d+")
 
 
-def check_metrics(metrics: Iterable[object], hyperparameters: Iterable[str]) -> None:
+def check_metrics(
+    metrics: Iterable[object],
+    hyperparameters: Iterable[str],
+    added: Iterable[str] = (),
+    folds: int | None = None,
+) -> None:
     """Raise unless every metric and hyperparameter gets a column of its own.
 
     Args:
       metrics: the names that ``evaluate`` returns.
       hyperparameters: the names of the space.
+      added: names of columns that this search has beside the usual ones.
+      folds: number of folds; ``None`` without them.
 
     Raises:
       ValueError: a name that would take the place of another column.
     """
-    known = list(hyperparameters)
-    for taken in filter(OF_SEEDS.fullmatch, known):
-        raise ValueError(f"dimension {taken!r}: {_taken()} Choose another.")
+    known, own = list(hyperparameters), (*OWN, *added)
+    metrics = list(metrics)
+    if folds is not None and FOLD_SPREAD in (*metrics, *known):
+        raise ValueError(
+            f"folds: {FOLD_SPREAD!r} is the column of the spread over folds, and the "
+            "name of a metric or dimension. Rename that."
+        )
+    for taken in known:
+        if OF_SEEDS.fullmatch(taken) or taken in added:
+            raise ValueError(f"dimension {taken!r}: {_taken(own)} Choose another.")
     for name in metrics:
         if not isinstance(name, str):
             raise ValueError(
                 f"evaluate: got a metric with the name {name!r}. Use a string."
             )
-        if name in OWN or OF_SEEDS.fullmatch(name):
+        if name in own or OF_SEEDS.fullmatch(name):
             raise ValueError(
-                f"evaluate: a metric has the name {name!r}. {_taken()} Rename the "
+                f"evaluate: a metric has the name {name!r}. {_taken(own)} Rename the "
                 "metric."
             )
         if name in known:
@@ -40,5 +55,5 @@ def check_metrics(metrics: Iterable[object], hyperparameters: Iterable[str]) -> 
             )
 
 
-def _taken() -> str:
-    return f"jaxtune's own tables use {', '.join(OWN)}, score_0, score_1 and so on."
+def _taken(own: Iterable[str]) -> str:
+    return f"jaxtune's own tables use {', '.join(own)}, score_0, score_1 and so on."

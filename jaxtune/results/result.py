@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,14 @@ from jaxtune.goals.front import dominance_ranks, volume
 from jaxtune.goals.limits import violation
 from jaxtune.goals.order import Goal, aimed_standing, oriented
 from jaxtune.markup import html_table
+from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.results.divergence import Divergence, locate_failures
+from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
-from jaxtune.training.retraining import retrain
+from jaxtune.training.retraining import judge
 from jaxtune.training.round import Training
 from jaxtune.training.trajectory import (
     Lineage,
@@ -32,6 +34,11 @@ from jaxtune.training.trajectory import (
     trajectory_of,
 )
 from jaxtune.training.widths import WidthOverrides
+from jaxtune.types import PyTree
+
+if TYPE_CHECKING:
+    from jaxtune.trained.ensemble import Ensemble
+    from jaxtune.trained.model import TrainedModel
 
 
 class Best(NamedTuple):
@@ -41,7 +48,8 @@ class Best(NamedTuple):
       trial: its id.
       hparams: its hyperparameters as a plain dict.
       score: mean over its seeds.
-      scores: one score per seed.
+      scores: one score per seed; with ``k`` folds that of each is at
+        ``seed * k + fold``.
     """
 
     trial: int
@@ -60,6 +68,7 @@ class Setup(NamedTuple):
       mode: ``"max"`` or ``"min"``.
       trials: configurations in the whole search.
       seeds: trainings of every configuration.
+      folds: number of folds, on each of which every seed trains; ``None`` without.
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
     """
@@ -70,8 +79,14 @@ class Setup(NamedTuple):
     mode: str
     trials: int
     seeds: int
+    folds: int | None = None
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
 
     def check_task(self, what: str) -> None:
         """Raise ``ValueError`` if the task is not at hand.
@@ -140,7 +155,7 @@ class Result:
         scores = ranking.orient(self.trials["score"], self.setup.mode)
         limits, goals = self.setup.constraints.limits, self.setup.goals
         columns = self.trials.columns
-        return aimed_standing(scores, self.trials.epochs, columns, limits, goals)
+        return aimed_standing(scores, self.trials.stage, columns, limits, goals)
 
     @property
     def best(self) -> Best:
@@ -173,6 +188,18 @@ class Result:
         )
 
     @property
+    def folds(self) -> FoldScores:
+        """The scores of each trial by fold and seed, and the rows of the folds.
+
+        Raises:
+          ValueError: a search without folds.
+        """
+        if self.setup.folds is None:
+            raise ValueError("folds: the search had none. Use search(..., folds=5).")
+        scores = by_fold(self.trials.scores, self.setup.folds)
+        return FoldScores(scores, rows_of_folds(self.setup.workload.task))
+
+    @property
     def feasible(self) -> np.ndarray:
         """``[n]`` bool: trials that did not fail and are within all constraints."""
         limits, count = self.setup.constraints.limits, len(self.trials)
@@ -190,8 +217,8 @@ class Result:
         goals, rows = self.setup.goals, np.flatnonzero(self.feasible)
         if not goals or not rows.size:
             return ()
-        epochs = self.trials.epochs[rows]
-        rows = rows[epochs == epochs.max()]
+        stage = self.trials.stage[rows]
+        rows = rows[stage == stage.max()]
         values = oriented(goals, self.trials.columns)[rows]
         return tuple(rows[dominance_ranks(values) == 0].tolist())
 
@@ -241,6 +268,87 @@ class Result:
         return concatenate_lineages(parts)
 
     @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Every metric after every epoch, name to ``[n, s, epochs]``.
+
+        NaN where a trial has not been, or had failed. A trial that took over another's
+        state has its past. Needs ``jaxtune.search(..., history=True)``.
+
+        Raises:
+          ValueError: a search that did not keep it.
+        """
+        if not self.setup.workload.scoring.history:
+            raise ValueError(
+                "history: this search kept none. Use jaxtune.search(..., history=True)."
+            )
+        parts = [training.outcome.history for training in self.rounds]
+        names = dict.fromkeys(name for part in parts for name in part)
+        epochs = self.setup.workload.epochs
+        return {
+            # a round that is not over has none, nor one of which every block crashed
+            name: self._by_round([part.get(name) for part in parts], epochs)
+            for name in names
+        }
+
+    @property
+    def best_epochs(self) -> np.ndarray:
+        """``[n, s]`` the epoch of which each training has its score; 0 if it has none.
+
+        With ``score="best"`` the best epoch, otherwise the last one.
+        """
+        if self.setup.workload.scoring.score != BEST:
+            scored = np.isfinite(self.trials.scores)
+            return np.where(scored, self.trials.epochs[:, None], 0).astype(np.int32)
+        parts = [one.outcome.metrics.get(BEST_EPOCH) for one in self.rounds]
+        return np.nan_to_num(self._by_round(parts)).astype(np.int32)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Outputs ``[n, s, N, ...]`` of every training for the validation split.
+
+        NaN for one that failed, or that a scheduler stopped before its end. Needs
+        ``jaxtune.search(..., keep="predictions")``.
+
+        Raises:
+          ValueError: a search that did not keep them.
+        """
+        if self.setup.workload.keep is None:
+            raise ValueError(
+                "predictions: this search kept none. Use jaxtune.search(..., "
+                "keep='predictions')."
+            )
+        parts = [one.outcome.predictions.get("outputs") for one in self.rounds]
+        shapes = [part.shape[2:] for part in parts if part is not None]
+        return self._by_round(parts, *(shapes[0] if shapes else ()))
+
+    def model_epochs(self, trial: int) -> np.ndarray:
+        """Return the epoch ``[s]`` of the model of each seed; 0 for one that failed.
+
+        It is that of its score. With folds, whose best epochs differ, it is their mean:
+        the model is trained on all rows, where none is left to choose an epoch by.
+
+        Args:
+          trial: its id.
+        """
+        epochs, folds = self.best_epochs[trial], self.setup.folds
+        if folds is None:
+            return epochs
+        of_seed = epochs.reshape(-1, folds)
+        whole = np.maximum(1, np.round(of_seed.mean(axis=1))).astype(np.int32)
+        return np.where((of_seed > 0).all(axis=1), whole, 0)
+
+    def _by_round(self, parts: list[np.ndarray | None], *more: int) -> np.ndarray:
+        """Return ``[n, s, ...]`` from the parts of the rounds; NaN for ``None``."""
+        seeds = self.trials.scores.shape[1]
+        rows = [
+            np.full((len(one.outcome.epochs), seeds, *more), np.nan, np.float32)
+            if part is None
+            else part
+            for one, part in zip(self.rounds, parts, strict=True)
+        ]
+        return np.concatenate(rows)
+
+    @property
     def cost(self) -> Cost:
         """The work of the search, and the part that stopping saved; 0 for functions."""
         spent = [training.outcome.spent for training in self.rounds]
@@ -252,6 +360,13 @@ class Result:
             return Cost(0, 0, occupancy, self.seconds)
         whole = self.trials.scores.size * self.setup.workload.epochs
         return Cost(live, whole - live, occupancy, self.seconds)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """``[n]`` bool: trials that a scheduler stopped before the end."""
+        waits = self.trials["status"].astype(str) == "waiting"
+        short = self.trials.epochs < self.setup.workload.epochs
+        return short & ~self.trials.failed & ~waits
 
     @property
     def divergence(self) -> Divergence:
@@ -301,7 +416,8 @@ class Result:
         """Train the best trial again and judge it on the test split, once.
 
         The training is the recorded one, bit for bit: it depends on the key and the
-        trial. The test split is looked at on the first call only.
+        trial. The test split is looked at on the first call only. After a search with
+        folds the trial trains on all rows of ``train``, once with each seed.
 
         Returns:
           Metric name to its mean over the trial's seeds.
@@ -319,13 +435,156 @@ class Result:
         self.setup.check_task("test")
         if getattr(self.setup.workload.task, split) is None:
             raise ValueError("test: the task has no test split. Give it test=(x, y).")
-        seeds = np.arange(self.trials.scores.shape[1])
-        workload = self.setup.workload._replace(split=split)
-        trajectory = self.trajectory(self.best.trial)
-        metrics = retrain(
-            workload, self.setup.space, trajectory, seeds, self.width_overrides
+        seeds = np.arange(self.setup.seeds)
+        workload, trial = self.setup.workload._replace(split=split), self.best.trial
+        overrides: WidthOverrides | None = self.width_overrides
+        if self.setup.folds is not None:
+            # a training that the search did not make has no recorded widths
+            workload, overrides = workload.on_all_rows, None
+        metrics = judge(
+            workload,
+            self.setup.space,
+            self.trajectory(trial),
+            seeds,
+            overrides,
+            best=self.model_epochs(trial),
         )
         return {name: float(values.mean()) for name, values in metrics.items()}
+
+    def train(
+        self,
+        trial: int | None = None,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        data: str = "train",
+    ) -> TrainedModel:
+        """Train a trial again, and return its model.
+
+        With no more than a trial and a seed it is the model that the search trained, to
+        the bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:64], y[:64]),
+        ...     valid=(x[64:], y[64:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> model = result.train()
+        >>> model.metrics["accuracy"] == result.best.score
+        True
+        >>> model.predict(x[:1]).tolist() == [y[0]]
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of the trial's trainings, from 0; a number that the search did not
+            use gives a training of the same setting with other random numbers.
+          epochs: as many as in the search if not given.
+          data: ``"train"``, or ``"train+valid"`` for both splits together. After a
+            search with folds ``"train"`` is all its rows, and not those of one fold.
+
+        Returns:
+          Parameters without padding, with `TrainedModel.predict` and
+          `TrainedModel.save`.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a plain function, a trial that was not trained, or one that
+            diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import again
+
+        return again.train_trial(self, trial, seed=seed, epochs=epochs, data=data)
+
+    def ensemble(self, top: int = 20, *, size: int = 50) -> Ensemble:
+        """Choose an ensemble of the best trials by their validation predictions.
+
+        The candidates, all seeds of the best trials, are trained in the same blocks, as
+        the search trained them. Then members are added one at a time, each the one that
+        makes the score of the mean prediction best; one that is added again weighs more
+        (Caruana et al., 2004).
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(96, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8),
+        ...     train=(x[:48], y[:48]),
+        ...     valid=(x[48:], y[48:]),
+        ...     batch_size=16,
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=8, epochs=4, metric="loss", verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> ensemble = result.ensemble(top=4)
+        >>> ensemble.score <= ensemble.single
+        True
+        >>> (ensemble.predict(x[:3]) == y[:3]).tolist()
+        [True, True, True]
+
+        Args:
+          top: trials that are candidates, the best ones.
+          size: additions at most; the shares of the members are multiples of one over
+            their number.
+
+        Returns:
+          Members, weights and scores, with `Ensemble.predict`, `Ensemble.test` and
+          `Ensemble.save`.
+
+        Raises:
+          ValueError: a task that is not from `classification` or `regression`, or no
+            trial with a score.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import ensembling
+
+        return ensembling.make_ensemble(self, top=top, size=size)
+
+    def out_of_fold(self, trial: int | None = None, *, seed: int = 0) -> PyTree:
+        """Train the folds of a trial again, and return what each predicts for its rows.
+
+        So every row has the outputs of a model that has not seen it. The trainings are
+        the recorded ones, bit for bit.
+
+        >>> import jax, jaxtune as jt, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+        >>> y = (x[:, 0] > 0).astype(int)
+        >>> task = jt.classification(
+        ...     jt.models.MLP(classes=2, max_units=8), train=(x, y), batch_size=16
+        ... )
+        >>> space = jt.Space(learning_rate=jt.log_uniform(1e-2, 1.0))
+        >>> arguments = dict(trials=4, epochs=4, folds=3, verbose=0)
+        >>> result = jt.search(task, space, key=jax.random.key(0), **arguments)
+        >>> right = result.out_of_fold().argmax(1) == y
+        >>> round(float(right.mean()), 6) == round(result.best.score, 6)
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of its seeds.
+
+        Returns:
+          Outputs as the model returns them, first axis ``N``, in the order of
+          ``train``: their mean for a row that several folds hold out, and NaN, with a
+          warning, for one that none does.
+
+        Raises:
+          IndexError: no such trial.
+          ValueError: a search without folds, a seed that it did not use, a task that
+            cannot predict, or a trial that diverges.
+        """
+        # imported when called, as the report is
+        from jaxtune.trained import out_of_fold
+
+        return out_of_fold.outputs_by_row(self, trial, seed)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.
@@ -356,7 +615,8 @@ class Result:
         if not np.isfinite(self.standing).any():
             return f"<p>{escape(summary)}</p>"
         best = self.best
-        summary += f" Best {self.setup.metric}: {best.score:.6g}, trial {best.trial}."
+        summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
+        summary += f"trial {best.trial}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
@@ -369,6 +629,14 @@ class Result:
         shown = " and ".join(map(str, limits))
         return f"{int(self.feasible.sum())} of {len(self.trials)} trials have {shown}"
 
+    @property
+    def _told_spread(self) -> str:
+        """The spread of the best trial over folds, in words."""
+        if self.setup.folds is None:
+            return ""
+        spread = float(self.folds.spread[self.best.trial])
+        return f" ± {spread:.2g} over {self.setup.folds} folds"
+
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())
         lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
@@ -376,7 +644,8 @@ class Result:
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
             lines += [
-                f"  best {self.setup.metric} {best.score:.6g}, trial {best.trial}"
+                f"  best {self.setup.metric} {best.score:.6g}{self._told_spread}, "
+                f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
         if self.setup.constraints.limits:
@@ -384,7 +653,7 @@ class Result:
         if self.setup.goals:
             named = ", ".join(f"{goal.name} ({goal.mode})" for goal in self.setup.goals)
             lines += [f"  {len(self.front)} trials in the front of {named}"]
-        stopped = int((self.trials["status"] == "stopped").sum())
+        stopped = int(self.stopped.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [

@@ -15,6 +15,8 @@ from jaxtune.programs.lane import (
     STOPPED,
     WAITING,
 )
+from jaxtune.results.folded import by_fold, spread_of
+from jaxtune.results.names import FOLD_SPREAD
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.round import Training
@@ -22,7 +24,12 @@ from jaxtune.training.round import Training
 
 @on_host()
 def rows_of(
-    space: Space, number: int, ids: np.ndarray, training: Training, metric: str
+    space: Space,
+    number: int,
+    ids: np.ndarray,
+    training: Training,
+    metric: str,
+    folds: int | None = None,
 ) -> Trials:
     """Return the rows of one round.
 
@@ -32,6 +39,7 @@ def rows_of(
       ids: ``[n]`` trial ids.
       training: the outcome of the round.
       metric: the metric that is the score.
+      folds: number of folds; ``None`` without them.
 
     Returns:
       ``n`` rows.
@@ -48,6 +56,8 @@ def rows_of(
         "status": np.asarray(STATUS, object)[_status(training, scores)],
         "score": means[metric],
     }
+    if folds is not None:
+        columns[FOLD_SPREAD] = spread_of(by_fold(scores, folds))
     if training.budget:
         columns["epochs"] = outcome.epochs
     holds = jax.device_get(space.active(final.hparams))
@@ -77,7 +87,7 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
     waits = outcome.status == WAITING
     failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
     crashed = (outcome.status == CRASHED).any(axis=1)
-    short = outcome.epochs < training.budget
+    short = (outcome.epochs < training.budget) & (not training.own_pace)
     # the first that holds: a trial that failed was stopped early as well
     return np.select(
         [crashed, failed.any(axis=1), waits.any(axis=1), short],

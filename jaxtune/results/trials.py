@@ -22,8 +22,8 @@ class Trials:
     every process that trained it, or ``"waiting"`` in a run that is not finished),
     ``score`` (as last measured, the mean over seeds, as the task measures it, NaN if
     failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
-    (under population based training its last value), and every metric by name (mean
-    over seeds).
+    (under population based training its last value), every metric by name (mean over
+    seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds).
 
     Args:
       columns: name to ``[n]`` array.
@@ -53,6 +53,13 @@ class Trials:
     def epochs(self) -> np.ndarray:
         """``[n]`` epochs that each trial trained; zeros for plain functions."""
         return self.columns.get("epochs", np.zeros(len(self), np.int32))
+
+    @property
+    def stage(self) -> np.ndarray:
+        """``[n]`` how far each trial is, to rank by: the epochs, or complete."""
+        # at its own pace a trial is as complete as one that trained for the budget
+        complete = self.columns["status"].astype(str) == "ok"
+        return np.where(complete, np.iinfo(np.int32).max, self.epochs)
 
     @property
     def failed(self) -> np.ndarray:

@@ -91,11 +91,11 @@ def told_scores(
         return np.concatenate(known)
 
     columns = {name: column(name) for name in names_in(limits, goals)}
-    epochs = np.concatenate([rows.epochs for rows in history])
+    stages = np.concatenate([rows.stage for rows in history])
     scores = ranking.orient(column("score"), mode)
     if goals and weights is not None:
         scores, goals = scalarised(oriented(goals, columns), weights), ()
-    return aimed_standing(scores, epochs, columns, limits, goals)
+    return aimed_standing(scores, stages, columns, limits, goals)
 
 
 @on_host()

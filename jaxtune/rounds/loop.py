@@ -27,6 +27,7 @@ from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.planning.workload import Workload
 from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
+from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
@@ -53,7 +54,7 @@ class Search(NamedTuple):
     Args:
       workload: task, key, block width and budget.
       schedule: the space and its rounds.
-      seeds: trainings of every configuration.
+      seeds: trainings of every configuration, with folds on each of them.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
       sampler: proposes points inside a box.
@@ -77,6 +78,17 @@ class Search(NamedTuple):
     goals: tuple[Goal, ...] = ()
 
     @property
+    def folds(self) -> int | None:
+        """Number of folds; ``None`` without them."""
+        folds = self.workload.task.folds
+        return None if folds is None else folds.number
+
+    @property
+    def repeats(self) -> int:
+        """Trainings of every trial: one for each seed and fold."""
+        return self.seeds * (self.folds or 1)
+
+    @property
     def setup(self) -> Setup:
         """The setup, as results report it."""
         return Setup(
@@ -86,6 +98,7 @@ class Search(NamedTuple):
             mode=self.mode,
             trials=self.schedule.trials,
             seeds=self.seeds,
+            folds=self.folds,
             constraints=self.constraints,
             goals=self.goals,
         )
@@ -132,7 +145,7 @@ def run_rounds(
                     schedule.space,
                     trials=ids,
                     start=start,
-                    seeds=np.arange(search.seeds),
+                    seeds=np.arange(search.repeats),
                     run=_scheduler_run(search, plans[number], number),
                     on_block=_watch(report, search, history, done, callback, start),
                     journal=journal,
@@ -146,7 +159,14 @@ def run_rounds(
         boxes.append(start.space)
         rounds.append(training)
         history.append(
-            rows_of(schedule.space, number, ids, training, metric=search.metric)
+            rows_of(
+                schedule.space,
+                number,
+                ids,
+                training,
+                metric=search.metric,
+                folds=search.folds,
+            )
         )
         table = functools.reduce(Trials.append, history)
         result = Result(table, tuple(boxes), search.setup, tuple(rounds))
@@ -230,7 +250,7 @@ def _rehearse(
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
     planned = sum(plan.epochs for plan in plans)
-    return -(-planned // search.workload.budget) * search.seeds
+    return -(-planned // search.workload.budget) * search.repeats
 
 
 @on_host()
@@ -311,14 +331,16 @@ def _known(
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
     standing = _standing(search, history, weights)
-    if not history or history[0].scores.shape[1] == 1 or search.goals:
+    if not history or search.seeds == 1 or search.goals:
         return standing
-    scores = np.concatenate([rows["score"] for rows in history])
+    stages = np.concatenate([rows.stage for rows in history])
+    means = np.concatenate([rows["score"] for rows in history])
     # ranks also where a trial violates a limit
-    if not np.array_equal(standing, ranking.orient(scores, search.mode), True):
+    ranks = not np.array_equal(standing, ranking.orient(means, search.mode), True)
+    if ranks or not ranking.comparable(standing, stages):
         return standing
     seeds = np.concatenate([rows.scores for rows in history])
-    return ranking.orient(seeds, search.mode)
+    return ranking.orient(per_seed(seeds, search.folds), search.mode)
 
 
 def _standing(

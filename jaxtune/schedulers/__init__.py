@@ -3,6 +3,7 @@
 from jaxtune.schedulers._asha import asha
 from jaxtune.schedulers._hyperband import hyperband
 from jaxtune.schedulers._in_full import in_full
+from jaxtune.schedulers._patience import patience
 from jaxtune.schedulers._pbt import pbt
 from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Scheduler
 from jaxtune.schedulers.halving import successive_halving
@@ -18,6 +19,7 @@ __all__ = [
     "hyperband",
     "in_full",
     "median_stopping",
+    "patience",
     "pbt",
     "successive_halving",
 ]

@@ -51,12 +51,16 @@ class Plan(NamedTuple):
         kept and a trial of which one seed failed is stopped; false for `in_full`.
       final: whether a trial that is left at a rung while others of its bracket go on
         from there never goes on itself, so that its state is not needed.
+      own_pace: whether a trial is stopped by its own scores alone. One that is left at
+        a rung is complete then: its score compares with those of trials that trained
+        longer, and its state is not needed.
     """
 
     brackets: tuple[Bracket, ...]
     concurrent: int | None = None
     compares: bool = True
     final: bool = False
+    own_pace: bool = False
 
     @property
     def trials(self) -> int:
@@ -209,20 +213,24 @@ def together(parts: list[Decision]) -> Decision:
     )
 
 
-def left_behind(plan: Plan, target: np.ndarray) -> np.ndarray:
-    """Return the rows of trials that never train again.
+def left_behind(plan: Plan, target: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Return the rows of trials that never train again, after a decision.
 
     >>> import numpy as np
     >>> from jaxtune.schedulers.base import left_behind
     >>> import jaxtune as jt
     >>> plan = jt.schedulers.successive_halving().plan(4, 6)
-    >>> left_behind(plan, np.asarray([2, 6, 2, 2])).tolist()
+    >>> sent, trained = np.asarray([2, 6, 2, 2]), np.asarray([2, 2, 2, 2])
+    >>> left_behind(plan, sent, trained).tolist()
     [0, 2, 3]
 
     Args:
       plan: of the scheduler.
       target: ``[n]`` int, the epoch that each trial was sent to.
+      epochs: ``[n]`` int, trained so far.
     """
+    if plan.own_pace:
+        return np.flatnonzero((target > 0) & (epochs >= target))
     rows = [
         bracket.rows[target[bracket.rows] < target[bracket.rows].max()]
         for bracket in plan.brackets

@@ -113,6 +113,11 @@ def _part(path: str, settings: dict[str, Any]) -> str:
     return str(made) if isinstance(made, Recipe) else made.name
 
 
+def _folds(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return "none" if settings["folds"] is None else str(settings["folds"])
+
+
 def _constraints(path: str, settings: dict[str, Any]) -> str:
     del path
     return aims.constraints_in_words(settings["constraints"])
@@ -128,6 +133,7 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
     "space": ("space", _space),
     "start": ("start", _start),
+    "folds": ("number of folds", _folds),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),

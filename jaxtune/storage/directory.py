@@ -24,7 +24,7 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
-KERNELS = "kernels.zip"
+KERNELS, ROWS = "kernels.zip", "folds.npz"
 # SQLite puts the files with a suffix beside its own
 OWN = (
     RECORD,
@@ -33,6 +33,7 @@ OWN = (
     f"{RECORD}-journal",
     LOCK,
     DATA,
+    ROWS,
     KERNELS,
 )
 
@@ -137,13 +138,19 @@ def _owner(directory: Path) -> str:
     return found or "another process"
 
 
-def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Store:
+def create(
+    directory: Path,
+    settings: dict[str, Any],
+    data: bytes | None,
+    rows: bytes | None = None,
+) -> Store:
     """Create a run in a directory whose lock is held.
 
     Args:
       directory: an empty directory, or one in which a creation was interrupted.
       settings: the contents of ``run.json``.
       data: the data of the task, if the run keeps them.
+      rows: of the folds, if there are some.
 
     Returns:
       The open record.
@@ -163,6 +170,8 @@ def create(directory: Path, settings: dict[str, Any], data: bytes | None) -> Sto
     store = Store.create(directory / RECORD)
     if data is not None:
         write_whole(directory / DATA, data)
+    if rows is not None:
+        write_whole(directory / ROWS, rows)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "schema": SCHEMA, "id": uuid.uuid4().hex, "created": now}
     text = json.dumps(head | settings, indent=2, allow_nan=False, ensure_ascii=False)
@@ -176,7 +185,7 @@ def note_writer(store: Store) -> None:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
 
-_PARTS = (f"{SETTINGS}.part", f"{DATA}.part", f"{KERNELS}.part")
+_PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, ROWS, KERNELS))
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ from jaxtune.storage.documents import (
     hparams_documents,
     hparams_of,
 )
-from jaxtune.storage.store import Store
+from jaxtune.storage.store import CURVES, PREDICTIONS, Store
 from jaxtune.storage.writer import Change, Writer
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
@@ -49,11 +49,18 @@ class Durable(Journal):
       store: the open file.
       space: the space that the user gave.
       budget: epochs of a whole training; 0 for plain functions.
+      with_curves: whether blocks are scored after every epoch.
     """
 
-    def __init__(self, store: Store, space: Space, budget: int):
+    def __init__(
+        self, store: Store, space: Space, budget: int, with_curves: bool = False
+    ):
         super().__init__()
         self._store, self._space, self._budget = store, space, budget
+        self._with_curves = with_curves
+        if with_curves:
+            with store.change() as db:
+                db.execute(CURVES)
         self._round = self._variation = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one("SELECT count(*) FROM blocks")
@@ -107,11 +114,18 @@ class Durable(Journal):
 
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended, and drop the states of its blocks."""
-        blob = to_bytes(_training_tree(training))
+        blob, curves = to_bytes(_training_tree(training)), self._with_curves
 
         def ends(db: sqlite3.Connection) -> None:
             db.execute("UPDATE rounds SET ended = ? WHERE round = ?", (blob, number))
             db.execute("UPDATE blocks SET state = NULL WHERE round = ?", (number,))
+            if curves:  # what they make is in the blob, and a history too
+                of_round = "SELECT block FROM blocks WHERE round = ?"
+                db.execute(f"DELETE FROM curves WHERE block IN ({of_round})", (number,))
+            if training.outcome.predictions:
+                of_round = "SELECT block FROM blocks WHERE round = ?"
+                forget = f"DELETE FROM predictions WHERE block IN ({of_round})"
+                db.execute(forget, (number,))
             note(db, "round", f"{number}: ended")
 
         with self._lock:
@@ -190,6 +204,8 @@ class Durable(Journal):
             status=status.astype("i4"),
             states=(),  # they stay on the disk until a lane goes on from them
             device=self._device(number),
+            curves=self._curves(number),
+            outputs=self._outputs(number),
         )
 
     def _metrics(self, block: int, lanes: int) -> dict[str, np.ndarray]:
@@ -200,6 +216,20 @@ class Durable(Journal):
             empty = np.full(lanes, np.nan, np.float32)  # unscored lanes have no rows
             metrics.setdefault(name, empty)[place] = np.nan if value is None else value
         return metrics
+
+    def _curves(self, block: int) -> dict[str, np.ndarray] | None:
+        """Return the metrics of a block after each epoch, if they were measured."""
+        if not self._store.has("curves"):
+            return None
+        blob = self._store.one("SELECT value FROM curves WHERE block = ?", block)
+        return None if blob is None else from_bytes(blob)
+
+    def _outputs(self, block: int) -> np.ndarray | None:
+        """Return the predictions of a block, if they were kept."""
+        if not self._store.has("predictions"):
+            return None
+        blob = self._store.one("SELECT value FROM predictions WHERE block = ?", block)
+        return None if blob is None else from_bytes(blob)["outputs"]
 
     def _device(self, block: int) -> str:
         """Return the kind of device that ran a block; none did if it crashed."""
@@ -312,6 +342,13 @@ def _insert(
     db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", row)
     if result.device:  # a block that crashed ran on none
         db.execute("INSERT INTO devices VALUES (?, ?)", (number, result.device))
+    if result.curves:
+        blob = to_bytes(result.curves)
+        db.execute("INSERT INTO curves VALUES (?, ?)", (number, blob))
+    if result.outputs is not None:
+        blob = to_bytes({"outputs": result.outputs})
+        db.execute(PREDICTIONS)
+        db.execute("INSERT INTO predictions VALUES (?, ?)", (number, blob))
     db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
     db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
 
@@ -385,13 +422,19 @@ def training_of(tree: dict[str, Any], start: Points, budget: int) -> Training:
         Rungs(**tree["rungs"]),
         Lineage(**tree["lineage"]),
         budget,
+        own_pace=bool(tree.get("own_pace", False)),
     )
 
 
 def _training_tree(training: Training) -> dict[str, Any]:
     # named tuples and ints as dicts and arrays, which is all that `to_bytes` holds
     outcome = training.outcome._asdict()
+    for name in ("history", "predictions"):
+        outcome[name] = dict(outcome[name])
+    # only where it holds, so that the trees of others are as they were
+    own_pace = {"own_pace": np.asarray(True)} if training.own_pace else {}
     return {
+        **own_pace,
         "spent": np.asarray(outcome.pop("spent")),
         # the key of version 0.1, see `training_of`
         "narrow": outcome.pop("width_overrides")._asdict(),

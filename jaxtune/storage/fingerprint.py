@@ -33,6 +33,8 @@ def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any
         # without the module: a script is __main__ at first, and later a module
         return {"function": function_name(task), "program": digest(traced)}
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
+    if task.folds is not None:
+        splits["folds"] = task.folds
     return {
         "data": {name: _leaves(split) for name, split in splits.items()},
         "parameters": [_leaves(program.params) for program in traced],

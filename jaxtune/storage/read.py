@@ -24,12 +24,14 @@ from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
+from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.settings import (
     check_same_task,
     checked_settings,
     key_of,
     layout_of,
     rates_of,
+    scoring_of,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
@@ -70,7 +72,7 @@ def load(
 
     Returns:
       The result; of a finished run, equal to the bit to what the search returned. The
-      open round of an unfinished run has no rungs yet.
+      open round of an unfinished run has no rungs and no history yet.
 
     Raises:
       RunError: no run, a damaged or newer run, a run without trials yet, or another
@@ -108,7 +110,8 @@ def _result(
         ids = np.arange(first, first + len(start.points))
         boxes.append(start.space)
         rounds.append(training)
-        history.append(rows_of(space, number, ids, training, settings["metric"]))
+        folds = settings["folds"]
+        history.append(rows_of(space, number, ids, training, settings["metric"], folds))
     trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
     setup = Setup(
         workload=workload,
@@ -117,6 +120,7 @@ def _result(
         mode=settings["mode"],
         trials=trials,
         seeds=settings["seeds"],
+        folds=settings["folds"],
         constraints=constraints_of(settings["constraints"]),
         goals=goals_of(settings["goals"]),
     )
@@ -144,15 +148,20 @@ def _seconds(store: Store) -> float:
 def _workload(
     path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
 ) -> Workload:
-    known: Any = task_of(path, settings) if task is None else task
+    if task is None:
+        known: Any = task_of(path, settings)
+    else:
+        known = with_recorded_folds(path, settings, as_task(task))
     workload = Workload(
-        task=None if known is None else as_task(known),  # type: ignore[arg-type]
+        task=known,
         key=key_of(settings),
         width=settings["block"],
         epochs=settings["epochs"],
         layout=layout_of(settings["layout"]),
         rates=rates_of(settings),
         across=settings["across"],
+        scoring=scoring_of(settings),
+        keep=settings["keep"],
     )
     if task is not None:  # a task from the directory is the run's own
         known = fingerprint.task_hashes(workload, trace(workload, space))
@@ -166,7 +175,8 @@ def _unfinished(
     """Return what is known of a round that has not ended."""
     start = started(store, space, number)
     assert start is not None
-    seeds, budget = settings["seeds"], settings["epochs"]
+    seeds = settings["seeds"] * (settings["folds"] or 1)
+    budget = settings["epochs"]
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
     taken, now, which = [first_rows(ids, start)], start, 0
@@ -195,7 +205,7 @@ def _width_overrides(store: Store, number: int, usual: int) -> WidthOverrides:
 def _devices(store: Store, number: int) -> dict[str, np.ndarray]:
     """Return kind of device to the trials of a round that it ran."""
     # a run of version 0.1.0 that is opened for reading has no such table
-    if not store.one("SELECT count(*) FROM sqlite_master WHERE name = 'devices'"):
+    if not store.has("devices"):
         return {}
     rows = store.ask(
         "SELECT DISTINCT kind, trial FROM devices JOIN lanes USING (block) "

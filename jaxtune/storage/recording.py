@@ -19,6 +19,7 @@ from jaxtune.storage.directory import (
     note_writer,
 )
 from jaxtune.storage.durable import Durable, note
+from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
 from jaxtune.storage.settings import (
     UserChoices,
@@ -76,12 +77,16 @@ def open_journal(
             search = adopted
             store = Store(path / RECORD, write=True)
         else:
-            store = create(path, requested, data_of(search.workload.task))
+            task = search.workload.task
+            store = create(path, requested, data_of(task), document_of_folds(task))
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
                 note_writer(store)
-                journal = Durable(store, search.schedule.space, search.workload.epochs)
+                workload = search.workload
+                each = workload.scoring.each_epoch
+                space = search.schedule.space
+                journal = Durable(store, space, workload.epochs, each)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)

@@ -14,6 +14,7 @@ from jaxtune import environment
 from jaxtune.checks import RunError
 from jaxtune.forms import AS_WRITTEN, rules_of
 from jaxtune.planning.layout import Bucket, Layout
+from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
@@ -97,8 +98,12 @@ def settings_document(
         },
         "epochs": workload.epochs,
         "seeds": search.seeds,
+        "folds": search.folds,
         "metric": search.metric,
         "mode": search.mode,
+        "score": workload.scoring.score,
+        "history": workload.scoring.history,
+        "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
         "constraints": constraints_document(search.constraints),
@@ -233,9 +238,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     Raises:
       RunError: no run, a damaged run, or a run of a newer version.
     """
-    # version 0.1.0 did not write "across", and up to 0.2.0 trials could be repeated
-    earlier = {"across": 1, "distinct": False, "constraints": [], "goals": []}
-    settings = {**earlier, **settings_of(directory)}
+    settings = {**EARLIER, **settings_of(directory)}
     try:
         # read once only to see errors here, where they name the file
         schedule_of(settings)
@@ -244,6 +247,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         key_of(settings)
         constraints_of(settings["constraints"])
         goals_of(settings["goals"])
+        scoring_of(settings)
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
@@ -253,6 +257,19 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         ) from error
     return settings
 
+
+# settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to
+# 0.2.0 trials could be repeated
+EARLIER: dict[str, Any] = {
+    "across": 1,
+    "distinct": False,
+    "folds": None,
+    "score": LAST,
+    "history": False,
+    "keep": None,
+    "constraints": [],
+    "goals": [],
+}
 
 # all are required: a missing setting means a damaged file, never a default
 NAMES = (
@@ -266,6 +283,13 @@ def schedule_of(settings: dict[str, Any]) -> Schedule:
     space, start = space_of(settings["space"]), settings["start"]
     stages = stages_of(settings["rounds"])
     return Schedule(space, stages, start and box_of(space, start))
+
+
+def scoring_of(settings: dict[str, Any]) -> Scoring:
+    """Return the rule by which the trials of a run get their scores."""
+    score, history = settings["score"], settings["history"]
+    rule = check_scoring(score, history, settings["epochs"])
+    return rule._replace(metric=settings["metric"], mode=settings["mode"])
 
 
 def key_of(settings: dict[str, Any]) -> Any:

@@ -46,6 +46,15 @@ DEVICES = """
 CREATE TABLE IF NOT EXISTS devices (
   block INTEGER PRIMARY KEY REFERENCES blocks, kind TEXT NOT NULL);
 """
+# made with the first row: a run without it is read by earlier versions as before
+CURVES = """
+CREATE TABLE IF NOT EXISTS curves (
+  block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+"""
+PREDICTIONS = """
+CREATE TABLE IF NOT EXISTS predictions (
+  block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+"""
 
 
 class Store:
@@ -97,6 +106,11 @@ class Store:
         """Return the first column of the first row; ``None`` if there is no row."""
         rows = self.ask(query, *values)
         return rows[0][0] if rows else None
+
+    def has(self, table: str) -> bool:
+        """Return whether there is a table of this name; some are made late."""
+        query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        return bool(self.one(query, table))
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:

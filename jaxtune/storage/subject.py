@@ -13,6 +13,7 @@ from jaxtune.registry import Recipe
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import DATA
 from jaxtune.storage.documents import value_of
+from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.tasks import Task, classification, regression
 
 LARGEST = 64 * 2**20  # bytes of data that a run keeps a copy of
@@ -63,7 +64,8 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         data = from_bytes((directory / DATA).read_bytes())
         splits = {name: _tuple(part) for name, part in data.items()}
         make: Any = MAKERS[recipe.name]
-        return make(model, **splits, **arguments)
+        task = make(model, **splits, **arguments)
+        return with_recorded_folds(directory, settings, task)
     except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{directory}: its task cannot be made again ({error!r}). Give it: "

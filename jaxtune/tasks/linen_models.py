@@ -80,6 +80,13 @@ def from_module(module: Any) -> Model:
     return Model(init, apply)
 
 
+def set_linen_module(module: Any, hparams: Mapping[str, Any]) -> Any:
+    """Return a module whose fields are the hyperparameters of these names."""
+    fields = {n: v for n, v in hparams.items() if n in module.__dataclass_fields__}
+    named = {name: value for name, value in fields.items() if name not in _OWN}
+    return module.clone(**named) if named else module
+
+
 def _with_streams(run: Callable[[dict[str, Key]], Any], key: Key | None) -> Any:
     """Run a module with the streams of random numbers that it asks for.
 

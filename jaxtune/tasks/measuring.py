@@ -120,10 +120,22 @@ def metrics_of(measures: Measures, forward: Forward, split: PyTree) -> dict[str,
       Metrics ``[]``: means over the examples, weighted if the split has weights, and
       what the user's functions return for all outputs of the split together.
     """
-    weights = split.get("weights")
-    if weights is None and not measures.own:
+    if split.get("weights") is None and not measures.own:
         return _means(measures, forward, split)
-    outputs, y = _all_outputs(forward, split), split["y"]
+    return metrics_of_outputs(measures, all_outputs(forward, split["x"]), split)
+
+
+def metrics_of_outputs(
+    measures: Measures, outputs: PyTree, split: PyTree
+) -> dict[str, Array]:
+    """Return the metrics of a split from its outputs, see `metrics_of`.
+
+    Args:
+      measures: of the task.
+      outputs: of all ``N`` examples.
+      split: their ``y`` and perhaps ``weights``.
+    """
+    weights, y = split.get("weights"), split["y"]
     found = dict(_each_if_possible(measures, outputs, y))
     if measures.loss is not None:
         each = _own_loss(measures.loss, outputs, y)
@@ -235,16 +247,16 @@ def _cut(examples: int) -> tuple[int, int]:
     return chunks, -(-examples // chunks)
 
 
-def _all_outputs(forward: Forward, split: PyTree) -> PyTree:
-    """Return the outputs of a whole split, computed in chunks."""
-    examples = split["y"].shape[0]
+def all_outputs(forward: Forward, x: PyTree) -> PyTree:
+    """Return the outputs for all inputs ``[N, ...]``, computed in chunks."""
+    examples = jax.tree.leaves(x)[0].shape[0]
     chunks, size = _cut(examples)
     if chunks == 1:
-        return forward(split["x"])
+        return forward(x)
 
     def of(chunk: Array) -> PyTree:
         ids = jnp.minimum(chunk * size + jnp.arange(size), examples - 1)
-        return forward(jax.tree.map(lambda a: a[ids], split["x"]))
+        return forward(jax.tree.map(lambda a: a[ids], x))
 
     def joined(parts: Array) -> Array:
         if parts.ndim > 1 and parts.shape[1] == size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from jaxtune.tasks.adapters import as_model
 from jaxtune.tasks.arrays import check_told_apart
 from jaxtune.tasks.calling import Model
 from jaxtune.tasks.inputs import Inputs, example_dtype, example_of
-from jaxtune.tasks.measuring import Measures, loss_of, metrics_of
+from jaxtune.tasks.measuring import Measures, all_outputs, loss_of, metrics_of
 from jaxtune.types import Array, Key, PyTree
 
 PRECISIONS = ("bfloat16", "float16")
@@ -34,12 +35,38 @@ class Network(NamedTuple):
     inputs: Inputs
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predict:
+    """The ``predict`` of a task of supervised learning: outputs of a whole split.
+
+    Args:
+      network: the model, and what stands before it.
+      measures: the loss and the metrics of its outputs.
+      apply: ``(params, state, x, hparams) -> outputs``, in evaluation.
+    """
+
+    network: Network
+    measures: Measures
+    apply: Callable[..., PyTree]
+
+    def __call__(
+        self, params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
+    ) -> PyTree:
+        """Return the outputs as the model returns them, for ``split["x"]``."""
+
+        def forward(x: PyTree) -> PyTree:
+            return self.apply(params, state, x, hparams)
+
+        return all_outputs(forward, split["x"])
+
+
 class Functions(NamedTuple):
     """The functions of a task."""
 
     init: Callable[..., Any]
     loss: Callable[..., Any]
     evaluate: Callable[..., Any]
+    predict: Predict
 
 
 def functions_of(network: Network, measures: Measures, x: PyTree) -> Functions:
@@ -72,6 +99,7 @@ def functions_of(network: Network, measures: Measures, x: PyTree) -> Functions:
 def _functions(network: Network, measures: Measures, example: PyTree) -> Functions:
     """Build the functions of a task; ``example [1, ...]`` has the shape of an input."""
     model, inputs = _as_model(network), network.inputs
+    predict = predict_of(network, measures)
 
     def init(key: Key, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         return model.init(key, inputs.prepared(example, hparams), hparams)
@@ -91,12 +119,24 @@ def _functions(network: Network, measures: Measures, example: PyTree) -> Functio
         params: PyTree, state: PyTree, split: PyTree, hparams: Mapping[str, Any]
     ) -> dict[str, Array]:
         def forward(x: PyTree) -> PyTree:
-            x = inputs.prepared(x, hparams)
-            return model.apply(params, state, x, None, hparams, False)[0]
+            return predict.apply(params, state, x, hparams)
 
         return metrics_of(measures, forward, split)
 
-    return Functions(init, loss, evaluate)
+    return Functions(init, loss, evaluate, predict)
+
+
+def predict_of(network: Network, measures: Measures) -> Predict:
+    """Return the function that predicts with a network."""
+    model, inputs = _as_model(network), network.inputs
+
+    def apply(
+        params: PyTree, state: PyTree, x: PyTree, hparams: Mapping[str, Any]
+    ) -> PyTree:
+        x = inputs.prepared(x, hparams)
+        return model.apply(params, state, x, None, hparams, False)[0]
+
+    return Predict(network, measures, apply)
 
 
 @lru_cache(maxsize=64)

@@ -80,6 +80,26 @@ def from_factory(factory: Callable[..., Any]) -> Model:
     return Model(init, apply)
 
 
+def trained_nnx_module(
+    factory: Callable[..., Any],
+    params: PyTree,
+    state: PyTree,
+    hparams: Mapping[str, Any],
+) -> Any:
+    """Return the module that a factory makes, with trained variables, in evaluation.
+
+    Args:
+      factory: as for `from_factory`.
+      params: its trained parameters.
+      state: its other variables.
+      hparams: plain values, so that the module's own attributes are plain too.
+    """
+    module = _maker(factory, _named(factory))(nnx.Rngs(0), hparams)
+    nnx.update(module, nnx.merge_state(params, state))
+    module.eval()
+    return module
+
+
 def _streams(key: Key | None) -> nnx.Rngs:
     """Return the streams of one call; in evaluation the same for all trials."""
     base = jax.random.key(0) if key is None else key

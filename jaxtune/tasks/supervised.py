@@ -36,7 +36,7 @@ def classification(
     model: Any,
     *,
     train: Split | Stream,
-    valid: Split,
+    valid: Split | None = None,
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
@@ -73,7 +73,8 @@ def classification(
         strings or booleans. If the model has as many outputs as there are different
         labels, they stand for the sorted labels; otherwise labels count from 0. The
         loss of a batch is the mean of weight times loss.
-      valid: the split that trials are scored on; with weights, by weighted means.
+      valid: the split that trials are scored on; with weights, by weighted means. A
+        search with folds needs none.
       test: the split that the chosen trial is scored on once.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
@@ -133,7 +134,7 @@ def regression(
     model: Any,
     *,
     train: Split | Stream,
-    valid: Split,
+    valid: Split | None = None,
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
@@ -166,7 +167,7 @@ def regression(
       train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers, and weights
         ``[N]`` if there are some; or, for data that do not fit on a device, a stream
         of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.
-      valid: the split that trials are scored on.
+      valid: the split that trials are scored on; a search with folds needs none.
       test: the split that the chosen trial is scored on once.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,

@@ -16,13 +16,14 @@ from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import to_device
 from jaxtune.tasks.containers import as_array, is_one_array
+from jaxtune.tasks.folding import HeldOut
 from jaxtune.tasks.optimizer_argument import as_optimizer
-from jaxtune.types import PyTree
+from jaxtune.types import Array, PyTree
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["train", "valid", "test"],
+    data_fields=["train", "valid", "test", "folds"],
     meta_fields=[
         "init",
         "loss",
@@ -38,6 +39,7 @@ from jaxtune.types import PyTree
         "made",
         "trains",
         "classes",
+        "predict",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Task:
         table, such as ``score``.
       train: pytree of arrays with a common first axis ``N``; a batch has the same tree.
         Or a stream of batches, see `jaxtune.data.stream`.
-      valid: the split that trials are scored on, as arrays like those of ``train``.
+      valid: the split that trials are scored on, as arrays like those of ``train``; not
+        needed for a search with folds.
       test: the split that the chosen trial is scored on once, or ``None``.
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see `jaxtune.optimizers.standard`. It may ask for ``steps``,
@@ -99,13 +102,17 @@ class Task:
       trains: false for a plain function as a task of zero epochs: ``init`` computes its
         value from the key of the lane itself, and nothing is trained.
       classes: the labels of a classification, in ascending order.
+      predict: ``(params, split, hparams) -> outputs`` of a model that `Result.train`
+        returns, or ``(params, state, split, hparams) -> outputs`` if ``stateful``; a
+        search does not need it.
+      folds: of the training data, as `jaxtune.search` cuts them.
     """
 
     init: Callable[..., Any]
     loss: Callable[..., Any]
     evaluate: Callable[..., Any]
     train: PyTree
-    valid: PyTree
+    valid: PyTree = None
     test: PyTree = None
     optimizer: Any = optimizers.standard
     batch_size: int = 64
@@ -119,6 +126,9 @@ class Task:
     made: tuple[Any, ...] = ()
     trains: bool = True
     classes: tuple[Any, ...] = ()
+    predict: Callable[..., Any] | None = None
+    # a `Folds`; in a program, the `LaneFold` of one lane
+    folds: Any = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -131,6 +141,11 @@ class Task:
         if isinstance(self.train, Stream):
             return self.train.examples
         return int(jax.tree.leaves(self.train)[0].shape[0])
+
+    @property
+    def examples_of_a_lane(self) -> int:
+        """Number of examples that every lane can train on: of the smallest fold."""
+        return self.examples if self.folds is None else self.folds.train.sizes[0]
 
     @property
     def stream(self) -> Stream | None:
@@ -157,7 +172,30 @@ def with_recipe(task: Task, recipe: Recipe | None) -> Task:
     return dataclasses.replace(task, recipe=recipe, made=_besides_data(task))
 
 
-_DATA = ("train", "valid", "test")
+def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
+    """Return the task of one lane, with its fold alone, and the seed of the lane.
+
+    Args:
+      task: any task.
+      repeat: ``[]``, number of one of the trial's trainings; with ``k`` folds it is
+        ``seed * k + fold``, and otherwise the seed.
+    """
+    if task.folds is None:
+        return task, repeat
+    number = task.folds.number
+    own = task.folds.of(repeat % number)
+    valid = HeldOut(task.train, own.valid)
+    return dataclasses.replace(task, valid=valid, folds=own), repeat // number
+
+
+def split_of(task: Task, name: str) -> PyTree:
+    """Return a split of the task of one lane, from `as_lane`."""
+    if name == "train" and task.folds is not None:
+        return HeldOut(task.train, task.folds.train)
+    return getattr(task, name)
+
+
+_DATA = ("train", "valid", "test", "folds")
 
 
 def _besides_data(task: Task) -> tuple[Any, ...]:
@@ -203,7 +241,7 @@ def check_data(task: Task) -> Task:
 
 def _check_split(split: str, data: PyTree) -> PyTree:
     if data is None:
-        if split == "test":
+        if split != "train":
             return None
         raise ValueError(f"{split}: a task needs data, got None.")
     leaves, tree = jax.tree_util.tree_flatten_with_path(data, is_leaf=is_one_array)

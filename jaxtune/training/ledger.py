@@ -6,6 +6,7 @@ so are the scores at the rungs and the lanes that still have to train.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.programs.lane import FAILED, RUNNING
 from jaxtune.schedulers import Decision, Plan, Progress
-from jaxtune.schedulers.base import left_behind
+from jaxtune.training.curves import Curves
 from jaxtune.training.rung_aims import RungAims
 
 
@@ -55,14 +56,16 @@ class Ledger:
     Args:
       trials: ``n``.
       seeds: ``s``.
+      curves: of the lanes, where metrics are known after each epoch.
     """
 
-    def __init__(self, trials: int, seeds: int):
+    def __init__(self, trials: int, seeds: int, curves: Curves | None = None):
         self.shape = (trials, seeds)
         lanes = trials * seeds
         self.epochs = np.zeros(lanes, np.int32)
         self.status = np.full(lanes, RUNNING, np.int32)
         self.metrics: dict[str, np.ndarray] = {}
+        self.curves = curves
         self.target = np.zeros(trials, np.int32)
         self._halted = np.zeros(trials, bool)
         self._open = np.zeros(trials, bool)  # sent, and neither arrived nor failed yet
@@ -99,6 +102,8 @@ class Ledger:
         # NumPy reads all sources before it writes, so two lanes may swap
         self.epochs[into] = self.epochs[source]
         self.status[into] = self.status[source]
+        if self.curves is not None:
+            self.curves.copy(into, source)
 
     def note(
         self,
@@ -283,7 +288,10 @@ def check_all_began(ledger: Ledger) -> None:
 
 
 def check_decision(
-    decided: Decision, progress: Progress, budget: int, plan: Plan | None = None
+    decided: Decision,
+    progress: Progress,
+    budget: int,
+    gone: Sequence[int] | np.ndarray = (),
 ) -> Decision:
     """Refuse a decision that no scheduler may make.
 
@@ -291,7 +299,7 @@ def check_decision(
       decided: the scheduler's decision.
       progress: the progress that it was made from.
       budget: epochs of a whole training.
-      plan: of the scheduler, which may say that some trials never go on.
+      gone: rows of trials that never go on, by the scheduler's plan.
 
     Returns:
       The decision, as NumPy arrays.
@@ -324,8 +332,7 @@ def check_decision(
     refuse((source < 0) != (progress.target[trial] == 0), "only new trials start fresh")
     kept = source == trial
     refuse(kept & progress.failed[trial], "it has failed")
-    gone = left_behind(plan, progress.target) if plan is not None else source[:0]
-    refuse(np.isin(source, gone), "its plan is final, and others went on before")
+    refuse(np.isin(source, gone), "its plan is final, and it was left before")
     refuse(epochs > budget, f"a whole training has {budget} epochs")
     # for a fresh start, source -1 reads the last row, which where() then leaves out
     refuse(

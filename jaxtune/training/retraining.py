@@ -9,11 +9,18 @@ import numpy as np
 from jaxtune.cache import compiled_once
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.planning.scoring import BEST, BEST_EPOCH, Scoring
 from jaxtune.planning.workload import Workload
+from jaxtune.programs.lane import FAILED
 from jaxtune.space import Space
 from jaxtune.training.journal import Journal
-from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
-from jaxtune.training.trajectory import TrajectorySegment
+from jaxtune.training.round_state import (
+    OnBlock,
+    RoundMetrics,
+    RoundState,
+    TrainedLanes,
+)
+from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.training.widths import WidthOverrides, split_by_width
 from jaxtune.types import HparamArrays
 
@@ -69,30 +76,165 @@ def retrain(
     Returns:
       Name to ``[s]``: the metrics of the search to the bit, given its workload.
     """
-    alone = workload.alone(trajectory[-1].epochs)
-    usual, ids = alone.width, [segment.trial for segment in trajectory]
-    if overrides is None or not np.isin(overrides.trial, ids).any():
-        return _retrained(alone, space, [(one, usual) for one in trajectory], seeds)
-    # a device's share of a block has the bits of a block of that width, see Sharded
-    overrides = overrides._replace(width=overrides.width // workload.across)
-    parts = []
-    for seed in seeds.tolist():  # seeds of one trial may have trained at other widths
-        cut = split_by_width(trajectory, seed, overrides, usual)
-        parts.append(_retrained(alone, space, cut, np.asarray([seed])))
+    parts = [
+        _metrics_of(_retrained(workload, space, trajectory, some, overrides))
+        for some in _apart(trajectory, seeds, overrides)
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@compiled_once()
+def retrain_lane(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seed: int,
+    overrides: WidthOverrides | None = None,
+) -> tuple[dict[str, float], TrainedLanes | None]:
+    """Train one seed of a trial again, as `retrain` does, and keep its state.
+
+    Returns:
+      Its metrics, and the lane; ``None`` if it diverged.
+    """
+    seeds = np.asarray([seed])
+    state = _retrained(workload, space, trajectory, seeds, overrides)
+    metrics = {n: float(values[0]) for n, values in _metrics_of(state).items()}
+    failed = bool(np.isin(state.ledger.status, FAILED).any())
+    return metrics, None if failed else state.trained(0)
+
+
+@compiled_once()
+def retrain_together(
+    workload: Workload,
+    space: Space,
+    last: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+) -> RoundState:
+    """Train several trials again in the same blocks, and keep their states.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trials come from.
+      last: of each trial, its only segment: trials that took over no state.
+      seeds: ``[s]`` seed ids.
+
+    Returns:
+      The trials in this order, as rows.
+    """
+    epochs = np.asarray([segment.epochs for segment in last])
+    trials = np.asarray([segment.trial for segment in last])
+    names = last[0].hparams
+    hparams = {n: np.asarray([segment.hparams[n] for segment in last]) for n in names}
+    alone = workload.alone(int(epochs.max()))
+    state = RoundState(alone, space, trials, hparams, seeds, keeps_last=True)
+    _advance(state, np.arange(len(trials)), epochs)
+    return state
+
+
+def retrain_lanes(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None = None,
+) -> list[TrainedLanes] | None:
+    """Train some seeds of a trial again, as `retrain` does, and keep their states.
+
+    Returns:
+      The lanes, in one part or several; ``None`` if one of them diverged.
+    """
+    parts = []
+    for some in _apart(trajectory, seeds, overrides):
+        state = _retrained(workload, space, trajectory, some, overrides)
+        if np.isin(state.ledger.status, FAILED).any():
+            return None
+        parts.append(state.trained(0))
+    return parts
+
+
+def _apart(
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None,
+) -> list[np.ndarray]:
+    """Return the seeds that train together."""
+    ids = [segment.trial for segment in trajectory]
+    if overrides is None or not np.isin(overrides.trial, ids).any():
+        return [seeds]
+    # seeds of one trial may have trained at other widths
+    return [seeds[at : at + 1] for at in range(len(seeds))]
+
+
+def _metrics_of(state: RoundState) -> dict[str, np.ndarray]:
+    """Return name to ``[s]`` of a population of one."""
+    return {name: v[0] for name, v in state.metrics().metrics.items()}
+
+
+def judge(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None = None,
+    best: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Train one trial again, and measure its model on a split of the user's choice.
+
+    The model is that of the last epoch, or of the best one where trials are judged by
+    it. The best is chosen on the validation split, whatever the split of the workload.
+
+    Args:
+      workload: task, root key, width and split.
+      space: the space that the trial comes from.
+      trajectory: the segments that led to the trial's state, in order.
+      seeds: ``[s]`` seed ids.
+      overrides: blocks of another width than the workload's.
+      best: ``[s]`` the best epochs, 0 for a seed that failed, if they are known.
+
+    Returns:
+      Name to ``[s]``: the metrics of the task.
+    """
+    plain = workload._replace(scoring=Scoring())
+    if workload.scoring.score != BEST:
+        return retrain(plain, space, trajectory, seeds, overrides)
+    if best is None:
+        chosen = workload._replace(split="valid")
+        found = retrain(chosen, space, trajectory, seeds, overrides)[BEST_EPOCH]
+        best = np.nan_to_num(found).astype(np.int32)
+    measured: dict[str, np.ndarray] = {}
+    for epoch in np.unique(best):
+        at = np.flatnonzero(best == epoch)
+        # what failed is trained to its end, where it fails again
+        until = trajectory_until(trajectory, int(epoch)) if epoch else trajectory
+        metrics = retrain(plain, space, until, seeds[at], overrides)
+        for name, values in metrics.items():
+            empty = np.full(len(seeds), np.nan, np.float32)
+            measured.setdefault(name, empty)[at] = values
+    return measured
 
 
 def _retrained(
     workload: Workload,
     space: Space,
-    cut: list[tuple[TrajectorySegment, int]],
+    trajectory: Sequence[TrajectorySegment],
     seeds: np.ndarray,
-) -> dict[str, np.ndarray]:
+    overrides: WidthOverrides | None,
+) -> RoundState:
+    """Train one trial again with some seeds, which trained at the same widths."""
+    alone = workload.alone(trajectory[-1].epochs)
+    cut = [(segment, alone.width) for segment in trajectory]
+    if overrides is not None:
+        # a device's share of a block has the bits of a block of that width, see Sharded
+        shared = overrides._replace(width=overrides.width // workload.across)
+        cut = split_by_width(trajectory, int(seeds[0]), shared, alone.width)
+    workload = alone
     first, journal = cut[0][0], Journal()
     trials, hparams = _alone(first)
     # a lane may train alone: its block is padded to the recorded width by copies of it,
     # and its bits depend on the width and never on its neighbours
-    state = RoundState(workload, space, trials, hparams, seeds, journal)
+    state = RoundState(
+        workload, space, trials, hparams, seeds, journal, keeps_last=True
+    )
     for segment, width in cut:
         if segment is not first:
             # the state stays and the trial changes, as when one takes over another's
@@ -102,7 +244,7 @@ def _retrained(
         # before all its seeds began has trained none, and takes none
         turns = segment.epochs if workload.trains else workload.budget
         _advance(state, np.zeros(1, np.int32), np.asarray([turns]))
-    return {name: v[0] for name, v in state.metrics().metrics.items()}
+    return state
 
 
 def _advance(

@@ -56,6 +56,7 @@ class Training(NamedTuple):
       lineage: the states that trials took over from others.
       budget: epochs of a whole training; 0 for plain functions.
       over: whether the round has ended.
+      own_pace: whether trials that stopped early are complete, see `Plan`.
     """
 
     outcome: RoundMetrics
@@ -64,6 +65,7 @@ class Training(NamedTuple):
     lineage: Lineage
     budget: int
     over: bool = True
+    own_pace: bool = False
 
 
 class SchedulerRun(NamedTuple):
@@ -120,8 +122,9 @@ def train_round(
     scores = RungScores(run.plan, state.ledger, run.metric, run.mode, aims)
     slots = _slots(run.plan, workload, journal, len(seeds))
     now, lineage = start, [first_rows(trials, start)]
+    gone = np.zeros(0, int)
     while True:
-        decided, progress = _decide(run, scores, slots, workload.budget)
+        decided, progress = _decide(run, scores, slots, workload.budget, gone)
         taken = _takes_over(decided)
         if taken.any():
             # on record, since the last bits of new points belong to one machine
@@ -133,7 +136,9 @@ def train_round(
             state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             lineage.append(rows)
         state.ledger.send(decided.trial, decided.epochs)
-        state.release(left_behind(run.plan, state.ledger.target))
+        ledger = state.ledger
+        gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
+        state.release(gone)
         if not state.ledger.waiting.size:
             check_all_began(state.ledger)
             break
@@ -150,17 +155,22 @@ def train_round(
         rungs=scores.all() if run.plan.compares else no_rungs(len(seeds)),
         lineage=concatenate_lineages(lineage) if lineage[1:] else no_lineage(start),
         budget=workload.epochs,
+        own_pace=run.plan.own_pace,
     )
 
 
 @on_host()
 def _decide(
-    run: SchedulerRun, scores: RungScores, slots: int | None, budget: int
+    run: SchedulerRun,
+    scores: RungScores,
+    slots: int | None,
+    budget: int,
+    gone: np.ndarray,
 ) -> tuple[Decision, Progress]:
     """Return the next decision, checked, and the progress that it is based on."""
     progress = scores.progress(slots)
     decided = run.scheduler.decide(run.key, run.plan, progress)
-    decided = check_decision(decided, progress, budget, run.plan)
+    decided = check_decision(decided, progress, budget, gone)
     scores.check_rungs(decided)
     return decided, progress
 

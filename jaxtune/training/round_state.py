@@ -15,10 +15,12 @@ from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
-from jaxtune.programs.job import Job
+from jaxtune.programs.job import BlockResult, Job
+from jaxtune.programs.kept import assembled
 from jaxtune.programs.lane import FAILED, RUNNING, Lane
 from jaxtune.space import Space
 from jaxtune.tasks import without_stream
+from jaxtune.training.curves import Curves
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Ledger
 from jaxtune.training.packing import Segment, pack_in_lockstep, pack_lanes
@@ -51,6 +53,20 @@ class BlockEvent(NamedTuple):
 OnBlock = Callable[[BlockEvent], None]
 
 
+class TrainedLanes(NamedTuple):
+    """Lanes with their states, as the programs of a block take them.
+
+    Args:
+      block: their identities.
+      static: values that their programs are compiled for.
+      state: stacked states, first axis ``[s]``.
+    """
+
+    block: Block
+    static: Static
+    state: Lane
+
+
 class LaneEpochs(NamedTuple):
     """Epochs of single lanes, or values of a plain function.
 
@@ -73,6 +89,10 @@ class RoundMetrics(NamedTuple):
       spent: lane-epochs.
       width_overrides: blocks of another width than was planned.
       devices: kind of device to the trials that trained on it.
+      history: name to ``[n, s, epochs]`` float32, after each epoch, if it was asked
+        for; NaN where a trial has not been, or failed.
+      predictions: ``"outputs"`` to ``[n, s, N, ...]`` for the validation split, if they
+        were asked for; NaN where a trial has not trained in full.
     """
 
     metrics: dict[str, np.ndarray]
@@ -81,6 +101,8 @@ class RoundMetrics(NamedTuple):
     spent: LaneEpochs = LaneEpochs()
     width_overrides: WidthOverrides = overrides_of()
     devices: Mapping[str, np.ndarray] = MappingProxyType({})
+    history: Mapping[str, np.ndarray] = MappingProxyType({})
+    predictions: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class RoundState:
@@ -98,6 +120,7 @@ class RoundState:
       seeds: ``[s]`` seed ids.
       journal: records every block; it may know the results of some.
       make_pool: makes the worker pool.
+      keeps_last: whether states are also kept of lanes that have trained the budget.
     """
 
     def __init__(
@@ -109,7 +132,9 @@ class RoundState:
         seeds: np.ndarray,
         journal: Journal | None = None,
         make_pool: MakePool = local_pool,
+        keeps_last: bool = False,
     ):
+        self._keeps_last = keeps_last
         # a stream does not fit on a device: programs get some of its rows at a time
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
@@ -121,9 +146,13 @@ class RoundState:
             self._journal,
             workload.across,
         )
-        self.ledger = Ledger(len(trials), len(seeds))
+        curves, lanes = None, len(trials) * len(seeds)
+        if workload.scoring.each_epoch:
+            curves = Curves(workload.scoring, lanes, workload.budget)
+        self.ledger = Ledger(len(trials), len(seeds), curves)
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self.spent = LaneEpochs()
+        self._outputs: np.ndarray | None = None
         self._statics: list[Static] = []
         self._shapes: list[Callable[[], Lane]] = []
         self._states = StateStore(self._journal.states)
@@ -175,6 +204,21 @@ class RoundState:
         self._states.drop(self.ledger.lanes(rows).ravel())
         self._states.settle()
 
+    def trained(self, row: int) -> TrainedLanes:
+        """Return the states of a trial, one lane for each seed.
+
+        Raises:
+          KeyError: a seed whose state is not kept, such as one that diverged.
+        """
+        lanes = self.ledger.lanes(np.asarray([row]))[0]
+        group = self._group[lanes[0]]
+        static = self._statics[group]
+        sources = self._states.take(lanes, np.ones(len(lanes), bool))
+        (device,) = self._workload.key.devices()
+        like, gather = self._shapes[group](), block_program.gather
+        state = assembled(sources, None, like, gather, device)
+        return TrainedLanes(self._block(lanes, static, len(lanes)), static, state)
+
     def wave(self, on_block: OnBlock = lambda _: None) -> None:
         """Train the blocks that can be filled, or the rest; commit them in order."""
         for block in self._runner.run(
@@ -212,7 +256,27 @@ class RoundState:
             spent=self.spent,
             width_overrides=self._runner.width_overrides,
             devices=self._runner.devices,
+            history=self._history(),
+            predictions=self._predictions(),
         )
+
+    def _predictions(self) -> dict[str, np.ndarray]:
+        if self._outputs is None:
+            return {}
+        shape = (*self.ledger.shape, *self._outputs.shape[1:])
+        return {"outputs": self._outputs.reshape(shape)}
+
+    def _note_outputs(self, lanes: np.ndarray, outputs: np.ndarray) -> None:
+        """Keep the outputs of lanes that have trained the whole budget."""
+        if self._outputs is None:
+            shape = (len(self._group), *outputs.shape[1:])
+            self._outputs = np.full(shape, np.nan, outputs.dtype)
+        self._outputs[lanes] = outputs
+
+    def _history(self) -> dict[str, np.ndarray]:
+        curves, shape = self.ledger.curves, self.ledger.shape
+        known = curves.history() if curves is not None else {}
+        return {name: values.reshape(*shape, -1) for name, values in known.items()}
 
     def _known(self) -> dict[str, np.ndarray]:
         """Return metrics by lane; all NaN as long as no block has been scored."""
@@ -227,7 +291,7 @@ class RoundState:
         static, split = self._statics[self._group[0]], self._workload.split
         block, state = self._block(np.arange(1), static, 1), self._shape(static)
         scored = block_program.score.eval_shape(self._task, block, state, split, static)
-        return list(scored[0])
+        return [*scored[0], *self._workload.scoring.added]
 
     def _shape(self, static: Static) -> Lane:
         """Return shapes and dtypes of one lane of a group, as a block of width 1."""
@@ -275,6 +339,7 @@ class RoundState:
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
         trained = self.ledger.epochs[padded]
         sources = self._states.take(padded, trained > 0)
+        each = self._workload.scoring.each_epoch
         return Job(
             block=self._block(lanes, static, width),
             static=static,
@@ -282,18 +347,30 @@ class RoundState:
             sources=sources,
             like=self._shapes[segment.group]() if sources else None,
             epochs=assignment.trains,
-            split=self._workload.split if assignment.arrives.any() else None,
-            # no state leaves the device for a lane that has trained the whole budget
-            going=assignment.epochs < self._workload.epochs,
+            split=self._workload.split if each or assignment.arrives.any() else None,
+            going=self._goes_on(assignment),
+            each_epoch=each,
+            predicts=self._predicts(assignment),
         )
+
+    def _predicts(self, assignment: BlockAssignment) -> bool:
+        """Return whether a block's predictions are kept: some lanes are done then."""
+        done = assignment.epochs == self._workload.epochs
+        return self._workload.keep is not None and bool(done.any())
+
+    def _goes_on(self, assignment: BlockAssignment) -> np.ndarray:
+        """Return ``[m]`` bool: lanes whose states are kept, unless they diverge."""
+        # no state leaves the device for a lane that has trained the whole budget
+        return (assignment.epochs < self._workload.epochs) | self._keeps_last
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
         """Add the result of a segment to the ledger, the states and the journal."""
+        block = block._replace(result=self._by_rule(block.segment, block.result))
         segment, assignment, result = block.segment, block.assignment, block.result
         lanes = segment.lanes
         # must select the lanes whose states `job.end` kept: result.states has one row
         # for each of them, in this order
-        going = (assignment.epochs < self._workload.epochs) & (result.status == RUNNING)
+        going = self._goes_on(assignment) & (result.status == RUNNING)
         # the states that this block began with can go in the transaction that keeps it
         self._states.drop(lanes)
         if going.any():
@@ -308,11 +385,29 @@ class RoundState:
             result.metrics,
             result.status,
         )
+        if result.outputs is not None:
+            done = assignment.epochs == self._workload.epochs
+            self._note_outputs(lanes[done], result.outputs[done])
         self.spent = LaneEpochs(
             self.spent.live + segment.epochs * len(lanes),
             self.spent.computed + segment.epochs * block.width,
         )
         return self._event(block)
+
+    def _by_rule(self, segment: Segment, result: BlockResult) -> BlockResult:
+        """Return a result whose metrics follow from those after each epoch."""
+        curves, lanes = self.ledger.curves, segment.lanes
+        if curves is None or not result.curves:
+            return result
+        begin = self.ledger.epochs[lanes]
+        curves.note(lanes, begin, result.curves)
+        lost = np.isin(result.status, FAILED)
+        metrics = {
+            # a lane that failed has no score, however good it was before
+            name: np.where(lost, np.float32(np.nan), values)
+            for name, values in curves.scores(lanes, begin + segment.epochs).items()
+        }
+        return result._replace(metrics=metrics)
 
     def _event(self, block: FinishedBlock) -> BlockEvent:
         lanes, assignment = block.segment.lanes, block.assignment

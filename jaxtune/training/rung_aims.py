@@ -60,7 +60,8 @@ class RungAims:
 
     def compared(self, scores: np.ndarray) -> np.ndarray:
         """Return what a scheduler compares, from oriented scores ``[n, r]``."""
-        if not self._limits and not self._goals:
+        # at its own pace a trial is compared with itself, by its score
+        if self._plan.own_pace or not (self._limits or self._goals):
             return scores
         result = np.full_like(scores, np.nan)
         for bracket in self._plan.brackets:

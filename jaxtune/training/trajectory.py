@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,23 @@ def trajectory_of(lineage: Lineage, last: TrajectorySegment) -> list[TrajectoryS
         hparams = {name: values[row] for name, values in lineage.hparams.items()}
         segments.append(TrajectorySegment(trial, until, hparams))
         trial, until = int(lineage.source[row]), int(lineage.epochs[row])
+
+
+def trajectory_until(
+    trajectory: Sequence[TrajectorySegment], epoch: int
+) -> list[TrajectorySegment]:
+    """Return the segments that led to the state after an epoch, in order.
+
+    >>> whole = [TrajectorySegment(3, 4, {}), TrajectorySegment(5, 9, {})]
+    >>> [(one.trial, one.epochs) for one in trajectory_until(whole, 6)]
+    [(3, 4), (5, 6)]
+
+    Args:
+      trajectory: of the trial.
+      epoch: at least 1, at most the epoch at which the trajectory ends.
+    """
+    before = [segment for segment in trajectory if segment.epochs < epoch]
+    return [*before, trajectory[len(before)]._replace(epochs=epoch)]
 
 
 def concatenate_lineages(parts: list[Lineage]) -> Lineage:

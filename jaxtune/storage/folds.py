@@ -1,0 +1,71 @@
+"""The rows of the folds of a run, in a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtune.checks import RunError
+from jaxtune.storage.arrays import from_bytes, to_bytes
+from jaxtune.storage.directory import ROWS
+from jaxtune.tasks import Task
+from jaxtune.tasks._folds import folded, with_folds
+
+
+def document_of_folds(task: Task) -> bytes | None:
+    """Return the rows of a task's folds as bytes; ``None`` if it has none."""
+    if task.folds is None:
+        return None
+    train, valid = task.folds.train.listed(), task.folds.valid.listed()
+    tree: dict[str, Any] = {"valid": dict(zip(_names(valid), valid, strict=True))}
+    # most folds train on all other rows, which need not be written
+    written = {
+        name: rows
+        for name, rows, out in zip(_names(train), train, valid, strict=True)
+        if not np.array_equal(rows, _others(out, task.examples))
+    }
+    return to_bytes({**tree, "train": written})
+
+
+def with_recorded_folds(path: Path, settings: dict[str, Any], task: Task) -> Task:
+    """Return the task of a run with the folds that the run began with.
+
+    Args:
+      path: the run directory.
+      settings: of the run.
+      task: without folds.
+
+    Raises:
+      RunError: rows that are missing or damaged.
+      ValueError: a run without folds, and a task without a validation split.
+    """
+    count = settings["folds"]
+    if count is None:
+        return with_folds(task, None, None)
+    try:
+        tree = from_bytes((path / ROWS).read_bytes())
+        train, valid = tree.get("train", {}), tree["valid"]
+        pairs = [
+            (
+                train[name] if name in train else _others(valid[name], task.examples),
+                valid[name],
+            )
+            for name in map(str, range(count))
+        ]
+    except (RunError, OSError, LookupError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{path / ROWS} is damaged or missing ({error!r}). Use a copy of the run."
+        ) from error
+    return folded(task, pairs)
+
+
+def _names(rows: list[np.ndarray]) -> list[str]:
+    return [str(number) for number in range(len(rows))]
+
+
+def _others(rows: np.ndarray, examples: int) -> np.ndarray:
+    left = np.ones(examples, bool)
+    left[rows] = False
+    return np.flatnonzero(left)
