@@ -273,10 +273,10 @@ def run_search(
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
     traced = trace(workload, space)
-    _check_metric(traced, wanted.metric, workload.trains)
     metrics = [name for one in traced for name in one.metrics]
     names, aims = space.names, wanted.constraints
     check_names(metrics, names, workload.trains, aims, wanted.goals)
+    _check_metric(traced, wanted.metric, workload.trains)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)

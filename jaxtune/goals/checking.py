@@ -89,9 +89,10 @@ def check_names(
                 f"h[{name!r}] ...), or a smaller range."
             )
         elif name not in metrics:
-            sizes = f", {', '.join(SIZES)}" if trains else ""
+            known = dict.fromkeys([*metrics, *(SIZES if trains else ())])
+            more = "" if trains else " A plain function may return a dict of metrics."
             raise ValueError(
-                f"{word}: got {name!r}. Use one of: {', '.join(metrics)}{sizes}."
+                f"{word}: got {name!r}. Use one of: {', '.join(known)}.{more}"
             )
 
 
