@@ -110,6 +110,33 @@ def test_the_size_of_a_model_of_ones_own_is_that_of_its_width():
     np.testing.assert_array_equal(found.feasible, 9 * width + 3 <= 60)
 
 
+class Plain(nn.Module):
+    """A network without padding: its width sets a shape."""
+
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(nn.relu(nn.Dense(self.width)(x)))
+
+
+def test_static_sizes_count_and_what_has_no_size_is_counted_once():
+    x = np.random.default_rng(0).normal(size=(32, 5)).astype(np.float32)
+    data = {"train": (x, np.arange(32) % 3), "valid": (x, np.arange(32) % 3)}
+    task = jt.classification(Plain(), **data, batch_size=8)
+    space = jt.Space(
+        learning_rate=jt.log_uniform(0.01, 1),
+        width=jt.ordinal([2, 3, 5], static=True),
+    )
+    goals = ["accuracy", "parameters"]
+    found = train(task, space, goals=goals, trials=6, epochs=1)
+    width = found.trials["width"].astype(int)
+    assert len(set(width)) == 3
+    np.testing.assert_array_equal(found.trials["parameters"], 9 * width + 3)
+    alone = train(task, space.keep("learning_rate"), goals=goals, trials=3, epochs=1)
+    assert len(set(alone.trials["parameters"].tolist())) == 1
+
+
 def test_equal_sizes_are_traced_once(small_task, sized):
     task, calls = as_task(small_task), []
 

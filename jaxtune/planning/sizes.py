@@ -73,18 +73,20 @@ def sizes_of(
     buckets = workload.layout.buckets
     for group in groups(workload.layout, space, hparams, 1):
         # a trial has the arithmetic of its own sizes, and computes that of its bucket
-        own = np.asarray([hparams[b.name][group.lanes] for b in buckets], np.int64)
-        own = own.reshape(len(buckets), -1).T
-        each, at = np.unique(own, axis=0, return_inverse=True)
+        own = np.zeros((len(group.lanes), len(buckets)), np.int64)
+        for column, bucket in enumerate(buckets):
+            own[:, column] = hparams[bucket.name][group.lanes]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for lane, sizes in zip(group.lanes, map(tuple, own.tolist()), strict=True):
+            alike.setdefault(sizes, []).append(lane)
         row = group.lanes[0]
         fixed = dict(group.static.values)
         first = {n: v[row] for n, v in hparams.items() if n not in fixed}
-        for number, sizes in enumerate(each.tolist()):
+        for sizes, lanes in alike.items():
             exact = fixed | {b.field: s for b, s in zip(buckets, sizes, strict=True)}
             static = group.static._replace(values=tuple(exact.items()))
-            here = group.lanes[at.ravel() == number]
             for name in names:
-                columns[name][here] = _count(name, workload.task, static, first)
+                columns[name][lanes] = _count(name, workload.task, static, first)
     return columns
 
 
