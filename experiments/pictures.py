@@ -3,7 +3,8 @@
     python experiments/pictures.py
 
 Runs the code of docs/tutorial.md, one search with population based training for the
-picture of which trial copied which state, and one with folds.
+picture of which trial copied which state, one with a history of every epoch, and one
+with folds.
 """
 
 import dataclasses
@@ -47,6 +48,16 @@ def main() -> None:
         metric="loss",
         scheduler=jt.schedulers.pbt(interval=2),
     )
+    judged = jt.search(
+        names["task"],
+        names["space"].keep("learning_rate", "momentum"),
+        key=jax.random.key(0),
+        trials=32,
+        epochs=20,
+        metric="loss",
+        score="best",
+        history=True,
+    )
     folded = jt.search(
         dataclasses.replace(names["task"], valid=None),
         names["space"].keep("learning_rate", "momentum"),
@@ -54,6 +65,15 @@ def main() -> None:
         trials=16,
         epochs=5,
         folds=5,
+    )
+    kept = jt.search(
+        names["task"],
+        names["space"],
+        key=jax.random.key(0),
+        trials=32,
+        epochs=10,
+        metric="loss",
+        keep="predictions",
     )
     pictures = {
         "slices": first,
@@ -66,8 +86,10 @@ def main() -> None:
         "ranks": result,
         "rungs": names["halved"],
         "curves": names["halved"],
+        "epochs": judged,
         "lineage": bred,
         "fold_scores": folded,
+        "ensemble": kept,
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxtune import data, executors, presets, samplers, schedulers, schedules
+from jaxtune import data, executors, presets, samplers, schedulers, schedules, stop
+from jaxtune._extend import extend
 from jaxtune._plan import Plan, plan
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
@@ -68,6 +69,7 @@ __all__ = [
     "classification",
     "data",
     "executors",
+    "extend",
     "fixed",
     "folds",
     "integer",
@@ -92,6 +94,7 @@ __all__ = [
     "schedulers",
     "schedules",
     "search",
+    "stop",
     "testing",
     "tiered",
     "uniform",

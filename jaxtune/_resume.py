@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._search import open_executor, run_search, with_shared_width
+from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
+from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.loop import Search
 from jaxtune.rounds.refine import Refiner
+from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
+from jaxtune.stop import Stop, check_stop
 from jaxtune.storage.aims import constraints_to_resume, goals_of
 from jaxtune.storage.directory import check_directory
-from jaxtune.storage.documents import Unserialisable
+from jaxtune.storage.documents import Unserialisable, first_of
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.kernels import load_kernels
+from jaxtune.storage.past import prior_of
 from jaxtune.storage.read import load
 from jaxtune.storage.settings import (
     UserChoices,
@@ -54,6 +59,7 @@ def resume(
     constraints: Any = None,
     block: int | None = None,
     allow: Sequence[str] = (),
+    stop: StopLike = None,
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
     verbose: int = 1,
@@ -91,6 +97,8 @@ def resume(
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
         bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+      stop: ends it before its time again, as for `search`. What stopped the run before
+        counts no more.
       callbacks: called with what happens from now on, see `Callback`.
       executor: runs the blocks, and may be another one than before;
         ``executors.local()`` if not given.
@@ -107,19 +115,59 @@ def resume(
     check_versions()
     check_transfers()
     check_allowed(allow)
+    stops = check_stop(stop)
     path = check_directory(directory)
     settings = checked_settings(path)
-    block, schedule = as_whole(block), schedule_of(settings)
-    space = schedule.space
-    subject = task if task is not None else task_of(path, settings)
-    if subject is None:
+    if task is None and task_of(path, settings) is None:
         found = load(path)
         if found.finished:
             return found
+    return go_on(
+        path,
+        settings,
+        task,
+        Parts(sampler, refine, scheduler, constraints),
+        block=as_whole(block),
+        allow=allow,
+        stops=stops,
+        callbacks=callbacks,
+        executor=executor,
+        verbose=verbose,
+    )
+
+
+class Parts(NamedTuple):
+    """The parts of a search that a run cannot hold if they are the user's own."""
+
+    sampler: Sampler | str | None = None
+    refine: Refiner | str | None = None
+    scheduler: Scheduler | str | None = None
+    constraints: Any = None
+
+
+def go_on(
+    path: Path,
+    settings: dict[str, Any],
+    task: Task | Objective | None,
+    parts: Parts,
+    *,
+    block: int | None = None,
+    allow: Sequence[str] = (),
+    stops: tuple[Stop, ...] = (),
+    callbacks: Sequence[Callback] = (),
+    executor: Executor | str | None = None,
+    verbose: int = 1,
+    more: tuple[Stage, ...] = (),
+) -> Result:
+    """Go on with a run, for the rounds that it has and ``more``."""
+    schedule, (sampler, refine, scheduler, constraints) = schedule_of(settings), parts
+    space, verb = schedule.space, "extend" if more else "resume"
+    subject = task if task is not None else task_of(path, settings)
+    if subject is None:
         raise RunError(
             f"{path}: the task has functions of your own, which a run does not hold "
-            f"({_user_functions(settings)}). Give it: jaxtune.resume(directory, task), "
-            "or jaxtune resume DIR --task FILE.py:NAME."
+            f"({_user_functions(settings)}). Give it: jaxtune.{verb}(directory, task), "
+            f"or jaxtune {verb} DIR --task FILE.py:NAME."
         )
     _check_values(space)
     made = as_task(subject)
@@ -137,15 +185,18 @@ def resume(
             programs=settings["programs"],
             platform=session.device["platform"],
         )._replace(scoring=scoring_of(settings), keep=settings["keep"])
+        _check_epochs(workload, more)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
-            schedule=schedule,
+            schedule=schedule._replace(stages=schedule.stages + more),
             seeds=settings["seeds"],
             metric=settings["metric"],
             mode=settings["mode"],
             sampler=_named.sampler(made_of(settings, "sampler", sampler)),
             refine=_named.refiner(made_of(settings, "refine", refine)),
             scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
+            first=first_of(settings["first"]),
+            prior=prior_of(path, settings),
             constraints=limited,
             goals=goals_of(settings["goals"]),
         )
@@ -155,8 +206,21 @@ def resume(
             session,
             path,
             allow=allow,
+            stops=stops,
             verbose=verbose,
             callbacks=callbacks,
+            before=settings["rounds"] if more else None,
+        )
+
+
+def _check_epochs(workload: Workload, more: Sequence[Stage]) -> None:
+    batching = workload.layout.batching
+    asks = batching is not None and batching.epochs is not None
+    if asks and any(stage.epochs is not None for stage in more):
+        raise ValueError(
+            "epochs: the optimiser asks for the steps of a whole training, which its "
+            "programs hold, so that all rounds train equally long. Leave it out, or "
+            "begin another search."
         )
 
 

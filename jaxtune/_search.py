@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from jaxtune import _named, ranking
+from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.goals.arguments import as_constraints
-from jaxtune.goals.checking import check_bound, check_names, goals_and_score
+from jaxtune.goals.checking import check_names, check_parts, goals_and_score
 from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
@@ -32,12 +36,14 @@ from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
 from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
-from jaxtune.rounds.aimed import check_reachable, warn_if_infeasible
+from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
+from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import (
@@ -48,6 +54,7 @@ from jaxtune.space import (
     with_default_inside,
 )
 from jaxtune.space.values import is_number
+from jaxtune.stop import Stop, check_stop, reason_of
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
@@ -57,8 +64,14 @@ from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.tasks.spelling import standard_name
+from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
+
+PriorLike = (
+    Result | str | os.PathLike[str] | Sequence[Result | str | os.PathLike[str]] | None
+)
+StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | None
 
 
 def search(
@@ -76,9 +89,12 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    first: Sequence[Mapping[str, Any]] | str | None = None,
+    prior: PriorLike = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
     score: str | int = "last",
     history: bool = False,
+    stop: StopLike = None,
     constraints: Any = None,
     goals: Sequence[str | tuple[str, str]] | None = None,
     keep: str | None = None,
@@ -131,6 +147,12 @@ def search(
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
         plain functions.
+      first: known settings, which are trials 0, 1, ...: a list of dicts, or
+        ``"defaults"``. What a dict leaves out has its default. The other trials are as
+        without them.
+      prior: a result or a run directory of an earlier search, or a list of them, for a
+        sampler that learns. Its space may be another one: what cannot be mapped is
+        told. The less it agrees with this search, the fewer points it decides over.
       folds: cuts ``train`` into so many folds: every configuration trains once for each
         of them on the rows of the others, and is scored on its rows; its score is the
         mean. Stratified in a classification, and shuffled by ``key``. Or
@@ -142,6 +164,10 @@ def search(
         epoch.
       history: whether the result keeps every metric after every epoch, as
         ``result.history``.
+      stop: ends the search before its time, such as ``stop.at(0.97)``,
+        ``stop.after("2h")`` or ``stop.stalled(rounds=3)``; any function of the result
+        so far that returns a reason, asked after every block; or a list of them. What
+        there is, is kept: ``result.finished`` is false, ``result.stopped`` says why.
       keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
         the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
         by them, and trains no candidates.
@@ -187,7 +213,7 @@ def search(
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
-    choices = UserChoices(block, programs, rewrite)
+    choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
     schedule = _schedule(space, trials, rounds)
     if start is not None:
@@ -200,7 +226,7 @@ def search(
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
-    check_bound(scheduler, found)
+    check_parts(scheduler, prior, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
@@ -218,11 +244,19 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            first=check_first(first, schedule),
+            prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
             goals=found,
         )
         return run_search(
-            wanted, choices, session, directory, verbose=verbose, callbacks=callbacks
+            wanted,
+            choices,
+            session,
+            directory,
+            stops=stops,
+            verbose=verbose,
+            callbacks=callbacks,
         )
 
 
@@ -264,6 +298,8 @@ def run_search(
     directory: Any,
     *,
     allow: Sequence[str] = (),
+    stops: tuple[Stop, ...] = (),
+    before: list[Any] | None = None,
     verbose: int,
     callbacks: Sequence[Callback],
 ) -> Result:
@@ -276,6 +312,8 @@ def run_search(
     metrics = [name for one in traced for name in one.metrics]
     names, aims = space.names, wanted.constraints
     check_names(metrics, names, workload.trains, aims, wanted.goals)
+    for number in range(len(wanted.schedule.stages)):
+        check_known(wanted.first_of(number), aims.rules)
     _check_metric(traced, wanted.metric, workload.trains)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
@@ -303,16 +341,47 @@ def run_search(
                 warn_if_empty(loads, choices.block)
         # the width is part of every trial's identity, so it is chosen before the record
         begin = time.perf_counter()
-        record = open_journal(directory, wanted, traced, choices, session.device, allow)
+        limits = _limits(stops, directory, session, begin)
+        record = open_journal(
+            directory, wanted, traced, choices, session.device, allow, before
+        )
         with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
             result = run_rounds(
-                wanted, plans, journal, report, callback, session.make_pool
+                wanted, plans, journal, report, callback, session.make_pool, limits
             )
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
     warn_if_infeasible(result)
+    if result.stopped == INTERRUPTED:
+        scored = int(np.isfinite(result.trials["score"]).sum())
+        show_line(
+            f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
+            "are returned"
+        )
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _limits(
+    stops: tuple[Stop, ...],
+    directory: Any,
+    session: ExecutorSession,
+    begin: float,
+) -> Limits:
+    """Return what may end a search: reasons, and Ctrl-C where nothing is recorded."""
+    keeps, drains = directory is None, any(stop.by_clock for stop in stops)
+    if not stops:
+        return UNLIMITED._replace(keeps=keeps)
+    before = seconds_of(directory) if begun(directory) else 0.0
+    before = 0.0 if math.isnan(before) else before
+
+    def judge(result: Result) -> str:
+        seconds = before + time.perf_counter() - begin
+        timed = dataclasses.replace(result, seconds=seconds)
+        # clocks differ, and all processes have to stop after the same block
+        return session.agree(partial(reason_of, stops, timed))
+
+    return Limits(judge, drains, keeps)
 
 
 def _with_width(

@@ -140,6 +140,44 @@ def resume_command(
         click.echo(repr(result))
 
 
+@main.command(name="extend")
+@DIRECTORY
+@click.option("--trials", type=int, required=True, help="Further trials.")
+@click.option("--rounds", type=int, default=1, show_default=True, help="Their rounds.")
+@click.option(
+    "--epochs",
+    type=int,
+    help="Epochs of every further trial; by default those of the longest of the run.",
+)
+@click.option(
+    "--best", is_flag=True, help="Begin with the best configurations of the run."
+)
+@TASK
+def extend_command(
+    directory: Path,
+    trials: int,
+    rounds: int,
+    epochs: int | None,
+    best: bool,
+    task: str | None,
+) -> None:
+    """Extend a finished run by more trials.
+
+    Those that it has stay as they are, to the bit. After an interruption, resume goes
+    on.
+    """
+    with _plain_errors():
+        result = jaxtune.extend(
+            directory,
+            _task(task),
+            trials=trials,
+            rounds=rounds,
+            epochs=epochs,
+            first="best" if best else None,
+        )
+        click.echo(repr(result))
+
+
 @main.command(name="rerun")
 @DIRECTORY
 @click.argument("trial", type=int)

@@ -33,7 +33,8 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ EXPLOIT, rung, member: whom a member of pbt takes over from
     │  └─ epoch: what pbt changes
     │     └─ MOVE, REDRAW or DRAWN, member, dimension
-    └─ FOLDS: the order in which rows, or groups of them, are dealt to folds
+    ├─ FOLDS: the order in which rows, or groups of them, are dealt to folds
+    └─ PAST, round, earlier search: the sampler of that round which knows it
 
 Layers fold further indices into the keys that they get: `jaxtune.models` draws one row
 of a kernel, or of a dropout mask, at a time, so that padding changes no number.
@@ -50,7 +51,7 @@ from jaxtune.types import Array, Key
 
 # Numbers are repeated only where the keys they are folded into differ. None may change:
 # runs on disk are resumed and trials are trained again with the same streams.
-SAMPLE, TRAIN, SCHEDULE, FOLDS = 0, 1, 2, 3  # of the root key
+SAMPLE, TRAIN, SCHEDULE, FOLDS, PAST = 0, 1, 2, 3, 4  # of the root key
 INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
 # of the key of initial parameters, which is itself the stream "params"
 DROPOUT, OTHER = 1, 2

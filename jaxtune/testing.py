@@ -32,6 +32,7 @@ from jaxtune.space import (
     uniform,
 )
 from jaxtune.tasks import Task
+from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import Ledger, RungScores, check_decision
 from jaxtune.training.retraining import train_in_full
@@ -320,8 +321,11 @@ def check_task(task: Task, space: Space, epochs: int = 1) -> None:
       ValueError: data that cannot be used for training, or a metric that has the name
         of another column of the table.
     """
-    task = as_task(task)
-    workload = prepare(task, space, jax.random.key(5), epochs, 4)
+    task, key = as_task(task), jax.random.key(5)
+    # one that is made for folds has no other rows to be scored on
+    folds = 2 if task.trains and task.valid is None else None
+    task = with_folds(task, folds, key)
+    workload = prepare(task, space, key, epochs, 4)
     points = jax.random.uniform(jax.random.key(6), (4, space.dim))
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     ids, seeds = np.arange(4), np.arange(1)

@@ -69,6 +69,14 @@ def main(directory):
                 spread.trials.scores, narrow.trials.scores, equal_nan=True
             )
             print(name, scheduler, same, *spread.devices, sep=", ")
+    rule = {"score": "best", "history": True}
+    spread = seek(trained, 4, "pbt", executor=shard, **rule)
+    narrow = seek(trained, 2, "pbt", **rule)
+    same = killed.digest(spread) == killed.digest(narrow) and all(
+        np.array_equal(values, narrow.history[name], equal_nan=True)
+        for name, values in spread.history.items()
+    )
+    print("epochs", "pbt", same, sep=", ")
     run = f"{directory}/run"
     found = seek(trained, 4, "halving", executor=shard, directory=run)
     known = jt.load(run, trained)

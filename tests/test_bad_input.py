@@ -905,6 +905,48 @@ CASES = {
         SystemExit,
         "none.py: there is no such file",
     ),
+    # a run that grows
+    "extend nothing": (lambda: jt.extend("/no", trials=4), R, "/no is no directory"),
+    "extend no path": (lambda: jt.extend(3, trials=4), V, "directory: got 3"),
+    "extend for a word": (
+        lambda: jt.extend("/no", trials=4, stop="2h"),
+        V,
+        "stop: got '2h'",
+    ),
+    "extend the command": (
+        command("extend", "/no", "--trials", "4"),
+        SystemExit,
+        "/no is no directory",
+    ),
+    # a reason to stop
+    "stop a number": (search(stop=3), V, "stop: got 3.*jaxtune.stop.at"),
+    "stop a maker": (search(stop=jt.stop.stalled), V, "stop: got.*stalled"),
+    "stop a list of words": (search(stop=["2h"]), V, "'2h'"),
+    "stop at a word": (lambda: jt.stop.at("a"), V, "at: got 'a'"),
+    "stop at nan": (lambda: jt.stop.at(NAN), V, "at: got nan"),
+    "stop after nothing": (lambda: jt.stop.after(0), V, "after: got 0.*'2h'"),
+    "stop after words": (lambda: jt.stop.after("2 weeks"), V, "'2 weeks'.*seconds"),
+    "stop after true": (lambda: jt.stop.after(True), V, "after: got True"),
+    "stop after no round": (lambda: jt.stop.stalled(0), V, "rounds=0.*from 1"),
+    # an earlier search
+    "prior a number": (search(prior=3), V, "prior: got 3. Use a result, a run"),
+    "prior no run": (search(prior="/no"), R, "/no is no directory"),
+    "prior in a list": (search(prior=[None]), V, "prior: got None"),
+    # known settings
+    "first a dict": (search(first={"x": 0.5}), V, "list of dicts"),
+    "first a word": (search(first="best"), V, "'best'.*'defaults'"),
+    "first unknown": (search(first=[{"z": 1}]), V, r"first\[0\].*'z'.*x, y, kind"),
+    "first outside": (search(first=[{}, {"x": 2}]), V, r"first\[1\].*'x'.*\[0.0, 1.0"),
+    "first a string": (search(first=[{"x": "a"}]), V, "'a' is not a finite number"),
+    "first a bool": (search(first=[{"x": True}]), V, "True is not a finite number"),
+    "first nan": (search(first=[{"x": NAN}]), V, "nan is not a finite number"),
+    "first no choice": (search(first=[{"kind": "c"}]), V, r"'c' is not one of \['a'"),
+    "first too many": (
+        search(first=[{"x": i / 9} for i in range(9)]),
+        V,
+        "9 settings do not fit into the 8 trials",
+    ),
+    "first twice": (search(first=[{"x": 0.5}, {}]), V, "same configuration as first"),
     "task no name": (
         command("resume", "/no", "--task", f"{__file__}:nothing"),
         SystemExit,

@@ -416,7 +416,7 @@ def test_devices_that_share_the_lanes_of_a_block_change_no_bit(tmp_path):
         text=True,
     )
     *tables, again, loaded, refused = output(process)
-    assert len(tables) == 4
+    assert len(tables) == 5
     assert all(line.split(", ")[2] == "True" for line in tables), tables
     assert (again, loaded) == ("again True", "load True")
     assert refused.startswith("block=5: 2 devices share the lanes")

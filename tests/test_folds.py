@@ -491,6 +491,23 @@ def test_a_label_that_some_fold_lacks_is_told():
         search(task, 5)
 
 
+def test_a_run_is_not_opened_with_other_rows(tmp_path):
+    search(line(), 3, directory=tmp_path)
+    for use in (jt.load, jt.resume):
+        with pytest.raises(jt.RunError, match="folds of 60 rows, and train has 40"):
+            use(tmp_path, line(40))
+
+
+def test_a_task_for_folds_is_checked_on_some():
+    jt.testing.check_task(line(), RATE)
+
+
+def test_a_single_split_has_no_spread_to_tell():
+    found = search(line(), [(ROWS[:40], ROWS[40:])])
+    assert "±" not in repr(found)
+    assert repr(found.folds) == "FoldScores(6 trials, 1 fold, 1 seed)"
+
+
 def test_a_name_of_the_column_is_refused():
     space = jt.Space(
         learning_rate=jt.log_uniform(1e-3, 0.2), fold_spread=jt.uniform(0.0, 1.0)

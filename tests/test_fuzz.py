@@ -108,7 +108,7 @@ class Search(RuleBasedStateMachine):
         hparams = jax.device_get(self.box.decode(self.points))
         start = Points(self.box, self.points, hparams)
         number = len(self.saved)
-        Durable(self.store, SPACE, 0).begin(number, lambda: start)
+        Durable(self.store, SPACE, [0] * 99).begin(number, lambda: start)
         self.saved.append(start)
 
     @precondition(lambda self: self.saved)

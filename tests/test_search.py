@@ -253,7 +253,7 @@ def test_a_run_whose_metric_has_the_name_of_a_column_loads(tmp_path, monkeypatch
     own = {"trials": 6, "epochs": 1, "directory": tmp_path / "run"}
     task = squares(score=-1, learning_rate=5)
     with monkeypatch.context() as patch:
-        patch.setattr(_search, "check_metrics", lambda metrics, names: None)
+        patch.setattr(_search, "check_metrics", lambda *names: None)
         begun = search(task, RATE, **own)
     for found in (begun, jt.load(tmp_path / "run"), search(task, RATE, **own)):
         np.testing.assert_array_equal(found.trials["score"], found.trials["loss"])

@@ -47,8 +47,19 @@ def goals_and_score(
     return goals, measured[0].name, measured[0].mode
 
 
-def check_bound(scheduler: Scheduler, goals: Sequence[Goal]) -> None:
-    """Refuse a scheduler that needs the standard error of one score."""
+def check_parts(scheduler: Scheduler, prior: Any, goals: Sequence[Goal]) -> None:
+    """Refuse parts of a search that need one score, where there are several goals.
+
+    Args:
+      scheduler: of the search; one with ``bound`` adds standard errors.
+      prior: the argument ``prior=``, earlier searches with a score.
+      goals: of the search.
+    """
+    if goals and prior is not None:
+        raise ValueError(
+            f"prior: earlier searches have one score, and there are {len(goals)} "
+            "goals. Leave prior out, or search for one metric."
+        )
     recipe = recipe_of(scheduler)
     bound = dict(recipe.arguments).get("bound") if recipe else None
     if goals and bound:

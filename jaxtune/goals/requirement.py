@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class Requirement:
         # a run that was loaded has a stand-in with a name of its own
         usual = getattr(self.function, "name", kind)
         return str(getattr(self.function, "__name__", usual))
+
+    def meets(self, hparams: Mapping[str, Any]) -> bool:
+        """Return whether one configuration, a dict of plain values, meets it."""
+        return _asked(self.function, dict(hparams))
 
     def __repr__(self) -> str:
         return f"require({self.name})"
@@ -89,14 +93,11 @@ def meets(
       ValueError: a function that reads what the space lacks, or returns no bool.
     """
     columns = {name: _values(space, name, hparams[name]) for name in space.names}
-    rows = zip(*columns.values(), strict=True)
-    return np.asarray(
-        [
-            all(_asked(r, dict(zip(columns, row, strict=True))) for r in rules)
-            for row in rows
-        ],
-        bool,
-    )
+    rows = [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return np.asarray([all(rule.meets(row) for rule in rules) for row in rows], bool)
 
 
 def _values(space: Space, name: str, values: Any) -> list[Any]:
@@ -106,9 +107,9 @@ def _values(space: Space, name: str, values: Any) -> list[Any]:
     return [dimension.value(value) for value in np.asarray(values)]
 
 
-def _asked(rule: Requirement, row: dict[str, Any]) -> bool:
+def _asked(function: Callable[..., Any], row: dict[str, Any]) -> bool:
     try:
-        answer = rule.function(dict(row))
+        answer = function(dict(row))
     except KeyError as error:
         if error.args and error.args[0] not in row:
             raise ValueError(

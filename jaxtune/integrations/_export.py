@@ -10,12 +10,12 @@ from jaxtune.results.result import Result
 
 TOOLS = {
     "csv": "tables.Csv",
-    "history": "tables.History",
     "parquet": "tables.Parquet",
     "optuna": "optuna.Optuna",
     "tensorboard": "tensorboard.TensorBoard",
     "mlflow": "mlflow.MLflow",
     "wandb": "wandb.WandB",
+    "history": "tables.EveryEpoch",
 }
 """Name of a tool to the module and the class that write for it."""
 

@@ -57,7 +57,7 @@ class Parquet(Table):
         frame.to_parquet(where, index=False)
 
 
-class History(Table):
+class EveryEpoch(Table):
     """A comma-separated file with one row for each trial, seed and epoch.
 
     Epochs that a trial has not trained have no row; where it failed, values are empty.
@@ -78,7 +78,7 @@ class History(Table):
         history = result.history
         if not history:  # nothing has been scored yet
             return pd.DataFrame(columns=["trial", "seed", "epoch"])
-        epochs = np.arange(1, result.setup.workload.epochs + 1)
+        epochs = np.arange(1, next(iter(history.values())).shape[-1] + 1)
         trained = result.trials.epochs[:, None, None] >= epochs
         known = [~np.isnan(values) for values in history.values()]
         shown = np.any([np.broadcast_to(trained, known[0].shape), *known], axis=0)

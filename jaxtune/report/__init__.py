@@ -3,6 +3,7 @@
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._ensemble import ensemble
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._front import front
@@ -19,6 +20,7 @@ __all__ = [
     "best_of",
     "contour",
     "curves",
+    "ensemble",
     "epochs",
     "fold_scores",
     "front",

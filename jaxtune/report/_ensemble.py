@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxtune.report.axes import COLOURS, set_score
+from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
 from jaxtune.trained.ensembling import Choice, choose
@@ -42,7 +42,9 @@ def ensemble(result: Result) -> Figure:
         places, path, color=colour, marker="o", markersize=3, label="the ensemble"
     )
     axes.scatter(places[-1:], path[-1:], s=60, color=colour, zorder=3)
-    set_score(axes, "y", np.append(path, single), setup.metric, setup.mode)
+    # the first additions, which are far from the last, are what is to be seen
+    better = "higher" if setup.mode == "max" else "lower"
+    axes.set_ylabel(f"{setup.metric} ({better} is better)")
     axes.set_xlabel("models added, with repetition")
     axes.set_title("Growth of an ensemble, on the validation split", loc="left")
     axes.grid(axis="y", alpha=0.25)

@@ -34,6 +34,7 @@ def epochs(result: Result, top: int = TOP) -> Figure:
       A matplotlib figure, not shown; a message if the search kept no history.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     if not result.setup.workload.scoring.history or not result.history:
         return empty_figure("This search kept no history. Use history=True.")
@@ -48,9 +49,12 @@ def epochs(result: Result, top: int = TOP) -> Figure:
         axes.set_ylabel(name)
         axes.grid(alpha=0.25)
     panels[-1].set_xlabel("epochs")
+    panels[-1].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     if order:
+        handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
-            *panels[0].get_legend_handles_labels(),
+            handles[::-1],  # the best one was drawn last
+            labels[::-1],
             loc="outside lower center",
             ncols=3,
             frameon=False,

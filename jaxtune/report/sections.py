@@ -19,6 +19,7 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
+from jaxtune.report._ensemble import choice_of, ensemble
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._front import front
@@ -243,7 +244,7 @@ def _stopping(result: Result) -> list[Any]:
     """Return what a scheduler saved, and whether early scores predicted late ones."""
     if not len(result.rungs.trial):
         return []
-    cost, stopped = result.cost, int(result.stopped.sum())
+    cost, stopped = result.cost, int(result.ended_early.sum())
     rows = [
         (row.early, row.late, row.trials, f"{row.correlation:.2f}")
         for row in analysis.rung_correlations(result)
@@ -265,6 +266,28 @@ def _stopping(result: Result) -> list[Any]:
 def _epochs(result: Result) -> list[Any]:
     """Return the curves of all metrics, if the search kept them."""
     return [epochs(result)] if result.setup.workload.scoring.history else []
+
+
+def _ensemble(result: Result) -> list[Any]:
+    choice = choice_of(result)
+    if choice is None:
+        return []
+    rows = [
+        (f"{one.weight:.0%}", one.trial, one.seed, cell(one.score))
+        for one in choice.members
+    ]
+    setup = result.setup
+    text = (
+        f"The mean prediction of {len(rows)} of {len(choice.candidates)} models has "
+        f"{setup.metric} {choice.selection.score:.6g} on the validation split, where "
+        f"they were chosen; the best of them alone {choice.single(setup.mode):.6g}."
+    )
+    return [
+        f"<p>{escape(text)}</p>",
+        ensemble(result),
+        wide_table(("weight", "trial", "seed", setup.metric), rows),
+        "<p>To train and save it: <code>jaxtune ensemble DIR --out FILE</code></p>",
+    ]
 
 
 def _trials(result: Result) -> list[str]:
@@ -357,6 +380,7 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Folds": _folds,
     "Early stopping": _stopping,
     "Every epoch": _epochs,
+    "Ensemble": _ensemble,
     "Failed trials": _failures,
     "Trials": _trials,
     "Cost": _cost,

@@ -29,6 +29,7 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     status = result.trials["status"]
     counts = [f"{(status == word).sum()} {word}" for word in _words(status)]
     state = "finished" if result.finished else "not finished"
+    state += f" ({result.stopped})" if result.stopped else ""
     # no markup: a user's names may hold square brackets, which rich would interpret
     console.print(
         f"{len(result.trials)} of {result.setup.trials} trials, {state}: "
@@ -82,6 +83,7 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "metric": result.setup.metric,
         "mode": result.setup.mode,
         "finished": result.finished,
+        "stopped": result.stopped,
         "trials": len(result.trials),
         "of": result.setup.trials,
         "status": {word: int((status == word).sum()) for word in _words(status)},

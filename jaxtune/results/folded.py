@@ -33,7 +33,9 @@ class FoldScores(NamedTuple):
 
     def __repr__(self) -> str:
         n, k, s = self.scores.shape
-        return f"FoldScores({n} trials, {k} folds, {s} seed{'s' * (s > 1)})"
+        parts = {"trial": n, "fold": k, "seed": s}.items()
+        shown = [f"{count} {name}{'s' * (count > 1)}" for name, count in parts]
+        return f"FoldScores({', '.join(shown)})"
 
 
 def by_fold(scores: np.ndarray, folds: int) -> np.ndarray:

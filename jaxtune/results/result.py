@@ -129,6 +129,8 @@ class Result:
       setup: the task, space and settings.
       rounds: the outcome of each round.
       seconds: see `Cost`.
+      stopped: why the search ended before its time; ``None`` if it did not, or was
+        killed.
     """
 
     trials: Trials
@@ -136,12 +138,13 @@ class Result:
     setup: Setup
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     seconds: float = dataclasses.field(default=math.nan, repr=False)
+    stopped: str | None = dataclasses.field(default=None, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def finished(self) -> bool:
-        """True if the search has ended, false for a run that was interrupted."""
+        """True if all trials are done, false if it was stopped or interrupted."""
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
 
@@ -283,7 +286,8 @@ class Result:
             )
         parts = [training.outcome.history for training in self.rounds]
         names = dict.fromkeys(name for part in parts for name in part)
-        epochs = self.setup.workload.epochs
+        # a run may have been extended by trials that trained longer
+        epochs = max(training.budget for training in self.rounds)
         return {
             # a round that is not over has none, nor one of which every block crashed
             name: self._by_round([part.get(name) for part in parts], epochs)
@@ -340,12 +344,13 @@ class Result:
     def _by_round(self, parts: list[np.ndarray | None], *more: int) -> np.ndarray:
         """Return ``[n, s, ...]`` from the parts of the rounds; NaN for ``None``."""
         seeds = self.trials.scores.shape[1]
-        rows = [
-            np.full((len(one.outcome.epochs), seeds, *more), np.nan, np.float32)
-            if part is None
-            else part
-            for one, part in zip(self.rounds, parts, strict=True)
-        ]
+        rows = []
+        for one, part in zip(self.rounds, parts, strict=True):
+            shape = (len(one.outcome.epochs), seeds, *more)
+            whole = np.full(shape, np.nan, np.float32)
+            if part is not None:
+                whole[..., : part.shape[-1]] = part
+            rows.append(whole)
         return np.concatenate(rows)
 
     @property
@@ -358,14 +363,15 @@ class Result:
         occupancy = live / computed if computed else 1.0
         if not self.setup.workload.trains:
             return Cost(0, 0, occupancy, self.seconds)
-        whole = self.trials.scores.size * self.setup.workload.epochs
+        whole = sum(part.outcome.status.size * part.budget for part in self.rounds)
         return Cost(live, whole - live, occupancy, self.seconds)
 
     @property
-    def stopped(self) -> np.ndarray:
+    def ended_early(self) -> np.ndarray:
         """``[n]`` bool: trials that a scheduler stopped before the end."""
         waits = self.trials["status"].astype(str) == "waiting"
-        short = self.trials.epochs < self.setup.workload.epochs
+        whole = [np.full(len(t.outcome.epochs), t.budget) for t in self.rounds]
+        short = self.trials.epochs < np.concatenate(whole)
         return short & ~self.trials.failed & ~waits
 
     @property
@@ -604,6 +610,7 @@ class Result:
         """Return HTML for a notebook: a summary and the best trial."""
         failed = int(self.trials.failed.sum())
         state = "" if self.finished else ", not finished"
+        state += f" ({self.stopped})" if self.stopped else ""
         summary = (
             f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
             f"{failed} failed."
@@ -632,7 +639,7 @@ class Result:
     @property
     def _told_spread(self) -> str:
         """The spread of the best trial over folds, in words."""
-        if self.setup.folds is None:
+        if (self.setup.folds or 1) == 1:
             return ""
         spread = float(self.folds.spread[self.best.trial])
         return f" ± {spread:.2g} over {self.setup.folds} folds"
@@ -653,13 +660,15 @@ class Result:
         if self.setup.goals:
             named = ", ".join(f"{goal.name} ({goal.mode})" for goal in self.setup.goals)
             lines += [f"  {len(self.front)} trials in the front of {named}"]
-        stopped = int(self.stopped.sum())
+        stopped = int(self.ended_early.sum())
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [
                 f"  {stopped} stopped early: {cost.epochs} epochs trained, "
                 f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
             ]
+        if self.stopped:
+            lines += [f"  not finished: {self.stopped}"]
         return "\n".join(lines) + f"\n  {failed} failed)"
 
 

@@ -20,6 +20,7 @@ from jaxtune.planning.sizes import sizes_of
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
+from jaxtune.rounds.known import Setting
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
@@ -63,7 +64,7 @@ def roomy_enough(
 
 
 def told_scores(
-    history: list[Trials],
+    history: Sequence[Trials],
     mode: str,
     limits: Sequence[Limit],
     goals: Sequence[Goal],
@@ -96,6 +97,17 @@ def told_scores(
     if goals and weights is not None:
         scores, goals = scalarised(oriented(goals, columns), weights), ()
     return aimed_standing(scores, stages, columns, limits, goals)
+
+
+def check_known(settings: Sequence[Setting], rules: Sequence[Requirement]) -> None:
+    """Raise ``ValueError`` for a known setting that does not meet a requirement."""
+    for number, setting in enumerate(settings):
+        for rule in rules:
+            if not rule.meets(setting):
+                raise ValueError(
+                    f"first: setting {number}, {setting!r}, does not meet {rule!r}. "
+                    "Change it, or require less."
+                )
 
 
 @on_host()

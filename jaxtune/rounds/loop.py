@@ -6,8 +6,11 @@ it for points, and trains them.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -25,19 +28,21 @@ from jaxtune.goals.order import Goal
 from jaxtune.goals.rejection import allowed_only
 from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.planning.workload import Workload
-from jaxtune.random import SAMPLE, SCHEDULE
+from jaxtune.random import PAST, SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
-from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.known import Setting, has_room_for, with_known
+from jaxtune.rounds.past import Past, Told, with_past
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Schedule
+from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Plan, Scheduler
 from jaxtune.space import Space
@@ -45,6 +50,7 @@ from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import SchedulerRun, Training, train_round
 from jaxtune.training.round_state import BlockEvent, OnBlock
+from jaxtune.training.stopping import INTERRUPTED, Stopping
 from jaxtune.types import HparamArrays, Key
 
 
@@ -61,6 +67,8 @@ class Search(NamedTuple):
       refine: shrinks the box.
       scheduler: decides how long each trial trains.
       distinct: whether no configuration is trained twice while untried ones are left.
+      first: known settings, which are the first trials.
+      prior: earlier searches, which the sampler learns from.
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
     """
@@ -74,8 +82,19 @@ class Search(NamedTuple):
     refine: Refiner
     scheduler: Scheduler
     distinct: bool = True
+    first: tuple[Setting, ...] = ()
+    prior: tuple[Past, ...] = ()
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
+
+    def workload_of(self, number: int) -> Workload:
+        """Return the workload of a round, which may train for epochs of its own."""
+        epochs, usual = self.schedule.stages[number].epochs, self.workload
+        return usual if epochs is None else usual._replace(epochs=epochs)
+
+    def first_of(self, number: int) -> tuple[Setting, ...]:
+        """Return the known settings that a round begins with."""
+        return self.first if number == 0 else self.schedule.stages[number].first
 
     @property
     def folds(self) -> int | None:
@@ -111,6 +130,7 @@ def run_rounds(
     report: Report,
     callback: Callback,
     make_pool: MakePool = local_pool,
+    limits: Limits = UNLIMITED,
 ) -> Result:
     """Run the rounds of a search, or those that the journal does not know.
 
@@ -121,57 +141,97 @@ def run_rounds(
       report: shows the progress.
       callback: called with everything that users may want to follow.
       make_pool: makes worker pools.
+      limits: what may end it before its time.
 
     Returns:
       All trials.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C, unless what there is has a score and is kept.
     """
-    schedule = search.schedule
-    history: list[Trials] = []
-    rounds: list[Training] = []
-    boxes: list[Space] = []
-    done = [0.0]  # whole trainings, for the progress
-    for number, (_, count) in enumerate(schedule.stages):
-        first = sum(map(len, history))
-        ids = np.arange(first, first + count)
-        known = journal.ended(number)
-        if known is None:
-            make = functools.partial(_begin, search, number, count, rounds, history)
-            start = journal.begin(number, make)
-            with rehearsing(
-                functools.partial(_rehearse, search, number, start, history)
-            ):
-                training = train_round(
-                    search.workload,
-                    schedule.space,
-                    trials=ids,
-                    start=start,
-                    seeds=np.arange(search.repeats),
-                    run=_scheduler_run(search, plans[number], number),
-                    on_block=_watch(report, search, history, done, callback, start),
-                    journal=journal,
-                    on_rung=functools.partial(callback.on_rung, number),
-                    make_pool=make_pool,
+    so_far, last = SoFar(), len(search.schedule.stages) - 1
+    follower = Follower(report, callback, [0.0])
+    stopping = Stopping(limits.judge, limits.drains, limits.keeps)
+    try:
+        for number in range(last + 1):
+            known = journal.ended(number)
+            if known is None:
+                start, training = _train(
+                    search,
+                    plans[number],
+                    journal,
+                    so_far,
+                    follower,
+                    make_pool,
+                    stopping,
                 )
-            journal.end(number, training)
-        else:
-            start, training = known
-            done[0] += training.outcome.spent.live / search.workload.budget
-        boxes.append(start.space)
-        rounds.append(training)
-        history.append(
-            rows_of(
-                schedule.space,
-                number,
-                ids,
-                training,
-                metric=search.metric,
-                folds=search.folds,
-            )
+            else:
+                start, training = known
+                share = training.outcome.spent.live / search.workload_of(number).budget
+                follower.done[0] += share
+            so_far = so_far.plus(search, start, training)
+            if not training.over:
+                break
+            callback.on_round(so_far.result(search))
+            if number < last and not journal.begun(number + 1):
+                stopping.look(functools.partial(so_far.result, search))
+            if stopping.reason:
+                break
+    except KeyboardInterrupt as interrupt:
+        stopping.end(interrupt)
+    return _stopped(search, so_far, stopping, journal)
+
+
+def _stopped(
+    search: Search, so_far: SoFar, stopping: Stopping, journal: Journal
+) -> Result:
+    """Return the result, with the reason if it is not finished."""
+    result = so_far.result(search) if so_far.rounds else None
+    if stopping.reason == INTERRUPTED and (
+        result is None or not np.isfinite(result.standing).any()
+    ):
+        raise KeyboardInterrupt  # nothing is lost that anybody could use
+    assert result is not None, "a search has a round"
+    if result.finished or not stopping.reason:
+        return result
+    journal.stopped = stopping.reason
+    return dataclasses.replace(result, stopped=stopping.reason)
+
+
+def _train(
+    search: Search,
+    plan: Plan,
+    journal: Journal,
+    so_far: SoFar,
+    follower: Follower,
+    make_pool: MakePool,
+    stopping: Stopping,
+) -> tuple[Points, Training]:
+    """Return the points that the next round began with, and its training."""
+    number, history = len(so_far.rounds), so_far.history
+    count = search.schedule.stages[number].trials
+    make = functools.partial(_begin, search, number, count, so_far)
+    start = journal.begin(number, make)
+    stopping.result_of = lambda training: so_far.plus(search, start, training).result(
+        search
+    )
+    with rehearsing(functools.partial(_rehearse, search, number, start, history)):
+        training = train_round(
+            search.workload_of(number),
+            search.schedule.space,
+            trials=so_far.ids(count),
+            start=start,
+            seeds=np.arange(search.repeats),
+            run=_scheduler_run(search, plan, number),
+            on_block=_watch(search, history, follower, start),
+            journal=journal,
+            on_rung=functools.partial(follower.callback.on_rung, number),
+            make_pool=make_pool,
+            stopping=stopping,
         )
-        table = functools.reduce(Trials.append, history)
-        result = Result(table, tuple(boxes), search.setup, tuple(rounds))
-        callback.on_round(result)
-    return result
+    if training.over:
+        journal.end(number, training)
+    return start, training
 
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
@@ -188,29 +248,32 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
 
 
 @on_host()
-def _begin(
-    search: Search,
-    number: int,
-    count: int,
-    rounds: list[Training],
-    history: list[Trials],
-) -> Points:
+def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
     """Return the configurations that a round begins with, after those before it."""
+    rounds, history = so_far.rounds, so_far.history
     last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
-    box = search.schedule.opened(last, number)
+    box, first = search.schedule.opened(last, number), search.first_of(number)
+    whole = functools.partial(search.schedule.opened, None, number)
+    if not has_room_for(box, first):
+        box = whole()
     draw = _stream(search.workload.key, SAMPLE, number)
 
     rules, space = search.constraints.rules, search.schedule.space
+    sampler = allowed_only(search.sampler, rules)
 
     def ask(box: Space) -> Points:
         points = _ask(search, draw, box, history, count)
-        return Points(box, points, jax.device_get(box.decode(points)))
+        if search.prior and box.searched:
+            past = _stream(search.workload.key, PAST, number)
+            told = _told(search, history)
+            points = with_past(points, sampler, past, box, told, search.prior)
+        begin = Points(box, points, jax.device_get(box.decode(points)))
+        return with_known(begin, first)
 
     def sized(points: Points) -> Points:
         aims = search.constraints.limits, search.goals
         return with_sizes(points, search.workload, space, aims[0], aims[1])
 
-    whole = functools.partial(search.schedule.opened, None, number)
     box = roomy_enough(draw, box, whole, rules)
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
@@ -218,11 +281,11 @@ def _begin(
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
     admits = admission(rules, space)
     begin = ask(roomy(draw, box, whole, tried, count, admits))
-    return sized(distinct(draw, begin, tried, admits))
+    return sized(distinct(draw, begin, tried, len(first), admits))
 
 
 def _rehearse(
-    search: Search, number: int, start: Points, history: list[Trials]
+    search: Search, number: int, start: Points, history: Sequence[Trials]
 ) -> None:
     """Compile what follows a round: refine, tell and ask with made-up scores."""
     stages = search.schedule.stages
@@ -249,8 +312,9 @@ def _rehearse(
 
 def trainings(search: Search, plans: list[Plan]) -> int:
     """Return the number of whole trainings that a search is worth, at most."""
-    planned = sum(plan.epochs for plan in plans)
-    return -(-planned // search.workload.budget) * search.repeats
+    budgets = [search.workload_of(i).budget for i in range(len(plans))]
+    shares = [Fraction(p.epochs, b) for p, b in zip(plans, budgets, strict=True)]
+    return math.ceil(sum(shares)) * search.repeats
 
 
 @on_host()
@@ -266,8 +330,9 @@ def plan_rounds(search: Search) -> list[Plan]:
       ValueError: a scheduler that loses trials.
     """
     plans = []
-    for stage in search.schedule.stages:
-        plan = search.scheduler.plan(stage.trials, search.workload.budget)
+    for number, stage in enumerate(search.schedule.stages):
+        budget = search.workload_of(number).budget
+        plan = search.scheduler.plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "
@@ -278,7 +343,7 @@ def plan_rounds(search: Search) -> list[Plan]:
 
 
 def _ask(
-    search: Search, key: Key, box: Space, history: list[Trials], count: int
+    search: Search, key: Key, box: Space, history: Sequence[Trials], count: int
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
@@ -286,19 +351,14 @@ def _ask(
     sampler = allowed_only(search.sampler, search.constraints.rules)
 
     def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
-        known, told = _known(search, history, weights), []
-        # round by round: arrays of one shape, so that later rounds compile less
-        for rows in history:
-            scores, known = known[: len(rows)], known[len(rows) :]
-            told.append((rows.decoded, scores))
-        return _asked(sampler, key, box, told, count)
+        return _asked(sampler, key, box, _told(search, history, weights), count)
 
     if not search.goals or not _learns(search.sampler, key, box, history):
         return ask(key, None, count)
     return asked_in_parts(key, count, ask, len(search.goals))
 
 
-def _learns(sampler: Sampler, key: Key, box: Space, history: list[Trials]) -> bool:
+def _learns(sampler: Sampler, key: Key, box: Space, history: Sequence[Trials]) -> bool:
     """Return whether a sampler takes in what it is told; a sequence does not."""
     if not history:
         return False
@@ -307,11 +367,24 @@ def _learns(sampler: Sampler, key: Key, box: Space, history: list[Trials]) -> bo
     return sampler.tell(state, points, jnp.zeros(len(rows))) is not state
 
 
+def _told(
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
+) -> Told:
+    """Return the configurations and scores of each round, for a sampler."""
+    known = _known(search, history, weights)
+    told = list[tuple[HparamArrays, np.ndarray]]()
+    # round by round: arrays of one shape, so that later rounds compile less
+    for rows in history:
+        scores, known = known[: len(rows)], known[len(rows) :]
+        told.append((rows.decoded, scores))
+    return told
+
+
 def _asked(
     sampler: Sampler,
     key: Key,
     box: Space,
-    told: list[tuple[HparamArrays, np.ndarray]],
+    told: Told,
     count: int,
 ) -> np.ndarray:
     """Return new points, after the configurations and scores of each round."""
@@ -326,7 +399,7 @@ def _asked(
 
 
 def _known(
-    search: Search, history: list[Trials], weights: np.ndarray | None
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None
 ) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
@@ -344,7 +417,7 @@ def _known(
 
 
 def _standing(
-    search: Search, history: list[Trials], weights: np.ndarray | None = None
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Return a number for each trial to rank by; those stopped early rank last."""
     limits, goals = search.constraints.limits, search.goals
@@ -373,14 +446,10 @@ def _feasible(search: Search, rows: Trials) -> np.ndarray:
 
 
 def _watch(
-    report: Report,
-    search: Search,
-    history: list[Trials],
-    done: list[float],
-    callback: Callback,
-    start: Points,
+    search: Search, history: Sequence[Trials], follower: Follower, start: Points
 ) -> OnBlock:
     """Return a function that passes every block to the progress and the callback."""
+    report, callback, done = follower
     sign, number = ranking.direction(search.mode), len(history) + 1
     limits, first = search.constraints.limits, sum(map(len, history))
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])

@@ -69,7 +69,11 @@ def _count(
 
 
 def distinct(
-    key: Key, begin: Points, tried: set[bytes], admits: Admits | None = None
+    key: Key,
+    begin: Points,
+    tried: set[bytes],
+    known: int = 0,
+    admits: Admits | None = None,
 ) -> Points:
     """Return points of which each is a configuration that was not tried.
 
@@ -77,6 +81,7 @@ def distinct(
       key: of the round.
       begin: the points of a sampler.
       tried: configurations of earlier rounds, see `identities`.
+      known: first points that stay as they are.
       admits: tests which configurations may be tried; all if not given.
 
     Returns:
@@ -88,7 +93,7 @@ def distinct(
     seen, points = set(tried), np.array(begin.points)
     fresh = _untried(key, begin.space, seen, len(points), admits)
     for row, name in enumerate(identities(begin.space, begin.hparams)):
-        if name in seen:
+        if name in seen and row >= known:
             found = next(fresh, None)
             if found is None:  # all were tried
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.schedulers.base import apportion
@@ -17,10 +17,14 @@ class Stage(NamedTuple):
     Args:
       searched: names of the dimensions that are open; the others keep their defaults.
       trials: number of configurations.
+      epochs: of a whole training; those of the search if ``None``.
+      first: known settings, which are its first trials, see `search`.
     """
 
     searched: tuple[str, ...]
     trials: int
+    epochs: int | None = None
+    first: tuple[dict[str, Any], ...] = ()
 
 
 class Schedule(NamedTuple):

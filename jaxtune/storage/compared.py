@@ -10,7 +10,7 @@ from typing import Any
 from jaxtune.registry import Recipe
 from jaxtune.space import Space, as_text
 from jaxtune.storage import aims
-from jaxtune.storage.documents import box_of, space_of, value_of
+from jaxtune.storage.documents import box_of, first_of, space_of, value_of
 
 LONGEST = 100  # letters of a value in a message
 
@@ -113,6 +113,12 @@ def _part(path: str, settings: dict[str, Any]) -> str:
     return str(made) if isinstance(made, Recipe) else made.name
 
 
+def _first(path: str, settings: dict[str, Any]) -> str:
+    del path
+    known = first_of(settings["first"])
+    return str(list(known)) if known else "none"
+
+
 def _folds(path: str, settings: dict[str, Any]) -> str:
     del path
     return "none" if settings["folds"] is None else str(settings["folds"])
@@ -133,6 +139,7 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
     "space": ("space", _space),
     "start": ("start", _start),
+    "first": ("first", _first),
     "folds": ("number of folds", _folds),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),

@@ -24,7 +24,7 @@ from jaxtune.storage.store import SCHEMA, Store
 
 FORMAT = "jaxtune run"
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
-KERNELS, ROWS = "kernels.zip", "folds.npz"
+KERNELS, ROWS, PRIOR = "kernels.zip", "folds.npz", "prior.npz"
 # SQLite puts the files with a suffix beside its own
 OWN = (
     RECORD,
@@ -35,6 +35,7 @@ OWN = (
     DATA,
     ROWS,
     KERNELS,
+    PRIOR,
 )
 
 
@@ -143,6 +144,7 @@ def create(
     settings: dict[str, Any],
     data: bytes | None,
     rows: bytes | None = None,
+    prior: bytes | None = None,
 ) -> Store:
     """Create a run in a directory whose lock is held.
 
@@ -151,6 +153,7 @@ def create(
       settings: the contents of ``run.json``.
       data: the data of the task, if the run keeps them.
       rows: of the folds, if there are some.
+      prior: earlier searches that it learns from, if there are any.
 
     Returns:
       The open record.
@@ -172,11 +175,18 @@ def create(
         write_whole(directory / DATA, data)
     if rows is not None:
         write_whole(directory / ROWS, rows)
+    if prior is not None:
+        write_whole(directory / PRIOR, prior)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "schema": SCHEMA, "id": uuid.uuid4().hex, "created": now}
-    text = json.dumps(head | settings, indent=2, allow_nan=False, ensure_ascii=False)
-    write_whole(directory / SETTINGS, text.encode())
+    write_settings(directory, head | settings)
     return store
+
+
+def write_settings(directory: Path, settings: dict[str, Any]) -> None:
+    """Write ``run.json``, whole or not at all."""
+    text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
+    write_whole(directory / SETTINGS, text.encode())
 
 
 def note_writer(store: Store) -> None:
@@ -185,7 +195,7 @@ def note_writer(store: Store) -> None:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
 
-_PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, ROWS, KERNELS))
+_PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, ROWS, KERNELS, PRIOR))
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -187,9 +188,37 @@ def hparams_of(space: Space, documents: list[dict[str, Any]]) -> dict[str, np.nd
 
 def schedule_document(schedule: Schedule) -> list[dict[str, Any]]:
     """Return the rounds of a schedule as JSON."""
-    return [{"open": list(s.searched), "trials": s.trials} for s in schedule.stages]
+    return list(map(_stage_document, schedule.stages))
+
+
+def _stage_document(stage: Stage) -> dict[str, Any]:
+    document = {"open": list(stage.searched), "trials": stage.trials}
+    # only rounds that a run was extended by have more
+    if stage.epochs is not None:
+        document["epochs"] = stage.epochs
+    if stage.first:
+        document["first"] = first_document(stage.first)
+    return document
 
 
 def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
     """Return the rounds of a document."""
-    return tuple(Stage(tuple(part["open"]), part["trials"]) for part in document)
+    return tuple(
+        Stage(
+            tuple(part["open"]),
+            part["trials"],
+            part.get("epochs"),
+            first_of(part.get("first", [])),
+        )
+        for part in document
+    )
+
+
+def first_document(settings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return known settings as JSON: name to value, of every dimension."""
+    return [{n: value_document(v) for n, v in one.items()} for one in settings]
+
+
+def first_of(document: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the known settings of a document."""
+    return tuple({n: value_of(v) for n, v in one.items()} for one in document)

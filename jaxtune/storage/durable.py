@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -48,15 +48,19 @@ class Durable(Journal):
     Args:
       store: the open file.
       space: the space that the user gave.
-      budget: epochs of a whole training; 0 for plain functions.
+      budgets: epochs of a whole training in each round; 0 for plain functions.
       with_curves: whether blocks are scored after every epoch.
     """
 
     def __init__(
-        self, store: Store, space: Space, budget: int, with_curves: bool = False
+        self,
+        store: Store,
+        space: Space,
+        budgets: Sequence[int],
+        with_curves: bool = False,
     ):
         super().__init__()
-        self._store, self._space, self._budget = store, space, budget
+        self._store, self._space, self._budgets = store, space, budgets
         self._with_curves = with_curves
         if with_curves:
             with store.change() as db:
@@ -110,7 +114,17 @@ class Durable(Journal):
             return None
         start = started(self._store, self._space, number)
         assert start is not None, "a round that has ended has begun"
-        return start, training_of(from_bytes(blob), start, self._budget)
+        return start, training_of(from_bytes(blob), start, self._budgets[number])
+
+    def begun(self, number: int) -> bool:
+        """Return whether the beginning of a round is recorded."""
+        query = "SELECT count(*) FROM rounds WHERE round = ?"
+        return bool(self._store.one(query, number))
+
+    @property
+    def remembered(self) -> int:  # type: ignore[override]
+        """Blocks that the file held when it was opened."""
+        return self._recorded
 
     def end(self, number: int, training: Training) -> None:
         """Record how a round ended, and drop the states of its blocks."""

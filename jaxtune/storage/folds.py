@@ -11,7 +11,7 @@ from jaxtune.checks import RunError
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import ROWS
 from jaxtune.tasks import Task
-from jaxtune.tasks._folds import folded, with_folds
+from jaxtune.tasks._folds import folded_task, with_folds
 
 
 def document_of_folds(task: Task) -> bytes | None:
@@ -38,15 +38,23 @@ def with_recorded_folds(path: Path, settings: dict[str, Any], task: Task) -> Tas
       task: without folds.
 
     Raises:
-      RunError: rows that are missing or damaged.
+      RunError: rows that are missing or damaged, or a task of other rows.
       ValueError: a run without folds, and a task without a validation split.
     """
     count = settings["folds"]
-    if count is None:
+    if count is None or not task.trains:  # another task than the run's is told later
         return with_folds(task, None, None)
+    known = settings["task"].get("examples")
+    if task.examples != known:
+        raise RunError(
+            f"the run has folds of {known} rows, and train has {task.examples}. Use "
+            "what the run began with, or another directory."
+        )
     try:
         tree = from_bytes((path / ROWS).read_bytes())
         train, valid = tree.get("train", {}), tree["valid"]
+        if len(valid) != count:
+            raise ValueError(f"{len(valid)} folds, not {count}")
         pairs = [
             (
                 train[name] if name in train else _others(valid[name], task.examples),
@@ -58,7 +66,7 @@ def with_recorded_folds(path: Path, settings: dict[str, Any], task: Task) -> Tas
         raise RunError(
             f"{path / ROWS} is damaged or missing ({error!r}). Use a copy of the run."
         ) from error
-    return folded(task, pairs)
+    return folded_task(task, pairs)
 
 
 def _names(rows: list[np.ndarray]) -> list[str]:

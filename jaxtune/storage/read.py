@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import os
@@ -26,6 +27,7 @@ from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.settings import (
+    budgets_of,
     check_same_task,
     checked_settings,
     key_of,
@@ -39,7 +41,7 @@ from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import no_rungs
 from jaxtune.training.round import Training
-from jaxtune.training.round_state import LaneEpochs, RoundMetrics
+from jaxtune.training.round_state import LaneEpochs, RoundMetrics, without_uneven
 from jaxtune.training.trajectory import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
@@ -95,6 +97,7 @@ def _result(
     begun = store.one("SELECT count(*) FROM rounds")
     if not begun:
         raise RunError(f"{path} has no trials yet. Try again later, or resume it.")
+    budgets = budgets_of(settings)
     boxes, rounds = [], []
     history: list[Trials] = []
     for number in range(begun):
@@ -102,9 +105,9 @@ def _result(
         assert start is not None, "a round that has begun has points"
         blob = store.one("SELECT ended FROM rounds WHERE round = ?", number)
         training = (
-            _unfinished(store, space, number, settings)
+            _unfinished(store, space, number, settings, budgets[number])
             if blob is None
-            else training_of(from_bytes(blob), start, settings["epochs"])
+            else training_of(from_bytes(blob), start, budgets[number])
         )
         first = sum(map(len, history))
         ids = np.arange(first, first + len(start.points))
@@ -125,7 +128,19 @@ def _result(
         goals=goals_of(settings["goals"]),
     )
     table = functools.reduce(Trials.append, history)
-    return Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    stopped = None if result.finished else _stopped(store)
+    return dataclasses.replace(result, stopped=stopped)
+
+
+def _stopped(store: Store) -> str | None:
+    """Return why the last session stopped, if it was to stop."""
+    newest = (
+        "SELECT kind, detail FROM events WHERE kind IN ('opened', 'stopped') "
+        "ORDER BY rowid DESC LIMIT 1"
+    )
+    found = store.ask(newest)
+    return found[0][1] if found and found[0][0] == "stopped" else None
 
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
@@ -170,13 +185,12 @@ def _workload(
 
 
 def _unfinished(
-    store: Store, space: Space, number: int, settings: dict[str, Any]
+    store: Store, space: Space, number: int, settings: dict[str, Any], budget: int
 ) -> Training:
     """Return what is known of a round that has not ended."""
     start = started(store, space, number)
     assert start is not None
     seeds = settings["seeds"] * (settings["folds"] or 1)
-    budget = settings["epochs"]
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
     taken, now, which = [first_rows(ids, start)], start, 0
@@ -249,13 +263,6 @@ def _latest(
         for name in names:
             known = measured.get((block, place), {}).get(name)
             metrics[name][at] = np.nan if known is None else known
-    # a score is the mean over seeds after equal epochs: seeds that were scored after
-    # different ones have none in common yet
-    over = np.isin(status, FAILED).any(axis=1)
-    uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
-    epochs[uneven], status[uneven] = 0, WAITING
-    for values in metrics.values():
-        values[uneven] = np.nan
     # lane-epochs of trials, and all that were computed, padding included; a block of a
     # plain function trains no epoch, and computes each lane once
     spent = store.ask(
@@ -264,6 +271,6 @@ def _latest(
         "sum(max(epochs, 1) * width) FROM blocks b WHERE round = ?",
         number,
     )[0]
-    return RoundMetrics(
-        metrics, status, epochs.min(axis=1), LaneEpochs(*[n or 0 for n in spent])
+    return without_uneven(
+        RoundMetrics(metrics, status, epochs, LaneEpochs(*[n or 0 for n in spent]))
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.loop import Search
@@ -17,16 +18,19 @@ from jaxtune.storage.directory import (
     holds_run,
     locked,
     note_writer,
+    write_settings,
 )
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
+from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
     check_same,
     checked_settings,
     settings_document,
+    with_more_rounds,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import data_of
@@ -41,6 +45,7 @@ def open_journal(
     given: UserChoices,
     device: dict[str, str],
     allow: Sequence[str] = (),
+    before: list[Any] | None = None,
 ) -> Iterator[tuple[Journal, Search]]:
     """Open the journal of a search, and begin or resume its run.
 
@@ -51,6 +56,7 @@ def open_journal(
       given: what the user chose.
       device: the kind of device that runs its blocks.
       allow: what may differ from the run, see `check_same`.
+      before: the rounds of a finished run that the search extends; ``None`` if not.
 
     Yields:
       The journal, and the search with the block width and layout of the run.
@@ -67,7 +73,9 @@ def open_journal(
     requested = settings_document(search, traced, given, device)
     with locked(path), kernels_of_run(path):
         if holds_run(path):
-            settings = checked_settings(path)
+            settings = recorded = checked_settings(path)
+            if before is not None:
+                settings = with_more_rounds(recorded, requested, before)
             adopted = adopt(search, settings)
             if adopted.workload.layout.as_places != search.workload.layout.as_places:
                 # functions got other values then, so the programs are others too
@@ -76,35 +84,57 @@ def open_journal(
             check_same(settings, requested, given, allow)
             search = adopted
             store = Store(path / RECORD, write=True)
+            if settings is not recorded:
+                _extend(path, store, settings)
         else:
-            task = search.workload.task
-            store = create(path, requested, data_of(task), document_of_folds(task))
+            task, prior = search.workload.task, prior_bytes(search.prior)
+            rows = document_of_folds(task)
+            store = create(path, requested, data_of(task), rows, prior)
         try:
             begin = time.perf_counter()
             with _explained(path, store, begin):
                 note_writer(store)
-                workload = search.workload
-                each = workload.scoring.each_epoch
-                space = search.schedule.space
-                journal = Durable(store, space, workload.epochs, each)
+                rounds = range(len(search.schedule.stages))
+                budgets = [search.workload_of(number).epochs for number in rounds]
+                each = search.workload.scoring.each_epoch
+                journal = Durable(store, search.schedule.space, budgets, each)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)
                 with closing(journal):
                     yield journal, search
                 # reached only if the search has ended and nothing was raised
-                _finish(store, time.perf_counter() - begin)
+                _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
 
 
-def _finish(store: Store, seconds: float) -> None:
+def _finish(store: Store, seconds: float, stopped: str) -> None:
+    if stopped:
+        with store.change() as db:
+            note(db, "interrupted", f"{seconds:.3f}")
+            note(db, "stopped", stopped)
+        return
     # a finished run that is opened again trains nothing: its time stays as it is
-    if store.one("SELECT count(*) FROM events WHERE kind = 'finished'"):
+    ends = "kind IN ('finished', 'extended') ORDER BY rowid DESC LIMIT 1"
+    if store.one(f"SELECT kind FROM events WHERE {ends}") == "finished":
         return
     with store.change() as db:
         note(db, "finished", f"{seconds:.3f}")
     store.shrink()
+
+
+def _extend(path: Path, store: Store, settings: dict[str, Any]) -> None:
+    """Give a finished run more rounds, in one step."""
+    rounds = f"{len(settings['rounds'])} rounds"
+    try:
+        # noted first: without the new settings, the run is as it was
+        with store.change() as db:
+            note(db, "extended", rounds)
+        write_settings(path, settings)
+    except BaseException:
+        store.close()
+        raise
 
 
 @contextmanager

@@ -34,6 +34,8 @@ from jaxtune.storage.documents import (
     Unserialisable,
     box_document,
     box_of,
+    first_document,
+    first_of,
     schedule_document,
     space_document,
     space_of,
@@ -41,6 +43,7 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
+from jaxtune.storage.past import prior_hashes
 from jaxtune.versions import SAME_BITS
 
 IN_FULL = recipe_of(in_full())
@@ -106,6 +109,8 @@ def settings_document(
         "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "distinct": search.distinct,
+        "first": first_document(search.first),
+        "prior": prior_hashes(search.prior),
         "constraints": constraints_document(search.constraints),
         "goals": goals_document(search.goals),
         "programs": given.programs,
@@ -159,7 +164,44 @@ def check_same(
         rewritten = forms_of(recorded["layout"]) != AS_WRITTEN
         _refuse({"rewrite": rewritten}, {"rewrite": False}, set())
     ignored |= _by_version(recorded) | _not_recorded(recorded, requested)
+    _check_extension(recorded, requested)
     _refuse(recorded, requested, ignored)
+
+
+def _check_extension(recorded: dict[str, Any], requested: dict[str, Any]) -> None:
+    """Raise for the search that a run was before it was extended."""
+    rounds = requested["rounds"]
+    if rounds == recorded["rounds"] or len(rounds) not in recorded.get("extended", ()):
+        return
+    if rounds == recorded["rounds"][: len(rounds)]:
+        both = (rounds, recorded["rounds"])
+        was, now = (sum(part["trials"] for part in parts) for parts in both)
+        raise RunError(
+            f"the run was extended from {was} to {now} trials since. Use "
+            "jaxtune.load(directory), or jaxtune.resume if it is not finished."
+        )
+
+
+def with_more_rounds(
+    recorded: dict[str, Any], requested: dict[str, Any], before: list[Any]
+) -> dict[str, Any]:
+    """Return the settings of a run with more rounds.
+
+    Args:
+      recorded: the settings of the run.
+      requested: the settings of the search that extends it.
+      before: the rounds that it is to be extended from, as they were read.
+
+    Raises:
+      RunError: the run has other rounds by now.
+    """
+    if recorded["rounds"] != before:
+        raise RunError(
+            "another process has extended the run meanwhile. Look at it with "
+            "jaxtune.load, and extend it again."
+        )
+    since = [*recorded.get("extended", ()), len(before)]
+    return recorded | {"rounds": requested["rounds"], "extended": since}
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
@@ -245,6 +287,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         layout_of(settings["layout"])
         rates_of(settings)
         key_of(settings)
+        first_of(settings["first"])
         constraints_of(settings["constraints"])
         goals_of(settings["goals"])
         scoring_of(settings)
@@ -266,6 +309,8 @@ EARLIER: dict[str, Any] = {
     "folds": None,
     "score": LAST,
     "history": False,
+    "first": [],
+    "prior": [],
     "keep": None,
     "constraints": [],
     "goals": [],
@@ -283,6 +328,12 @@ def schedule_of(settings: dict[str, Any]) -> Schedule:
     space, start = space_of(settings["space"]), settings["start"]
     stages = stages_of(settings["rounds"])
     return Schedule(space, stages, start and box_of(space, start))
+
+
+def budgets_of(settings: dict[str, Any]) -> list[int]:
+    """Return the epochs of a whole training in each round; 0 for plain functions."""
+    stages = stages_of(settings["rounds"])
+    return [s.epochs if s.epochs is not None else settings["epochs"] for s in stages]
 
 
 def scoring_of(settings: dict[str, Any]) -> Scoring:

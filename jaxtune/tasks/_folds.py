@@ -118,10 +118,10 @@ def with_folds(task: Task, given: Any, key: Any) -> Task:
             "folds: trials are scored on the folds of train, and valid is not used. "
             "Put its rows into train, or make the task without valid."
         )
-    return folded(task, _pairs(task, given, key))
+    return folded_task(task, _pairs(task, given, key))
 
 
-def folded(task: Task, pairs: Pairs) -> Task:
+def folded_task(task: Task, pairs: Pairs) -> Task:
     """Return the task with folds of these rows."""
     train, valid = (rows_table(rows) for rows in zip(*pairs, strict=True))
     return dataclasses.replace(task, valid=None, folds=Folds(train, valid))

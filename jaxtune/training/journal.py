@@ -66,6 +66,9 @@ class Journal:
     Mutable. A journal that remembers overrides all but `set_width` and `rewind`.
     """
 
+    remembered = 0  # blocks that it knew when the search began
+    stopped = ""  # why the search ended before its time
+
     def __init__(self) -> None:
         # the number is the block's name on record: blocks are looked up in their order
         self._block = 0
@@ -79,6 +82,10 @@ class Journal:
     def ended(self, number: int) -> tuple[Points, Any] | None:
         """Return the points and the ``Training`` of a round; ``None`` if it is open."""
         return None
+
+    def begun(self, number: int) -> bool:
+        """Return whether it remembers the beginning of a round."""
+        return False
 
     def end(self, number: int, training: Any) -> None:
         """Remember the end of a round."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.programs.lane import FAILED, RUNNING
+from jaxtune.programs.lane import FAILED, RUNNING, WAITING
 from jaxtune.schedulers import Decision, Plan, Progress
 from jaxtune.training.curves import Curves
 from jaxtune.training.rung_aims import RungAims
@@ -67,6 +67,10 @@ class Ledger:
         self.metrics: dict[str, np.ndarray] = {}
         self.curves = curves
         self.target = np.zeros(trials, np.int32)
+        # of the last time that a lane was scored or failed, for a look in between
+        self.shown = np.zeros(lanes, bool)
+        self.shown_epochs = np.zeros(lanes, np.int32)
+        self.shown_status = np.full(lanes, WAITING, np.int32)
         self._halted = np.zeros(trials, bool)
         self._open = np.zeros(trials, bool)  # sent, and neither arrived nor failed yet
 
@@ -122,6 +126,10 @@ class Ledger:
           metrics: name to ``[m]``.
           status: ``[m]`` int32.
         """
+        lost = np.isin(status, FAILED)
+        shown = lanes[arrives | lost]
+        # Ctrl-C in the middle of this must not leave a lane with half of its numbers
+        self.shown[shown] = False
         self.epochs[lanes] = epochs
         self.status[lanes] = status
         for name, values in metrics.items():
@@ -133,9 +141,12 @@ class Ledger:
             known[lanes[arrives]] = values[arrives]
         # what an earlier rung measured is not the score of a lane that failed since;
         # lanes that arrive bring their NaN, but a block that was given up brings none
-        lost = np.isin(status, FAILED) & ~(arrives & bool(metrics))
+        unknown = lost & ~(arrives & bool(metrics))
         for known in self.metrics.values():
-            known[lanes[lost]] = np.nan
+            known[lanes[unknown]] = np.nan
+        own = arrives | lost
+        self.shown_epochs[shown], self.shown_status[shown] = epochs[own], status[own]
+        self.shown[shown] = True
 
     def arrivals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Close the trials that have arrived or failed since the last call.

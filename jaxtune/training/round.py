@@ -30,8 +30,14 @@ from jaxtune.training.ledger import (
     check_decision,
     no_rungs,
 )
-from jaxtune.training.round_state import OnBlock, RoundMetrics, RoundState
+from jaxtune.training.round_state import (
+    BlockEvent,
+    OnBlock,
+    RoundMetrics,
+    RoundState,
+)
 from jaxtune.training.rung_aims import RungAims
+from jaxtune.training.stopping import Stopped, Stopping
 from jaxtune.training.trajectory import (
     Lineage,
     concatenate_lineages,
@@ -92,6 +98,7 @@ def train_round(
     journal: Journal | None = None,
     on_rung: Callable[[Rungs], None] = lambda _: None,
     make_pool: MakePool = local_pool,
+    stopping: Stopping | None = None,
 ) -> Training:
     """Train the trials of a round as its scheduler decides.
 
@@ -107,56 +114,73 @@ def train_round(
       on_rung: called after each wave with the trials that reached a rung (the last
         included) or failed; never if the plan has a single rung.
       make_pool: makes the worker pool.
+      stopping: may end the search after a block; it judges what is known by then.
 
     Returns:
-      Metrics, final configurations, rungs and lineage.
+      Metrics, final configurations, rungs and lineage; of a round that was stopped,
+      what is known of it.
 
     Raises:
       ValueError: a decision that no scheduler may make.
     """
-    journal = journal or Journal()
+    journal, stopping = journal or Journal(), stopping or Stopping()
     state = RoundState(
-        workload, space, trials, start.hparams, seeds, journal, make_pool
+        workload, space, trials, start.hparams, seeds, journal, make_pool, stopping
     )
     aims = RungAims(run.limits, run.goals, run.plan, len(trials), start.sizes)
     scores = RungScores(run.plan, state.ledger, run.metric, run.mode, aims)
     slots = _slots(run.plan, workload, journal, len(seeds))
-    now, lineage = start, [first_rows(trials, start)]
-    gone = np.zeros(0, int)
-    while True:
-        decided, progress = _decide(run, scores, slots, workload.budget, gone)
-        taken = _takes_over(decided)
-        if taken.any():
-            # on record, since the last bits of new points belong to one machine
-            make = partial(
-                _take_over, workload, space, trials, run, now, decided, progress
-            )
-            now, rows = journal.explore(make)
-            aims.sizes = now.sizes
-            state.gather(decided.trial[taken], decided.source[taken], now.hparams)
-            lineage.append(rows)
-        state.ledger.send(decided.trial, decided.epochs)
-        ledger = state.ledger
-        gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
-        state.release(gone)
-        if not state.ledger.waiting.size:
-            check_all_began(state.ledger)
-            break
-        state.wave(on_block)
-        reached, failed = scores.update(trials)
-        if run.plan.compares:
-            # a trial has failed if one seed has: its other lanes make room
-            state.ledger.halt(failed)
-            if reached.trial.size:
-                on_rung(reached)
-    return Training(
-        outcome=state.metrics(),
-        final=now,
-        rungs=scores.all() if run.plan.compares else no_rungs(len(seeds)),
-        lineage=concatenate_lineages(lineage) if lineage[1:] else no_lineage(start),
-        budget=workload.epochs,
-        own_pace=run.plan.own_pace,
-    )
+    taken_over = [(start, first_rows(trials, start))]  # what trains now is the last
+
+    def known(outcome: RoundMetrics, rungs: Rungs, over: bool) -> Training:
+        rows = [lineage for _, lineage in taken_over]
+        lineage = concatenate_lineages(rows) if rows[1:] else no_lineage(start)
+        final, budget = taken_over[-1][0], workload.epochs
+        # while a round is open, any of its trials may go on
+        pace = over and run.plan.own_pace
+        return Training(outcome, final, rungs, lineage, budget, over, pace)
+
+    def so_far() -> Training:
+        return known(state.so_far(), no_rungs(len(seeds)), over=False)
+
+    def after_block(event: BlockEvent) -> None:
+        on_block(event)
+        if not state.replaying:
+            stopping.look_inside(so_far)
+
+    ledger, gone = state.ledger, np.zeros(0, int)
+    try:
+        while True:
+            decided, progress = _decide(run, scores, slots, workload.budget, gone)
+            taken = _takes_over(decided)
+            if taken.any():
+                now = taken_over[-1][0]
+                # on record, since the last bits of new points belong to one machine
+                make = partial(
+                    _take_over, workload, space, trials, run, now, decided, progress
+                )
+                taken_over.append(journal.explore(make))
+                now = taken_over[-1][0]
+                aims.sizes = now.sizes
+                state.gather(decided.trial[taken], decided.source[taken], now.hparams)
+            ledger.send(decided.trial, decided.epochs)
+            gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
+            state.release(gone)
+            if not ledger.waiting.size:
+                check_all_began(ledger)
+                break
+            state.wave(after_block)
+            reached, failed = scores.update(trials)
+            if run.plan.compares:
+                # a trial has failed if one seed has: its other lanes make room
+                ledger.halt(failed)
+                if reached.trial.size:
+                    on_rung(reached)
+    except (Stopped, KeyboardInterrupt) as ended:
+        stopping.end(ended)
+        return so_far()
+    rungs = scores.all() if run.plan.compares else no_rungs(len(seeds))
+    return known(state.metrics(), rungs, over=True)
 
 
 @on_host()

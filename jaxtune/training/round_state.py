@@ -17,7 +17,7 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import BlockResult, Job
 from jaxtune.programs.kept import assembled
-from jaxtune.programs.lane import FAILED, RUNNING, Lane
+from jaxtune.programs.lane import FAILED, RUNNING, WAITING, Lane
 from jaxtune.space import Space
 from jaxtune.tasks import without_stream
 from jaxtune.training.curves import Curves
@@ -26,6 +26,7 @@ from jaxtune.training.ledger import Ledger
 from jaxtune.training.packing import Segment, pack_in_lockstep, pack_lanes
 from jaxtune.training.runner import BlockRunner
 from jaxtune.training.state_store import StateStore
+from jaxtune.training.stopping import Stopping
 from jaxtune.training.widths import WidthOverrides, overrides_of
 from jaxtune.types import HparamArrays
 
@@ -105,6 +106,25 @@ class RoundMetrics(NamedTuple):
     predictions: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
+def without_uneven(known: RoundMetrics) -> RoundMetrics:
+    """Return what is known of a round that is open, without trials in between.
+
+    A score is the mean over seeds after equal epochs: seeds that were scored after
+    different ones have none in common yet.
+
+    Args:
+      known: with the epochs ``[n, s]`` of each lane.
+    """
+    epochs, status = known.epochs.copy(), known.status.copy()
+    over = np.isin(status, FAILED).any(axis=1)
+    uneven = (epochs != epochs[:, :1]).any(axis=1) & ~over
+    epochs[uneven], status[uneven] = 0, WAITING
+    metrics = {name: values.copy() for name, values in known.metrics.items()}
+    for values in metrics.values():
+        values[uneven] = np.nan
+    return known._replace(metrics=metrics, status=status, epochs=epochs.min(axis=1))
+
+
 class RoundState:
     """``n`` trials times ``s`` seeds in training; lane ``row * s + seed``.
 
@@ -120,6 +140,7 @@ class RoundState:
       seeds: ``[s]`` seed ids.
       journal: records every block; it may know the results of some.
       make_pool: makes the worker pool.
+      stopping: may end the search after a block.
       keeps_last: whether states are also kept of lanes that have trained the budget.
     """
 
@@ -132,6 +153,7 @@ class RoundState:
         seeds: np.ndarray,
         journal: Journal | None = None,
         make_pool: MakePool = local_pool,
+        stopping: Stopping | None = None,
         keeps_last: bool = False,
     ):
         self._keeps_last = keeps_last
@@ -145,7 +167,10 @@ class RoundState:
             workload.width,
             self._journal,
             workload.across,
+            stopping,
         )
+        # whether the next block is on record
+        self.replaying = False
         curves, lanes = None, len(trials) * len(seeds)
         if workload.scoring.each_epoch:
             curves = Curves(workload.scoring, lanes, workload.budget)
@@ -258,6 +283,26 @@ class RoundState:
             devices=self._runner.devices,
             history=self._history(),
             predictions=self._predictions(),
+        )
+
+    def so_far(self) -> RoundMetrics:
+        """Return what is known while lanes train: of each, when it was last scored."""
+        ledger, budget = self.ledger, self._workload.epochs
+        shape, shown = ledger.shape, ledger.shown
+        epochs = np.where(shown, np.minimum(ledger.shown_epochs, budget), 0)
+        done = np.isin(ledger.shown_status, FAILED) | (epochs >= budget)
+        status = np.where(shown & done, ledger.shown_status, WAITING)
+        whole = self.metrics()
+        unknown = ~shown.reshape(shape)
+        known = {n: np.where(unknown, np.nan, v) for n, v in whole.metrics.items()}
+        return without_uneven(
+            whole._replace(
+                metrics={n: v.astype(np.float32) for n, v in known.items()},
+                status=status.reshape(shape).astype(np.int32),
+                epochs=epochs.reshape(shape),
+                history={},  # these are whole once the round has ended
+                predictions={},
+            )
         )
 
     def _predictions(self) -> dict[str, np.ndarray]:
@@ -375,6 +420,7 @@ class RoundState:
         self._states.drop(lanes)
         if going.any():
             self._states.put(lanes[going], block.number, result.states)
+        self.replaying = block.number + 1 < self._journal.remembered
         if block.new:
             self._journal.keep(block, self._states)
         self._states.settle()

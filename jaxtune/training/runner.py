@@ -17,6 +17,7 @@ from jaxtune.programs.job import BlockResult, Job, run
 from jaxtune.programs.lane import CRASHED
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.packing import Segment
+from jaxtune.training.stopping import Stopped, Stopping
 from jaxtune.training.widths import WidthOverrides, overrides_of
 
 SHOWN = 8  # trials in a warning
@@ -32,9 +33,18 @@ class BlockRunner:
       width: lanes in a block, unless the journal has another width.
       journal: looked up for every block.
       across: devices that share the lanes of a block; the width is a multiple of it.
+      stopping: may end the search after a block.
     """
 
-    def __init__(self, pool: WorkerPool, width: int, journal: Journal, across: int = 1):
+    def __init__(
+        self,
+        pool: WorkerPool,
+        width: int,
+        journal: Journal,
+        across: int = 1,
+        stopping: Stopping | None = None,
+    ):
+        self._stopping = stopping or Stopping()
         self._pool, self._width, self._journal = pool, width, journal
         self._across = across
         self._other_widths: list[tuple[BlockAssignment, int]] = []
@@ -75,12 +85,14 @@ class BlockRunner:
 
         Raises:
           MemoryError: a single lane that does not fit.
+          Stopped: a block is left, and the search is to stop.
         """
         waiting, flying = deque(segments), deque[FinishedBlock]()
+        stopping = self._stopping
 
         def jobs() -> Iterator[Job | None]:
             """Yield the job of each block; ``None`` for one that the journal knows."""
-            while waiting:
+            while waiting and not stopping.reason:
                 # block by block: the width may have been halved since the last block,
                 # and one on record may have another
                 segment, width = waiting.popleft(), self._journal.width(self._width)
@@ -96,8 +108,12 @@ class BlockRunner:
                 yield None if known else prepare(segment, assignment, width)
 
         while waiting:
+            if stopping.reason:
+                raise Stopped
             try:
                 for result in self._pool.map_ordered(run, jobs()):
+                    if stopping.drops:
+                        raise Stopped
                     yield self._noted(flying.popleft(), result)
             except OutOfMemory as error:
                 if not make_room():
