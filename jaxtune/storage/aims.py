@@ -83,7 +83,8 @@ def constraints_to_resume(document: list[dict[str, Any]], given: Any) -> Constra
     if recorded.rules:
         raise RunError(
             f"the run has {recorded.rules[0]!r}, a function that it cannot hold. Give "
-            "all constraints: jaxtune.resume(directory, task, constraints=...)."
+            "all constraints again, as in jaxtune.resume(directory, task, "
+            "constraints=...)."
         )
     return recorded
 
