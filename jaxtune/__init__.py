@@ -9,6 +9,7 @@ from jaxtune._plan import Plan, plan
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
 from jaxtune.checks import RunError
+from jaxtune.goals.requirement import require
 from jaxtune.results._replay import Replay, replay
 from jaxtune.results.result import Best, Result
 from jaxtune.results.trials import Trials
@@ -85,6 +86,7 @@ __all__ = [
     "regression",
     "replay",
     "report",
+    "require",
     "rerun",
     "resume",
     "reverse_log_uniform",

@@ -45,6 +45,7 @@ def extend(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    constraints: Any = None,
     stop: StopLike = None,
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
@@ -84,6 +85,7 @@ def extend(
       sampler: needed if the run has one that is not jaxtune's.
       refine: needed if the run has one that is not jaxtune's.
       scheduler: needed if the run has one that is not jaxtune's.
+      constraints: needed if the run has a `require`; then all of them.
       stop: ends it before its time, as for `search`.
       allow: as for `resume`.
       callbacks: called with what happens from now on, see `Callback`.
@@ -120,7 +122,7 @@ def extend(
         path,
         settings,
         task,
-        Parts(sampler, refine, scheduler),
+        Parts(sampler, refine, scheduler, constraints),
         allow=allow,
         stops=stops,
         callbacks=callbacks,

@@ -25,6 +25,7 @@ from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space
 from jaxtune.stop import Stop, check_stop
+from jaxtune.storage.aims import constraints_to_resume, goals_of
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.documents import Unserialisable, first_of
 from jaxtune.storage.folds import with_recorded_folds
@@ -55,6 +56,7 @@ def resume(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    constraints: Any = None,
     block: int | None = None,
     allow: Sequence[str] = (),
     stop: StopLike = None,
@@ -91,6 +93,7 @@ def resume(
       sampler: needed if the run has one that is not jaxtune's.
       refine: needed if the run has one that is not jaxtune's.
       scheduler: needed if the run has one that is not jaxtune's.
+      constraints: needed if the run has a `require`; then all of them.
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
         bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
@@ -123,7 +126,7 @@ def resume(
         path,
         settings,
         task,
-        Parts(sampler, refine, scheduler),
+        Parts(sampler, refine, scheduler, constraints),
         block=as_whole(block),
         allow=allow,
         stops=stops,
@@ -139,6 +142,7 @@ class Parts(NamedTuple):
     sampler: Sampler | str | None = None
     refine: Refiner | str | None = None
     scheduler: Scheduler | str | None = None
+    constraints: Any = None
 
 
 def go_on(
@@ -156,7 +160,7 @@ def go_on(
     more: tuple[Stage, ...] = (),
 ) -> Result:
     """Go on with a run, for the rounds that it has and ``more``."""
-    schedule, (sampler, refine, scheduler) = schedule_of(settings), parts
+    schedule, (sampler, refine, scheduler, constraints) = schedule_of(settings), parts
     space, verb = schedule.space, "extend" if more else "resume"
     subject = task if task is not None else task_of(path, settings)
     if subject is None:
@@ -169,6 +173,7 @@ def go_on(
     made = as_task(subject)
     if task is not None:
         made = with_recorded_folds(path, settings, made)
+    limited = constraints_to_resume(settings["constraints"], constraints)
     choices = UserChoices(block, settings["programs"])
     with open_executor(executor) as session:
         workload = prepare(
@@ -192,6 +197,8 @@ def go_on(
             scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
             first=first_of(settings["first"]),
             prior=prior_of(path, settings),
+            constraints=limited,
+            goals=goals_of(settings["goals"]),
         )
         return run_search(
             wanted,

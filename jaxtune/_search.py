@@ -19,6 +19,8 @@ from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole, is_whole, warn
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
+from jaxtune.goals.arguments import as_constraints
+from jaxtune.goals.checking import check_names, check_parts, goals_and_score
 from jaxtune.hardware import hardware_of
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import chosen_forms
@@ -34,6 +36,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
 from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
+from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
@@ -92,6 +95,8 @@ def search(
     score: str | int = "last",
     history: bool = False,
     stop: StopLike = None,
+    constraints: Any = None,
+    goals: Sequence[str | tuple[str, str]] | None = None,
     keep: str | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
@@ -166,6 +171,13 @@ def search(
       keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
         the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
         by them, and trains no candidates.
+      constraints: bounds of metrics and of a trial's true sizes, such as
+        ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
+        all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
+        operations of one example's loss.
+      goals: several goals in place of ``metric`` and ``mode``: names of metrics and
+        sizes, such as ``["accuracy", "parameters"]``, or pairs such as
+        ``("loss", "min")``. See `Result.front`.
       directory: a folder for the run, so that it can be resumed after an interruption,
         looked at, and any trial trained again. If it holds an unfinished run of this
         very search, that is resumed; the result of a finished one is returned.
@@ -210,9 +222,12 @@ def search(
     _check_start(schedule)
     # from here on a plain function is a Task with trains=False
     made = with_folds(as_task(task), folds, key)
+    limited = as_constraints(constraints)
+    found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = _objective(made, schedule.space, metric, mode)
     epochs = _budget(made, epochs)
     scheduler = _scheduler(made, scheduler)
+    check_parts(scheduler, prior, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
@@ -232,6 +247,8 @@ def search(
             scheduler=scheduler,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
+            constraints=limited,
+            goals=found,
         )
         return run_search(
             wanted,
@@ -293,10 +310,15 @@ def run_search(
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
     traced = trace(workload, space)
-    _check_metric(traced, wanted.metric)
+    metrics = [name for one in traced for name in one.metrics]
+    names, aims = space.names, wanted.constraints
+    check_names(metrics, names, workload.trains, aims, wanted.goals)
+    for number in range(len(wanted.schedule.stages)):
+        check_known(wanted.first_of(number), aims.rules)
+    _check_metric(traced, wanted.metric, workload.trains)
     if not begun(directory):  # earlier versions began runs with any names
-        found = [n for one in traced for n in one.metrics]
-        check_metrics(found, space.names, workload.scoring.added, wanted.folds)
+        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
+        check_reachable(workload, wanted.schedule, aims, wanted.goals)
     check_keep(workload, space, wanted.schedule.trials * wanted.repeats)
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
@@ -331,6 +353,7 @@ def run_search(
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
+    warn_if_infeasible(result)
     if result.stopped == INTERRUPTED:
         scored = int(np.isfinite(result.trials["score"]).sum())
         show_line(
@@ -456,10 +479,8 @@ def _objective(
 ) -> tuple[str, str]:
     """Return the metric that is the score, and its mode."""
     known = dict(task.metrics)
-    if not task.trains:
-        if metric is not None:
-            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
-        metric = "value"
+    if not task.trains:  # the metrics of a dict that it returns are known later
+        metric = "value" if metric is None else metric
     metric = metric or next(iter(known), None)
     if metric is None or (known and metric not in known):
         names = ", ".join(known) or "whatever evaluate returns"
@@ -491,8 +512,15 @@ def _check_limits(task: Task, space: Space) -> None:
             )
 
 
-def _check_metric(traced: tuple[Traced, ...], metric: str) -> None:
+def _check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:
     for program in traced:
+        if program.metrics == ("value",) and metric != "value" and not trains:
+            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
+        if metric not in program.metrics and not trains:
+            raise ValueError(
+                f"metric: the function returns {', '.join(program.metrics)}. Say which "
+                f"is the score, as in metric={program.metrics[0]!r}, or use goals=."
+            )
         if metric not in program.metrics:
             raise ValueError(
                 f"metric: got {metric!r}, but evaluate returns "

@@ -11,6 +11,9 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ dimension: latin_hypercube (its columns), halton (then the digit's place)
     │  ├─ IN_CELL, point: latin_hypercube
     │  ├─ STUDY: the seed of a sampler of Optuna's
+    │  ├─ SHARE, ANCHORS then chunk: points that show what jt.require allows
+    │  ├─ WEIGHTS, part: the weights of several goals, for a part of the points
+    │  ├─ PART, part: the sampler of that part
     │  ├─ trials known: the seed of cma_es
     │  ├─ trials known, point: tpe
     │  │  ├─ KERNEL: the observations to draw around
@@ -57,6 +60,8 @@ EXPLOIT = 0  # of a round's key; pbt folds epochs into the same key, and they be
 MOVE, REDRAW, DRAWN = 1, 2, 3  # of a round's key and an epoch
 IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d - 1
 STUDY = 0  # of a sampler's key
+# of a round's key and a sampler's, behind the points, which are fewer than 2^31
+SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
 KERNEL, PLACE = 0, 1  # of the key of one point of tpe
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
 CLOUD_DRAWS = range(5)  # of a cloud's key: width, steps, new places, share, which move

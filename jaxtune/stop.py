@@ -72,7 +72,7 @@ def at(score: float) -> Stop:
 
     def judge(result: Result) -> str | None:
         sign, best = ranking.direction(result.setup.mode), result.best
-        if sign * best.score < sign * value:
+        if sign * best.score < sign * value or not result.feasible[best.trial]:
             return None
         return f"trial {best.trial} has reached {value:g} with {best.score:.6g}"
 
@@ -129,7 +129,7 @@ def stalled(rounds: int = 3) -> Stop:
     def judge(result: Result) -> str | None:
         if not all(training.over for training in result.rounds):
             return None
-        best = result.best.trial
+        best = max(result.front or [result.best.trial])
         since = len(result.rounds) - 1 - int(result.trials["round"][best])
         if since < rounds:
             return None

@@ -40,8 +40,8 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions forms gaussian_process house precision products
-        random refine samplers schedulers schedules space
+        bad_input border conditions constraints forms gaussian_process goals house
+        precision products random refine samplers schedulers schedules space
     """,
     "search": """
         accelerator analysis batching benchmarks data divergence ensemble epochs first

@@ -150,6 +150,142 @@ def command(*words):
 V, R, K, I = ValueError, jt.RunError, KeyError, IndexError  # noqa: E741
 INIT = lambda key, x: {"w": jnp.zeros((x.shape[-1], 3))}  # noqa: E731
 
+
+def limited(*, given, task=None, space=RATE, **changes):
+    """A training under constraints."""
+    return train(space, task, constraints=given, **changes)
+
+
+def aimed(*goals, task=None, **changes):
+    """A training with goals."""
+    return train(RATE, task, goals=list(goals), **changes)
+
+
+def two(key, hparams):
+    """A function of two metrics."""
+    return {"a": hparams["x"] + hparams["kind"].index, "b": hparams["y"]}
+
+
+PAIRS = [("a", "min"), ("b", "min")]
+
+# constraints and goals
+GOALS = {
+    "constraints a number": (limited(given=3), V, "constraints: got 3.*require"),
+    "constraints a function": (
+        limited(given=lambda h: True),
+        V,
+        "constraints: got the function.*jt.require",
+    ),
+    "constraints a pair": (limited(given=("<=", 3)), V, "constraints: got '<='.*list"),
+    "limit of a number": (limited(given={3: ("<=", 3)}), V, "got the name 3"),
+    "limit a number": (limited(given={"loss": 3}), V, "'loss' has 3. Use a pair"),
+    "limit <": (limited(given={"loss": ("<", 3)}), V, r"has \('<', 3\).*'<=' or '>='"),
+    "limit nan": (limited(given={"loss": ("<=", NAN)}), V, "bound nan.*finite"),
+    "limit text": (limited(given={"loss": ("<=", "3")}), V, "bound '3'.*number"),
+    "limit true": (limited(given={"loss": ("<=", True)}), V, "bound True.*number"),
+    "limit of nothing": (
+        limited(given={"los": ("<=", 3)}),
+        V,
+        "constraints: got 'los'. Use one of: accuracy, loss, parameters, flops",
+    ),
+    "limit of a hyperparameter": (
+        limited(given={"learning_rate": ("<=", 0.1)}),
+        V,
+        "'learning_rate' is a hyperparameter.*jt.require",
+    ),
+    "limit that nothing meets": (
+        limited(given={"parameters": ("<=", 3)}),
+        V,
+        r"parameters <= 3 holds for none of 64 trials.*which have \d+ to \d+",
+    ),
+    "size of a function": (
+        search(constraints={"parameters": ("<=", 3)}),
+        V,
+        "a plain function has no 'parameters'.*dict",
+    ),
+    "size that is a metric": (
+        named("flops", constraints={"flops": ("<=", 3)}),
+        V,
+        "'flops' is a size of the model and the name of a metric.*Rename",
+    ),
+    "require a number": (lambda: jt.require(3), V, "require: got 3.*function"),
+    "require what is not there": (
+        search(constraints=jt.require(lambda h: h["z"] > 0)),
+        V,
+        "reads 'z', and the space has x, y, kind",
+    ),
+    "require no bool": (
+        search(constraints=jt.require(lambda h: h["x"])),
+        V,
+        "require: the function returned 0.*Return True or False",
+    ),
+    "require that raises": (
+        search(constraints=jt.require(lambda h: h["kind"] < 3)),
+        TypeError,
+        "not supported",
+    ),
+    "require the impossible": (
+        search(constraints=jt.require(lambda h: h["x"] > 2)),
+        V,
+        "0.00% of the space meets.*Require less",
+    ),
+    "goals a text": (train(goals="accuracy"), V, "goals: got 'accuracy'.*list"),
+    "goals a pair": (train(goals=("loss", "min")), V, "goals: got .*list of names"),
+    "one goal": (aimed("accuracy"), V, "Use two or more.*metric="),
+    "no goals": (aimed(), V, "Use two or more"),
+    "a goal twice": (aimed("loss", ("loss", "max")), V, "Use each name once"),
+    "a goal that is a number": (aimed("loss", 3), V, "goals: got 3.*pair"),
+    "a goal of another mode": (aimed("loss", ("accuracy", "up")), V, "has 'up'"),
+    "a goal without a mode": (
+        search(task=two, mode=None, goals=["a", "b"]),
+        V,
+        r"say whether 'a' is better.*\('a', 'min'\)",
+    ),
+    "a goal of nothing": (aimed("loss", ("f1", "max")), V, "got 'f1'. Use one of: acc"),
+    "a goal that is a hyperparameter": (
+        aimed("loss", ("learning_rate", "min")),
+        V,
+        "goals: 'learning_rate' is a hyperparameter",
+    ),
+    "goals of sizes alone": (aimed("parameters", "flops"), V, "known without training"),
+    "goals of a scalar": (
+        search(mode=None, goals=[("a", "min"), ("b", "min")]),
+        V,
+        "goals: got 'a'. Use one of: value. A plain function may return a dict",
+    ),
+    "goals and a metric": (
+        aimed("accuracy", "loss", metric="loss"),
+        V,
+        "take the place of metric='loss'",
+    ),
+    "goals and a bound": (
+        aimed("accuracy", "loss", epochs=9, scheduler=SH(bound=1.0)),
+        V,
+        "bound=1.0 adds standard errors to one score",
+    ),
+    "a dict without a metric": (search(task=two), V, "returns a, b. Say which"),
+    "an empty dict": (search(task=lambda key, h: {}), V, "an empty dict"),
+    "a dict of arrays": (
+        search(task=lambda key, h: {"a": jnp.zeros(3)}, metric="a"),
+        V,
+        r"objective\['a'\] has shape \(3,\)",
+    ),
+    "a volume of one goal": (
+        lambda: search()().hypervolume(),
+        V,
+        "the search has one goal. Use goals=",
+    ),
+    "a volume to another reference": (
+        lambda: search(task=two, mode=None, goals=PAIRS)().hypervolume([1.0]),
+        V,
+        r"the reference is \[1.0\]. Give a finite number for each of a, b",
+    ),
+    "a volume to other goals": (
+        lambda: search(task=two, mode=None, goals=PAIRS)().hypervolume({"c": 1.0}),
+        V,
+        "the reference has c, and the goals are a, b",
+    ),
+}
 CASES = {
     # a space
     "no dimension": (jt.Space, V, "at least one dimension"),
@@ -643,6 +779,7 @@ CASES = {
         V,
         "a training of 6 epochs ends before a trial could stop.*Train longer",
     ),
+    **GOALS,
     "scheduler of a function": (search(scheduler=SH()), V, "no epochs to stop at"),
     "scheduler a name": (search(scheduler="asha"), V, "no epochs to stop at"),
     "scheduler a number": (search(scheduler=3), V, "schedulers.hyperband"),

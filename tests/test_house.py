@@ -39,6 +39,7 @@ LAYERS = {
     "schedulers": 3,
     "tasks": 3,
     "data": 4,
+    "goals": 4,
     "programs": 5,
     "executors": 6,
     "planning": 7,

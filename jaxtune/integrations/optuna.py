@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.goals.order import Goal
 from jaxtune.integrations.tool import Tool, as_scalar, mean_curve, metric_names
 from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import optuna as package
 
 NAME = "jaxtune"
+DIRECTIONS: dict[str, Any] = {"max": "maximize", "min": "minimize"}
 # a status that is missing here, "waiting", is that of a trial that is not done
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
@@ -34,14 +36,14 @@ class Optuna(Tool):
             self._study = package.create_study(
                 storage=_storage(self.where),
                 study_name=NAME,
-                direction="maximize" if setup.mode == "max" else "minimize",
+                directions=[DIRECTIONS[goal.mode] for goal in _goals(setup)],
             )
         except package.exceptions.DuplicatedStudyError as error:
             raise ValueError(
                 f"export: {self.where} holds a study {NAME!r} already. Use another "
                 "file or database."
             ) from error
-        self._study.set_metric_names([setup.metric])
+        self._study.set_metric_names([goal.name for goal in _goals(setup)])
         self._rows = 0
 
     def on_round(self, result: Result) -> None:
@@ -51,6 +53,10 @@ class Optuna(Tool):
         self._study.set_user_attr("trials not done", left)
         self._study.add_trials(trials)
         self._rows = len(result.trials)
+
+
+def _goals(setup: Setup) -> tuple[Goal, ...]:
+    return setup.goals or (Goal(setup.metric, setup.mode),)
 
 
 def _storage(where: str) -> Any:
@@ -73,7 +79,8 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
     Returns:
       Trials with parameters, the distributions of the search space, states, and scores
       at rungs as intermediate values, or of every epoch where there is a history. User
-      attributes are the id, round, epochs, metrics and the score of every seed.
+      attributes are the id, round, epochs, metrics and the score of every seed. With
+      several goals a trial has their values, and none on the way.
     """
     import optuna as package
 
@@ -94,20 +101,25 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
             for name, value in space.values(trials.decoded, trial).items()
             if name in ranges
         }
+        reached = on_the_way.get(trial, {})
         # attributes are kept as JSON, which has no NaN
         seeds = [float(s) if np.isfinite(s) else None for s in trials.scores[trial]]
         about = {"trial": trial, "round": row["round"], "scores": seeds}
         about |= {n: row[n] for n in ("epochs", *metrics) if n in row and _fine(row[n])}
         state = package.trial.TrialState[STATES[row["status"]]]
         failed = state == package.trial.TrialState.FAIL
+        values = [row[goal.name] for goal in result.setup.goals] or [row["score"]]
+        if not failed and not all(map(_fine, values)):  # of another goal than the score
+            failed, state = True, package.trial.TrialState.FAIL
         found.append(
             package.trial.create_trial(
                 state=state,
-                value=None if failed else row["score"],
+                values=None if failed else values,
                 params=params,
                 distributions={name: ranges[name] for name in params},
                 user_attrs=about,
-                intermediate_values=on_the_way.get(trial, {}),
+                # of one objective only
+                intermediate_values={} if result.setup.goals else reached,
             )
         )
     return found

@@ -6,6 +6,7 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import ensemble
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
+from jaxtune.report._front import front
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance
 from jaxtune.report._lineage import lineage
@@ -22,6 +23,7 @@ __all__ = [
     "ensemble",
     "epochs",
     "fold_scores",
+    "front",
     "history",
     "importance",
     "lineage",

@@ -12,7 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune import analysis, markup
+from jaxtune import analysis, markup, ranking
+from jaxtune.goals.arguments import Constraints
+from jaxtune.goals.limits import violation
 from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
@@ -20,6 +22,7 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import choice_of, ensemble
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
+from jaxtune.report._front import front
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
@@ -132,6 +135,46 @@ def _zoom(result: Result) -> list[Any]:
     ]
     title = "<p>The box of each round:</p>"
     return [zoom(result), title, wide_table(("round", *names), rows)]
+
+
+def _front(result: Result) -> list[Any]:
+    """Return the trials that no other one dominates, with several goals."""
+    if not result.setup.goals or not result.front:
+        return []
+    names = [goal.name for goal in result.setup.goals]
+    searched = result.setup.space.searched
+    column = ranking.orient(result.trials[names[0]], result.setup.goals[0].mode)
+    trials = sorted(result.front, key=lambda trial: -column[trial])
+    rows = [
+        (trial, *(cell(result.trials[name][trial]) for name in (*names, *searched)))
+        for trial in trials[: data.MOST]
+    ]
+    return [
+        f"<p>{len(trials)} of {len(result.trials)} trials are in the front: no other "
+        "trial is at least as good in every goal and better in one.</p>",
+        front(result),
+        wide_table(("trial", *names, *searched), rows),
+    ]
+
+
+def _constraints(result: Result) -> list[str]:
+    """Return how many trials are within each limit."""
+    limits, columns = result.setup.constraints.limits, result.trials.columns
+    count = len(result.trials)
+    rows = []
+    for limit in limits:
+        over = violation([limit], columns, count)
+        values = np.asarray(columns[limit.name], np.float64)
+        finite = values[np.isfinite(values)]
+        spread = (cell(finite.min()), cell(finite.max())) if finite.size else ("–", "–")
+        rows.append((limit, f"{(over == 0).sum()} of {count}", *spread))
+    rules = [(rule, "all", "", "") for rule in result.setup.constraints.rules]
+    if not rows and not rules:
+        return []
+    head = ("constraint", "trials that meet it", "smallest", "largest")
+    shown = [(str(part), *rest) for part, *rest in [*rows, *rules]]
+    every = f"<p>{int(result.feasible.sum())} of {count} trials meet all of them.</p>"
+    return [every, wide_table(head, shown)]
 
 
 def _history(result: Result) -> list[Any]:
@@ -285,6 +328,7 @@ def _reproduce(result: Result) -> list[str]:
     workload, setup = result.setup.workload, result.setup
     # a key has no Python literal: its data are wrapped again
     words = np.asarray(jax.random.key_data(workload.key)).tolist()
+    goals = [tuple(goal) for goal in setup.goals]
     call = [
         ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
         ("trials", setup.trials),
@@ -292,8 +336,10 @@ def _reproduce(result: Result) -> list[str]:
         ("epochs", workload.epochs or None),
         ("seeds", setup.seeds),
         ("folds", setup.folds),
-        ("metric", repr(setup.metric) if workload.trains else None),
-        ("mode", repr(setup.mode)),
+        ("metric", repr(setup.metric) if workload.trains and not goals else None),
+        ("mode", None if goals else repr(setup.mode)),
+        ("constraints", _as_argument(setup.constraints) or None),
+        ("goals", goals or None),
         ("block", workload.width),
     ]
     lines = [f"    {name}={value}," for name, value in call if value is not None]
@@ -318,8 +364,20 @@ def _reproduce(result: Result) -> list[str]:
     ]
 
 
+def _as_argument(constraints: Constraints) -> str:
+    """Return constraints as they are given to a search."""
+    parts = [
+        f"{{{limit.name!r}: ({limit.relation!r}, {limit.bound:g})}}"
+        for limit in constraints.limits
+    ]
+    parts += [f"jt.require({rule.name})" for rule in constraints.rules]
+    return f"[{', '.join(parts)}]" if parts else ""
+
+
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
     "Search space": _searched,
+    "Front": _front,
+    "Constraints": _constraints,
     "Coarse to fine": _zoom,
     "History": _history,
     "Importance": _importance,

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from jaxtune import ranking
+from jaxtune.goals.order import names_in
 from jaxtune.report.cells import bounds_cell, cell
-from jaxtune.results.names import FOLD_SPREAD
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
@@ -46,12 +46,21 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         for number, box in enumerate(result.spaces)
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
+    aims = names_in(result.setup.constraints.limits, result.setup.goals)
+    wanted = ("trial", "round", "status", "epochs", "score", *names, *aims)
+    if result.setup.goals:
+        _print_front(result, top, console, wanted)
+    if result.setup.constraints.limits:
+        shown = " and ".join(map(str, result.setup.constraints.limits))
+        count = int(result.feasible.sum())
+        text = f"{count} of {len(result.trials)} trials have {shown}"
+        console.print(text, markup=False, highlight=False)
     scored = _best(result, top)
-    wanted = ("trial", "round", "status", "epochs", "score", FOLD_SPREAD, *names)
     # in the order of the table; a plain function has no epochs
     columns = [name for name in result.trials.names if name in wanted]
     rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
     title = f"The best {len(rows)} of {len(result.trials)} trials"
+    title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
 
 
@@ -83,7 +92,37 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
             {name: _remaining(box[name]) for name in names} for box in result.spaces
         ],
         "best": [result.trials.row(trial) for trial in scored],
+        **_aims(result),
     }
+
+
+def _aims(result: Result) -> dict[str, Any]:
+    """Return constraints and goals, if the search has any."""
+    constraints, goals = result.setup.constraints, result.setup.goals
+    found: dict[str, Any] = {}
+    if constraints.limits or constraints.rules:
+        found["constraints"] = [*map(str, constraints.limits)]
+        found["constraints"] += [*map(repr, constraints.rules)]
+        found["feasible"] = int(result.feasible.sum())
+    if goals:
+        found["goals"] = [list(goal) for goal in goals]
+        found["front"] = [result.trials.row(trial) for trial in result.front]
+    return found
+
+
+def _print_front(
+    result: Result, top: int, console: Console, wanted: Sequence[str]
+) -> None:
+    """Print the trials of the front, the best in the first goal first."""
+    goal = result.setup.goals[0]
+    values = ranking.orient(result.trials[goal.name], goal.mode)
+    trials = sorted(result.front, key=lambda trial: -values[trial])
+    columns = [name for name in result.trials.names if name in wanted]
+    rows = [[cell(result.trials[name][t]) for name in columns] for t in trials[:top]]
+    named = ", ".join(f"{goal.name} ({goal.mode})" for goal in result.setup.goals)
+    shown = "" if len(rows) == len(trials) else f", the first {len(rows)}"
+    title = f"The front of {named}: {len(trials)} trials{shown}"
+    _print(console, _table(title, columns, rows))
 
 
 def _devices(result: Result) -> dict[str, int]:
@@ -99,8 +138,9 @@ def _remaining(dim: Dimension) -> list[Any]:
 
 def _best(result: Result, top: int) -> list[int]:
     """Return the ids of the best trials that have a score."""
-    order = ranking.order(result.standing).tolist()
-    return [trial for trial in order if np.isfinite(result.standing[trial])][:top]
+    standing = result.standing
+    order = ranking.order(standing).tolist()
+    return [trial for trial in order if np.isfinite(standing[trial])][:top]
 
 
 def _words(status: np.ndarray) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.goals.arguments import Constraints
+from jaxtune.goals.front import dominance_ranks, volume
+from jaxtune.goals.limits import violation
+from jaxtune.goals.order import Goal, aimed_standing, oriented
 from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
@@ -63,6 +69,8 @@ class Setup(NamedTuple):
       trials: configurations in the whole search.
       seeds: trainings of every configuration.
       folds: number of folds, on each of which every seed trains; ``None`` without.
+      constraints: limits of metrics and sizes, and requirements of hyperparameters.
+      goals: several goals in place of the score alone.
     """
 
     workload: Workload
@@ -72,6 +80,8 @@ class Setup(NamedTuple):
     trials: int
     seeds: int
     folds: int | None = None
+    constraints: Constraints = Constraints()
+    goals: tuple[Goal, ...] = ()
 
     @property
     def repeats(self) -> int:
@@ -138,22 +148,26 @@ class Result:
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
 
-    @property
+    @functools.cached_property
     def standing(self) -> np.ndarray:
         """``[n]`` a number per trial to rank by: higher is better, NaN has failed.
 
         These are oriented scores, or ranks if trials trained for different numbers of
-        epochs.
+        epochs, violate a limit, or have several goals.
         """
-        oriented = ranking.orient(self.trials["score"], self.setup.mode)
-        return ranking.standing(oriented, self.trials.stage)
+        scores = ranking.orient(self.trials["score"], self.setup.mode)
+        limits, goals = self.setup.constraints.limits, self.setup.goals
+        columns = self.trials.columns
+        return aimed_standing(scores, self.trials.stage, columns, limits, goals)
 
     @property
     def best(self) -> Best:
         """The trial with the best mean score; ties go to the smaller id.
 
         Under a scheduler it is one of those that trained longest: scores of trials that
-        were stopped early do not compare.
+        were stopped early do not compare. With constraints it meets them, or it is the
+        one that violates them least if none does, see `feasible`. With several goals
+        it is the trial of the `front` with the best score.
 
         Raises:
           ValueError: every trial failed.
@@ -166,6 +180,9 @@ class Result:
             )
         # a stable order, so that ties go to the smaller id on every machine
         trial = int(ranking.order(standing)[0])
+        if self.front:
+            column = ranking.orient(self.trials["score"], self.setup.mode)
+            trial = max(self.front, key=lambda row: (column[row], -row))
         return Best(
             trial,
             self.setup.space.values(self.trials.decoded, trial),
@@ -184,6 +201,58 @@ class Result:
             raise ValueError("folds: the search had none. Use search(..., folds=5).")
         scores = by_fold(self.trials.scores, self.setup.folds)
         return FoldScores(scores, rows_of_folds(self.setup.workload.task))
+
+    @property
+    def feasible(self) -> np.ndarray:
+        """``[n]`` bool: trials that did not fail and are within all constraints."""
+        limits, count = self.setup.constraints.limits, len(self.trials)
+        within = violation(limits, self.trials.columns, count) == 0
+        return within & np.isfinite(self.standing)
+
+    @functools.cached_property
+    def front(self) -> tuple[int, ...]:
+        """Ids of the trials that no other one dominates, ascending.
+
+        They are feasible, and as long trained as any that is. One trial dominates
+        another if it is at least as good in every goal and better in one. Empty for a
+        search without ``goals=``, and where no trial is feasible.
+        """
+        goals, rows = self.setup.goals, np.flatnonzero(self.feasible)
+        if not goals or not rows.size:
+            return ()
+        stage = self.trials.stage[rows]
+        rows = rows[stage == stage.max()]
+        values = oriented(goals, self.trials.columns)[rows]
+        return tuple(rows[dominance_ranks(values) == 0].tolist())
+
+    def hypervolume(
+        self, reference: Mapping[str, float] | Sequence[float] | None = None
+    ) -> float:
+        """Return the volume that the front covers, between it and a reference.
+
+        It is in the product of the goals' units, and larger is better. Two searches
+        compare only with one and the same reference.
+
+        Args:
+          reference: a value for each goal, by name or in the order of the goals, no
+            better than the worst that is of interest. If not given, the worst of each
+            goal among all feasible trials.
+
+        Raises:
+          ValueError: a search without several goals, or a reference of other goals.
+        """
+        goals = self.setup.goals
+        if not goals:
+            raise ValueError(
+                'hypervolume: the search has one goal. Use goals=["accuracy", '
+                '"parameters"], or result.best.'
+            )
+        values = oriented(goals, self.trials.columns)
+        if reference is None:
+            here = values[self.feasible]
+            return volume(values[list(self.front)], here.min(0)) if len(here) else 0.0
+        signs = [ranking.direction(goal.mode) for goal in goals]
+        return volume(values[list(self.front)], signs * _reference(goals, reference))
 
     @property
     def rungs(self) -> Rungs:
@@ -546,14 +615,26 @@ class Result:
             f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
             f"{failed} failed."
         )
+        if self.setup.constraints.limits:
+            summary += f" {self._unmet()}."
+        if self.setup.goals:
+            summary += f" The front has {len(self.front)} trials."
         if not np.isfinite(self.standing).any():
-            return f"<p>{summary}</p>"
+            return f"<p>{escape(summary)}</p>"
         best = self.best
         summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
         summary += f"trial {best.trial}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
+
+    def _unmet(self) -> str:
+        """Return a sentence if trials violate limits; empty if none does."""
+        limits = self.setup.constraints.limits
+        if not limits:
+            return ""
+        shown = " and ".join(map(str, limits))
+        return f"{int(self.feasible.sum())} of {len(self.trials)} trials have {shown}"
 
     @property
     def _told_spread(self) -> str:
@@ -574,6 +655,11 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
+        if self.setup.constraints.limits:
+            lines += [f"  {self._unmet()}"]
+        if self.setup.goals:
+            named = ", ".join(f"{goal.name} ({goal.mode})" for goal in self.setup.goals)
+            lines += [f"  {len(self.front)} trials in the front of {named}"]
         stopped = int(self.ended_early.sum())
         if stopped or self.cost.saved:
             cost = self.cost
@@ -584,3 +670,24 @@ class Result:
         if self.stopped:
             lines += [f"  not finished: {self.stopped}"]
         return "\n".join(lines) + f"\n  {failed} failed)"
+
+
+def _reference(
+    goals: Sequence[Goal], given: Mapping[str, float] | Sequence[float]
+) -> np.ndarray:
+    """Return a reference ``[m]`` in the users' units, in the order of the goals."""
+    names = [goal.name for goal in goals]
+    if isinstance(given, Mapping):
+        if set(given) != set(names):
+            raise ValueError(
+                f"hypervolume: the reference has {', '.join(map(str, given))}, and the "
+                f"goals are {', '.join(names)}. Give a value for each."
+            )
+        given = [given[name] for name in names]
+    values = np.asarray(given, np.float64)
+    if values.shape != (len(names),) or not np.isfinite(values).all():
+        raise ValueError(
+            f"hypervolume: the reference is {given!r}. Give a finite number for each "
+            f"of {', '.join(names)}."
+        )
+    return values

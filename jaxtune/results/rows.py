@@ -63,11 +63,12 @@ def rows_of(
     holds = jax.device_get(space.active(final.hparams))
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
-    if not training.budget:
+    if not training.budget and metric == "value":
         # the one metric of a plain function, which is its score already
         means.pop("value", None)
     # no metric takes the place of another column, as some did up to version 0.2.0
     columns |= {name: mean for name, mean in means.items() if name not in columns}
+    columns |= final.sizes
     points = _coordinates(space, final.space, final.points)
     return Trials(columns, scores, points, final.hparams)
 

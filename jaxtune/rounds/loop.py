@@ -22,6 +22,11 @@ from jaxtune.checks import warn
 from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.goals.arguments import Constraints
+from jaxtune.goals.limits import violation
+from jaxtune.goals.order import Goal
+from jaxtune.goals.rejection import allowed_only
+from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.planning.workload import Workload
 from jaxtune.random import PAST, SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
@@ -29,6 +34,7 @@ from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
+from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.known import Setting, has_room_for, with_known
 from jaxtune.rounds.past import Past, Told, with_past
@@ -63,6 +69,8 @@ class Search(NamedTuple):
       distinct: whether no configuration is trained twice while untried ones are left.
       first: known settings, which are the first trials.
       prior: earlier searches, which the sampler learns from.
+      constraints: limits of metrics and sizes, and requirements of hyperparameters.
+      goals: several goals in place of the score alone.
     """
 
     workload: Workload
@@ -76,6 +84,8 @@ class Search(NamedTuple):
     distinct: bool = True
     first: tuple[Setting, ...] = ()
     prior: tuple[Past, ...] = ()
+    constraints: Constraints = Constraints()
+    goals: tuple[Goal, ...] = ()
 
     def workload_of(self, number: int) -> Workload:
         """Return the workload of a round, which may train for epochs of its own."""
@@ -108,6 +118,8 @@ class Search(NamedTuple):
             trials=self.schedule.trials,
             seeds=self.seeds,
             folds=self.folds,
+            constraints=self.constraints,
+            goals=self.goals,
         )
 
 
@@ -211,7 +223,7 @@ def _train(
             start=start,
             seeds=np.arange(search.repeats),
             run=_scheduler_run(search, plan, number),
-            on_block=_watch(search, history, follower),
+            on_block=_watch(search, history, follower, start),
             journal=journal,
             on_rung=functools.partial(follower.callback.on_rung, number),
             make_pool=make_pool,
@@ -229,6 +241,9 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
         key=_stream(search.workload.key, SCHEDULE, number),
         metric=search.metric,
         mode=search.mode,
+        limits=search.constraints.limits,
+        rules=search.constraints.rules,
+        goals=search.goals,
     )
 
 
@@ -243,21 +258,30 @@ def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
         box = whole()
     draw = _stream(search.workload.key, SAMPLE, number)
 
+    rules, space = search.constraints.rules, search.schedule.space
+    sampler = allowed_only(search.sampler, rules)
+
     def ask(box: Space) -> Points:
         points = _ask(search, draw, box, history, count)
         if search.prior and box.searched:
             past = _stream(search.workload.key, PAST, number)
             told = _told(search, history)
-            points = with_past(points, search.sampler, past, box, told, search.prior)
+            points = with_past(points, sampler, past, box, told, search.prior)
         begin = Points(box, points, jax.device_get(box.decode(points)))
         return with_known(begin, first)
 
+    def sized(points: Points) -> Points:
+        aims = search.constraints.limits, search.goals
+        return with_sizes(points, search.workload, space, aims[0], aims[1])
+
+    box = roomy_enough(draw, box, whole, rules)
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
-        return ask(box)
+        return sized(ask(box))
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
-    begin = ask(roomy(draw, box, whole, tried, count))
-    return distinct(draw, begin, tried, len(first))
+    admits = admission(rules, space)
+    begin = ask(roomy(draw, box, whole, tried, count, admits))
+    return sized(distinct(draw, begin, tried, len(first), admits))
 
 
 def _rehearse(
@@ -266,7 +290,9 @@ def _rehearse(
     """Compile what follows a round: refine, tell and ask with made-up scores."""
     stages = search.schedule.stages
     # functions of the user may count their calls, or be costly
-    ours = recipe_of(search.sampler) and recipe_of(search.refine)
+    remade = recipe_of(search.sampler) and recipe_of(search.refine)
+    # a requirement is a function of the user, and goals are asked for in parts
+    ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
     seeds = (search.seeds,) if search.seeds > 1 else ()
@@ -317,21 +343,36 @@ def plan_rounds(search: Search) -> list[Plan]:
 
 
 def _ask(
-    search: Search,
-    key: Key,
-    box: Space,
-    history: Sequence[Trials],
-    count: int,
+    search: Search, key: Key, box: Space, history: Sequence[Trials], count: int
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    return _asked(search.sampler, key, box, _told(search, history), count)
+    sampler = allowed_only(search.sampler, search.constraints.rules)
+
+    def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
+        return _asked(sampler, key, box, _told(search, history, weights), count)
+
+    if not search.goals or not _learns(search.sampler, key, box, history):
+        return ask(key, None, count)
+    return asked_in_parts(key, count, ask, len(search.goals))
 
 
-def _told(search: Search, history: Sequence[Trials]) -> Told:
+def _learns(sampler: Sampler, key: Key, box: Space, history: Sequence[Trials]) -> bool:
+    """Return whether a sampler takes in what it is told; a sequence does not."""
+    if not history:
+        return False
+    state, rows = sampler.init(key, box), history[0]
+    points = box.encode(rows.decoded)
+    return sampler.tell(state, points, jnp.zeros(len(rows))) is not state
+
+
+def _told(
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
+) -> Told:
     """Return the configurations and scores of each round, for a sampler."""
-    known, told = _known(search, history), list[tuple[HparamArrays, np.ndarray]]()
+    known = _known(search, history, weights)
+    told = list[tuple[HparamArrays, np.ndarray]]()
     # round by round: arrays of one shape, so that later rounds compile less
     for rows in history:
         scores, known = known[: len(rows)], known[len(rows) :]
@@ -357,32 +398,36 @@ def _asked(
     return np.asarray(sampler.ask(state, count)[1])
 
 
-def _known(search: Search, history: Sequence[Trials]) -> np.ndarray:
+def _known(
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None
+) -> np.ndarray:
     """Return the scores for a sampler: of each seed where all trained equally long."""
     # otherwise they are ranks, since scores after different epochs do not compare
-    standing = _standing(history, search.mode)
-    if not history or search.seeds == 1:
+    standing = _standing(search, history, weights)
+    if not history or search.seeds == 1 or search.goals:
         return standing
     stages = np.concatenate([rows.stage for rows in history])
-    if not ranking.comparable(standing, stages):
+    means = np.concatenate([rows["score"] for rows in history])
+    # ranks also where a trial violates a limit
+    ranks = not np.array_equal(standing, ranking.orient(means, search.mode), True)
+    if ranks or not ranking.comparable(standing, stages):
         return standing
-    scores = np.concatenate([rows.scores for rows in history])
-    return ranking.orient(per_seed(scores, search.folds), search.mode)
+    seeds = np.concatenate([rows.scores for rows in history])
+    return ranking.orient(per_seed(seeds, search.folds), search.mode)
 
 
-def _standing(history: Sequence[Trials], mode: str) -> np.ndarray:
-    """Return oriented scores of all trials; those stopped early rank last."""
-    if not history:
-        return np.empty(0, np.float32)
-    scores = np.concatenate([rows["score"] for rows in history])
-    stages = np.concatenate([rows.stage for rows in history])
-    return ranking.standing(ranking.orient(scores, mode), stages)
+def _standing(
+    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return a number for each trial to rank by; those stopped early rank last."""
+    limits, goals = search.constraints.limits, search.goals
+    return told_scores(history, search.mode, limits, goals, weights)
 
 
 def _refined(search: Search, end: Points, rows: Trials) -> Space:
     if not end.space.searched:
         return end.space
-    scores = _standing([rows], search.mode)
+    scores = _standing(search, [rows])
     finite = int(np.isfinite(scores).sum())
     # a refiner needs two scores: one point spans no box
     if finite < 2:
@@ -394,18 +439,34 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
     return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
 
 
-def _watch(search: Search, history: Sequence[Trials], follower: Follower) -> OnBlock:
+def _feasible(search: Search, rows: Trials) -> np.ndarray:
+    """Return the scores of those trials that meet all limits, of all their seeds."""
+    over = violation(search.constraints.limits, rows.columns, len(rows))
+    return rows.scores[over == 0].ravel()
+
+
+def _watch(
+    search: Search, history: Sequence[Trials], follower: Follower, start: Points
+) -> OnBlock:
     """Return a function that passes every block to the progress and the callback."""
     report, callback, done = follower
     sign, number = ranking.direction(search.mode), len(history) + 1
+    limits, first = search.constraints.limits, sum(map(len, history))
     scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
+    failures = int((~np.isfinite(scores)).sum())
+    if limits:
+        scores = np.concatenate([np.empty(0), *[_feasible(search, r) for r in history]])
     finite = sign * scores[np.isfinite(scores)]
     # lists, which the function below can change
-    best, failed = [float(max(finite, default=-np.inf))], [len(scores) - len(finite)]
+    best, failed = [float(max(finite, default=-np.inf))], [failures]
 
     def after_block(event: BlockEvent) -> None:
         values = event.metrics.get(search.metric, np.empty(0))
-        fine = sign * values[np.isfinite(values)]
+        fine = np.isfinite(values)
+        if limits and values.size:
+            own = {n: v[event.trial - first] for n, v in start.sizes.items()}
+            fine &= violation(limits, event.metrics | own, values.shape) == 0
+        fine = sign * values[fine]
         best[0] = max([best[0], *fine.tolist()])
         done[0] += event.trainings
         failed[0] += event.failed

@@ -18,12 +18,19 @@ from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.types import HparamArrays, Key
 
+Admits = Callable[[HparamArrays], np.ndarray]  # configurations [n] to [n] bool
+
 MOST = 2**20  # configurations that are listed; of more, some are only drawn
 DRAWS = 16  # times as many as are wanted are drawn
 
 
 def roomy(
-    key: Key, box: Space, whole: Callable[[], Space], tried: set[bytes], count: int
+    key: Key,
+    box: Space,
+    whole: Callable[[], Space],
+    tried: set[bytes],
+    count: int,
+    admits: Admits | None = None,
 ) -> Space:
     """Return the box; the whole space if the box has too few untried configurations.
 
@@ -33,32 +40,41 @@ def roomy(
       whole: makes the space with the same dimensions open, at their full ranges.
       tried: configurations, see `identities`.
       count: configurations that are wanted.
+      admits: tests which configurations may be tried; all if not given.
 
     Returns:
       The one of the two that has more to try; the box if both have enough.
     """
     if box.size > MOST or not box.searched:
         return box
-    left = _count(key, box, tried, count)
+    left = _count(key, box, tried, count, admits)
     if left == count:
         return box
     wider = whole()
-    return wider if _count(key, wider, tried, count) > left else box
+    return wider if _count(key, wider, tried, count, admits) > left else box
 
 
-def _count(key: Key, box: Space, tried: set[bytes], most: int) -> int:
+def _count(
+    key: Key, box: Space, tried: set[bytes], most: int, admits: Admits | None
+) -> int:
     """Return the number of untried configurations, or ``most`` if that is less."""
     if box.size > MOST:
         return most
     seen = set(tried)
-    for number, (name, _) in enumerate(_untried(key, box, seen, most)):
+    for number, (name, _) in enumerate(_untried(key, box, seen, most, admits)):
         seen.add(name)
         if number + 1 == most:
             return most
     return len(seen) - len(tried)
 
 
-def distinct(key: Key, begin: Points, tried: set[bytes], known: int = 0) -> Points:
+def distinct(
+    key: Key,
+    begin: Points,
+    tried: set[bytes],
+    known: int = 0,
+    admits: Admits | None = None,
+) -> Points:
     """Return points of which each is a configuration that was not tried.
 
     Args:
@@ -66,6 +82,7 @@ def distinct(key: Key, begin: Points, tried: set[bytes], known: int = 0) -> Poin
       begin: the points of a sampler.
       tried: configurations of earlier rounds, see `identities`.
       known: first points that stay as they are.
+      admits: tests which configurations may be tried; all if not given.
 
     Returns:
       The points, exchanged where their configuration comes a second time, as long as
@@ -74,7 +91,7 @@ def distinct(key: Key, begin: Points, tried: set[bytes], known: int = 0) -> Poin
     if begin.space.size == math.inf or not begin.space.searched:
         return begin
     seen, points = set(tried), np.array(begin.points)
-    fresh = _untried(key, begin.space, seen, len(points))
+    fresh = _untried(key, begin.space, seen, len(points), admits)
     for row, name in enumerate(identities(begin.space, begin.hparams)):
         if name in seen and row >= known:
             found = next(fresh, None)
@@ -102,14 +119,16 @@ def identities(space: Space, hparams: HparamArrays) -> list[bytes]:
 
 
 def _untried(
-    key: Key, box: Space, seen: set[bytes], chunk: int
+    key: Key, box: Space, seen: set[bytes], chunk: int, admits: Admits | None
 ) -> Iterator[tuple[bytes, np.ndarray]]:
     """Yield names and points of configurations that are not in ``seen`` by then."""
     # chunks have the shape of the round's points, whose decoding is compiled
     for points in _ordered(key, box, chunk):
-        names = identities(box, jax.device_get(box.decode(points)))
-        for name, point in zip(names, points, strict=True):
-            if name not in seen:
+        hparams = jax.device_get(box.decode(points))
+        names = identities(box, hparams)
+        fine = [True] * len(names) if admits is None else admits(hparams)
+        for name, point, fits in zip(names, points, fine, strict=True):
+            if fits and name not in seen:
                 yield name, point
 
 

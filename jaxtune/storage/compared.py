@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxtune.registry import Recipe
 from jaxtune.space import Space, as_text
+from jaxtune.storage import aims
 from jaxtune.storage.documents import box_of, first_of, space_of, value_of
 
 LONGEST = 100  # letters of a value in a message
@@ -123,6 +124,16 @@ def _folds(path: str, settings: dict[str, Any]) -> str:
     return "none" if settings["folds"] is None else str(settings["folds"])
 
 
+def _constraints(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return aims.constraints_in_words(settings["constraints"])
+
+
+def _goals(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return ", ".join(f"{n} ({mode})" for n, mode in settings["goals"]) or "none"
+
+
 # name of the argument, and its value in words
 WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
@@ -133,4 +144,6 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),
+    "constraints": ("constraints", _constraints),
+    "goals": ("goals", _goals),
 }

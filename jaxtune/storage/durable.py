@@ -94,6 +94,8 @@ class Durable(Journal):
     def _begun(self, number: int, start: Points) -> Points:
         first = self._store.one("SELECT count(*) FROM trials")
         documents = hparams_documents(self._space, start.hparams)
+        for row, document in enumerate(documents):  # no hyperparameter has such a name
+            document |= {name: v[row].item() for name, v in start.sizes.items()}
         rows = [
             (first + i, number, point.tobytes(), json.dumps(documents[i]))
             for i, point in enumerate(np.asarray(start.points, np.float32))
@@ -396,8 +398,14 @@ def started(store: Store, space: Space, number: int) -> Points | None:
     query = "SELECT point, hparams FROM trials WHERE round = ? ORDER BY trial"
     rows = store.ask(query, number)
     points = np.stack([np.frombuffer(point, np.float32) for point, _ in rows])
-    hparams = hparams_of(space, [json.loads(document) for _, document in rows])
-    return Points(box_of(space, json.loads(box)), points, hparams)
+    documents = [json.loads(document) for _, document in rows]
+    hparams = hparams_of(space, documents)
+    sizes = {
+        name: np.asarray([document[name] for document in documents])
+        for name in documents[0]
+        if name not in space.names
+    }
+    return Points(box_of(space, json.loads(box)), points, hparams, sizes)
 
 
 def variation(
@@ -452,4 +460,6 @@ def _training_tree(training: Training) -> dict[str, Any]:
 
 
 def _points_tree(points: Points) -> dict[str, Any]:
-    return {"points": points.points, "hparams": points.hparams}
+    tree = {"points": points.points, "hparams": points.hparams}
+    # a run without sizes is as it was before there were any
+    return {**tree, "sizes": dict(points.sizes)} if points.sizes else tree

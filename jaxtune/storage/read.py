@@ -20,6 +20,7 @@ from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.storage import fingerprint
+from jaxtune.storage.aims import constraints_of, goals_of
 from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.documents import space_of, stages_of
@@ -123,6 +124,8 @@ def _result(
         trials=trials,
         seeds=settings["seeds"],
         folds=settings["folds"],
+        constraints=constraints_of(settings["constraints"]),
+        goals=goals_of(settings["goals"]),
     )
     table = functools.reduce(Trials.append, history)
     result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))

@@ -22,6 +22,12 @@ from jaxtune.rounds.loop import Search
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
+from jaxtune.storage.aims import (
+    constraints_document,
+    constraints_of,
+    goals_document,
+    goals_of,
+)
 from jaxtune.storage.compared import argument_of, differences, in_words
 from jaxtune.storage.directory import SETTINGS, settings_of
 from jaxtune.storage.documents import (
@@ -105,6 +111,8 @@ def settings_document(
         "distinct": search.distinct,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
+        "constraints": constraints_document(search.constraints),
+        "goals": goals_document(search.goals),
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
@@ -280,6 +288,8 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         rates_of(settings)
         key_of(settings)
         first_of(settings["first"])
+        constraints_of(settings["constraints"])
+        goals_of(settings["goals"])
         scoring_of(settings)
         missing = [name for name in NAMES if name not in settings]
         if missing:
@@ -302,6 +312,8 @@ EARLIER: dict[str, Any] = {
     "first": [],
     "prior": [],
     "keep": None,
+    "constraints": [],
+    "goals": [],
 }
 
 # all are required: a missing setting means a damaged file, never a default

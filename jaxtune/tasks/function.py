@@ -1,14 +1,16 @@
 """A plain function as a task of zero epochs.
 
 ``init`` computes the value of the function and ``evaluate`` returns it as the metric
-``value``. Such a task takes the same path through a search as any other. The few places
-that treat it differently look at ``trains``, or find that there are zero epochs.
+``value``; a dict of values becomes metrics of these names. Such a task takes the same
+path through a search as any other. The few places that treat it differently look at
+``trains``, or find that there are zero epochs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import optax
@@ -29,12 +31,18 @@ class Compute:
 
     objective: Objective
 
-    def __call__(self, key: Key, hparams: HparamArrays) -> Array:
-        """Return the value of one lane, ``[]`` float32."""
+    def __call__(self, key: Key, hparams: HparamArrays) -> Any:
+        """Return the value of one lane, ``[]`` float32, or a dict of such values."""
         value = _called(self.objective, key, hparams)
-        return real_scalar(
-            value, "objective", "Return one scalar, such as jnp.mean(...)."
-        )
+        way_out = "Return one scalar, such as jnp.mean(...)."
+        if not isinstance(value, Mapping):
+            return real_scalar(value, "objective", way_out)
+        if not value:
+            raise ValueError("objective: it returned an empty dict. Return a metric.")
+        return {
+            name: real_scalar(each, f"objective[{name!r}]", way_out)
+            for name, each in value.items()
+        }
 
 
 # more of them than models have, whose keywords of other names are their own
@@ -115,9 +123,9 @@ def function_name(task: Task) -> str:
     return getattr(objective, "__qualname__", type(objective).__name__)
 
 
-def _value(params: Array, split: Any, hparams: HparamArrays) -> dict[str, Array]:
+def _value(params: Any, split: Any, hparams: HparamArrays) -> dict[str, Array]:
     del split, hparams
-    return {"value": params}
+    return params if isinstance(params, dict) else {"value": params}
 
 
 def _no_loss(*arguments: Any) -> Array:

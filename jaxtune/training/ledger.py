@@ -15,6 +15,7 @@ from jaxtune import ranking
 from jaxtune.programs.lane import FAILED, RUNNING, WAITING
 from jaxtune.schedulers import Decision, Plan, Progress
 from jaxtune.training.curves import Curves
+from jaxtune.training.rung_aims import RungAims
 
 
 class Rungs(NamedTuple):
@@ -193,9 +194,18 @@ class RungScores:
       ledger: of the round.
       metric: the metric that is the score.
       mode: ``"max"`` or ``"min"``.
+      aims: the constraints and goals of the search; they change what is compared.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, metric: str, mode: str):
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        metric: str,
+        mode: str,
+        aims: RungAims | None = None,
+    ):
+        self._aims = aims
         trials = ledger.shape[0]
         self._ledger, self._metric, self._mode = ledger, metric, mode
         # brackets differ in their number of rungs; no epoch equals -1
@@ -221,10 +231,11 @@ class RungScores:
           slots: trials that may train at once; all if ``None``.
         """
         ledger = self._ledger
+        scores = self._scores.copy()
         known = Progress(
             epochs=ledger.trial_epochs,
             target=ledger.target.copy(),
-            scores=self._scores.copy(),
+            scores=scores if self._aims is None else self._aims.compared(scores),
             errors=self._errors.copy(),
             failed=ledger.failed(self._values),
             slots=len(ledger.target),
@@ -261,6 +272,8 @@ class RungScores:
             ranking.orient(values[at_rung].astype(np.float64), self._mode)
         )
         self._scores[at_rung, rung] = oriented.mean(axis=1)
+        if self._aims is not None:
+            self._aims.note(at_rung, rung, ledger.metrics, ledger.shape)
         seeds = ledger.shape[1]
         # with one seed the standard error is not defined and stays zero
         if seeds > 1:

@@ -13,6 +13,9 @@ import numpy as np
 from jaxtune.environment import on_host
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
+from jaxtune.goals.limits import Limit
+from jaxtune.goals.order import Goal
+from jaxtune.goals.requirement import Requirement, meets
 from jaxtune.planning.layout import constants
 from jaxtune.planning.workload import Workload
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
@@ -33,6 +36,7 @@ from jaxtune.training.round_state import (
     RoundMetrics,
     RoundState,
 )
+from jaxtune.training.rung_aims import RungAims
 from jaxtune.training.stopping import Stopped, Stopping
 from jaxtune.training.trajectory import (
     Lineage,
@@ -78,6 +82,9 @@ class SchedulerRun(NamedTuple):
     key: Key  # for this round
     metric: str  # the one that is the score
     mode: str  # "max" or "min"
+    limits: tuple[Limit, ...] = ()
+    rules: tuple[Requirement, ...] = ()
+    goals: tuple[Goal, ...] = ()
 
 
 def train_round(
@@ -120,7 +127,8 @@ def train_round(
     state = RoundState(
         workload, space, trials, start.hparams, seeds, journal, make_pool, stopping
     )
-    scores = RungScores(run.plan, state.ledger, run.metric, run.mode)
+    aims = RungAims(run.limits, run.goals, run.plan, len(trials), start.sizes)
+    scores = RungScores(run.plan, state.ledger, run.metric, run.mode, aims)
     slots = _slots(run.plan, workload, journal, len(seeds))
     taken_over = [(start, first_rows(trials, start))]  # what trains now is the last
 
@@ -153,6 +161,7 @@ def train_round(
                 )
                 taken_over.append(journal.explore(make))
                 now = taken_over[-1][0]
+                aims.sizes = now.sizes
                 state.gather(decided.trial[taken], decided.source[taken], now.hparams)
             ledger.send(decided.trial, decided.epochs)
             gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
@@ -246,6 +255,10 @@ def _explored(
         # what sets a shape must stay that of the state, or the state would not fit
         if name in shapes:
             points[:, column] = copied[:, column]
+    if run.rules and run.scheduler.explore is not None:
+        # what was taken over meets them
+        tried = jax.device_get(now.space.decode(points))
+        points = np.where(meets(run.rules, space, tried)[:, None], points, copied)
     takers = source != np.arange(len(source))
     # explored and decoded in one shape, so compiled once; only takers are changed
     points = np.where(takers[:, None], points, now.points)
@@ -254,4 +267,6 @@ def _explored(
         now.space,
         points,
         {n: np.where(takers, v, now.hparams[n]) for n, v in hparams.items()},
+        # shapes are taken over, and true sizes with them
+        {name: sizes[source] for name, sizes in now.sizes.items()},
     )

@@ -1,0 +1,1 @@
+"""Constraints and several goals: what is allowed, and how trials rank by both."""
