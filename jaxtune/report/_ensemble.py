@@ -9,7 +9,7 @@ import numpy as np
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
-from jaxtune.trained.ensembling import Choice, choose
+from jaxtune.trained.ensembling import EnsembleChoice, choose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def ensemble(result: Result) -> Figure:
     return figure
 
 
-def choice_of(result: Result) -> Choice | None:
+def choice_of(result: Result) -> EnsembleChoice | None:
     """Return an ensemble of kept predictions; ``None`` if there are none at hand."""
     workload = result.setup.workload
     if workload.keep is None or workload.task is None:

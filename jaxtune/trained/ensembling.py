@@ -32,7 +32,7 @@ from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.types import Array
 
 
-class Choice(NamedTuple):
+class EnsembleChoice(NamedTuple):
     """The choice of an ensemble, before its members are trained.
 
     Args:
@@ -47,7 +47,7 @@ class Choice(NamedTuple):
 
     @property
     def members(self) -> tuple[EnsembleMember, ...]:
-        """Those with a weight, the largest first."""
+        """The candidates that have a weight, the largest first."""
         ordered = [self.candidates[at] for at in by_weight(self.candidates)]
         return tuple(one for one in ordered if one.weight)
 
@@ -77,7 +77,7 @@ def make_ensemble(result: Result, *, top: int, size: int) -> Ensemble:
     )
 
 
-def choose(result: Result, top: int, size: int) -> Choice:
+def choose(result: Result, top: int, size: int) -> EnsembleChoice:
     """Choose an ensemble; candidates are trained if no predictions were kept.
 
     Args:
@@ -99,7 +99,7 @@ def choose(result: Result, top: int, size: int) -> Choice:
         trials = _with_predictions(result, top)
         votes = _kept_votes(result, measures, trials)
     chosen = select(measures, votes, split, setup.metric, setup.mode, size)
-    return Choice(_members(result, trials, chosen), chosen, lanes)
+    return EnsembleChoice(_members(result, trials, chosen), chosen, lanes)
 
 
 def _check(result: Result, top: Any, size: Any) -> Measures:
