@@ -319,7 +319,8 @@ def run_search(
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
-    check_keep(workload, space, wanted.schedule.trials * wanted.repeats)
+    lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
+    check_keep(workload, space, lanes, any(paced))
     ignored = unread(traced, workload, space)
     _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
     _warn_about_outputs(workload.task, traced)

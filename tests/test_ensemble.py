@@ -355,6 +355,9 @@ def test_what_cannot_be_kept_is_refused(monkeypatch):
         search(classifier(), keep="models")
     with pytest.raises(ValueError, match="Leave one of them out"):
         search(classifier(), keep="predictions", score="best")
+    patient = jt.schedulers.patience(2)
+    with pytest.raises(ValueError, match="this scheduler ends others"):
+        search(classifier(), keep="predictions", scheduler=patient, epochs=6)
     folded = dataclasses.replace(classifier(), valid=None)
     with pytest.raises(ValueError, match=r"result\.out_of_fold\(\) returns them"):
         search(folded, keep="predictions", folds=3)

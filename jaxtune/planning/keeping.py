@@ -19,13 +19,14 @@ PREDICTIONS = "predictions"
 SHARE = 0.5  # of this machine's memory that they may take
 
 
-def check_keep(workload: Workload, space: Space, lanes: int) -> None:
+def check_keep(workload: Workload, space: Space, lanes: int, own_pace: bool) -> None:
     """Check what a search is asked to keep besides scores.
 
     Args:
       workload: of the search, which was traced before.
       space: the whole space.
       lanes: trials times seeds.
+      own_pace: whether its scheduler ends trials that are complete then.
 
     Raises:
       ValueError: an unknown word, a search that has no predictions to keep, or more of
@@ -51,6 +52,11 @@ def check_keep(workload: Workload, space: Space, lanes: int) -> None:
         raise ValueError(
             f"keep={PREDICTIONS!r} keeps those of the last epoch, and score="
             f"{workload.scoring.score!r}. Leave one of them out."
+        )
+    if own_pace:
+        raise ValueError(
+            f"keep={PREDICTIONS!r} keeps those of trials that train all epochs, and "
+            "this scheduler ends others that are complete too. Leave one of them out."
         )
     need, have = lanes * _bytes_of_a_lane(workload, space), _memory()
     if need > SHARE * have:
