@@ -389,7 +389,8 @@ def _takes_nothing(found: Any) -> bool:
     if not callable(found):
         return False
     parameters = inspect.signature(found).parameters.values()
-    return all(p.default is not p.empty for p in parameters)
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in several for p in parameters)
 
 
 def _both(found: jaxtune.Rerun) -> dict[str, Any]:

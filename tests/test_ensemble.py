@@ -315,6 +315,12 @@ def test_folds_choose_by_the_rows_that_each_held_out():
     np.testing.assert_allclose(counts_of(ensemble, 6), counts / counts.sum())
     assert ensemble.score == pytest.approx(loss, rel=1e-4)
     assert "on folds" in repr(ensemble)
+    # of folds that differ in size, the mean is not the score of all rows
+    groups = np.repeat(np.arange(3), [200, 90, 30])
+    uneven = search(task, folds=jt.folds(3, groups=groups), metric="loss")
+    one = uneven.ensemble(top=1, size=1)
+    assert one.score == pytest.approx(one.single)
+    assert one.single != pytest.approx(uneven.best.score, rel=1e-3)
     # the members are trained on all rows
     mean = sum(
         one.weight * found.train(one.trial).probabilities(X[TEST])

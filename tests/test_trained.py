@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas
 import pytest
 from click.testing import CliRunner
 from conftest import digits
@@ -466,6 +467,7 @@ WRONG_INPUTS = {
     "words": (np.full((2, 64), "a"), "dtype <U1. Use numbers"),
     "a dict": ({"x": X}, r"x has \['x'\], but the training data had one array"),
     "nothing": (X[:0], "x is empty"),
+    "nan": (np.where(np.arange(64) == 3, np.nan, X[:2]), "x in row 0 has nan"),
 }
 
 
@@ -563,3 +565,108 @@ def test_the_command_line_saves_the_same_model(tmp_path):
         ran = CliRunner().invoke(main, ["train", str(where), *wrong])
         assert ran.exit_code == 2
         assert len(ran.output.splitlines()) == 1
+
+
+def named(x, names="abcd"):
+    return pandas.DataFrame(x[:, :4], columns=list(names))
+
+
+def test_columns_of_a_data_frame_are_taken_by_name(tmp_path):
+    y = (X[:, 2] > X[:, 3]).astype(int)
+    data = {
+        "train": (named(X[:200]), y[:200]),
+        "valid": (named(X[200:280]), y[200:280]),
+    }
+    made = jt.classification(jt.models.MLP(classes=2, max_units=8), **data)
+    space = jt.Space(learning_rate=jt.fixed(0.3))
+    found = jt.search(made, space, key=KEY, trials=1, epochs=3, verbose=0)
+    model, frame = found.train(), named(X)
+    loaded = jt.load_model(model.save(tmp_path / "model"))
+    wanted = model.probabilities(X[:, :4])
+    assert len(np.unique(wanted)) > 2
+    for one in (model, loaded):
+        assert np.array_equal(one.probabilities(frame[list("dcba")]), wanted)
+        with pytest.raises(ValueError, match=r"x has no column 'a'\. Use the columns"):
+            one.predict(frame.rename(columns={"a": "z"}))
+        with pytest.raises(ValueError, match="x has a column 'e'"):
+            one.predict(frame.assign(e=1.0))
+    # the same fault in a task: columns of another order in another split
+    turned = {**data, "valid": (named(X[200:280], "abdc"), y[200:280])}
+    with pytest.raises(ValueError, match="valid: column 2 of x is 'd', but that of"):
+        jt.classification(jt.models.MLP(classes=2), **turned)
+
+
+@pytest.mark.parametrize("kind", ["strings", "booleans", "from one"])
+def test_a_run_keeps_labels_of_any_kind(kind, tmp_path):
+    y = {
+        "strings": np.asarray(["ant", "bee", "cow"])[Y % 3],
+        "booleans": Y % 2 == 1,
+        "from one": Y % 3 + 1,
+    }[kind]
+    model = jt.models.MLP(classes=len(np.unique(y)), max_units=8)
+    data = {"train": (X[:200], y[:200]), "valid": (X[200:280], y[200:280])}
+    made = jt.classification(model, **data)
+    space = jt.Space(learning_rate=jt.log_uniform(0.1, 0.5))
+    arguments = {"key": KEY, "trials": 2, "epochs": 2, "verbose": 0}
+    found = jt.search(made, space, **arguments, directory=tmp_path / "run")
+    loaded = jt.load(tmp_path / "run")
+    assert loaded.setup.workload.task.classes == made.classes
+    guess = loaded.train().predict(X)
+    assert guess.dtype == y.dtype
+    assert np.array_equal(guess, found.train().predict(X))
+    assert jt.rerun(tmp_path / "run", 1).same
+    assert len(jt.extend(tmp_path / "run", trials=2, verbose=0).trials) == 4
+
+
+def test_a_model_knows_its_labels_and_its_arrays(tmp_path):
+    y = np.where(Y % 2 == 1, "odd", "even")
+    data = {"train": (X[:200], y[:200]), "valid": (X[200:280], y[200:280])}
+    made = jt.classification(Linen(), **data)
+    space = jt.Space(learning_rate=jt.fixed(0.1))
+    found = jt.search(made, space, key=KEY, trials=1, epochs=1, verbose=0)
+    path = found.train().save(tmp_path / "model.safetensors")
+    turned = {n: (x, np.where(y == "odd", "a", "b")) for n, (x, y) in data.items()}
+    with pytest.raises(ValueError, match="task: its labels are 'a', 'b', but those"):
+        jt.load_model(path, jt.classification(Linen(), **turned))
+    with pytest.raises(ValueError, match="loaded without its task"):
+        jt.load_model(path).probabilities(X)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4  # of the last array
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged one \(its arrays are not those"):
+        jt.load_model(path)
+
+
+@pytest.mark.parametrize("wrong", ["1", 1.5, True, -1])
+def test_a_trial_is_a_number(found, wrong):
+    with pytest.raises(ValueError, match="train: trial="):
+        found.train(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ""])
+def test_a_path_is_a_path(found, wrong):
+    for use in (found.train().save, jt.load_model):
+        with pytest.raises(ValueError, match="path: got"):
+            use(wrong)
+
+
+@pytest.mark.parametrize("name", ["model", "model.safetensors"])
+def test_a_folder_that_cannot_be_written_is_named(found, name):
+    with pytest.raises(ValueError, match=f"/proc/{name}: cannot be written"):
+        found.train().save(f"/proc/{name}")
+
+
+def test_outputs_that_are_not_finite_have_no_label():
+    class Words(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(nn.Embed(10, 4)(x).mean(1))
+
+    x = np.random.default_rng(0).integers(0, 10, (80, 5))
+    y = (x[:, 0] > 4).astype(int)
+    data = {"train": (x[:60], y[:60]), "valid": (x[60:], y[60:])}
+    made = jt.classification(Words(), **data, batch_size=20)
+    space = jt.Space(learning_rate=jt.fixed(0.1))
+    found = jt.search(made, space, key=KEY, trials=1, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="outputs for row 1 of x are not finite"):
+        found.train().predict(np.asarray([x[0], x[0] + 100]))

@@ -97,7 +97,8 @@ class Setup(NamedTuple):
         if self.workload.task is None:
             raise ValueError(
                 f"{what}: the run was loaded without its task, which has functions of "
-                "your own. Use jaxtune.load(directory, task)."
+                "your own. Use jaxtune.load(directory, task), or on the command line "
+                "--task FILE.py:NAME."
             )
 
 

@@ -45,7 +45,7 @@ def check_directory(directory: Any) -> Path:
         raise ValueError(
             f"directory: got {directory!r}. Use a path, such as 'runs/digits'."
         )
-    return Path(directory)
+    return Path(directory).expanduser()
 
 
 def holds_run(directory: Path) -> bool:

@@ -62,6 +62,9 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
         model = known[network.name](**dict(network.arguments))
         data = from_bytes((directory / DATA).read_bytes())
+        labels = arguments.pop("labels", None)
+        if labels is not None:
+            data = {name: _labelled(part, labels) for name, part in data.items()}
         splits = {name: _tuple(part) for name, part in data.items()}
         make: Any = MAKERS[recipe.name]
         task = make(model, **splits, **arguments)
@@ -71,6 +74,13 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
             f"{directory}: its task cannot be made again ({error!r}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
+
+
+def _labelled(part: dict[str, Any], labels: tuple[Any, ...]) -> dict[str, Any]:
+    """Return a split whose numbers are labels again, see `tasks.labels`."""
+    if isinstance(labels[0], str):
+        return part | {"y": np.asarray(labels)[part["y"]]}
+    return part | {"y": part["y"].astype(np.asarray(labels).dtype)}
 
 
 def _tuple(part: dict[str, Any]) -> tuple[Any, ...]:

@@ -23,9 +23,16 @@ def labels_of(classes: Classes, outputs: PyTree) -> np.ndarray:
         second of two classes.
 
     Raises:
-      ValueError: outputs that are no logits of these classes.
+      ValueError: outputs that are no logits of these classes, or not finite.
     """
     logits = np.asarray(_logits(outputs))
+    wrong = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
+    if wrong.any():
+        raise ValueError(
+            f"model: its outputs for row {int(np.argmax(wrong))} of x are not finite, "
+            "so there is no label. Look at the row; a number of a token or category "
+            "may be larger than in training."
+        )
     single = logits.ndim == 1
     looked_up = are_looked_up(classes, 1 if single else logits.shape[1])
     known = np.asarray(classes.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import jax
@@ -41,6 +42,7 @@ def named_splits(train: Any, valid: Any, test: Any) -> dict[str, Any]:
             named[name] = named_arrays(name, split)
             if not named[name].get("weights", np.ones(1)).any():
                 raise ValueError(f"{name}: all weights are 0. Use some above 0.")
+        check_columns(name, split, columns_of(train))
     head = train.head if isinstance(train, Stream) else None
     first = named["train"] if head is None else named_arrays("train", head)
     for name in ("valid", "test"):
@@ -99,6 +101,26 @@ def _weights(name: str, weights: Any) -> np.ndarray:
             f"{name} goes from {array.min()} to {array.max()}. Use numbers from 0."
         )
     return array.astype(np.float64)
+
+
+def columns_of(split: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a data frame as ``x``; empty for arrays."""
+    pair = isinstance(split, tuple | list) and len(split) > 1
+    return tuple(map(str, split[0].columns)) if pair and is_frame(split[0]) else ()
+
+
+def check_columns(name: str, split: Any, columns: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` for a data frame with other columns than training has."""
+    mine = columns_of(split)
+    if mine and columns and mine != columns:
+        at = next(
+            i for i, pair in enumerate(zip_longest(mine, columns)) if len({*pair}) > 1
+        )
+        had, wants = (part[at] if at < len(part) else None for part in (mine, columns))
+        raise ValueError(
+            f"{name}: column {at} of x is {had!r}, but that of train is {wants!r}. Use "
+            "the same columns in the same order, as in frame[train.columns]."
+        )
 
 
 def _check_like(name: str, split: PyTree, train: PyTree) -> None:

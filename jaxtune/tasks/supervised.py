@@ -25,7 +25,7 @@ from jaxtune.tasks.measuring import Measures
 from jaxtune.tasks.metrics_argument import read_metrics
 from jaxtune.tasks.networks import Network, functions_of, is_ours
 from jaxtune.tasks.outputs import classified, guessed, regressed
-from jaxtune.tasks.splits import at_hand, named_arrays, named_splits
+from jaxtune.tasks.splits import at_hand, columns_of, named_arrays, named_splits
 from jaxtune.tasks.task import Task, check_data, with_recipe
 from jaxtune.types import ArrayLike, PyTree
 
@@ -122,11 +122,13 @@ def classification(
         shuffle=shuffle,
         optimizer=optimizer,
     )
-    task = dataclasses.replace(task, classes=classes.labels)
-    # a directory keeps the numbers of labels, and not the strings that they stand for
+    task = dataclasses.replace(task, classes=classes.labels, columns=columns_of(train))
+    recipe = _recipe("classification", network, measures, task)
     looked_up = is_ours(model) and are_looked_up(classes, model.classes)
-    plain = classes.plain and not looked_up
-    recipe = _recipe("classification", network, measures, task) if plain else None
+    if recipe is not None and (looked_up or not classes.plain):
+        # a directory keeps the numbers of labels: these are what they stand for
+        labels: tuple[str, Any] = ("labels", classes.labels)
+        recipe = recipe._replace(arguments=(*recipe.arguments, labels))
     return with_recipe(task, recipe)
 
 
@@ -206,6 +208,7 @@ def regression(
         shuffle=shuffle,
         optimizer=optimizer,
     )
+    task = dataclasses.replace(task, columns=columns_of(train))
     return with_recipe(task, _recipe("regression", network, measures, task))
 
 

@@ -40,6 +40,7 @@ from jaxtune.types import Array, PyTree
         "trains",
         "classes",
         "predict",
+        "columns",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Task:
         returns, or ``(params, state, split, hparams) -> outputs`` if ``stateful``; a
         search does not need it.
       folds: of the training data, as `jaxtune.search` cuts them.
+      columns: names of the columns of a data frame as ``x``.
     """
 
     init: Callable[..., Any]
@@ -129,6 +131,7 @@ class Task:
     predict: Callable[..., Any] | None = None
     # a `Folds`; in a program, the `LaneFold` of one lane
     folds: Any = None
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -200,7 +203,9 @@ _DATA = ("train", "valid", "test", "folds")
 
 def _besides_data(task: Task) -> tuple[Any, ...]:
     names = [field.name for field in dataclasses.fields(task)]
-    others = [n for n in names if n not in (*_DATA, "recipe", "made", "classes")]
+    others = [
+        n for n in names if n not in (*_DATA, "recipe", "made", "classes", "columns")
+    ]
     return tuple(getattr(task, name) for name in others)
 
 

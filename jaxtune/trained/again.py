@@ -37,7 +37,7 @@ def train_trial(
     result: Result, trial: int | None, *, seed: int, epochs: int | None, data: str
 ) -> TrainedModel:
     """Train one seed of a trial; see `Result.train`."""
-    _check(result, seed, epochs, data)
+    _check(result, trial, seed, epochs, data)
     trial = result.best.trial if trial is None else trial
     trajectory = result.trajectory(trial)
     overrides: WidthOverrides | None = result.width_overrides
@@ -109,8 +109,10 @@ def scored_epoch(
     return int(epoch) if np.isfinite(epoch) else last
 
 
-def _check(result: Result, seed: Any, epochs: Any, data: Any) -> None:
+def _check(result: Result, trial: Any, seed: Any, epochs: Any, data: Any) -> None:
     setup = result.setup
+    if trial is not None and not is_whole(trial, 0):
+        raise ValueError(f"train: trial={trial!r}. Use the number of a trial.")
     if not setup.workload.trains:
         raise ValueError("train: a plain function has no model.")
     setup.check_task("train")
@@ -236,6 +238,7 @@ def task_functions(task: Task) -> TaskFunctions:
         task.stateful,
         input_forms(split["x"]),
         tuple(split["y"].shape[1:]),
+        task.columns,
     )
 
 

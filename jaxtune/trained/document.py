@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +60,19 @@ def saved(model: TrainedModel | Ensemble) -> Saved:
             "functions": functions_document(model.functions),
             "arrays": [list(path) for path in arrays],
             "keys": [[list(path), name] for path, name in keys.items()],
+            "checksum": checksum(arrays),
         },
     )
+
+
+def checksum(arrays: dict[Path, Any]) -> str:
+    """Return a hash of arrays, with their paths, shapes and dtypes."""
+    found = hashlib.sha256()
+    for path, array in arrays.items():
+        plain = np.asarray(array, order="C")
+        found.update(repr((path, plain.shape, plain.dtype.name)).encode())
+        found.update(plain.tobytes())
+    return found.hexdigest()
 
 
 def _of_model(model: TrainedModel) -> tuple[PyTree, dict[str, Any]]:
@@ -105,6 +117,8 @@ def model_from(saved: Saved, task: Task | None) -> TrainedModel | Ensemble:
     Raises:
       ValueError: a document that is damaged, or the task of another model.
     """
+    if checksum(saved.arrays) != saved.document["checksum"]:
+        raise ValueError("its arrays are not those that were saved")
     arrays = with_keys(saved.arrays, saved.document["keys"])
     parts = saved._replace(arrays=arrays)
     if saved.document["format"] == ENSEMBLE:

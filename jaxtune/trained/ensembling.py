@@ -16,7 +16,6 @@ from jaxtune.planning.scoring import BEST, Scoring
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Static
-from jaxtune.results.folded import per_seed
 from jaxtune.results.result import Result
 from jaxtune.tasks import Task
 from jaxtune.tasks.measuring import Measures, metrics_of_outputs
@@ -257,13 +256,16 @@ def _members(
 ) -> list[EnsembleMember]:
     """Return all candidates as members, of which most weigh nothing."""
     named = [(trial, seed) for trial in trials for seed in range(result.setup.seeds)]
-    scores = per_seed(result.trials.scores, result.setup.folds)
+    # with folds, a mean over folds is not the score of all their rows together
+    scores = chosen.alone.reshape(-1, result.setup.seeds)
+    if result.setup.folds is None:
+        scores = result.trials.scores[np.asarray(trials)]
     return [
         EnsembleMember(
             trial=trial,
             seed=seed,
             weight=float(count / chosen.counts.sum()),
-            score=float(scores[trial, seed]),
+            score=float(scores[trials.index(trial), seed]),
             hparams=result.setup.space.values(result.trials.decoded, trial),
         )
         for (trial, seed), count in zip(named, chosen.counts, strict=True)

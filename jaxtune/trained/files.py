@@ -63,7 +63,7 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Any:
       ValueError: no model, a damaged one, one of a newer version, or the task of
         another model.
     """
-    where = Path(path)
+    where = as_path(path)
     if task is not None and not isinstance(task, Task):
         raise ValueError(f"task: got {type(task).__name__}. Use a jaxtune.Task.")
     if not where.exists():
@@ -82,9 +82,19 @@ def save_model(model: TrainedModel | Ensemble, path: Path) -> Path:
     check_destination(path)
     parts = saved(model)
     write = _write_file if path.suffix == SUFFIX else _write_folder
-    with _in_one_step(path) as part:
-        write(part, parts)
+    try:
+        with _in_one_step(path) as part:
+            write(part, parts)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error}).") from error
     return path
+
+
+def as_path(path: Any) -> Path:
+    """Return a path, with the user's home for ``~``; ``ValueError`` if it is none."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ValueError(f"path: got {path!r}. Use one such as 'model.safetensors'.")
+    return Path(path).expanduser()
 
 
 def check_destination(path: Path) -> None:
@@ -119,6 +129,7 @@ def _in_one_step(path: Path) -> Iterator[Path]:
 
 
 def _write_file(path: Path, parts: Saved) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     names = [".".join(step) for step in parts.arrays]
@@ -127,7 +138,10 @@ def _write_file(path: Path, parts: Saved) -> None:
     document = {**parts.document, "names": unique}
     arrays = [np.asarray(array, order="C") for array in parts.arrays.values()]
     metadata = {"format": "flax", KEY: json.dumps(document)}
-    save_file(dict(zip(unique, arrays, strict=True)), path, metadata)
+    try:
+        save_file(dict(zip(unique, arrays, strict=True)), path, metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def _read_file(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
@@ -149,6 +163,8 @@ def _write_folder(path: Path, parts: Saved) -> None:
     import orbax.checkpoint as ocp
 
     tree = nested(parts.arrays)
+    path.mkdir()  # its own error is plainer than that of the checkpointer
+    path.rmdir()
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree)
     forms = [[list(a.shape), a.dtype.name] for a in parts.arrays.values()]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.tasks.arrays import check_numbers
-from jaxtune.tasks.containers import as_array, is_one_array
+from jaxtune.tasks.containers import as_array, is_frame, is_one_array
 from jaxtune.types import PyTree
 
 SMALLEST = 8  # rows that a program is compiled for, at least
@@ -39,17 +39,23 @@ def input_forms(x: PyTree) -> tuple[Form, ...]:
     )
 
 
-def checked_inputs(x: Any, forms: tuple[Form, ...]) -> PyTree:
+def checked_inputs(
+    x: Any, forms: tuple[Form, ...], columns: tuple[str, ...] = ()
+) -> PyTree:
     """Return inputs as arrays in the dtypes of the training data.
 
     Args:
       x: one array ``[N, ...]``, or a tree of them.
       forms: of the training data.
+      columns: of the data frame that the training data were; a data frame is put in
+        their order.
 
     Raises:
       ValueError: other arrays than those of the training data, rows of other shapes,
         or no rows.
     """
+    if columns and is_frame(x):
+        x = _in_order(x, columns)
     leaves, tree = jax.tree_util.tree_flatten_with_path(
         x, is_leaf=lambda value: isinstance(value, list) or is_one_array(value)
     )
@@ -72,6 +78,26 @@ def checked_inputs(x: Any, forms: tuple[Form, ...]) -> PyTree:
     return jax.tree.unflatten(tree, arrays)
 
 
+def _in_order(frame: Any, columns: tuple[str, ...]) -> Any:
+    """Return a data frame with the columns of the training data, in their order."""
+    names = [str(name) for name in frame.columns]
+    missing = [name for name in columns if name not in names]
+    more = [name for name in names if name not in columns]
+    if missing or more or len(names) != len(columns):
+        wrong = (
+            f"no column {missing[0]!r}"
+            if missing
+            else f"a column {more[0]!r}"
+            if more
+            else "a column twice"
+        )
+        raise ValueError(
+            f"x has {wrong}. Use the columns of the training data: "
+            f"{', '.join(columns)}."
+        )
+    return frame.iloc[:, [names.index(name) for name in columns]]
+
+
 def _as_form(name: str, value: Any, form: Form) -> Any:
     array = value if isinstance(value, jax.core.Tracer) else as_array(name, value)
     if array.ndim == 0 or tuple(array.shape[1:]) != form.shape:
@@ -84,6 +110,9 @@ def _as_form(name: str, value: Any, form: Form) -> Any:
         raise ValueError(
             f"{name} has dtype {array.dtype}, but the training data had {dtype}."
         )
+    if isinstance(array, jax.core.Tracer):
+        return array.astype(dtype)
+    _check_finite(name, array)
     if isinstance(array, jax.Array):
         return array.astype(dtype)
     with np.errstate(over="ignore"):
@@ -93,6 +122,17 @@ def _as_form(name: str, value: Any, form: Form) -> Any:
             f"{name} has values that {dtype}, as in training, cannot hold."
         )
     return narrow
+
+
+def _check_finite(name: str, array: Any) -> None:
+    if array.dtype.kind != "f":
+        return
+    bad = np.argwhere(~np.isfinite(np.asarray(array)))
+    if bad.size:
+        raise ValueError(
+            f"{name} in row {bad[0][0]} has {array[tuple(bad[0])]}. Use finite "
+            "numbers, as in the training data."
+        )
 
 
 def padded(x: PyTree) -> tuple[PyTree, int]:

@@ -104,9 +104,9 @@ class TrainedModel(Predicting):
         Raises:
           ValueError: something else than a model is there.
         """
-        from jaxtune.trained.files import save_model
+        from jaxtune.trained.files import as_path, save_model
 
-        return save_model(self, Path(path))
+        return save_model(self, as_path(path))
 
     @property
     def parameters(self) -> int:

@@ -190,10 +190,19 @@ def _network_document(ours: Predict | None) -> dict[str, Any] | None:
 def functions_document(functions: TaskFunctions | None) -> dict[str, Any]:
     """Return as JSON what is needed to predict, as far as it is ours."""
     if functions is None:
-        return {"inputs": [], "target": [], "network": None}
+        return {
+            "inputs": [],
+            "target": [],
+            "columns": [],
+            "labels": None,
+            "network": None,
+        }
+    known = functions.ours.measures.known if functions.ours else None
     return {
         "inputs": [list(form) for form in functions.inputs],
         "target": list(functions.target),
+        "columns": list(functions.columns),
+        "labels": None if known is None else list(known.labels),
         "network": _network_document(functions.ours),
     }
 
@@ -204,11 +213,10 @@ def functions_of_document(
     """Return the functions of a document, or of a task; ``None`` if there are none."""
     inputs, known = document["inputs"], document["network"]
     forms = tuple(Form(path, tuple(shape), dtype) for path, shape, dtype in inputs)
-    target = tuple(document["target"])
+    target, columns = tuple(document["target"]), tuple(document["columns"])
     if task is not None:
-        if task.predict is None:
-            raise ValueError("task: it cannot predict. Give it predict=.")
-        return TaskFunctions(task.predict, task.stateful, forms, target)
+        _check_labels(document["labels"], task)
+        return TaskFunctions(task.predict, task.stateful, forms, target, columns)
     if known is None:
         return None
     from jaxtune import models
@@ -223,7 +231,19 @@ def functions_of_document(
         if classes is None
         else Measures(classified, _classes_of(classes), "loss")
     )
-    return TaskFunctions(predict_of(network, measures), True, forms, target)
+    return TaskFunctions(predict_of(network, measures), True, forms, target, columns)
+
+
+def _check_labels(labels: list[Any] | None, task: Task) -> None:
+    """Raise ``ValueError`` for a task whose labels are not those of the model."""
+    if labels is not None and list(task.classes) != labels:
+        mine, theirs = (
+            ", ".join(map(repr, part[:5])) for part in (labels, task.classes)
+        )
+        raise ValueError(
+            f"task: its labels are {theirs or 'not known'}, but those of the model are "
+            f"{mine}. Use the task that it was trained with."
+        )
 
 
 def _classes_document(classes: Classes) -> dict[str, Any]:

@@ -28,12 +28,18 @@ class TaskFunctions:
       inputs: forms of the arrays of inputs; empty for a task of the user's own
         functions, which gets a split as it is.
       target: shape of one row of ``y``.
+      columns: of the data frame that the training data were, if they were one.
     """
 
     predict: Callable[..., Any] | None
     stateful: bool
     inputs: tuple[Form, ...] = ()
     target: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def checked(self, x: Any) -> PyTree:
+        """Return inputs in the form of the training data, or raise ``ValueError``."""
+        return checked_inputs(x, self.inputs, self.columns)
 
     @property
     def ours(self) -> Predict | None:
@@ -87,7 +93,7 @@ class Predicting:
         ours = functions.ours
         if ours is None:
             return jax.device_get(self.apply(x))
-        x, count = padded(checked_inputs(x, functions.inputs))
+        x, count = padded(functions.checked(x))
         outputs = jax.device_get(prediction(self._outputs(x)))[:count]
         if ours.measures.known is not None:
             return labels_of(ours.measures.known, outputs)
@@ -106,9 +112,10 @@ class Predicting:
         Raises:
           ValueError: a model that is no classifier.
         """
+        functions = self._functions
         if not self.classes:
             raise ValueError("probabilities: only a classification has some.")
-        x, count = padded(checked_inputs(x, self._functions.inputs))
+        x, count = padded(functions.checked(x))
         return np.asarray(probabilities_of(self._outputs(x)))[:count]
 
     def apply(self, x: Any) -> PyTree:
@@ -118,7 +125,7 @@ class Predicting:
           x: inputs, as for `predict`.
         """
         if self._functions.ours is not None:
-            x = checked_inputs(x, self._functions.inputs)
+            x = self._functions.checked(x)
         return self._outputs(x)
 
     @property

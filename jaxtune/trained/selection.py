@@ -30,11 +30,13 @@ class Selection(NamedTuple):
       counts: ``[m]`` int, how often each candidate was added.
       score: of the mean prediction, as the task measures it.
       path: the score after each addition, the last ones left out if they did not help.
+      alone: ``[m]`` the score of each candidate by itself, on the same rows.
     """
 
     counts: np.ndarray
     score: float
     path: np.ndarray
+    alone: np.ndarray
 
 
 @promoting
@@ -94,7 +96,7 @@ def select(
       ValueError: no mean prediction has a finite score.
     """
     measured = {name: part for name, part in split.items() if name != "x"}
-    chosen, scores = jax.device_get(
+    chosen, scores, alone = jax.device_get(
         _additions(votes, measured, measures, metric, mode, size)
     )
     oriented = np.asarray(ranking.orient(scores, mode))
@@ -102,14 +104,14 @@ def select(
         raise ValueError(f"ensemble: {metric} is not finite for any candidate.")
     last = int(np.nanargmax(oriented))
     counts = np.bincount(chosen[: last + 1], minlength=len(votes))
-    return Selection(counts, float(scores[last]), scores[: last + 1])
+    return Selection(counts, float(scores[last]), scores[: last + 1], alone)
 
 
 @partial(jax.jit, static_argnames=("measures", "metric", "mode", "size"))
 def _additions(
     votes: Array, split: PyTree, measures: Measures, metric: str, mode: str, size: int
-) -> tuple[Array, Array]:
-    """Return the member ``[size]`` of each addition, and the scores after it."""
+) -> tuple[Array, Array, Array]:
+    """Return the member ``[size]`` of each addition, the scores after it, and alone."""
 
     def score(mean: Array) -> Array:
         outputs = outputs_from(measures, mean)
@@ -125,4 +127,6 @@ def _additions(
         return total + votes[best], (best, scores[best])
 
     steps = jnp.arange(size, dtype=jnp.float32)
-    return jax.lax.scan(add, jnp.zeros_like(votes[0]), steps)[1]
+    chosen, scores = jax.lax.scan(add, jnp.zeros_like(votes[0]), steps)[1]
+    alone = jax.lax.map(score, votes, batch_size=min(CHUNK, len(votes)))
+    return chosen, scores, alone
