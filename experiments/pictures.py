@@ -75,6 +75,16 @@ def main() -> None:
         metric="loss",
         keep="predictions",
     )
+    aimed = jt.search(
+        names["task"],
+        names["space"],
+        key=jax.random.key(0),
+        trials=48,
+        rounds=3,
+        epochs=10,
+        goals=["accuracy", "parameters"],
+        constraints={"parameters": ("<=", 6000)},
+    )
     pictures = {
         "slices": first,
         "parallel": first,
@@ -90,6 +100,7 @@ def main() -> None:
         "lineage": bred,
         "fold_scores": folded,
         "ensemble": kept,
+        "front": aimed,
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)
