@@ -13,10 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune import _named, ranking
+from jaxtune import _named
+from jaxtune._arguments import (
+    check_counts,
+    check_metric,
+    check_start,
+    checked_budget,
+    checked_objective,
+    checked_scheduler,
+    given_sizes,
+    schedule_for,
+    warn_about_outputs,
+    warn_about_space,
+)
 from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
-from jaxtune.checks import as_whole, is_whole, warn
+from jaxtune.checks import as_whole
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.goals.arguments import as_constraints
@@ -28,7 +40,6 @@ from jaxtune.planning.fitting import fit_width, warn_if_empty
 from jaxtune.planning.keeping import check_keep
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
-from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.scoring import check_scoring
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
@@ -42,18 +53,14 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
-from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import (
     Dimension,
     Space,
-    as_space,
-    check_part,
-    with_default_inside,
 )
-from jaxtune.space.values import is_number
 from jaxtune.stop import Stop, check_stop, reason_of
 from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
@@ -63,7 +70,6 @@ from jaxtune.storage.settings import UserChoices
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
-from jaxtune.tasks.spelling import standard_name
 from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -215,18 +221,18 @@ def search(
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
-    _check_counts(seeds=seeds, **_chosen(block=block, programs=programs))
-    schedule = _schedule(space, trials, rounds)
+    check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
+    schedule = schedule_for(space, trials, rounds)
     if start is not None:
         schedule = schedule._replace(start=start)
-    _check_start(schedule)
+    check_start(schedule)
     # from here on a plain function is a Task with trains=False
     made = with_folds(as_task(task), folds, key)
     limited = as_constraints(constraints)
     found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
-    metric, mode = _objective(made, schedule.space, metric, mode)
-    epochs = _budget(made, epochs)
-    scheduler = _scheduler(made, scheduler)
+    metric, mode = checked_objective(made, schedule.space, metric, mode)
+    epochs = checked_budget(made, epochs)
+    scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     scoring = check_scoring(score, history, epochs)
@@ -315,15 +321,15 @@ def run_search(
     check_names(metrics, names, workload.trains, aims, wanted.goals)
     for number in range(len(wanted.schedule.stages)):
         check_known(wanted.first_of(number), aims.rules)
-    _check_metric(traced, wanted.metric, workload.trains)
+    check_metric(traced, wanted.metric, workload.trains)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
     check_keep(workload, space, lanes, any(paced))
     ignored = unread(traced, workload, space)
-    _warn_about(ignored, workload.trains, space, wanted.schedule.trials)
-    _warn_about_outputs(workload.task, traced)
+    warn_about_space(ignored, workload.trains, space, wanted.schedule.trials)
+    warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
     if shown > 1:
@@ -409,155 +415,3 @@ def _with_width(
 def _shown_forms(workload: Workload, traced: tuple[Traced, ...]) -> str:
     forms = chosen_forms(traced, workload.layout.forms)
     return f"forms: {str(forms) or 'all operations run as written'}"
-
-
-def _scheduler(task: Task, given: Any) -> Scheduler:
-    scheduler = _named.scheduler(given)
-    if given is not None and not task.trains:
-        raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
-        )
-    return scheduler
-
-
-def _schedule(space: Any, trials: int | None, rounds: int) -> Schedule:
-    if isinstance(space, Schedule):
-        if (trials or space.trials) != space.trials or rounds != 1:
-            raise ValueError(
-                f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
-                f"trials in {len(space.stages)} rounds of its own. Leave both out."
-            )
-        return space
-    space = as_space(space)
-    if trials is None:
-        raise ValueError("trials: say how many configurations to try.")
-    _check_counts(trials=trials, rounds=rounds)
-    if trials < rounds:
-        raise ValueError(
-            f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
-            "trials, over all rounds."
-        )
-    # in trials where a dimension does not matter, it has its default
-    conditional = [name for name in space.searched if space[name].condition]
-    inside = {name: with_default_inside(space[name]) for name in conditional}
-    return flat(space.replace(**inside), trials, rounds)
-
-
-def _check_start(schedule: Schedule) -> None:
-    space, start = schedule.space, schedule.start
-    if start is None:
-        return
-    check_part(space, start, "start")
-    if start.searched != space.searched:
-        raise ValueError(
-            f"start: it searches {', '.join(start.searched)}, the space "
-            f"{', '.join(space.searched)}. Use space.restrict(...), and fix nothing."
-        )
-
-
-def _chosen(**sizes: int | None) -> dict[str, Any]:
-    return {name: size for name, size in sizes.items() if size is not None}
-
-
-def _check_counts(**sizes: Any) -> None:
-    for name, size in sizes.items():
-        if not is_whole(size, 1):
-            raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
-
-
-def _budget(task: Task, epochs: int | None) -> int:
-    if not task.trains:
-        if epochs is not None:
-            raise ValueError(f"epochs={epochs}: a plain function is not trained.")
-        return 0
-    if not is_whole(epochs, 1):
-        raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
-    return epochs
-
-
-def _objective(
-    task: Task, space: Space, metric: str | None, mode: str | None
-) -> tuple[str, str]:
-    """Return the metric that is the score, and its mode."""
-    known = dict(task.metrics)
-    if not task.trains:  # the metrics of a dict that it returns are known later
-        metric = "value" if metric is None else metric
-    metric = metric or next(iter(known), None)
-    if metric is None or (known and metric not in known):
-        names = ", ".join(known) or "whatever evaluate returns"
-        raise ValueError(f"metric: got {metric!r}. Use one of: {names}.")
-    mode = mode or known.get(metric)
-    if mode is None:
-        raise ValueError("mode: say whether scores are better when 'max' or 'min'.")
-    ranking.direction(mode)
-    _check_limits(task, space)
-    taken = [name for name in known if name in space.names]
-    if taken:
-        raise ValueError(f"space: {taken[0]!r} is a metric of the task. Rename it.")
-    return metric, mode
-
-
-def _check_limits(task: Task, space: Space) -> None:
-    for name, (low, high) in task.limits:
-        if name not in space.names:
-            continue
-        # a list need not be in order, nor of numbers, which the layout checks
-        ends = space[name].choices or space[name].bounds
-        if not all(is_number(end) for end in ends):
-            continue
-        bounds = min(ends), max(ends)
-        if not low <= bounds[0] <= bounds[1] <= high:
-            raise ValueError(
-                f"dimension {name!r}: the space has {bounds}, but the model takes "
-                f"{low} to {high}. Change the space, or make the model larger."
-            )
-
-
-def _check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:
-    for program in traced:
-        if program.metrics == ("value",) and metric != "value" and not trains:
-            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
-        if metric not in program.metrics and not trains:
-            raise ValueError(
-                f"metric: the function returns {', '.join(program.metrics)}. Say which "
-                f"is the score, as in metric={program.metrics[0]!r}, or use goals=."
-            )
-        if metric not in program.metrics:
-            raise ValueError(
-                f"metric: got {metric!r}, but evaluate returns "
-                f"{', '.join(program.metrics) or 'nothing'}. Use one of these."
-            )
-
-
-def _warn_about_outputs(task: Task, traced: tuple[Traced, ...]) -> None:
-    if task.classes and any(ends_in_softmax(one.jaxpr.jaxpr) for one in traced):
-        warn(
-            "model: its outputs are probabilities, made by a softmax or a sigmoid, and "
-            "the cross-entropy and the accuracy take logits. Return those instead.",
-        )
-
-
-def _warn_about(ignored: list[str], trains: bool, space: Space, trials: int) -> None:
-    if ignored:
-        # a plain function has no standard names
-        meant = _meant(ignored, space) if trains else ""
-        warn(
-            f"nothing reads {', '.join(ignored)}: searching them changes no score. "
-            f"Check the spelling{meant}, or fix them with "
-            "space.keep(...).",
-        )
-    count = space.size
-    if count < trials:
-        every = f"{count} configurations" if count > 1 else "one configuration"
-        warn(
-            f"this space has {every}, so that {trials} trials repeat some. "
-            f"trials={count} tries each of them once; seeds=... trains each of them "
-            "several times.",
-        )
-
-
-def _meant(ignored: list[str], space: Space) -> str:
-    """Return the standard names that may have been meant, in brackets."""
-    names = {name: standard_name(name) for name in ignored}
-    known = [f"{name}: {m}?" for name, m in names.items() if m and m not in space.names]
-    return f" ({', '.join(known)})" if known else ""

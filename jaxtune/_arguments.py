@@ -1,0 +1,179 @@
+"""The arguments of a search, checked one by one before anything is traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtune import _named, ranking
+from jaxtune.checks import is_whole, warn
+from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.tracing import Traced
+from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.schedulers import Scheduler
+from jaxtune.space import Space, as_space, check_part, with_default_inside
+from jaxtune.space.values import is_number
+from jaxtune.tasks import Task
+from jaxtune.tasks.spelling import standard_name
+
+
+def checked_scheduler(task: Task, given: Any) -> Scheduler:
+    """Return the scheduler; ``ValueError`` for one where nothing is trained."""
+    scheduler = _named.scheduler(given)
+    if given is not None and not task.trains:
+        raise ValueError(
+            "scheduler: a plain function has no epochs to stop at. Leave it out."
+        )
+    return scheduler
+
+
+def schedule_for(space: Any, trials: int | None, rounds: int) -> Schedule:
+    """Return the rounds of a search over a space, or those of a schedule."""
+    if isinstance(space, Schedule):
+        if (trials or space.trials) != space.trials or rounds != 1:
+            raise ValueError(
+                f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
+                f"trials in {len(space.stages)} rounds of its own. Leave both out."
+            )
+        return space
+    space = as_space(space)
+    if trials is None:
+        raise ValueError("trials: say how many configurations to try.")
+    check_counts(trials=trials, rounds=rounds)
+    if trials < rounds:
+        raise ValueError(
+            f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
+            "trials, over all rounds."
+        )
+    # in trials where a dimension does not matter, it has its default
+    conditional = [name for name in space.searched if space[name].condition]
+    inside = {name: with_default_inside(space[name]) for name in conditional}
+    return flat(space.replace(**inside), trials, rounds)
+
+
+def check_start(schedule: Schedule) -> None:
+    """Raise ``ValueError`` for a box to start in that is no part of the space."""
+    space, start = schedule.space, schedule.start
+    if start is None:
+        return
+    check_part(space, start, "start")
+    if start.searched != space.searched:
+        raise ValueError(
+            f"start: it searches {', '.join(start.searched)}, the space "
+            f"{', '.join(space.searched)}. Use space.restrict(...), and fix nothing."
+        )
+
+
+def given_sizes(**sizes: int | None) -> dict[str, Any]:
+    """Return the sizes that were given, by name."""
+    return {name: size for name, size in sizes.items() if size is not None}
+
+
+def check_counts(**sizes: Any) -> None:
+    """Raise ``ValueError`` for a size that is no whole number from 1."""
+    for name, size in sizes.items():
+        if not is_whole(size, 1):
+            raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
+
+
+def checked_budget(task: Task, epochs: int | None) -> int:
+    """Return the epochs of a whole training; 0 for a plain function."""
+    if not task.trains:
+        if epochs is not None:
+            raise ValueError(f"epochs={epochs}: a plain function is not trained.")
+        return 0
+    if not is_whole(epochs, 1):
+        raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
+    return epochs
+
+
+def checked_objective(
+    task: Task, space: Space, metric: str | None, mode: str | None
+) -> tuple[str, str]:
+    """Return the metric that is the score, and its mode."""
+    known = dict(task.metrics)
+    if not task.trains:  # the metrics of a dict that it returns are known later
+        metric = "value" if metric is None else metric
+    metric = metric or next(iter(known), None)
+    if metric is None or (known and metric not in known):
+        names = ", ".join(known) or "whatever evaluate returns"
+        raise ValueError(f"metric: got {metric!r}. Use one of: {names}.")
+    mode = mode or known.get(metric)
+    if mode is None:
+        raise ValueError("mode: say whether scores are better when 'max' or 'min'.")
+    ranking.direction(mode)
+    _check_limits(task, space)
+    taken = [name for name in known if name in space.names]
+    if taken:
+        raise ValueError(f"space: {taken[0]!r} is a metric of the task. Rename it.")
+    return metric, mode
+
+
+def _check_limits(task: Task, space: Space) -> None:
+    for name, (low, high) in task.limits:
+        if name not in space.names:
+            continue
+        # a list need not be in order, nor of numbers, which the layout checks
+        ends = space[name].choices or space[name].bounds
+        if not all(is_number(end) for end in ends):
+            continue
+        bounds = min(ends), max(ends)
+        if not low <= bounds[0] <= bounds[1] <= high:
+            raise ValueError(
+                f"dimension {name!r}: the space has {bounds}, but the model takes "
+                f"{low} to {high}. Change the space, or make the model larger."
+            )
+
+
+def check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:
+    """Raise ``ValueError`` for a score that the programs do not return."""
+    for program in traced:
+        if program.metrics == ("value",) and metric != "value" and not trains:
+            raise ValueError(f"metric={metric!r}: a plain function has only its value.")
+        if metric not in program.metrics and not trains:
+            raise ValueError(
+                f"metric: the function returns {', '.join(program.metrics)}. Say which "
+                f"is the score, as in metric={program.metrics[0]!r}, or use goals=."
+            )
+        if metric not in program.metrics:
+            raise ValueError(
+                f"metric: got {metric!r}, but evaluate returns "
+                f"{', '.join(program.metrics) or 'nothing'}. Use one of these."
+            )
+
+
+def warn_about_outputs(task: Task, traced: tuple[Traced, ...]) -> None:
+    """Warn of a classifier whose outputs look like probabilities."""
+    if task.classes and any(ends_in_softmax(one.jaxpr.jaxpr) for one in traced):
+        warn(
+            "model: its outputs are probabilities, made by a softmax or a sigmoid, and "
+            "the cross-entropy and the accuracy take logits. Return those instead.",
+        )
+
+
+def warn_about_space(
+    ignored: list[str], trains: bool, space: Space, trials: int
+) -> None:
+    """Warn of dimensions that nothing reads, and of trials that must repeat."""
+    if ignored:
+        # a plain function has no standard names
+        meant = _meant(ignored, space) if trains else ""
+        warn(
+            f"nothing reads {', '.join(ignored)}: searching them changes no score. "
+            f"Check the spelling{meant}, or fix them with "
+            "space.keep(...).",
+        )
+    count = space.size
+    if count < trials:
+        every = f"{count} configurations" if count > 1 else "one configuration"
+        warn(
+            f"this space has {every}, so that {trials} trials repeat some. "
+            f"trials={count} tries each of them once; seeds=... trains each of them "
+            "several times.",
+        )
+
+
+def _meant(ignored: list[str], space: Space) -> str:
+    """Return the standard names that may have been meant, in brackets."""
+    names = {name: standard_name(name) for name in ignored}
+    known = [f"{name}: {m}?" for name, m in names.items() if m and m not in space.names]
+    return f" ({', '.join(known)})" if known else ""
