@@ -386,6 +386,13 @@ def test_another_process_serves_a_saved_model(found, tmp_path):
     assert json.loads(ran.stdout) == model.predict(X).tolist()
 
 
+def test_a_saved_file_has_the_permissions_of_any_other(found, tmp_path):
+    usual = tmp_path / "usual"
+    usual.touch()
+    path = found.train().save(tmp_path / "model.safetensors")
+    assert path.stat().st_mode == usual.stat().st_mode
+
+
 def test_other_tools_read_the_files(found, tmp_path):
     import orbax.checkpoint as ocp
     from safetensors.numpy import load_file
