@@ -106,8 +106,11 @@ def test_integer_labels_keep_their_dtype_and_recipe():
     mlp = jt.models.MLP(classes=3, max_units=8)
     assert classify(mlp).recipe is not None
     assert classify(mlp, y=Y.astype(np.uint8)).train["y"].dtype == jnp.uint8
-    assert classify(mlp, y=Y + 1).recipe is None  # a directory keeps no classes
-    assert classify(mlp, y=np.asarray(["a", "b", "c"])[Y]).recipe is None
+    # a directory keeps numbers, and what they stand for if they are no places
+    assert "labels" not in dict(classify(mlp).recipe.arguments)
+    for labels in ((1, 2, 3), ("a", "b", "c")):
+        recipe = classify(mlp, y=np.asarray(labels)[Y]).recipe
+        assert dict(recipe.arguments)["labels"] == labels
     assert classify(mlp, class_weight="balanced").recipe is None
     assert classify(mlp, augment=lambda key, x: x).recipe is None
     assert classify(mlp, metrics={"f": lambda outputs, y: 0.0}).recipe is None
