@@ -73,7 +73,8 @@ def from_factory(factory: Callable[..., Any]) -> Model:
             outputs = module(*args, **keywords, **more)
             return outputs, nnx.state(module, nnx.Not(nnx.Any(nnx.Param, given)))
 
-        if train:
+        # its keywords go to layers that `train` and `eval` have set already
+        if train and kind is not nnx.Sequential:
             call.check_flags(offered, hparams, run)
         return run({})
 

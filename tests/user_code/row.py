@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -81,7 +82,10 @@ class Row(NamedTuple):
 @contextmanager
 def under(settings: Mapping[str, Any]) -> Iterator[None]:
     """Set JAX as a user does at the top of a script, and back."""
-    before = {name: getattr(jax.config, f"jax_{name}") for name in settings}
+    # those of the process, as a new thread has them: a fixture may have set others here
+    with ThreadPoolExecutor(1) as pool:
+        values = pool.map(lambda name: getattr(jax.config, f"jax_{name}"), settings)
+        before = dict(zip(settings, values, strict=True))
     try:
         for name, value in settings.items():
             jax.config.update(f"jax_{name}", value)
