@@ -104,10 +104,11 @@ def replay(
         workload, result.setup.space, trajectory, np.arange(count), overrides
     )
     # plain values, as a user would write them: `decoded` has choices as indices
-    schedule = tuple((one.epochs, _setting(result, one)) for one in trajectory)
+    schedule = tuple((one.epochs, plain_setting(result, one)) for one in trajectory)
     return Replay(schedule, metrics)
 
 
-def _setting(result: Result, segment: TrajectorySegment) -> dict[str, Any]:
+def plain_setting(result: Result, segment: TrajectorySegment) -> dict[str, Any]:
+    """Return the hyperparameters of a segment as a user would write them."""
     rows = {name: np.asarray([value]) for name, value in segment.hparams.items()}
     return result.setup.space.values(rows, 0)

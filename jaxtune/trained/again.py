@@ -15,6 +15,7 @@ from jaxtune.planning.layout import with_examples
 from jaxtune.planning.scoring import BEST, BEST_EPOCH, Scoring
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
+from jaxtune.results._replay import plain_setting
 from jaxtune.results.result import Result
 from jaxtune.tasks import Task
 from jaxtune.tasks.hparams import own_copy
@@ -23,7 +24,7 @@ from jaxtune.trained.inputs import input_forms
 from jaxtune.trained.model import TrainedModel
 from jaxtune.trained.predicting import TaskFunctions
 from jaxtune.trained.setting import Setting, trimmed
-from jaxtune.training.retraining import retrain, retrain_lane
+from jaxtune.training.retraining import retrain, retrain_lanes
 from jaxtune.training.round_state import TrainedLanes
 from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.training.widths import WidthOverrides
@@ -57,23 +58,24 @@ def train_trial(
         # no recorded bits to repeat, so the width of its blocks is the usual one
         trajectory, overrides = _stretched(trajectory, length), None
         workload = _longer(workload, data, length)
-    metrics, lanes = retrain_lane(
-        workload, result.setup.space, trajectory, seed, overrides
+    metrics, lanes = retrain_lanes(
+        workload, result.setup.space, trajectory, np.asarray([seed]), overrides
     )
     if lanes is None:
         raise ValueError(
             f"train: trial {trial} with seed {seed} diverges: its loss is not finite. "
             "Train another trial, or fewer epochs."
         )
-    made = lane_model(workload.task, lanes)
+    made = lane_model(workload.task, lanes[0])
+    judged = data == TRAIN and result.setup.folds is None
     return dataclasses.replace(
         made,
-        hparams=_plain(result, trajectory[-1]),
+        hparams=plain_setting(result, trajectory[-1]),
         trial=trial,
         seed=seed,
         epochs=length,
         data=data,
-        metrics={} if data == BOTH or result.setup.folds is not None else metrics,
+        metrics={n: float(v[0]) for n, v in metrics.items()} if judged else {},
     )
 
 
@@ -245,8 +247,3 @@ def task_functions(task: Task) -> TaskFunctions:
 def _some_split(task: Task) -> PyTree:
     # after a search with folds there is no other
     return task.train if task.valid is None else task.valid
-
-
-def _plain(result: Result, segment: TrajectorySegment) -> dict[str, Any]:
-    rows = {name: np.asarray([value]) for name, value in segment.hparams.items()}
-    return result.setup.space.values(rows, 0)

@@ -25,7 +25,7 @@ from jaxtune.trained.ensemble import Ensemble, EnsembleMember, Stack, by_weight
 from jaxtune.trained.out_of_fold import outputs_by_row
 from jaxtune.trained.selection import Selection, select, votes_of
 from jaxtune.trained.setting import Setting
-from jaxtune.training.retraining import retrain_lane, retrain_together
+from jaxtune.training.retraining import retrain_lanes, retrain_together
 from jaxtune.training.round_state import TrainedLanes
 from jaxtune.training.trajectory import TrajectorySegment, trajectory_until
 from jaxtune.types import Array
@@ -89,14 +89,19 @@ def choose(result: Result, top: int, size: int) -> EnsembleChoice:
     """
     measures = _check(result, top, size)
     task, setup = result.setup.workload.task, result.setup
-    split, lanes = task.valid if setup.folds is None else task.train, None
-    if setup.workload.keep is None:
-        trials = _best_trials(result, top)
-        lanes = _trained(result, trials)
-        votes = _votes(result, measures, trials, lanes)
-    else:
+    split = task.valid if setup.folds is None else task.train
+    lanes: list[TrainedLanes] | None = None
+    if setup.workload.keep is not None:
         trials = _with_predictions(result, top)
         votes = _kept_votes(result, measures, trials)
+    elif setup.folds is not None:
+        trials = _best_trials(result, top)
+        parts = [_votes_out_of_fold(result, measures, trial) for trial in trials]
+        votes = jnp.concatenate(parts)
+    else:
+        trials = _best_trials(result, top)
+        lanes = _trained(result, trials)
+        votes = _votes(task, measures, lanes)
     chosen = select(measures, votes, split, setup.metric, setup.mode, size)
     return EnsembleChoice(_members(result, trials, chosen), chosen, lanes)
 
@@ -176,9 +181,9 @@ def _alone(
     workload, space = _workload(result), result.setup.space
     until = trajectory_until(path, scored_epoch(result, path, seed))
     overrides = result.width_overrides if result.setup.folds is None else None
-    lanes = retrain_lane(workload, space, until, seed, overrides)[1]
+    _, lanes = retrain_lanes(workload, space, until, np.asarray([seed]), overrides)
     assert lanes is not None, "a trial with a score has not diverged"
-    return lanes
+    return lanes[0]
 
 
 def _workload(result: Result) -> Workload:
@@ -197,17 +202,8 @@ def _joined(parts: Sequence[TrainedLanes]) -> TrainedLanes:
     )
 
 
-def _votes(
-    result: Result,
-    measures: Measures,
-    trials: Sequence[int],
-    candidates: Sequence[TrainedLanes],
-) -> Array:
-    """Return the votes ``[m, N, ...]`` of all seeds of the trials."""
-    if result.setup.folds is not None:
-        parts = [_votes_out_of_fold(result, measures, trial) for trial in trials]
-        return jnp.concatenate(parts)
-    task = result.setup.workload.task
+def _votes(task: Task, measures: Measures, candidates: Sequence[TrainedLanes]) -> Array:
+    """Return the votes ``[m, N, ...]`` of lanes on the validation split."""
     parts = [
         jax.vmap(partial(votes_of, measures))(
             block_program.predict(task, one.block, one.state, "valid", one.static)
@@ -282,20 +278,20 @@ def _stacks(
       candidates: lanes of trials, those of all members among them.
       members: that are wanted.
     """
-    rows = {
-        (int(trial), int(seed)): (lanes, row)
-        for lanes in candidates
-        for row, (trial, seed) in enumerate(
-            zip(lanes.block.trial, lanes.block.seed, strict=True)
-        )
-    }
+    wanted = {(member.trial, member.seed): at for at, member in enumerate(members)}
     found: dict[Static, list[tuple[int, Any]]] = {}
-    for place, member in enumerate(members):
-        lanes, row = rows[member.trial, member.seed]
+    for lanes in candidates:
+        names = zip(
+            map(int, lanes.block.trial), map(int, lanes.block.seed), strict=True
+        )
+        rows = {row: wanted[n] for row, n in enumerate(names) if n in wanted}
+        if not rows:
+            continue
         arrays = block_program.evaluated(task, lanes.block, lanes.state, lanes.static)
         traced = {n: np.asarray(v) for n, v in lanes.block.hparams.items()}
-        one = jax.tree.map(lambda a, row=row: a[row], (traced, *arrays))
-        found.setdefault(lanes.static, []).append((place, one))
+        for row, place in rows.items():
+            one = jax.tree.map(lambda a, row=row: a[row], (traced, *arrays))
+            found.setdefault(lanes.static, []).append((place, one))
     stacks = []
     for static, placed in found.items():
         alike = [one for _, one in placed]

@@ -32,7 +32,7 @@ def outputs_by_row(result: Result, trial: int | None, seed: int) -> PyTree:
     for epoch in np.unique(epochs).tolist():
         some = repeats[epochs == epoch]
         until = trajectory_until(trajectory, epoch) if epoch else trajectory
-        parts = retrain_lanes(
+        _, parts = retrain_lanes(
             workload, setup.space, until, some, result.width_overrides
         )
         if parts is None:

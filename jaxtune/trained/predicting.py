@@ -107,7 +107,8 @@ class Predicting:
           x: inputs, as for `predict`.
 
         Returns:
-          ``[n, classes]``, in the order of ``classes``.
+          ``[n, classes]``, in the order of ``classes``. Of a network with more outputs
+          than there are labels, a column for each whole number from 0.
 
         Raises:
           ValueError: a model that is no classifier.

@@ -76,31 +76,27 @@ def retrain(
     Returns:
       Name to ``[s]``: the metrics of the search to the bit, given its workload.
     """
-    parts = [
-        _metrics_of(_retrained(workload, space, trajectory, some, overrides))
-        for some in _apart(trajectory, seeds, overrides)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _metrics_of(_retrained(workload, space, trajectory, seeds, overrides, False))
 
 
 @compiled_once()
-def retrain_lane(
+def retrain_lanes(
     workload: Workload,
     space: Space,
     trajectory: Sequence[TrajectorySegment],
-    seed: int,
+    seeds: np.ndarray,
     overrides: WidthOverrides | None = None,
-) -> tuple[dict[str, float], TrainedLanes | None]:
-    """Train one seed of a trial again, as `retrain` does, and keep its state.
+) -> tuple[dict[str, np.ndarray], list[TrainedLanes] | None]:
+    """Train some seeds of a trial again, as `retrain` does, and keep their states.
 
     Returns:
-      Its metrics, and the lane; ``None`` if it diverged.
+      Name to ``[s]``, and the lanes, in one part or several; ``None`` if one of them
+      diverged.
     """
-    seeds = np.asarray([seed])
-    state = _retrained(workload, space, trajectory, seeds, overrides)
-    metrics = {n: float(values[0]) for n, values in _metrics_of(state).items()}
-    failed = bool(np.isin(state.ledger.status, FAILED).any())
-    return metrics, None if failed else state.trained(0)
+    states = _retrained(workload, space, trajectory, seeds, overrides, True)
+    failed = any(np.isin(state.ledger.status, FAILED).any() for state in states)
+    lanes = None if failed else [state.trained(0) for state in states]
+    return _metrics_of(states), lanes
 
 
 @compiled_once()
@@ -131,27 +127,6 @@ def retrain_together(
     return state
 
 
-def retrain_lanes(
-    workload: Workload,
-    space: Space,
-    trajectory: Sequence[TrajectorySegment],
-    seeds: np.ndarray,
-    overrides: WidthOverrides | None = None,
-) -> list[TrainedLanes] | None:
-    """Train some seeds of a trial again, as `retrain` does, and keep their states.
-
-    Returns:
-      The lanes, in one part or several; ``None`` if one of them diverged.
-    """
-    parts = []
-    for some in _apart(trajectory, seeds, overrides):
-        state = _retrained(workload, space, trajectory, some, overrides)
-        if np.isin(state.ledger.status, FAILED).any():
-            return None
-        parts.append(state.trained(0))
-    return parts
-
-
 def _apart(
     trajectory: Sequence[TrajectorySegment],
     seeds: np.ndarray,
@@ -165,9 +140,10 @@ def _apart(
     return [seeds[at : at + 1] for at in range(len(seeds))]
 
 
-def _metrics_of(state: RoundState) -> dict[str, np.ndarray]:
-    """Return name to ``[s]`` of a population of one."""
-    return {name: v[0] for name, v in state.metrics().metrics.items()}
+def _metrics_of(states: Sequence[RoundState]) -> dict[str, np.ndarray]:
+    """Return name to ``[s]`` of populations of one, for the seeds of all of them."""
+    parts = [state.metrics().metrics for state in states]
+    return {name: np.concatenate([p[name][0] for p in parts]) for name in parts[0]}
 
 
 def judge(
@@ -219,6 +195,22 @@ def _retrained(
     trajectory: Sequence[TrajectorySegment],
     seeds: np.ndarray,
     overrides: WidthOverrides | None,
+    keeps_last: bool,
+) -> list[RoundState]:
+    """Train one trial again; seeds that trained at other widths apart."""
+    return [
+        _at_one_width(workload, space, trajectory, some, overrides, keeps_last)
+        for some in _apart(trajectory, seeds, overrides)
+    ]
+
+
+def _at_one_width(
+    workload: Workload,
+    space: Space,
+    trajectory: Sequence[TrajectorySegment],
+    seeds: np.ndarray,
+    overrides: WidthOverrides | None,
+    keeps_last: bool,
 ) -> RoundState:
     """Train one trial again with some seeds, which trained at the same widths."""
     alone = workload.alone(trajectory[-1].epochs)
@@ -233,7 +225,7 @@ def _retrained(
     # a lane may train alone: its block is padded to the recorded width by copies of it,
     # and its bits depend on the width and never on its neighbours
     state = RoundState(
-        workload, space, trials, hparams, seeds, journal, keeps_last=True
+        workload, space, trials, hparams, seeds, journal, keeps_last=keeps_last
     )
     for segment, width in cut:
         if segment is not first:
