@@ -26,11 +26,16 @@ def ensemble(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message where no predictions were kept.
     """
-    from matplotlib.figure import Figure
-
     choice = choice_of(result)
     if choice is None:
         return empty_figure('The search kept no predictions: keep="predictions".')
+    return growth_of(result, choice)
+
+
+def growth_of(result: Result, choice: EnsembleChoice) -> Figure:
+    """Draw the scores of a choice that was made; see `ensemble`."""
+    from matplotlib.figure import Figure
+
     path, setup = choice.selection.path, result.setup
     single = choice.single(setup.mode)
     figure = Figure(figsize=(7.5, 4.0), layout="constrained")

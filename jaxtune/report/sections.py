@@ -19,7 +19,7 @@ from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
-from jaxtune.report._ensemble import choice_of, ensemble
+from jaxtune.report._ensemble import choice_of, growth_of
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
 from jaxtune.report._front import front
@@ -290,7 +290,7 @@ def _ensemble(result: Result) -> list[Any]:
     )
     return [
         f"<p>{escape(text)}</p>",
-        ensemble(result),
+        growth_of(result, choice),
         wide_table(("weight", "trial", "seed", setup.metric), rows),
         "<p>To train and save it: <code>jaxtune ensemble DIR --out FILE</code></p>",
     ]

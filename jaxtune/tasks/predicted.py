@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,15 +41,6 @@ def labels_of(classes: Classes, outputs: PyTree) -> np.ndarray:
     if looked_up or known.dtype.kind in "Ub":
         return known[place]
     return place.astype(known.dtype)
-
-
-def labels_in_order(classes: Classes, outputs: int) -> tuple[Any, ...]:
-    """Return the label that each column of the probabilities belongs to."""
-    looked_up = are_looked_up(classes, outputs)
-    count = max(outputs, 2)
-    if looked_up or isinstance(classes.labels[0], str | bool):
-        return classes.labels + (None,) * (count - len(classes.labels))
-    return tuple(range(count))
 
 
 @promoting
