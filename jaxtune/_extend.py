@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtune import ranking
-from jaxtune._resume import Parts, go_on
+from jaxtune._resume import Parts, go_on, task_at_hand
 from jaxtune._search import StopLike
 from jaxtune.checks import RunError, as_whole, is_whole
 from jaxtune.environment import check_transfers
@@ -121,7 +121,7 @@ def extend(
     return go_on(
         path,
         settings,
-        task,
+        task_at_hand(path, settings, task),
         Parts(sampler, refine, scheduler, constraints),
         allow=allow,
         stops=stops,

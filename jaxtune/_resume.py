@@ -118,14 +118,15 @@ def resume(
     stops = check_stop(stop)
     path = check_directory(directory)
     settings = checked_settings(path)
-    if task is None and task_of(path, settings) is None:
+    made = task_at_hand(path, settings, task)
+    if made is None:
         found = load(path)
         if found.finished:
             return found
     return go_on(
         path,
         settings,
-        task,
+        made,
         Parts(sampler, refine, scheduler, constraints),
         block=as_whole(block),
         allow=allow,
@@ -145,10 +146,19 @@ class Parts(NamedTuple):
     constraints: Any = None
 
 
+def task_at_hand(
+    path: Path, settings: dict[str, Any], task: Task | Objective | None
+) -> Task | None:
+    """Return the task that was given, or that of the run; ``None`` for neither."""
+    if task is None:
+        return task_of(path, settings)
+    return with_recorded_folds(path, settings, as_task(task))
+
+
 def go_on(
     path: Path,
     settings: dict[str, Any],
-    task: Task | Objective | None,
+    made: Task | None,
     parts: Parts,
     *,
     block: int | None = None,
@@ -162,17 +172,13 @@ def go_on(
     """Go on with a run, for the rounds that it has and ``more``."""
     schedule, (sampler, refine, scheduler, constraints) = schedule_of(settings), parts
     space, verb = schedule.space, "extend" if more else "resume"
-    subject = task if task is not None else task_of(path, settings)
-    if subject is None:
+    if made is None:
         raise RunError(
             f"{path}: the task has functions of your own, which a run does not hold "
             f"({_user_functions(settings)}). Give it: jaxtune.{verb}(directory, task), "
             f"or jaxtune {verb} DIR --task FILE.py:NAME."
         )
     _check_values(space)
-    made = as_task(subject)
-    if task is not None:
-        made = with_recorded_folds(path, settings, made)
     limited = constraints_to_resume(settings["constraints"], constraints)
     choices = UserChoices(block, settings["programs"])
     with open_executor(executor) as session:
