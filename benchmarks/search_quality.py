@@ -96,28 +96,50 @@ class Optuna:
         warnings.simplefilter("ignore")
         sampler = getattr(optuna.samplers, make)(seed=seed, **options)
         self.study = optuna.create_study(sampler=sampler)
-        self.counts = {
-            name: len(problem.space[name].choices) for name in problem.space.names
-        }
+        dims = [problem.space[name] for name in problem.space.names]
+        # choices, whole numbers and ordinals by the number of their cell
+        self.counts = [
+            0 if d.cardinality == np.inf else int(d.cardinality) for d in dims
+        ]
         kinds = optuna.distributions
         self.space = {
-            name: kinds.IntDistribution(0, count - 1)
+            name: kinds.CategoricalDistribution(range(count))
+            if dim.allowed is not None
+            else kinds.IntDistribution(0, count - 1)
             if count
             else kinds.FloatDistribution(0.0, 1.0)
-            for name, count in self.counts.items()
+            for name, dim, count in zip(
+                problem.space.names, dims, self.counts, strict=True
+            )
+        }
+        self.conditions = {
+            name: [
+                (parent, [problem.space[parent].choices.index(v) for v in values])
+                for parent, values in dim.condition
+            ]
+            for name, dim in zip(problem.space.names, dims, strict=True)
         }
         self.open: list[Any] = []
 
     def ask(self, n: int) -> np.ndarray:
-        self.open = [self.study.ask(self.space) for _ in range(n)]
-        rows = [
-            [
-                (trial.params[name] + 0.5) / count if count else trial.params[name]
-                for name, count in self.counts.items()
-            ]
-            for trial in self.open
-        ]
+        self.open = [self.study.ask() for _ in range(n)]
+        rows = [self._row(trial) for trial in self.open]
         return np.minimum(np.asarray(rows), 1 - 1e-7)  # the cube is half open
+
+    def _row(self, trial: Any) -> list[float]:
+        """Suggest the values that matter, and return the point of the cube."""
+        values: dict[str, float] = {}
+        for name, kind in self.space.items():
+            needed = self.conditions[name]
+            # parents stand before their children
+            if all(values.get(parent) in wanted for parent, wanted in needed):
+                values[name] = trial._suggest(name, kind)
+        return [
+            (values[name] + 0.5) / count
+            if count and name in values
+            else values.get(name, 0.5)
+            for name, count in zip(self.space, self.counts, strict=True)
+        ]
 
     def add(self, points: np.ndarray, values: np.ndarray) -> None:
         """Add trials that the sampler did not suggest."""
