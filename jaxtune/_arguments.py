@@ -26,8 +26,9 @@ def checked_scheduler(task: Task, given: Any) -> Scheduler:
     return scheduler
 
 
-def schedule_for(space: Any, trials: int | None, rounds: int) -> Schedule:
+def schedule_for(space: Any, trials: int | None, rounds: int | None) -> Schedule:
     """Return the rounds of a search over a space, or those of a schedule."""
+    rounds = 1 if rounds is None else rounds
     if isinstance(space, Schedule):
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(

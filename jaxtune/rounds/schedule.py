@@ -19,12 +19,16 @@ class Stage(NamedTuple):
       trials: number of configurations.
       epochs: of a whole training; those of the search if ``None``.
       first: known settings, which are its first trials, see `search`.
+      batches: how many trials are asked for at a time, see `paced`; empty for all.
+      ahead: whether a batch is asked for while the one before it trains.
     """
 
     searched: tuple[str, ...]
     trials: int
     epochs: int | None = None
     first: tuple[dict[str, Any], ...] = ()
+    batches: tuple[int, ...] = ()
+    ahead: bool = False
 
 
 class Schedule(NamedTuple):
