@@ -195,6 +195,42 @@ class Hyperoptax:
         )
 
 
+def searched(problem: Problem, seed: int, trials: int) -> float:
+    """Return the regret of what ``jt.search`` finds that is told nothing else."""
+    import jax
+
+    import jaxtune as jt
+
+    space = problem.space
+
+    def values(hparams: dict[str, np.ndarray]) -> np.ndarray:
+        columns = {name: np.ravel(column) for name, column in hparams.items()}
+        return problem.value(np.asarray(space.encode(columns), np.float64))
+
+    def host(hparams: dict[str, np.ndarray]) -> np.ndarray:
+        shape = np.shape(next(iter(hparams.values())))
+        return values(hparams).astype(np.float32).reshape(shape)
+
+    def objective(key: Any, hparams: dict[str, Any]) -> Any:
+        columns = {name: hparams[name] for name in space.names}
+        number = jax.ShapeDtypeStruct((), np.float32)
+        value = jax.pure_callback(host, number, columns, vmap_method="expand_dims")
+        return (
+            value + problem.noise * jax.random.normal(key) if problem.noise else value
+        )
+
+    result = jt.search(
+        objective,
+        space,
+        key=jax.random.key(seed),
+        trials=trials,
+        mode="min",
+        verbose=0,
+    )
+    true = values(dict(result.trials.decoded))
+    return float(problem.regret(true[result.best.trial]))
+
+
 # batch sizes for which the time a point is measured
 ASKED = {
     "Optuna TPE": (1, 64),
@@ -205,7 +241,9 @@ ASKED = {
 
 # name: how to make the contender, and batch size to number of evaluations
 ALL = {1: 200, 25: 200, 100: 200}
+OWN = 0  # in place of a batch size: a whole search, which chooses its own
 CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
+    "jaxtune search": (searched, {OWN: 200}),
     "jaxtune uniform": (partial(Ours, "uniform"), {25: 200}),
     "jaxtune sobol": (partial(Ours, "sobol"), {25: 200}),
     "jaxtune sobol + zoom": (Zoomed, {25: 200}),
@@ -231,6 +269,13 @@ def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
     most = evaluations[batch]
     problem = suite()[index]
     regrets, asking = [], 0.0
+    if batch == OWN:
+        begin = time.perf_counter()
+        for seed in range(seeds):
+            # of each length, since the batches follow from it
+            regrets.append([make(problem, seed, n) for n in EVALUATIONS])
+        asking = (time.perf_counter() - begin) * most / sum(EVALUATIONS)
+        return {"regrets": regrets, "asking_ms": 1e3 * asking / (seeds * most)}
     for seed in range(seeds):
         noise = np.random.default_rng(seed)
         contender = make(problem, seed, batch)
@@ -269,7 +314,7 @@ def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
         for batch in CONTENDERS[name][1]
         for index in range(len(names))
     ]
-    jobs.sort(key=lambda job: (25, 1, 100).index(job[1]))
+    jobs.sort(key=lambda job: (25, OWN, 1, 100).index(job[1]))
     # "spawn", since JAX has threads that a fork would not copy
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     with pool:
