@@ -195,8 +195,9 @@ def go_on(
         _check_epochs(workload, more)
         asks = _named.sampler(made_of(settings, "sampler", sampler))
         led = _named.scheduler(made_of(settings, "scheduler", scheduler))
-        repeats = settings["seeds"] * (settings["folds"] or 1)
-        added = paced(schedule._replace(stages=more), asks, led, repeats, made.trains)
+        further = schedule._replace(stages=more)
+        seeds, given = settings["seeds"], settings["block_given"]
+        added = paced(further, asks, led, made, seeds, given)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule._replace(stages=schedule.stages + added.stages),

@@ -252,8 +252,7 @@ def search(
     check_parts(scheduler, prior, found)
     chosen = default_sampler(directory) if sampler is None else sampler
     sampler, refiner = _named.sampler(chosen), _named.refiner(refine)
-    repeats = seeds * (1 if made.folds is None else made.folds.number)
-    schedule = paced(schedule, sampler, scheduler, repeats, made.trains)
+    schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:

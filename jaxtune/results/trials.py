@@ -87,7 +87,11 @@ class Trials:
         return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
 
     def take(self, rows: np.ndarray) -> Trials:
-        """Return a table of some rows ``[m]``, int or bool ``[n]``."""
+        """Return a table of some rows.
+
+        Args:
+          rows: ``[m]`` int, or ``[n]`` bool.
+        """
 
         def some(part: Any) -> Any:
             if isinstance(part, Mapping):

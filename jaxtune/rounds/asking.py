@@ -32,7 +32,7 @@ from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.history import capacity
 from jaxtune.space import Space
-from jaxtune.space.points import Points, joined
+from jaxtune.space.points import Points, joined_points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import Training
 from jaxtune.types import HparamArrays, Key
@@ -80,7 +80,7 @@ class Batches:
             coming, self._coming = self._coming, None
             part = coming.result() if coming else self._next(known())
             self._journal.add(self._number, part)
-        self._points = joined([self._points, part])
+        self._points = joined_points([self._points, part])
         return self._points
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -185,7 +185,7 @@ def _batch(
     space, limits = search.schedule.space, search.constraints.limits
     points = _asked_for(search, draw, box, known, end - begin)
     if search.prior and box.searched:
-        past = stream(search.workload.key, PAST, number)
+        past = key_of_round(search.workload.key, PAST, number)
         past = past if batch == 0 else _of_batch(past, batch)
         sampler, told = allowed_only(search.sampler, rules), _told(search, known.told)
         points = with_past(points, sampler, past, box, told, search.prior)
@@ -198,13 +198,13 @@ def _batch(
 
 
 @on_host()
-def stream(key: Key, constant: int, number: int) -> Key:
+def key_of_round(key: Key, constant: int, number: int) -> Key:
     """Return the key of one round for one purpose."""
     return jax.random.fold_in(jax.random.fold_in(unplaced(key), constant), number)
 
 
 def _key_of(search: Search, number: int, batch: int) -> Key:
-    draw = stream(search.workload.key, SAMPLE, number)
+    draw = key_of_round(search.workload.key, SAMPLE, number)
     return draw if batch == 0 else _of_batch(draw, batch)
 
 

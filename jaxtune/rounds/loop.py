@@ -26,7 +26,7 @@ from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.arguments import Search
-from jaxtune.rounds.asking import Batches, asked, stream
+from jaxtune.rounds.asking import Batches, asked, key_of_round
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
@@ -153,7 +153,7 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     return SchedulerRun(
         scheduler=search.scheduler,
         plan=plan,
-        key=stream(search.workload.key, SCHEDULE, number),
+        key=key_of_round(search.workload.key, SCHEDULE, number),
         metric=search.metric,
         mode=search.mode,
         limits=search.constraints.limits,
@@ -184,7 +184,7 @@ def _rehearse(
     box = search.schedule.opened(box, number + 1)
     known = [told(before.decoded, len(before)) for before in history]
     known.append(told(start.hparams, rows))
-    draw = stream(search.workload.key, SAMPLE, number + 1)
+    draw = key_of_round(search.workload.key, SAMPLE, number + 1)
     following = stages[number + 1]
     count = following.batches[0] if following.batches else following.trials
     box.decode(asked(search.sampler, draw, box, known, count))
