@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune.random import CLOUD_DRAWS
 from jaxtune.samplers.geometry import cell_widths, snapped, unordered
@@ -75,3 +76,43 @@ def _into(points: Array, box: Box) -> Array:
     points = jnp.where(points < low, 2 * low - points, points)
     points = jnp.where(points > high, 2 * high - points, points)
     return jnp.clip(points, low, high)
+
+
+def neighbours(space: Space, box: Box, centres: Array) -> Array:
+    """Return the neighbours of some points: one coordinate is another, by a step.
+
+    A choice takes each of its values, an ordered dimension of cells the two next ones
+    on each side, and a continuous one, which has clouds, stays.
+
+    Args:
+      space: the space of the cube.
+      box: where the points must lie.
+      centres: ``[k, d]``; NaN, a choice that was dropped, counts as the middle.
+
+    Returns:
+      ``[k * m, d]``, snapped to cells; ``m`` may be 0.
+    """
+    moves = _moves(space)
+    owner = np.asarray([j for j, _ in moves], int)
+    step = np.asarray([number for _, number in moves], np.float32)
+    centres = jnp.nan_to_num(centres, nan=0.5)
+    centres = jnp.clip(centres, box.low[None], box.high[None])
+    # a step is one of cells, and of a choice the cell itself
+    width = cell_widths(space)[owner]
+    anew, near = (step + 0.5) * width % 1.0, centres[:, owner] + (step * width)[None]
+    to = jnp.where(unordered(space)[owner][None], anew[None], near)
+    own = owner[:, None] == np.arange(space.dim)[None]
+    points = jnp.where(own[None], to[:, :, None], centres[:, None])
+    return snapped(space, _into(points.reshape(-1, space.dim), box))
+
+
+def _moves(space: Space) -> list[tuple[int, int]]:
+    """Return the number of a dimension and a step, for each way to another cell."""
+    steps: list[tuple[int, int]] = []
+    for j, name in enumerate(space.searched):
+        dim = space[name]
+        if dim.allowed is not None:
+            steps += [(j, value) for value in range(len(dim.choices))]
+        elif dim.kind != "continuous":
+            steps += [(j, cells) for cells in (-2, -1, 1, 2)]
+    return steps

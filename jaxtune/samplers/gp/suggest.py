@@ -50,7 +50,7 @@ def model_of(state: ModelState, rows: int) -> tuple[Posterior, Array, Array]:
         points, y, variance = points[index], y[index], variance[index]
         known, fine = known[index], fine[index]
     data = Data(features(space, points), y, variance, known)
-    process = fitted(data, owners(space), space.dim)
+    process = fitted(data, owners(space))
     return process, points, fine & inside(points)
 
 
