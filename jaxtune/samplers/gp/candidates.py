@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.random import CLOUD_DRAWS
 from jaxtune.samplers.geometry import cell_widths, snapped, unordered
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
@@ -27,16 +26,14 @@ def unit_cube(dim: int) -> Box:
     return Box(jnp.zeros(dim), jnp.full(dim, BELOW_ONE))
 
 
-def uniform_points(key: Key, space: Space, box: Box, count: int) -> Array:
-    """Draw uniform points ``[count, d]`` of a box, snapped to cells."""
-    share = jax.random.uniform(key, (count, space.dim))
-    return snapped(
-        space, _into(box.low[None] + share * (box.high - box.low)[None], box)
-    )
-
-
 def clouds(
-    key: Key, space: Space, box: Box, centres: Array, count: int, widest: Array | float
+    key: Key,
+    space: Space,
+    box: Box,
+    centres: Array,
+    count: int,
+    widest: Array | float,
+    anew: Array | bool = False,
 ) -> Array:
     """Draw clouds around centres: a few coordinates of each point move, near or far.
 
@@ -50,23 +47,27 @@ def clouds(
       centres: ``[k, d]``; NaN, a choice that was dropped, counts as the middle.
       count: points of each cloud.
       widest: the largest width of a step.
+      anew: whether to draw uniform points of the box instead.
 
     Returns:
       ``[k * count, d]``, snapped to cells.
     """
     rows, dim = centres.shape[0] * count, space.dim
-    keys = [jax.random.fold_in(key, stream) for stream in CLOUD_DRAWS]
-    width = widest * 1e-3 ** jax.random.uniform(keys[0], (rows, 1))
-    step = jax.random.normal(keys[1], (rows, dim))
+    # one draw for all: the code of a draw is long, and compiled for each of them
+    shares = jax.random.uniform(key, (rows, 3 * dim + 2))
+    width, share = shares[:, :1], shares[:, 1:2]
+    which, where, free = jnp.split(shares[:, 2:], 3, axis=1)
+    width = widest * 1e-3**width
+    # a normal step; the draw may be 0, which has no quantile
+    step = 2**0.5 * jax.lax.erf_inv(2 * jnp.maximum(where, 1e-7) - 1)
     # a step below the width of a cell would be snapped back to where it began
     step = step * jnp.maximum(width, cell_widths(space)[None])
-    free = jax.random.uniform(keys[2], (rows, dim))
-    share = jax.random.uniform(keys[3], (rows, 1)) ** 2
     # on average at least one coordinate of a point moves
-    moves = jax.random.uniform(keys[4], (rows, dim)) < jnp.maximum(share, 1.0 / dim)
+    moves = (which < jnp.maximum(share**2, 1.0 / dim)) | anew
     centres = jnp.nan_to_num(centres, nan=0.5)
     base = jnp.repeat(jnp.clip(centres, box.low[None], box.high[None]), count, axis=0)
-    moved = jnp.where(unordered(space)[None], free, base + step)
+    free = box.low[None] + free * (box.high - box.low)[None]
+    moved = jnp.where(unordered(space)[None] | anew, free, base + step)
     return snapped(space, _into(jnp.where(moves, moved, base), box))
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from jaxtune.types import Array
@@ -162,19 +163,21 @@ def _bounded(hypers: Hypers) -> Hypers:
 def _minimised(loss: Callable[[Hypers], Array], start: Hypers) -> Hypers:
     """Take ``STEPS`` of Adam down the loss."""
     optimizer = optax.adam(0.1)
+    # one vector: the code of a step is compiled for each array
+    flat, tree = ravel_pytree(start)
 
     def step(
-        carry: tuple[Hypers, optax.OptState], _: None
-    ) -> tuple[tuple[Hypers, optax.OptState], None]:
+        carry: tuple[Array, optax.OptState], _: None
+    ) -> tuple[tuple[Array, optax.OptState], None]:
         hypers, state = carry
-        slope = jax.grad(loss)(hypers)
+        slope = jax.grad(lambda flat: loss(tree(flat)))(hypers)
         # a factorisation that failed moves nothing
-        slope = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0.0), slope)
+        slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
         change, state = optimizer.update(slope, state)
-        return (optax.apply_updates(hypers, change), state), None
+        return (hypers + change, state), None
 
-    carry = (start, optimizer.init(start))
-    return jax.lax.scan(step, carry, None, length=STEPS)[0][0]
+    carry = (flat, optimizer.init(flat))
+    return tree(jax.lax.scan(step, carry, None, length=STEPS)[0][0])
 
 
 def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
@@ -190,18 +193,32 @@ def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
     """
     scales = jnp.exp(hypers.lengths)[owners]
 
-    def factor(hypers: Hypers) -> Array:
-        return cholesky(_covariance(data, hypers, scales), lower=True)
+    def raised(tries: Array) -> Hypers:
+        return hypers._replace(noise=hypers.noise + 2.0 * tries)
 
-    def failed(carry: tuple[Hypers, Array]) -> Array:
-        return ~jnp.isfinite(carry[1]).all() & (carry[0].noise < 1.0)
+    def failed(carry: tuple[Array, Array]) -> Array:
+        tries, lower = carry
+        left = (tries == 0) | (raised(tries - 1).noise < 1.0)
+        return ~jnp.isfinite(lower).all() & left
 
-    def raised(carry: tuple[Hypers, Array]) -> tuple[Hypers, Array]:
-        more = carry[0]._replace(noise=carry[0].noise + 2.0)
-        return more, factor(more)
+    def again(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        covariance = _covariance(data, raised(carry[0]), scales)
+        return carry[0] + 1, cholesky(covariance, lower=True)
 
-    hypers, lower = jax.lax.while_loop(failed, raised, (hypers, factor(hypers)))
-    return Posterior(data, hypers, scales, lower, cho_solve((lower, True), data.y))
+    # the first try is in the loop as well, or it would be compiled twice
+    size = len(data.y)
+    start = (jnp.int32(0), jnp.full((size, size), jnp.nan))
+    tries, lower = jax.lax.while_loop(failed, again, start)
+    weights = cho_solve((lower, True), data.y)
+    return Posterior(data, raised(tries - 1), scales, lower, weights)
+
+
+def fitted_means(process: Posterior) -> Array:
+    """Return ``[c]`` means of the function at the data."""
+    data, hypers = process.data, process.hypers
+    own = jnp.exp(hypers.noise) + JITTER * jnp.exp(hypers.signal) + data.variance
+    # the covariance of the function is that of the values without their own variance
+    return jnp.where(data.known, data.y - own * process.weights, 0.0)
 
 
 def predicted(process: Posterior, x: Array) -> tuple[Array, Array, Array]:
