@@ -340,20 +340,19 @@ def test_clouds_stay_in_their_box_and_near_their_centres(widest):
     assert len(np.unique(cloud[:256, 1].round(3))) >= 2
 
 
-def test_neighbours_are_all_points_one_step_away():
+def test_clouds_have_all_points_one_step_away():
     centre = SPACE.encode({"c": jnp.int32([1]), "k": jnp.int32([4]), "x": [0.3]})
-    box = candidates.unit_cube(3)
-    found = candidates.neighbours(SPACE, box, jnp.concatenate([centre, centre]))
-    hparams = jax.device_get(SPACE.decode(np.asarray(found)))
+    own = (jax.random.key(0), SPACE, candidates.unit_cube(3))
+    # as many as there are, so that no other point is drawn
+    found = candidates.clouds(*own, jnp.concatenate([centre, centre]), 14, 0.1)
+    hparams = jax.device_get(SPACE.decode(np.asarray(found).reshape(2, 14, 3)[0, :7]))
     near = {(int(c), int(k)) for c, k in zip(hparams["c"], hparams["k"], strict=True)}
-    own, values = (1, 4), np.asarray(SPACE["k"].members)
-    expected = {(c, own[1]) for c in range(3)}
-    expected |= {(own[0], int(k)) for k in values if 0 < abs(k - own[1]) <= 2}
-    assert near == expected
+    # the steps above the largest value are reflected
+    assert near == {(0, 4), (1, 4), (2, 4), (1, 2), (1, 3)}
     np.testing.assert_allclose(hparams["x"], 0.3, atol=1e-5)
     fewer = SPACE.restrict(c=["b", "c"])
     lost = centre.at[0, 0].set(jnp.nan)
-    found = candidates.neighbours(fewer, box, lost)
+    found = candidates.clouds(own[0], fewer, own[2], lost, 14, 0.1)[:3]
     assert set(np.asarray(fewer.decode(np.asarray(found))["c"]).tolist()) == {1, 2}
 
 

@@ -38,7 +38,9 @@ def clouds(
     """Draw clouds around centres: a few coordinates of each point move, near or far.
 
     A coordinate moves by a normal step whose width is drawn between a thousandth of
-    ``widest`` and ``widest``, and is a cell at least; a choice is drawn anew.
+    ``widest`` and ``widest``, and is a cell at least; a choice is drawn anew. The first
+    points of a cloud, half of them at most, are instead the neighbours of its centre,
+    where one coordinate is in another cell.
 
     Args:
       key: of the draw.
@@ -65,10 +67,15 @@ def clouds(
     # on average at least one coordinate of a point moves
     moves = (which < jnp.maximum(share**2, 1.0 / dim)) | anew
     centres = jnp.nan_to_num(centres, nan=0.5)
-    base = jnp.repeat(jnp.clip(centres, box.low[None], box.high[None]), count, axis=0)
+    centres = jnp.clip(centres, box.low[None], box.high[None])
+    base = jnp.repeat(centres, count, axis=0)
     free = box.low[None] + free * (box.high - box.low)[None]
     moved = jnp.where(unordered(space)[None] | anew, free, base + step)
-    return snapped(space, _into(jnp.where(moves, moved, base), box))
+    points = jnp.where(moves, moved, base).reshape(-1, count, dim)
+    near = _neighbours(space, centres, count // 2)
+    first = jnp.where(anew, points[:, : near.shape[1]], near)
+    points = jnp.concatenate([first, points[:, near.shape[1] :]], axis=1)
+    return snapped(space, _into(points.reshape(rows, dim), box))
 
 
 def _into(points: Array, box: Box) -> Array:
@@ -79,36 +86,25 @@ def _into(points: Array, box: Box) -> Array:
     return jnp.clip(points, low, high)
 
 
-def neighbours(space: Space, box: Box, centres: Array) -> Array:
-    """Return the neighbours of some points: one coordinate is another, by a step.
+def _neighbours(space: Space, centres: Array, most: int) -> Array:
+    """Return neighbours ``[k, m, d]`` of points, one coordinate in another cell.
 
-    A choice takes each of its values, an ordered dimension of cells the two next ones
-    on each side, and a continuous one, which has clouds, stays.
-
-    Args:
-      space: the space of the cube.
-      box: where the points must lie.
-      centres: ``[k, d]``; NaN, a choice that was dropped, counts as the middle.
-
-    Returns:
-      ``[k * m, d]``, snapped to cells; ``m`` may be 0.
+    A choice takes each of its values, and an ordered dimension of cells the two next
+    ones on each side. Of more than ``most``, some are left out.
     """
-    moves = _moves(space)
-    owner = np.asarray([j for j, _ in moves], int)
-    step = np.asarray([number for _, number in moves], np.float32)
-    centres = jnp.nan_to_num(centres, nan=0.5)
-    centres = jnp.clip(centres, box.low[None], box.high[None])
-    # a step is one of cells, and of a choice the cell itself
+    every = _steps(space)
+    kept = np.linspace(0, len(every), min(len(every), most), endpoint=False).astype(int)
+    owner, step = every[kept, 0], every[kept, 1].astype(np.float32)
     width = cell_widths(space)[owner]
+    # of a choice the step is the cell itself
     anew, near = (step + 0.5) * width % 1.0, centres[:, owner] + (step * width)[None]
     to = jnp.where(unordered(space)[owner][None], anew[None], near)
     own = owner[:, None] == np.arange(space.dim)[None]
-    points = jnp.where(own[None], to[:, :, None], centres[:, None])
-    return snapped(space, _into(points.reshape(-1, space.dim), box))
+    return jnp.where(own[None], to[:, :, None], centres[:, None])
 
 
-def _moves(space: Space) -> list[tuple[int, int]]:
-    """Return the number of a dimension and a step, for each way to another cell."""
+def _steps(space: Space) -> np.ndarray:
+    """Return ``[m, 2]`` int: a dimension and a step, for each way to another cell."""
     steps: list[tuple[int, int]] = []
     for j, name in enumerate(space.searched):
         dim = space[name]
@@ -116,4 +112,4 @@ def _moves(space: Space) -> list[tuple[int, int]]:
             steps += [(j, value) for value in range(len(dim.choices))]
         elif dim.kind != "continuous":
             steps += [(j, cells) for cells in (-2, -1, 1, 2)]
-    return steps
+    return np.asarray(steps, int).reshape(len(steps), 2)
