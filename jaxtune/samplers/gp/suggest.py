@@ -72,7 +72,7 @@ def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
     """
     points, (y, variance) = snapped(space, history.points), warped(history)
     data = Data(features(space, points), y, variance, history.known)
-    return fitted(data, owners(space), space.dim), points
+    return fitted(data, owners(space)), points
 
 
 def shortened(history: History, rows: int) -> History:
