@@ -17,6 +17,8 @@ from jaxtune import _named
 from jaxtune._arguments import (
     check_counts,
     check_metric,
+    check_random,
+    check_repeatable,
     check_start,
     checked_budget,
     checked_objective,
@@ -104,6 +106,7 @@ def search(
     constraints: Any = None,
     goals: Sequence[str | tuple[str, str]] | None = None,
     keep: str | None = None,
+    confirm: int | float | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -177,6 +180,11 @@ def search(
       keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
         the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
         by them, and trains no candidates.
+      confirm: measures the best configurations again, with fresh randomness, in the
+        last of the ``trials``: so many of them three times each, as with ``confirm=5``;
+        or a share of the trials, such as ``0.15``. They train in full. The best is
+        chosen by these measurements alone, and `Result.confirmed` says how likely it
+        is the best.
       constraints: bounds of metrics and of a trial's true sizes, such as
         ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
         all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
@@ -222,7 +230,7 @@ def search(
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
-    schedule = schedule_for(space, trials, rounds)
+    schedule = schedule_for(space, trials, rounds, confirm)
     if start is not None:
         schedule = schedule._replace(start=start)
     check_start(schedule)
@@ -234,6 +242,7 @@ def search(
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
+    check_repeatable(schedule, scheduler, found)
     sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
@@ -322,8 +331,10 @@ def run_search(
     for number in range(len(wanted.schedule.stages)):
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
+    check_random(traced, wanted.schedule, workload.trains)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
+        confirms = wanted.schedule.confirms
+        check_metrics(metrics, names, workload.scoring.added, wanted.folds, confirms)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
     check_keep(workload, space, lanes, any(paced))

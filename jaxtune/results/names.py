@@ -8,6 +8,7 @@ from collections.abc import Iterable
 # columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
 OWN = ("trial", "round", "status", "score", "scores", "epochs")
 FOLD_SPREAD = "fold_spread"  # in a search with folds alone
+REPEAT_OF = "repeat_of"  # in a search that confirms its winner alone
 OF_SEEDS = re.compile(r"score_\d+")
 
 
@@ -16,6 +17,7 @@ def check_metrics(
     hyperparameters: Iterable[str],
     added: Iterable[str] = (),
     folds: int | None = None,
+    confirms: bool = False,
 ) -> None:
     """Raise unless every metric and hyperparameter gets a column of its own.
 
@@ -24,6 +26,7 @@ def check_metrics(
       hyperparameters: the names of the space.
       added: names of columns that this search has beside the usual ones.
       folds: number of folds; ``None`` without them.
+      confirms: whether the search measures its best configurations again.
 
     Raises:
       ValueError: a name that would take the place of another column.
@@ -34,6 +37,11 @@ def check_metrics(
         raise ValueError(
             f"folds: {FOLD_SPREAD!r} is the column of the spread over folds, and the "
             "name of a metric or dimension. Rename that."
+        )
+    if confirms and REPEAT_OF in (*metrics, *known):
+        raise ValueError(
+            f"confirm: {REPEAT_OF!r} is the column of the trials that are measured "
+            "again, and the name of a metric or dimension. Rename that."
         )
     for taken in known:
         if OF_SEEDS.fullmatch(taken) or taken in added:

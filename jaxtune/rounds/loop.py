@@ -36,6 +36,7 @@ from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import Setting, has_room_for, with_known
 from jaxtune.rounds.past import Past, Told, with_past
 from jaxtune.rounds.progress import Report
@@ -44,7 +45,7 @@ from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
 from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Plan, Scheduler
+from jaxtune.schedulers import Plan, Scheduler, in_full
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
@@ -95,6 +96,13 @@ class Search(NamedTuple):
     def first_of(self, number: int) -> tuple[Setting, ...]:
         """Return the known settings that a round begins with."""
         return self.first if number == 0 else self.schedule.stages[number].first
+
+    def scheduler_of(self, number: int) -> Scheduler:
+        """Return the scheduler of a round: repeats are not stopped by others."""
+        stage, budget = self.schedule.stages[number], self.workload_of(number).budget
+        # at its own pace a trial is complete where it was stopped, and so is a repeat
+        alone = self.scheduler.plan(stage.trials, budget).own_pace
+        return in_full() if stage.confirms and not alone else self.scheduler
 
     @property
     def folds(self) -> int | None:
@@ -236,7 +244,7 @@ def _train(
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     return SchedulerRun(
-        scheduler=search.scheduler,
+        scheduler=search.scheduler_of(number),
         plan=plan,
         key=_stream(search.workload.key, SCHEDULE, number),
         metric=search.metric,
@@ -250,8 +258,18 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
 @on_host()
 def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
     """Return the configurations that a round begins with, after those before it."""
-    rounds, history = so_far.rounds, so_far.history
-    last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
+    history, stages = so_far.history, search.schedule.stages
+    if stages[number].confirms:
+        standing = _standing(search, history)
+        return _sized(
+            search, measured_again(search.schedule, number, history, standing)
+        )
+    # a round that measures again has seen too little to refine by
+    searched = [i for i in range(number) if not stages[i].confirms]
+    last = None
+    if searched:
+        final, rows = so_far.rounds[searched[-1]].final, history[searched[-1]]
+        last = _refined(search, final, rows)
     box, first = search.schedule.opened(last, number), search.first_of(number)
     whole = functools.partial(search.schedule.opened, None, number)
     if not has_room_for(box, first):
@@ -270,18 +288,20 @@ def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
         begin = Points(box, points, jax.device_get(box.decode(points)))
         return with_known(begin, first)
 
-    def sized(points: Points) -> Points:
-        aims = search.constraints.limits, search.goals
-        return with_sizes(points, search.workload, space, aims[0], aims[1])
-
     box = roomy_enough(draw, box, whole, rules)
     # in an infinite space no configuration comes twice
     if not search.distinct or box.size == math.inf:
-        return sized(ask(box))
+        return _sized(search, ask(box))
     tried = set().union(*[identities(box, rows.decoded) for rows in history])
     admits = admission(rules, space)
     begin = ask(roomy(draw, box, whole, tried, count, admits))
-    return sized(distinct(draw, begin, tried, len(first), admits))
+    return _sized(search, distinct(draw, begin, tried, len(first), admits))
+
+
+def _sized(search: Search, points: Points) -> Points:
+    """Return points with the true sizes that constraints and goals name."""
+    limits, goals = search.constraints.limits, search.goals
+    return with_sizes(points, search.workload, search.schedule.space, limits, goals)
 
 
 def _rehearse(
@@ -295,6 +315,8 @@ def _rehearse(
     ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
+    if stages[number].confirms or stages[number + 1].confirms:
+        return  # nothing is refined or asked
     seeds = (search.seeds,) if search.seeds > 1 else ()
 
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
@@ -332,7 +354,7 @@ def plan_rounds(search: Search) -> list[Plan]:
     plans = []
     for number, stage in enumerate(search.schedule.stages):
         budget = search.workload_of(number).budget
-        plan = search.scheduler.plan(stage.trials, budget)
+        plan = search.scheduler_of(number).plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "

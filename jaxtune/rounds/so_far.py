@@ -12,6 +12,7 @@ from jaxtune.results.result import Result
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.confirm import repeats_in
 from jaxtune.rounds.progress import Report
 from jaxtune.space import Space
 from jaxtune.space.points import Points
@@ -54,8 +55,16 @@ class SoFar(NamedTuple):
     def plus(self, search: Search, start: Points, training: Training) -> SoFar:
         """Return these rounds and another one."""
         number, ids = len(self.rounds), self.ids(len(start.points))
-        space = search.schedule.space
-        rows = rows_of(space, number, ids, training, search.metric, search.folds)
+        schedule, hparams = search.schedule, start.hparams
+        rows = rows_of(
+            schedule.space,
+            number,
+            ids,
+            training,
+            search.metric,
+            search.folds,
+            repeats_in(schedule, number, self.history, hparams),
+        )
         return SoFar(
             (*self.history, rows),
             (*self.rounds, training),

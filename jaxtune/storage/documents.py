@@ -198,6 +198,9 @@ def _stage_document(stage: Stage) -> dict[str, Any]:
         document["epochs"] = stage.epochs
     if stage.first:
         document["first"] = first_document(stage.first)
+    # only rounds that measure again
+    if stage.confirms:
+        document["confirms"] = stage.confirms
     return document
 
 
@@ -209,6 +212,7 @@ def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
             part["trials"],
             part.get("epochs"),
             first_of(part.get("first", [])),
+            part.get("confirms", 0),
         )
         for part in document
     )
