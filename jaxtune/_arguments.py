@@ -29,9 +29,10 @@ def checked_scheduler(task: Task, given: Any) -> Scheduler:
 
 
 def schedule_for(
-    space: Any, trials: int | None, rounds: int, confirm: Any = None
+    space: Any, trials: int | None, rounds: int | None, confirm: Any = None
 ) -> Schedule:
     """Return the rounds of a search over a space, or those of a schedule."""
+    rounds = 1 if rounds is None else rounds
     if isinstance(space, Schedule):
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(

@@ -23,7 +23,9 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
+from jaxtune.rounds.pace import pace_in_words, paced
 from jaxtune.rounds.schedule import flat
+from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space
@@ -65,6 +67,7 @@ class Plan(NamedTuple):
       forms: the operations that are computed in other forms.
       why: the reason for the width, in a few words.
       micro_batches: those of groups of batch sizes, ascending; empty for a single one.
+      pace: how many trials the sampler asks for at a time, in words.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -77,6 +80,7 @@ class Plan(NamedTuple):
     forms: Forms = Forms({})
     why: str = ""
     micro_batches: tuple[int, ...] = ()
+    pace: str = ""
 
     def __repr__(self) -> str:
         lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
@@ -99,6 +103,8 @@ class Plan(NamedTuple):
             )
         if str(self.forms):
             lines.append(f"  {self.forms}")
+        if self.pace:
+            lines.append(f"  {self.pace}")
         return "\n".join(lines) + ")"
 
 
@@ -107,8 +113,9 @@ def plan(
     space: Space,
     *,
     trials: int,
-    rounds: int = 1,
+    rounds: int | None = None,
     seeds: int = 1,
+    sampler: Sampler | str | None = None,
     scheduler: Scheduler | str | None = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
     block: int | None = None,
@@ -135,6 +142,7 @@ def plan(
       trials: number of configurations.
       rounds: number of search rounds; lanes of two rounds share no block.
       seeds: trainings of every configuration.
+      sampler: that of the search: one that learns is asked for its trials in batches.
       scheduler: that of the search, whose rungs the width suits.
       folds: of the training data, as for `search`.
       block: lanes in a block; chosen for the work and the device if not given.
@@ -152,6 +160,7 @@ def plan(
     root, space = jax.random.key(0), as_space(space)
     made = with_folds(as_task(task), folds, root)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
+    rounds = 1 if rounds is None else rounds
     programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
     sizes |= {"epochs": epochs, "rounds": rounds}
@@ -162,9 +171,12 @@ def plan(
     # every fold of a seed is a lane
     seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
+    schedule, led = flat(space, trials, rounds), _named.scheduler(scheduler)
+    asks = _named.sampler(sampler)
+    stages = paced(schedule, asks, led, seeds, made.trains).stages
     plans = [led.plan(stage.trials, workload.budget) for stage in stages]
-    loads, explores, why = loads_of(plans, seeds), led.explore is not None, ""
+    batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
+    loads = loads_of(plans, seeds, batches)
     workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)
     if block is None:
         width, why = fit_width(workload, space, trace(workload, space), loads)
@@ -193,6 +205,7 @@ def plan(
         forms=chosen_forms(trace(workload, space), workload.layout.forms),
         why=why,
         micro_batches=tuple(one.micro for one in workload.layout.by_size),
+        pace=pace_in_words(asks, stages),
     )
 
 

@@ -17,8 +17,9 @@ from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.pace import paced
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
@@ -192,15 +193,19 @@ def go_on(
             platform=session.device["platform"],
         )._replace(scoring=scoring_of(settings), keep=settings["keep"])
         _check_epochs(workload, more)
+        asks = _named.sampler(made_of(settings, "sampler", sampler))
+        led = _named.scheduler(made_of(settings, "scheduler", scheduler))
+        repeats = settings["seeds"] * (settings["folds"] or 1)
+        added = paced(schedule._replace(stages=more), asks, led, repeats, made.trains)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
-            schedule=schedule._replace(stages=schedule.stages + more),
+            schedule=schedule._replace(stages=schedule.stages + added.stages),
             seeds=settings["seeds"],
             metric=settings["metric"],
             mode=settings["mode"],
-            sampler=_named.sampler(made_of(settings, "sampler", sampler)),
+            sampler=asks,
             refine=_named.refiner(made_of(settings, "refine", refine)),
-            scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
+            scheduler=led,
             first=first_of(settings["first"]),
             prior=prior_of(path, settings),
             constraints=limited,

@@ -50,9 +50,11 @@ from jaxtune.random import check_key
 from jaxtune.results.names import check_metrics
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.known import check_first
-from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
+from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
+from jaxtune.rounds.pace import paced
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
@@ -68,7 +70,7 @@ from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
-from jaxtune.storage.settings import UserChoices
+from jaxtune.storage.settings import UserChoices, default_sampler
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
@@ -88,7 +90,7 @@ def search(
     *,
     key: Key,
     trials: int | None = None,
-    rounds: int = 1,
+    rounds: int | None = None,
     start: Space | None = None,
     epochs: int | None = None,
     seeds: int = 1,
@@ -243,7 +245,10 @@ def search(
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
-    sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
+    chosen = default_sampler(directory) if sampler is None else sampler
+    sampler, refiner = _named.sampler(chosen), _named.refiner(refine)
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = paced(schedule, sampler, scheduler, repeats, made.trains)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:
@@ -339,7 +344,7 @@ def run_search(
     lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
     check_keep(workload, space, lanes, any(paced))
     ignored = unread(traced, workload, space)
-    warn_about_space(ignored, workload.trains, space, wanted.schedule.trials)
+    warn_about_space(ignored, workload.trains, space, wanted.schedule.searched_trials)
     warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
@@ -348,7 +353,8 @@ def run_search(
     bar = progress_bar(size, wanted.repeats, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
-            loads = loads_of(plans, wanted.repeats)
+            batches = [stage.batches for stage in wanted.schedule.stages]
+            loads = loads_of(plans, wanted.repeats, batches)
             device = hardware_of(session.device["platform"])
             explores = wanted.scheduler.explore is not None
             workload = with_grouped_batches(workload, space, loads, device, explores)

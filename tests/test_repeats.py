@@ -10,7 +10,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import _search
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.repeats import distinct, identities
 from jaxtune.space.points import Points
 

@@ -55,9 +55,9 @@ class Confirmed(NamedTuple):
             return f"all {count} that were measured again failed"
         if not self.probability[0]:
             return f"none of {count} measured again meets the constraints"
+        chance = shown_chance(self.probability[0])
         return (
-            f"trial {first} is best with probability {shown_chance(self.probability[0])} "
-            f"of {count} measured again"
+            f"trial {first} is best with probability {chance} of {count} measured again"
         )
 
 

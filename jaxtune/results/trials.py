@@ -86,6 +86,17 @@ class Trials:
         fields = [field.name for field in dataclasses.fields(self)]
         return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
 
+    def take(self, rows: np.ndarray) -> Trials:
+        """Return a table of some rows ``[m]``, int or bool ``[n]``."""
+
+        def some(part: Any) -> Any:
+            if isinstance(part, Mapping):
+                return {name: values[rows] for name, values in part.items()}
+            return part[rows]
+
+        fields = [field.name for field in dataclasses.fields(self)]
+        return Trials(*[some(getattr(self, field)) for field in fields])
+
     def row(self, trial: int) -> dict[str, Any]:
         """Return one trial as a dict of Python values.
 

@@ -19,6 +19,8 @@ class Stage(NamedTuple):
       trials: number of configurations.
       epochs: of a whole training; those of the search if ``None``.
       first: known settings, which are its first trials, see `search`.
+      batches: how many trials are asked for at a time, see `paced`; empty for all.
+      ahead: whether a batch is asked for while the one before it trains.
       confirms: number of the best configurations so far, which its trials measure
         again; 0 for a round that searches.
     """
@@ -27,6 +29,8 @@ class Stage(NamedTuple):
     trials: int
     epochs: int | None = None
     first: tuple[dict[str, Any], ...] = ()
+    batches: tuple[int, ...] = ()
+    ahead: bool = False
     confirms: int = 0
 
 
@@ -47,6 +51,11 @@ class Schedule(NamedTuple):
     def trials(self) -> int:
         """Trials of all rounds."""
         return sum(stage.trials for stage in self.stages)
+
+    @property
+    def searched_trials(self) -> int:
+        """Trials of the rounds that search, and measure nothing again."""
+        return sum(stage.trials for stage in self.stages if not stage.confirms)
 
     @property
     def confirms(self) -> bool:

@@ -38,6 +38,11 @@ class Suggest(Protocol):
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
 
+def design_length(dim: int) -> int:
+    """Return the number of trials with a score before there is a model."""
+    return 2 * dim + 2
+
+
 def model_based(
     suggest: Suggest, initial: int | None, traceable: bool = True
 ) -> Sampler:
@@ -76,7 +81,7 @@ def model_based(
 
     @compiled_once()  # a model takes seconds to compile, by hand as in a search
     def ask(state: ModelState, n: int) -> tuple[ModelState, Array]:
-        least = 2 * state.space.dim + 2 if initial is None else initial
+        least = design_length(state.space.dim) if initial is None else initial
         scored = scored_trials(state.history)
         # `cond` traces both branches, and a model needs some rows of the buffer
         if state.history.scores.shape[0] == 0:
