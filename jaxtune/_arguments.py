@@ -83,9 +83,9 @@ def check_repeatable(
         )
 
 
-def check_random(traced: tuple[Traced, ...], schedule: Schedule, trains: bool) -> None:
+def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
     """Raise ``ValueError`` if a function that is to be repeated is not random."""
-    if schedule.confirms and not trains and not any(one.random for one in traced):
+    if not trains and not any(one.random for one in traced):
         raise ValueError(
             "confirm: the function does not read its key, so measuring again gives "
             "the same number. Leave it out."

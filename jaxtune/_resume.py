@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
+from jaxtune._arguments import check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
@@ -196,6 +197,7 @@ def go_on(
         asks = _named.sampler(made_of(settings, "sampler", sampler))
         led = _named.scheduler(made_of(settings, "scheduler", scheduler))
         repeats = settings["seeds"] * (settings["folds"] or 1)
+        check_repeatable(schedule._replace(stages=more), led, settings["goals"])
         added = paced(schedule._replace(stages=more), asks, led, repeats, made.trains)
         wanted = Search(
             workload=with_shared_width(workload, block, session),

@@ -47,7 +47,7 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
-from jaxtune.results.names import check_metrics
+from jaxtune.results.names import check_metrics, check_repeat_column
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
 from jaxtune.rounds.arguments import Search
@@ -336,10 +336,11 @@ def run_search(
     for number in range(len(wanted.schedule.stages)):
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
-    check_random(traced, wanted.schedule, workload.trains)
+    if wanted.schedule.confirms:
+        check_random(traced, workload.trains)
+        check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
-        confirms = wanted.schedule.confirms
-        check_metrics(metrics, names, workload.scoring.added, wanted.folds, confirms)
+        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
     check_keep(workload, space, lanes, any(paced))

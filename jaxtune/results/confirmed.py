@@ -14,7 +14,6 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.goals.limits import Limit, violation
 from jaxtune.goals.order import aimed_standing, names_in
-from jaxtune.results.names import REPEAT_OF
 
 DRAWS = 4000  # from the posterior: the error of a probability is below one per cent
 GRID = 40  # values of the spread between configurations
@@ -69,6 +68,7 @@ def shown_chance(chance: float) -> str:
 
 
 def confirmed_of(
+    repeat_of: np.ndarray,
     columns: Mapping[str, np.ndarray],
     each: np.ndarray,
     mode: str,
@@ -77,6 +77,7 @@ def confirmed_of(
     """Return what repeats say of the configurations that they repeat.
 
     Args:
+      repeat_of: ``[n]`` the trial that each repeats, -1 for others.
       columns: of the table of trials, name to ``[n]``.
       each: ``[n, s]`` the scores of all seeds and folds of each trial.
       mode: ``"max"`` or ``"min"``.
@@ -85,7 +86,6 @@ def confirmed_of(
     Returns:
       A row for each configuration that is repeated.
     """
-    repeat_of = columns[REPEAT_OF]
     trials = np.unique(repeat_of[repeat_of >= 0])
     rows = [np.flatnonzero(repeat_of == trial) for trial in trials]
     named = {name: columns[name] for name in names_in(limits, ()) if name in columns}
@@ -110,8 +110,14 @@ def confirmed_of(
         chance[fine] = chances(few)
     shown = tuple(each[rows[i]].ravel() for i in order)
     means["score"] = np.where(np.isfinite(oriented), means["score"], np.nan)
-    whole = (trials, counts, means["score"], errors, chance)
-    return Confirmed(*[column[order] for column in whole], shown)
+    return Confirmed(
+        trials[order],
+        counts[order],
+        means["score"][order],
+        errors[order],
+        chance[order],
+        shown,
+    )
 
 
 def ranked_by(confirmed: Confirmed, own: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ def check_metrics(
     hyperparameters: Iterable[str],
     added: Iterable[str] = (),
     folds: int | None = None,
-    confirms: bool = False,
 ) -> None:
     """Raise unless every metric and hyperparameter gets a column of its own.
 
@@ -26,7 +25,6 @@ def check_metrics(
       hyperparameters: the names of the space.
       added: names of columns that this search has beside the usual ones.
       folds: number of folds; ``None`` without them.
-      confirms: whether the search measures its best configurations again.
 
     Raises:
       ValueError: a name that would take the place of another column.
@@ -37,11 +35,6 @@ def check_metrics(
         raise ValueError(
             f"folds: {FOLD_SPREAD!r} is the column of the spread over folds, and the "
             "name of a metric or dimension. Rename that."
-        )
-    if confirms and REPEAT_OF in (*metrics, *known):
-        raise ValueError(
-            f"confirm: {REPEAT_OF!r} is the column of the trials that are measured "
-            "again, and the name of a metric or dimension. Rename that."
         )
     for taken in known:
         if OF_SEEDS.fullmatch(taken) or taken in added:
@@ -61,6 +54,23 @@ def check_metrics(
                 f"evaluate: the metric {name!r} has the name of a hyperparameter, and "
                 "both need a column of the table. Rename one of them."
             )
+
+
+def check_repeat_column(metrics: Iterable[object], names: Iterable[str]) -> None:
+    """Raise unless a search that confirms has a column for what its trials repeat.
+
+    Args:
+      metrics: the names that ``evaluate`` returns.
+      names: the names of the space.
+
+    Raises:
+      ValueError: a metric or dimension of that name.
+    """
+    if REPEAT_OF in (*metrics, *names):
+        raise ValueError(
+            f"confirm: {REPEAT_OF!r} is the column that says which trial another one "
+            "repeats, and the name of a metric or dimension. Rename that."
+        )
 
 
 def _taken(own: Iterable[str]) -> str:

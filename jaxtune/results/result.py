@@ -129,7 +129,8 @@ class Result:
 
     Args:
       trials: the table, one row per trial.
-      spaces: the space of each round, the first one as given.
+      spaces: the space of each round, the first one as given; that of a round that
+        measures the best again is the whole space.
       setup: the task, space and settings.
       rounds: the outcome of each round.
       seconds: see `Cost`.
@@ -176,6 +177,14 @@ class Result:
         return aimed_standing(scores, self.trials.stage, columns, limits, goals)
 
     @property
+    def confirming_rounds(self) -> tuple[int, ...]:
+        """Numbers of the rounds that measured the best again, and searched nothing."""
+        repeats = self.trials.columns.get(REPEAT_OF)
+        if repeats is None:
+            return ()
+        return tuple(np.unique(self.trials["round"][repeats >= 0]).tolist())
+
+    @property
     def _confirmed_now(self) -> bool:
         """Whether the search ends with a round of repeats, and that is over."""
         repeats = self.trials.columns.get(REPEAT_OF, np.full(1, -1))
@@ -211,7 +220,12 @@ class Result:
                 "the search."
             )
         columns, limits = self.trials.columns, self.setup.constraints.limits
-        return confirmed_of(columns, self.trials.scores, self.setup.mode, limits)
+        # a run may have been extended by trials that train longer
+        budgets = np.asarray([training.budget for training in self.rounds])
+        alike = (budgets == budgets[-1])[columns["round"]]
+        repeats = np.where(alike, columns[REPEAT_OF], -1)
+        mode, each = self.setup.mode, self.trials.scores
+        return confirmed_of(repeats, columns, each, mode, limits)
 
     @property
     def best(self) -> Best:
@@ -667,7 +681,7 @@ class Result:
         state = "" if self.finished else ", not finished"
         state += f" ({self.stopped})" if self.stopped else ""
         summary = (
-            f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
+            f"{len(self.trials)} trials in {self._searched_rounds} rounds{state}; "
             f"{failed} failed."
         )
         if self.setup.constraints.limits:
@@ -679,9 +693,16 @@ class Result:
         best = self.best
         summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
         summary += f"trial {best.trial}."
+        if self._confirmed_now:
+            summary += f" Measured again: {self.confirmed.words}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
+
+    @property
+    def _searched_rounds(self) -> int:
+        """The number of rounds that searched."""
+        return len(self.spaces) - len(self.confirming_rounds)
 
     def _unmet(self) -> str:
         """Return a sentence if trials violate limits; empty if none does."""
@@ -701,7 +722,7 @@ class Result:
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())
-        lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
+        lines = [f"Result({len(self.trials)} trials, {self._searched_rounds} rounds"]
         if failed < len(self.trials):
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
@@ -710,6 +731,8 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
+        if self._confirmed_now:
+            lines += [f"  {self.confirmed.words}"]
         if self.setup.constraints.limits:
             lines += [f"  {self._unmet()}"]
         if self.setup.goals:
