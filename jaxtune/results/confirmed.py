@@ -171,7 +171,7 @@ def chances(measured: Sequence[np.ndarray]) -> np.ndarray:
         return tied / tied.sum()
     random = np.random.default_rng(0)
     # noise, given the spread within configurations
-    noise = variance * degrees / random.chisquare(degrees, DRAWS)
+    noise = variance * degrees / random.chisquare(degrees, DRAWS // 2)
     within = noise[:, None] / counts  # [draws, m]
     scale = np.sqrt(variance / counts.mean())
     most = 10 * max(scale, np.ptp(means))
@@ -180,12 +180,13 @@ def chances(measured: Sequence[np.ndarray]) -> np.ndarray:
     total = within + tau[:, None] ** 2
     # the mean of all, then each configuration, between its measurements and that
     weight = 1 / total
-    centre = (weight * means).sum(1) / weight.sum(1)
-    centre += random.standard_normal(DRAWS) / np.sqrt(weight.sum(1))
     pull = within / total
-    drawn = (1 - pull) * means + pull * centre[:, None]
-    drawn += np.sqrt((1 - pull) * within) * random.standard_normal(drawn.shape)
-    return np.bincount(drawn.argmax(1), minlength=len(means)) / DRAWS
+    around = (1 - pull) * means + pull * _centre(means, weight)
+    off = pull * random.standard_normal((len(total), 1)) / np.sqrt(_sum(weight))
+    off += np.sqrt((1 - pull) * within) * random.standard_normal(pull.shape)
+    # each draw and its mirror image, so that the better of two is never the less likely
+    drawn = np.concatenate([around + off, around - off])
+    return np.bincount(drawn.argmax(1), minlength=len(means)) / len(drawn)
 
 
 def _spreads(
@@ -200,13 +201,21 @@ def _spreads(
     for row, tau in enumerate(grid):
         total = within + tau**2
         weight = 1 / total
-        centre = (weight * means).sum(1) / weight.sum(1)
-        distance = ((means - centre[:, None]) ** 2 * weight).sum(1)
+        distance = ((means - _centre(means, weight)) ** 2 * weight).sum(1)
         likely = 0.5 * (np.log(weight).sum(1) - np.log(weight.sum(1)) - distance)
         # the grid is even in the logarithm, which gives a spread tau its weight
         found[row] = likely - np.log1p((tau / scale) ** 2) + np.log(tau)
     # the largest of these has Gumbel noise: a draw in proportion to the densities
     return grid[(found + random.gumbel(size=found.shape)).argmax(0)]
+
+
+def _centre(means: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return weighted means ``[draws, 1]`` of all configurations."""
+    return _sum(weight * means) / _sum(weight)
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    return values.sum(axis=1, keepdims=True)
 
 
 def _variance(measured: Sequence[np.ndarray]) -> float:

@@ -202,7 +202,7 @@ class Result:
         >>> result = jt.search(objective, space, confirm=3, **arguments)
         >>> result.confirmed.measurements.tolist()
         [3, 3, 3]
-        >>> result.confirmed.trial[0] == result.best.trial
+        >>> int(result.confirmed.trial[0]) == result.best.trial
         True
 
         Raises:
