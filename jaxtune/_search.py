@@ -119,8 +119,10 @@ def search(
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
 
-    Every round asks the sampler for points in the present box, trains and scores them
-    in blocks of lanes, and shrinks the box around the best. The same key gives the same
+    The sampler is asked for points, which are trained and scored in blocks of lanes. A
+    sampler that learns, such as the one used if none is given, gets them in batches and
+    is told the scores of each before the next, see `plan`. With ``rounds``, each round
+    searches a box around the best trials of those before. The same key gives the same
     table, bit for bit, on the same machine.
 
     >>> import jax, jax.numpy as jnp, jaxtune as jt
@@ -128,12 +130,22 @@ def search(
     ...     return (jnp.log10(hparams["rate"]) + 2) ** 2
     >>> space = jt.Space(rate=jt.log_uniform(1e-4, 1.0))
     >>> result = jt.search(
-    ...     objective, space, key=jax.random.key(0), trials=32, rounds=4, mode="min"
+    ...     objective, space, key=jax.random.key(0), trials=32, mode="min"
     ... )
-    >>> round(result.best.hparams["rate"], 2)
+    >>> round(result.best.hparams["rate"], 3)
     0.01
-    >>> len(result.trials), len(result.spaces)
-    (32, 4)
+    >>> boxes = jt.search(
+    ...     objective,
+    ...     space,
+    ...     key=jax.random.key(0),
+    ...     trials=32,
+    ...     rounds=4,
+    ...     mode="min",
+    ...     sampler=jt.samplers.sobol(),
+    ...     refine=jt.zoom(),
+    ... )
+    >>> round(boxes.best.hparams["rate"], 2), len(boxes.spaces)
+    (0.01, 4)
 
     Args:
       task: a task, from `classification`, `regression` or `Task`; or any function
@@ -143,7 +155,8 @@ def search(
       key: root of all randomness, from ``jax.random.key``.
       trials: number of configurations in the whole search, spread evenly over the
         rounds.
-      rounds: number of search rounds; the space is refined after each but the last.
+      rounds: number of search rounds; the space is refined after each but the last. One
+        if not given, in which a sampler that learns is told its trials batch by batch.
       start: the box to begin in, from ``space.restrict(...)``; the whole space if not
         given. ``refine=zoom(within=space)`` lets it grow from there.
       epochs: number of epochs of every trial; not for plain functions.
@@ -151,9 +164,10 @@ def search(
         has failed if any of them has.
       metric: the metric of the task that is the score; its first if not given.
       mode: ``"max"`` or ``"min"``; the mode of the task's metric if not given.
-      sampler: proposes points inside a box; ``samplers.sobol()`` if not given. As for
-        ``refine``, ``scheduler`` and ``executor``, a name such as ``"tpe"`` stands for
-        the part with its usual arguments.
+      sampler: proposes points inside a box; ``samplers.gaussian_process()`` if not
+        given. As for ``refine``, ``scheduler`` and ``executor``, a name such as
+        ``"tpe"`` stands for the part with its usual arguments. It is told the trials of
+        its own round batch by batch, unless it is your own: then round by round.
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for

@@ -58,7 +58,14 @@ def parts(seen):
 
 def seek(key, **chosen):
     """The table of a search in three rounds."""
-    own = {"trials": 24, "rounds": 3, "epochs": 6, "block": 4, "verbose": 0}
+    own = {
+        "trials": 24,
+        "rounds": 3,
+        "epochs": 6,
+        "block": 4,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     found = jt.search(killed.line(), SPACE, key=key, **own, **chosen)
     return killed.digest(found), found
 

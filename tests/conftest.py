@@ -44,8 +44,8 @@ TIERS = {
         precision products random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batching benchmarks data divergence ensemble epochs first
-        fitting folds fuzz growing kernels loops model_samplers models old_runs
+        accelerator analysis batches batching benchmarks data divergence ensemble epochs
+        first fitting folds fuzz growing kernels loops model_samplers models old_runs
         optimizers planning programs repeats report rewrite schedule search storage
         supervised tasks trained training user_code width workers
     """,

@@ -86,5 +86,5 @@ def _paced(stage: Stage, least: int) -> Stage:
         return stage
     # equal sizes, since a model is compiled for each
     size = max(least, -(-left // PARTS))
-    batches = (first, *apportion(left, [1] * -(-left // size), 1))
+    batches = (first, *apportion(left, [1] * max(1, left // size), 1))
     return stage._replace(batches=batches, ahead=size >= LARGE)
