@@ -321,7 +321,7 @@ def test_a_schedule_gives_trials_of_its_last_round():
 @pytest.mark.parametrize(
     ("more", "match"),
     [
-        (dict(goals=[("loss", "min"), "parameters"]), "one score"),
+        (dict(goals=["mse", "parameters"]), "one score"),
         (dict(scheduler="pbt"), "population based"),
     ],
 )

@@ -76,10 +76,16 @@ def _confirmed(result: Result) -> list[str]:
     except ValueError:  # nothing was, or not all of it yet
         return []
     head = ("trial", "measured again", "mean", "standard error", "chance to be best")
-    columns = (found.trial, found.measurements, found.mean, found.error)
     rows = [
-        (*map(cell, row), shown_chance(chance))
-        for *row, chance in zip(*columns, found.probability, strict=True)
+        (trial, count, cell(mean), cell(error), shown_chance(chance))
+        for trial, count, mean, error, chance in zip(
+            found.trial,
+            found.measurements,
+            found.mean,
+            found.error,
+            found.probability,
+            strict=True,
+        )
     ]
     return [
         f'<p class="note">{escape(found.words.capitalize())}. Means are of '

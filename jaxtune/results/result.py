@@ -170,7 +170,7 @@ class Result:
 
     @functools.cached_property
     def _own_standing(self) -> np.ndarray:
-        """What each row says by itself, whether or not it repeats another."""
+        """The standing of each row by itself, whether or not it repeats another."""
         scores = ranking.orient(self.trials["score"], self.setup.mode)
         limits, goals = self.setup.constraints.limits, self.setup.goals
         columns = self.trials.columns
@@ -186,7 +186,7 @@ class Result:
 
     @property
     def _confirmed_now(self) -> bool:
-        """Whether the search ends with a round of repeats, and that is over."""
+        """True if the search ends with a round of repeats, and that is over."""
         repeats = self.trials.columns.get(REPEAT_OF, np.full(1, -1))
         return bool(repeats[-1] >= 0) and self.rounds[-1].over
 

@@ -59,7 +59,7 @@ class Schedule(NamedTuple):
 
     @property
     def confirms(self) -> bool:
-        """Whether some round measures configurations again."""
+        """True if some round measures configurations again."""
         return any(stage.confirms for stage in self.stages)
 
     def opened(self, box: Space | None, number: int) -> Space:
