@@ -225,6 +225,32 @@ def test_equal_configurations_are_one_point():
     np.testing.assert_allclose(distance, expected, atol=1e-5)
 
 
+def test_cells_are_those_of_decoding_and_encoding():
+    """Dimensions of one kind are snapped together, and each lies where it did."""
+    act = jt.choice(["a", "b", "c"])
+    space = jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0),
+        momentum=jt.reverse_log_uniform(0.0, 0.999),
+        x=jt.uniform(-3.0, 0.99),
+        size=jt.power_of_two(16, 256),
+        units=jt.integer(8, 256, scale="log"),
+        layers=jt.integer(1, 4),
+        act=act,
+        ordinal=jt.ordinal([1, 2, 5, 10]),
+        named=jt.ordinal(["x", "y"]),
+        own=jt.when(jt.uniform(0.0, 1.0), act="b"),
+        below=jt.when(jt.integer(1, 9), act=["a", "b"], named="y"),
+        fixed=jt.fixed(3),
+    )
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    points = np.random.default_rng(0).random((4000, space.dim)).astype(np.float32)
+    points[:2] = [[0.0], [below_one]]
+    smaller = space.restrict(act=["a", "c"], rate=(1e-3, 1e-2), units=(9, 30))
+    for box in (space, smaller, space.restrict(act=["b"])):
+        found = jax.jit(geometry.snapped)(box, jnp.asarray(points))
+        np.testing.assert_array_equal(found, box.encode(box.decode(points)))
+
+
 def test_what_is_outside_stays_and_a_lost_choice_is_equally_far_from_all():
     points = jnp.asarray([[jnp.nan, 0.1, 1.7], [0.1, -0.3, 0.5], [0.5, 0.1, 0.5]])
     cells = geometry.snapped(SPACE, points)

@@ -11,6 +11,7 @@ import pytest
 from compiled import compilations
 
 import jaxtune as jt
+from jaxtune.samplers._model_based import model_based
 from jaxtune.samplers._trust_region import _side
 
 SPACE = jt.testing.mixed_space()
@@ -290,6 +291,24 @@ def test_a_finite_space_is_not_asked_twice_until_it_is_empty(name):
     assert cells == {tuple(row) for row in np.round(shuffled[16:], 4).tolist()}
     state = sampler.tell(state, rest, np.asarray(rest).sum(1))
     assert sampler.ask(state, 8)[1].shape == (8, 3)
+
+
+@pytest.mark.parametrize(("dim", "length"), [(1, 5), (3, 5), (9, 10)])
+def test_the_model_is_asked_after_its_design(dim, length):
+    asked = []
+
+    def suggest(state, n):
+        asked.append(int(state.history.trials))
+        return jnp.full((n, dim), 0.5)
+
+    sampler = model_based(suggest, None)
+    space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
+    state = sampler.init(jax.random.key(0), space)
+    for trial in range(length + 3):
+        state, points = sampler.ask(state, 1)
+        # a failure is no score
+        state = sampler.tell(state, points, [np.nan if trial == 1 else trial])
+    assert asked == [length + 1, length + 2]
 
 
 def test_sensitivity_finds_the_dimension_that_matters():

@@ -44,7 +44,7 @@ def paced(
     >>> model, in_full = jt.samplers.gaussian_process(), jt.schedulers.in_full()
     >>> whole = flat(space, 100, 1)
     >>> paced(whole, model, in_full, repeats=1, trains=False).stages[0].batches[:4]
-    (6, 6, 6, 6)
+    (5, 5, 5, 5)
     >>> paced(whole, jt.samplers.sobol(), in_full, 1, False).stages[0].batches
     ()
 
