@@ -4,8 +4,9 @@ Searches of noisy problems are recorded: the standard functions of ``problems.py
 noise, and tables of trained networks, where a measurement has the noise of one seed. Of
 a search of 100 trials, plain search takes the best measured trial. With confirmation a
 shorter search ends, and the rest of the trials measure its best ones again, with fresh
-noise. Regret is that of the chosen configuration without noise: 0 is the optimum, 1 the
-median random point.
+noise. Each rule says which measurements then decide: the fresh ones alone, or all; in
+``halving`` the repeats go to fewer and fewer. Regret is that of the chosen configuration
+without noise: 0 is the optimum, 1 the median random point.
 
     python benchmarks/confirm.py [--seeds 20] [--cache DIR] [--json FILE]
 
@@ -15,7 +16,7 @@ Finished searches are kept in DIR. Set OPENBLAS_NUM_THREADS=1.
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ import pandas as pd
 import record
 from problems import Problem, functions, tabular
 from scipy.stats import bootstrap, wilcoxon
+from tables import SPACES
 
 TRIALS = 100
 BATCH = {"sobol": 100, "gaussian_process": 5}
@@ -32,7 +34,8 @@ BATCH = {"sobol": 100, "gaussian_process": 5}
 PLANS = ((2, 4), (3, 3), (3, 5), (5, 2), (5, 3), (5, 5), (10, 2), (10, 3))
 STEPS = ((8, 1), (4, 1), (2, 2))  # of 8 once, the best 4 again, the best 2 twice more
 DRAWS = 200  # of fresh noise, for each recorded search
-RULES = ("fresh", "all", "shrunk")
+RULES = ("fresh", "all")
+KINDS = ("one seed", "noise 0.1", "noise 0.03", "no noise")
 LIKE = 100  # configurations of like loss, which share a level of noise
 
 
@@ -72,10 +75,9 @@ def suite() -> dict[str, Noisy]:
             noise = level * (problem.typical - problem.best)
             name = problem.name.replace(" noisy", f", noise {level}")
             found[name] = Noisy(problem, lambda u, s=noise: np.full(len(u), s), False)
-    for name in ("digits", "breast_cancer"):
-        found[f"{name}, one seed"] = Noisy(
-            tabular(name, "loss"), _seed_noise(name), True
-        )
+    for name in SPACES:
+        trained = Noisy(tabular(name, "loss"), _seed_noise(name), True)
+        found[f"{name}, one seed"] = trained
     return found
 
 
@@ -110,24 +112,23 @@ def searched(noisy: Noisy, sampler: str, seed: int) -> Search:
     ours = getattr(jt.samplers, sampler)()
     state = ours.init(jax.random.key(seed), problem.space)
     rows: list[Search] = []
-    counts = [len(problem.space[n].choices) or 10**6 for n in problem.space.names]
     for _ in range(TRIALS // BATCH[sampler]):
         state, asked = ours.ask(state, BATCH[sampler])
         points = np.asarray(asked, np.float64)
         value, spread = problem.value(points), noisy.spread(points)
         seen = noisy.measured(value, spread * random.standard_normal(len(value)))
         state = ours.tell(state, asked, -seen)
-        cells = np.floor(points * counts).astype(np.int64)
-        rows.append(Search(seen, value, spread, cells))
+        # in a table configurations are as good as their losses; elsewhere none is twice
+        cell = value if noisy.factor else np.arange(len(value)) + 1e6 * len(rows)
+        rows.append(Search(seen, value, spread, cell))
     return Search(*map(np.concatenate, zip(*rows, strict=True)))
 
 
 def best_of(search: Search, count: int, first: int) -> np.ndarray:
     """Return the best ``count`` different configurations of the first trials."""
-    order = np.argsort(
-        np.where(np.isfinite(search.seen[:first]), search.seen[:first], np.inf)
-    )
-    _, where = np.unique(search.cell[order], axis=0, return_index=True)
+    seen = search.seen[:first]
+    order = np.argsort(np.where(np.isfinite(seen), seen, np.inf))
+    _, where = np.unique(search.cell[order], return_index=True)
     return order[np.sort(where)][:count]
 
 
@@ -141,10 +142,6 @@ def confirmed(
     chosen = {"fresh": fresh.mean(1)}
     first = search.seen[rows]
     chosen["all"] = (fresh.sum(1) + first) / (times + 1)
-    # the first score, drawn to the fresh mean of all by what selection added to it
-    luck = (first.mean() - fresh.mean((1, 2)))[:, None]
-    weight = 0.5
-    chosen["shrunk"] = (fresh.sum(1) + weight * (first - luck)) / (times + weight)
     return {rule: search.value[rows[s.argmin(1)]] for rule, s in chosen.items()}
 
 
@@ -163,7 +160,7 @@ def halved(noisy: Noisy, search: Search, random: np.random.Generator) -> np.ndar
     return search.value[np.take_along_axis(rows, total.argmin(1)[:, None], 1)[:, 0]]
 
 
-def study(name: str, noisy: Noisy, searches: list[Search]) -> dict[str, Any]:
+def study(noisy: Noisy, searches: list[Search]) -> dict[str, Any]:
     """Return regrets by plan and rule, each a list over searches."""
     regret = noisy.problem.regret
     random = np.random.default_rng(0)
@@ -198,33 +195,59 @@ def recorded(cache: Path, name: str, noisy: Noisy, sampler: str, seeds: int):
     return searches
 
 
+def promised(noisy: Noisy, searches: list[Search]) -> list[tuple[float, bool]]:
+    """Return how likely the chosen one was said to be the best, and whether it is."""
+    from jaxtune.results.confirmed import chances
+
+    random, found = np.random.default_rng(0), []
+    for search in searches:
+        rows = best_of(search, 5, TRIALS - 15)
+        true = search.value[rows]
+        for _ in range(5):
+            noise = random.standard_normal((3, len(rows))) * search.spread[rows]
+            fresh = noisy.measured(true, noise)
+            chosen = fresh.mean(0).argmin()
+            # lower is better here, and higher in `chances`
+            chance = chances([*-fresh.T])[chosen]
+            found.append((float(chance), bool(true[chosen] == true.min())))
+    return found
+
+
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the mean regret of each plan and rule, and its gain on plain search."""
     found = []
     for sampler in BATCH:
-        here = [row for row in rows if row["sampler"] == sampler]
-        for kind in ("noise 0.1", "noise 0.03", "one seed", "no noise"):
-            some = [r for r in here if r["kind"] == kind]
-            if not some:
-                continue
+        for kind in KINDS:
+            some = [r for r in rows if r["sampler"] == sampler and r["kind"] == kind]
             plain = np.asarray([row["regrets"]["plain"] for row in some])
             for arm in some[0]["regrets"]:
                 values = np.asarray([row["regrets"][arm] for row in some])
-                gain = (plain - values).mean(0)  # of each seed, over problems
-                equal = np.allclose(gain, 0)
-                found.append(
-                    {
-                        "sampler": sampler,
-                        "kind": kind,
-                        "arm": arm,
-                        "regret": float(values.mean()),
-                        "gain": float(gain.mean()),
-                        "interval": [0.0, 0.0] if equal else _interval(gain),
-                        "p": 1.0 if equal else float(wilcoxon(gain).pvalue),
-                        "better": f"{(values.mean(1) < plain.mean(1)).sum()} of {len(some)}",
-                    }
-                )
+                better = int((values.mean(1) < plain.mean(1)).sum())
+                gain = _gain((plain - values).mean(0))
+                about = {"sampler": sampler, "kind": kind, "arm": arm}
+                about |= {"regret": float(values.mean()), **gain}
+                found.append(about | {"better": better, "problems": len(some)})
     return found
+
+
+def calibration(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each range of promised chances how often they came true."""
+    known = np.asarray([pair for row in rows for pair in row.get("promised", [])])
+    edges, found = (0.0, 0.3, 0.5, 0.7, 0.9, 1.01), []
+    for low, high in itertools.pairwise(edges):
+        here = known[(known[:, 0] >= low) & (known[:, 0] < high)]
+        chance, hit = here.mean(0)
+        about = {"from": low, "to": min(high, 1.0), "searches": len(here)}
+        found.append(about | {"said": float(chance), "true": float(hit)})
+    return found
+
+
+def _gain(gain: np.ndarray) -> dict[str, Any]:
+    """Return the mean gain of searches ``[seeds]`` over problems, and its interval."""
+    if np.allclose(gain, 0):
+        return {"gain": 0.0, "interval": [0.0, 0.0], "p": 1.0}
+    p = float(wilcoxon(gain).pvalue)
+    return {"gain": float(gain.mean()), "interval": _interval(gain), "p": p}
 
 
 def _interval(values: np.ndarray) -> list[float]:
@@ -233,8 +256,7 @@ def _interval(values: np.ndarray) -> list[float]:
 
 
 def _kind(name: str) -> str:
-    ends = [k for k in ("noise 0.1", "noise 0.03", "one seed") if name.endswith(k)]
-    return ends[0] if ends else "no noise"
+    return next((kind for kind in KINDS if name.endswith(kind)), "no noise")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -244,25 +266,22 @@ def main(options: argparse.Namespace) -> None:
     for sampler in BATCH:
         for name, noisy in suite().items():
             searches = recorded(options.cache, name, noisy, sampler, options.seeds)
-            regrets = study(name, noisy, searches)
-            rows.append(
-                {
-                    "problem": name,
-                    "kind": _kind(name),
-                    "sampler": sampler,
-                    "regrets": regrets,
-                }
-            )
+            row = {"problem": name, "kind": _kind(name), "sampler": sampler}
+            if row["kind"] != "no noise":
+                row["promised"] = promised(noisy, searches)
+            rows.append(row | {"regrets": study(noisy, searches)})
             print(sampler, name, flush=True)
-    found = summary(rows)
+    found, known = summary(rows), calibration(rows)
     for row in found:
         low, high = row["interval"]
         print(
-            f"| {row['sampler']} | {row['kind']} | {row['arm']} | {row['regret']:.4f} | "
-            f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}] | {row['p']:.3f} | "
-            f"{row['better']} |"
+            f"| {row['sampler']} | {row['kind']} | {row['arm']} | {row['regret']:.4f} "
+            f"| {row['gain']:+.4f} [{low:+.4f}, {high:+.4f}] | {row['p']:.3f} "
+            f"| {row['better']} of {row['problems']} |"
         )
-    record.write(options, found)
+    for row in known:
+        print(row)
+    record.write(options, {"regrets": found, "calibration": known})
 
 
 if __name__ == "__main__":
