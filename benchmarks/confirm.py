@@ -5,7 +5,7 @@ noise, and tables of trained networks, where a measurement has the noise of one 
 a search of 100 trials, plain search takes the best measured trial. With confirmation a
 shorter search ends, and the rest of the trials measure its best ones again, with fresh
 noise. Each rule says which measurements then decide: the fresh ones alone, or all; in
-``halving`` the repeats go to fewer and fewer. Regret is that of the chosen configuration
+``halving`` the repeats go to fewer and fewer. Regret is that of the chosen one
 without noise: 0 is the optimum, 1 the median random point.
 
     python benchmarks/confirm.py [--seeds 20] [--cache DIR] [--json FILE]
