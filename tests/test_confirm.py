@@ -203,6 +203,7 @@ def test_a_configuration_that_failed_once_is_not_the_best():
     table = by_hand([0.0, 0.1, np.nan, 5.0, 1.0, np.inf])
     assert np.isnan(table.mean).all()
     assert "all 2" in table.words
+    assert "trial 0: failed, of 2" in repr(table)
 
 
 def test_limits_hold_for_the_means():

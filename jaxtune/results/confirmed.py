@@ -42,6 +42,8 @@ class Confirmed(NamedTuple):
         lines = [
             f"  trial {trial}: {mean:.6g} ± {error:.2g} of {count}, best with "
             f"probability {shown_chance(chance)}"
+            if np.isfinite(mean)
+            else f"  trial {trial}: failed, of {count}"
             for trial, count, mean, error, chance in zip(*self[:5], strict=True)
         ]
         return "\n".join([f"Confirmed({len(lines)} configurations", *lines]) + ")"
@@ -54,6 +56,8 @@ class Confirmed(NamedTuple):
             return f"all {count} that were measured again failed"
         if not self.probability[0]:
             return f"none of {count} measured again meets the constraints"
+        if count == 1:
+            return f"trial {first} alone was measured again"
         chance = shown_chance(self.probability[0])
         return (
             f"trial {first} is best with probability {chance} of {count} measured again"
