@@ -31,6 +31,7 @@ from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import Told, with_past
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.samplers import Sampler
+from jaxtune.samplers.history import capacity
 from jaxtune.space import Space
 from jaxtune.space.points import Points, joined
 from jaxtune.training.journal import Journal
@@ -294,10 +295,10 @@ def asked(
 
 
 def _encoded(box: Space, decoded: HparamArrays) -> np.ndarray:
-    """Return points ``[n, d]``, computed with as many rows as a power of two has."""
+    """Return points ``[n, d]``, computed with as many rows as a buffer has."""
     # the trials of an open round are more each time, and JAX compiles for every number
     count = len(next(iter(decoded.values())))
-    rows = np.minimum(np.arange(1 << (count - 1).bit_length()), count - 1)
+    rows = np.minimum(np.arange(capacity(count)), count - 1)
     filled = {name: np.asarray(values)[rows] for name, values in decoded.items()}
     return np.asarray(box.encode(filled))[:count]
 
