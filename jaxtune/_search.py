@@ -17,6 +17,8 @@ from jaxtune import _named
 from jaxtune._arguments import (
     check_counts,
     check_metric,
+    check_random,
+    check_repeatable,
     check_start,
     checked_budget,
     checked_objective,
@@ -45,7 +47,7 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
-from jaxtune.results.names import check_metrics
+from jaxtune.results.names import check_metrics, check_repeat_column
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
 from jaxtune.rounds.arguments import Search
@@ -106,6 +108,7 @@ def search(
     constraints: Any = None,
     goals: Sequence[str | tuple[str, str]] | None = None,
     keep: str | None = None,
+    confirm: int | float | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -193,6 +196,11 @@ def search(
       keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
         the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
         by them, and trains no candidates.
+      confirm: measures the best configurations again, with fresh randomness, in the
+        last of the ``trials``: so many of them three times each, as with ``confirm=5``;
+        or a share of the trials, such as ``0.15``. They train in full. The best is
+        chosen by these measurements alone, and `Result.confirmed` says how likely it
+        is the best.
       constraints: bounds of metrics and of a trial's true sizes, such as
         ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
         all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
@@ -238,7 +246,7 @@ def search(
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
-    schedule = schedule_for(space, trials, rounds)
+    schedule = schedule_for(space, trials, rounds, confirm)
     if start is not None:
         schedule = schedule._replace(start=start)
     check_start(schedule)
@@ -250,6 +258,7 @@ def search(
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
+    check_repeatable(schedule, scheduler, found)
     chosen = default_sampler(directory) if sampler is None else sampler
     sampler, refiner = _named.sampler(chosen), _named.refiner(refine)
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
@@ -340,13 +349,16 @@ def run_search(
     for number in range(len(wanted.schedule.stages)):
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
+    if wanted.schedule.confirms:
+        check_random(traced, workload.trains)
+        check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
     check_keep(workload, space, lanes, any(paced))
     ignored = unread(traced, workload, space)
-    warn_about_space(ignored, workload.trains, space, wanted.schedule.trials)
+    warn_about_space(ignored, workload.trains, space, wanted.schedule.searched_trials)
     warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0

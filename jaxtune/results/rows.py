@@ -16,7 +16,7 @@ from jaxtune.programs.lane import (
     WAITING,
 )
 from jaxtune.results.folded import by_fold, spread_of
-from jaxtune.results.names import FOLD_SPREAD
+from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.round import Training
@@ -31,6 +31,7 @@ def rows_of(
     training: Training,
     metric: str,
     folds: int | None = None,
+    repeat_of: np.ndarray | None = None,
 ) -> Trials:
     """Return the rows of one round.
 
@@ -41,6 +42,8 @@ def rows_of(
       training: the outcome of the round.
       metric: the metric that is the score.
       folds: number of folds; ``None`` without them.
+      repeat_of: ``[n]`` ids of the trials that these measure again, -1 for new
+        configurations; ``None`` in a search that measures nothing again.
 
     Returns:
       ``n`` rows.
@@ -57,6 +60,8 @@ def rows_of(
         "status": np.asarray(STATUS, object)[_status(training, scores)],
         "score": means[metric],
     }
+    if repeat_of is not None:
+        columns[REPEAT_OF] = repeat_of
     if folds is not None:
         columns[FOLD_SPREAD] = spread_of(by_fold(scores, folds))
     if training.budget:

@@ -26,6 +26,7 @@ from jaxtune.random import BATCH, PAST, SAMPLE
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
+from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import Told, with_past
 from jaxtune.rounds.repeats import distinct, identities, roomy
@@ -141,8 +142,17 @@ class Known(NamedTuple):
 @on_host()
 def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Points:
     """Return the points that a round begins with, in a box refined by those before."""
-    schedule, rounds, history = search.schedule, so_far.rounds, so_far.history
-    last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
+    schedule, history = search.schedule, so_far.history
+    if schedule.stages[number].confirms:
+        again = measured_again(schedule, number, history, _standing(search, history))
+        limits, goals = search.constraints.limits, search.goals
+        return with_sizes(again, search.workload, schedule.space, limits, goals)
+    # a round that measured again says too little to refine by
+    before = [i for i in range(number) if not schedule.stages[i].confirms]
+    last = None
+    if before:
+        final, rows = so_far.rounds[before[-1]].final, history[before[-1]]
+        last = _refined(search, final, rows)
     box = schedule.opened(last, number)
     whole = functools.partial(schedule.opened, None, number)
     if not has_room_for(box, search.first_of(number)):

@@ -151,7 +151,7 @@ def _train(
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     return SchedulerRun(
-        scheduler=search.scheduler,
+        scheduler=search.scheduler_of(number),
         plan=plan,
         key=key_of_round(search.workload.key, SCHEDULE, number),
         metric=search.metric,
@@ -173,6 +173,8 @@ def _rehearse(
     ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
+    if stages[number].confirms or stages[number + 1].confirms:
+        return  # nothing is refined or asked
     seeds = (search.seeds,) if search.seeds > 1 else ()
 
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
@@ -206,7 +208,7 @@ def plan_rounds(search: Search) -> list[Plan]:
     plans = []
     for number, stage in enumerate(search.schedule.stages):
         budget = search.workload_of(number).budget
-        plan = search.scheduler.plan(stage.trials, budget)
+        plan = search.scheduler_of(number).plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "

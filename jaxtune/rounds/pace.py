@@ -92,7 +92,7 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
 def _paced(stage: Stage, least: int, parts: int) -> Stage:
     first = max(least, design_length(len(stage.searched)))
     left = stage.trials - first
-    if not stage.searched or left <= 0:
+    if not stage.searched or left <= 0 or stage.confirms:
         return stage
     # equal sizes, since a model is compiled for each, and full blocks
     size = least * max(1, math.ceil(left / parts / least))
