@@ -355,8 +355,9 @@ def run_search(
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
-    lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
-    check_keep(workload, space, lanes, any(paced))
+    lanes = wanted.schedule.trials * wanted.repeats
+    own_pace = any(p.own_pace for p in plans)
+    check_keep(workload, space, lanes, own_pace)
     ignored = unread(traced, workload, space)
     warn_about_space(ignored, workload.trains, space, wanted.schedule.searched_trials)
     warn_about_outputs(workload.task, traced)
