@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.samplers.geometry import cell_widths, snapped, unordered
+from jaxtune.samplers.geometry import cell_widths, unordered
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
@@ -52,7 +52,7 @@ def clouds(
       anew: whether to draw uniform points of the box instead.
 
     Returns:
-      ``[k * count, d]``, snapped to cells.
+      ``[k * count, d]``, not snapped to cells.
     """
     rows, dim = centres.shape[0] * count, space.dim
     # one draw for all: the code of a draw is long, and compiled for each of them
@@ -75,7 +75,7 @@ def clouds(
     near = _neighbours(space, centres, count // 2)
     first = jnp.where(anew, points[:, : near.shape[1]], near)
     points = jnp.concatenate([first, points[:, near.shape[1] :]], axis=1)
-    return snapped(space, _into(points.reshape(rows, dim), box))
+    return _into(points.reshape(rows, dim), box)
 
 
 def _into(points: Array, box: Box) -> Array:
