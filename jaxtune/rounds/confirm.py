@@ -128,14 +128,15 @@ def measured_again(
     stage, space = schedule.stages[number], schedule.space
     before = _decoded(history)
     first = _first_trials(space, before)
-    # repeats of an earlier confirming round are not chosen by their own luck
     own = np.asarray([first[name] for name in identities(space, before)])
-    new = own == np.arange(len(own))
-    order = ranking.order(np.where(new, standing, np.nan))
-    best = [int(trial) for trial in order if new[trial]]
+    # what was measured several times, as in a run that is extended, by its mean
+    trials, place, counts = np.unique(own, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=standing) / counts
+    best = trials[ranking.order(means)]
+    fine = int(np.isfinite(means).sum())
     # where all trials failed, those are measured again
-    fine = [trial for trial in best if np.isfinite(standing[trial])] or best
-    chosen = np.resize(fine[: stage.confirms], stage.trials)
+    best = best[: min(stage.confirms, fine or len(best))]
+    chosen = np.resize(best, stage.trials)
     # the whole space, since the best need not lie in the box of the last round
     everything = stage.searched == space.searched
     box = space if everything else space.keep(*stage.searched)
