@@ -130,10 +130,11 @@ def plan(
 
     >>> import jaxtune as jt
     >>> space = jt.Space(x=jt.uniform(0.0, 1.0), how=jt.choice(["a", "b"], static=True))
-    >>> found = jt.plan(lambda key, hparams: hparams["x"], space, trials=100, block=32)
+    >>> arguments = dict(trials=100, sampler=jt.samplers.sobol())
+    >>> found = jt.plan(lambda key, hparams: hparams["x"], space, **arguments, block=32)
     >>> found.programs, [group.blocks for group in found.groups], round(found.empty, 2)
     (2, [2, 2], 0.22)
-    >>> jt.plan(lambda key, hparams: hparams["x"], space, trials=100).width
+    >>> jt.plan(lambda key, hparams: hparams["x"], space, **arguments).width
     50
 
     Args:
@@ -166,14 +167,13 @@ def plan(
     sizes |= {"epochs": epochs, "rounds": rounds}
     for name, size in sizes.items():
         check_whole("plan", name, size)
+    asks, led = _named.sampler(sampler), _named.scheduler(scheduler)
+    stages = paced(flat(space, trials, rounds), asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     # every fold of a seed is a lane
     seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    schedule, led = flat(space, trials, rounds), _named.scheduler(scheduler)
-    asks = _named.sampler(sampler)
-    stages = paced(schedule, asks, led, seeds, made.trains).stages
     plans = [led.plan(stage.trials, workload.budget) for stage in stages]
     batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
     loads = loads_of(plans, seeds, batches)
@@ -186,7 +186,8 @@ def plan(
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
-    counted = [_counted(workload, hparams, group, seeds, rounds) for group in found]
+    waits = sum(max(1, len(stage.batches)) for stage in stages)
+    counted = [_counted(workload, hparams, group, seeds, waits) for group in found]
     done = sum(part[1] for part in counted)
     lanes = sum(part[0].blocks for part in counted) * workload.width
     batching = workload.layout.batching
@@ -214,12 +215,12 @@ def _counted(
     hparams: dict[str, np.ndarray],
     group: Group,
     seeds: int,
-    rounds: int,
+    waits: int,
 ) -> tuple[PlannedGroup, float, float]:
     """Return a group, its arithmetic, and the part of that which is not padding."""
     rows, task = np.unique(group.lanes // seeds), workload.task
-    lanes = -(-len(group.lanes) // rounds)
-    count = rounds * -(-lanes // workload.width)
+    lanes = -(-len(group.lanes) // waits)
+    count = waits * -(-lanes // workload.width)
     if not task.trains:
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     buckets = workload.layout.buckets

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
+from jaxtune._arguments import check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
@@ -195,8 +196,10 @@ def go_on(
         _check_epochs(workload, more)
         asks = _named.sampler(made_of(settings, "sampler", sampler))
         led = _named.scheduler(made_of(settings, "scheduler", scheduler))
-        repeats = settings["seeds"] * (settings["folds"] or 1)
-        added = paced(schedule._replace(stages=more), asks, led, repeats, made.trains)
+        further = schedule._replace(stages=more)
+        check_repeatable(further, led, settings["goals"])
+        seeds, given = settings["seeds"], settings["block_given"]
+        added = paced(further, asks, led, made, seeds, given)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule._replace(stages=schedule.stages + added.stages),

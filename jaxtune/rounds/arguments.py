@@ -13,7 +13,7 @@ from jaxtune.rounds.past import Past
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers import Scheduler, in_full
 
 
 class Search(NamedTuple):
@@ -57,6 +57,14 @@ class Search(NamedTuple):
     def first_of(self, number: int) -> tuple[Setting, ...]:
         """Return the known settings that a round begins with."""
         return self.first if number == 0 else self.schedule.stages[number].first
+
+    def scheduler_of(self, number: int) -> Scheduler:
+        """Return the scheduler of a round: repeats are not stopped by others."""
+        stage, budget = self.schedule.stages[number], self.workload_of(number).budget
+        # at its own pace a trial is complete where it was stopped, and so is a repeat
+        if not stage.confirms or self.scheduler.plan(stage.trials, budget).own_pace:
+            return self.scheduler
+        return in_full()
 
     @property
     def folds(self) -> int | None:

@@ -26,12 +26,14 @@ from jaxtune.random import BATCH, PAST, SAMPLE
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
+from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import Told, with_past
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.samplers import Sampler
+from jaxtune.samplers.history import capacity
 from jaxtune.space import Space
-from jaxtune.space.points import Points, joined
+from jaxtune.space.points import Points, joined_points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import Training
 from jaxtune.types import HparamArrays, Key
@@ -79,7 +81,7 @@ class Batches:
             coming, self._coming = self._coming, None
             part = coming.result() if coming else self._next(known())
             self._journal.add(self._number, part)
-        self._points = joined([self._points, part])
+        self._points = joined_points([self._points, part])
         return self._points
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -140,8 +142,17 @@ class Known(NamedTuple):
 @on_host()
 def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Points:
     """Return the points that a round begins with, in a box refined by those before."""
-    schedule, rounds, history = search.schedule, so_far.rounds, so_far.history
-    last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
+    schedule, history = search.schedule, so_far.history
+    if schedule.stages[number].confirms:
+        again = measured_again(schedule, number, history, _standing(search, history))
+        limits, goals = search.constraints.limits, search.goals
+        return with_sizes(again, search.workload, schedule.space, limits, goals)
+    # a round that measured again says too little to refine by
+    before = [i for i in range(number) if not schedule.stages[i].confirms]
+    last = None
+    if before:
+        final, rows = so_far.rounds[before[-1]].final, history[before[-1]]
+        last = _refined(search, final, rows)
     box = schedule.opened(last, number)
     whole = functools.partial(schedule.opened, None, number)
     if not has_room_for(box, search.first_of(number)):
@@ -184,7 +195,7 @@ def _batch(
     space, limits = search.schedule.space, search.constraints.limits
     points = _asked_for(search, draw, box, known, end - begin)
     if search.prior and box.searched:
-        past = stream(search.workload.key, PAST, number)
+        past = key_of_round(search.workload.key, PAST, number)
         past = past if batch == 0 else _of_batch(past, batch)
         sampler, told = allowed_only(search.sampler, rules), _told(search, known.told)
         points = with_past(points, sampler, past, box, told, search.prior)
@@ -197,13 +208,13 @@ def _batch(
 
 
 @on_host()
-def stream(key: Key, constant: int, number: int) -> Key:
+def key_of_round(key: Key, constant: int, number: int) -> Key:
     """Return the key of one round for one purpose."""
     return jax.random.fold_in(jax.random.fold_in(unplaced(key), constant), number)
 
 
 def _key_of(search: Search, number: int, batch: int) -> Key:
-    draw = stream(search.workload.key, SAMPLE, number)
+    draw = key_of_round(search.workload.key, SAMPLE, number)
     return draw if batch == 0 else _of_batch(draw, batch)
 
 
@@ -284,10 +295,10 @@ def asked(
 
 
 def _encoded(box: Space, decoded: HparamArrays) -> np.ndarray:
-    """Return points ``[n, d]``, computed with as many rows as a power of two has."""
+    """Return points ``[n, d]``, computed with as many rows as a buffer has."""
     # the trials of an open round are more each time, and JAX compiles for every number
     count = len(next(iter(decoded.values())))
-    rows = np.minimum(np.arange(1 << (count - 1).bit_length()), count - 1)
+    rows = np.minimum(np.arange(capacity(count)), count - 1)
     filled = {name: np.asarray(values)[rows] for name, values in decoded.items()}
     return np.asarray(box.encode(filled))[:count]
 

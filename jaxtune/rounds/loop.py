@@ -26,7 +26,7 @@ from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.arguments import Search
-from jaxtune.rounds.asking import Batches, asked, stream
+from jaxtune.rounds.asking import Batches, asked, key_of_round
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
@@ -151,9 +151,9 @@ def _train(
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     return SchedulerRun(
-        scheduler=search.scheduler,
+        scheduler=search.scheduler_of(number),
         plan=plan,
-        key=stream(search.workload.key, SCHEDULE, number),
+        key=key_of_round(search.workload.key, SCHEDULE, number),
         metric=search.metric,
         mode=search.mode,
         limits=search.constraints.limits,
@@ -173,6 +173,8 @@ def _rehearse(
     ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
+    if stages[number].confirms or stages[number + 1].confirms:
+        return  # nothing is refined or asked
     seeds = (search.seeds,) if search.seeds > 1 else ()
 
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
@@ -184,7 +186,7 @@ def _rehearse(
     box = search.schedule.opened(box, number + 1)
     known = [told(before.decoded, len(before)) for before in history]
     known.append(told(start.hparams, rows))
-    draw = stream(search.workload.key, SAMPLE, number + 1)
+    draw = key_of_round(search.workload.key, SAMPLE, number + 1)
     following = stages[number + 1]
     count = following.batches[0] if following.batches else following.trials
     box.decode(asked(search.sampler, draw, box, known, count))
@@ -206,7 +208,7 @@ def plan_rounds(search: Search) -> list[Plan]:
     plans = []
     for number, stage in enumerate(search.schedule.stages):
         budget = search.workload_of(number).budget
-        plan = search.scheduler.plan(stage.trials, budget)
+        plan = search.scheduler_of(number).plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "

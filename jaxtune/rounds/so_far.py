@@ -12,6 +12,7 @@ from jaxtune.results.result import Result
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.confirm import repeats_in
 from jaxtune.rounds.progress import Report
 from jaxtune.space import Space
 from jaxtune.training.round import Training
@@ -54,8 +55,10 @@ class SoFar(NamedTuple):
         """Return these rounds and another one."""
         number, final = len(self.rounds), training.final
         ids = self.ids(len(final.points))
-        space = search.schedule.space
-        rows = rows_of(space, number, ids, training, search.metric, search.folds)
+        schedule = search.schedule
+        again = repeats_in(schedule, number, self.history, final.hparams)
+        space, metric, folds = schedule.space, search.metric, search.folds
+        rows = rows_of(space, number, ids, training, metric, folds, again)
         return SoFar(
             (*self.history, rows),
             (*self.rounds, training),

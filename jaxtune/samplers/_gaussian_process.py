@@ -49,8 +49,8 @@ def gaussian_process(
     Args:
       acquisition: ``"log_ei"``, expected improvement of the batch as a whole, or
         ``"thompson"``, each point the best of one function drawn from the process.
-      initial: scored trials before the model is used; Sobol points until then. Twice
-        the dimensions plus two if not given.
+      initial: scored trials before the model is used; Sobol points until then. One
+        more than the dimensions, and five at least, if not given.
       rows: trials that the model is fitted to at most. Of a longer history it sees the
         better ones, half of ``rows``, and the latest others.
 

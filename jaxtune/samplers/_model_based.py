@@ -39,8 +39,12 @@ class Suggest(Protocol):
 
 
 def design_length(dim: int) -> int:
-    """Return the number of trials with a score before there is a model."""
-    return 2 * dim + 2
+    """Return the number of trials with a score before there is a model.
+
+    One more than a plane needs, and a batch at least: twice as many teach less than the
+    trials that a model would have chosen instead.
+    """
+    return max(5, dim + 1)
 
 
 def model_based(
@@ -53,8 +57,7 @@ def model_based(
 
     Args:
       suggest: the model, compiled by its module, so that two samplers share a program.
-      initial: scored trials before the model is used; twice the dimensions plus two if
-        ``None``.
+      initial: scored trials before the model is used; `design_length` if ``None``.
       traceable: whether the model is a JAX program.
 
     Returns:

@@ -140,7 +140,9 @@ def _side(history: History, length: Array | float, dim: int) -> Array:
     return jax.lax.scan(row, start, rows)[0].side
 
 
-def _judged(now: Length, count: Array, least: Array, length: float, dim: int) -> Length:
+def _judged(
+    now: Length, count: Array, least: Array, length: Array | float, dim: int
+) -> Length:
     """Return the length of the box after a batch of ``count`` points."""
     # the first batch has nothing to improve on
     first = jnp.isneginf(now.best)

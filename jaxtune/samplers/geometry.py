@@ -44,6 +44,35 @@ def snapped(space: Space, points: Array) -> Array:
     return jnp.where(within, cells, points)
 
 
+def listed(space: Space, numbers: Array, most: int) -> tuple[Array, Array]:
+    """Return configurations of a finite space by their numbers.
+
+    Args:
+      space: the space of the cube.
+      numbers: ``[n]`` int, of the cells of all dimensions, the last one fastest; they
+        start again at the end.
+      most: the largest number of cells that are listed.
+
+    Returns:
+      ``[n, d]`` points at the middle of their cells, and ``[]`` bool: whether the space
+      has so few cells; if not, the points are of no use.
+    """
+    widths = cell_widths(space)
+    counts = jnp.where(widths > 0, jnp.round(1 / jnp.maximum(widths, 1e-9)), jnp.inf)
+    few = counts.prod() <= most
+    sizes = jnp.where(few, counts, 1.0).astype(jnp.int32)
+    strides = jnp.append(jnp.cumprod(sizes[:0:-1])[::-1], 1)
+    digits = numbers[:, None] // strides[None] % sizes[None]
+    columns: dict[str, Array] = {}
+    for dim, names in _alike(space):
+        where = np.asarray([space.searched.index(name) for name in names])
+        # of a continuous dimension no cell is listed, so any coordinate will do
+        columns |= dict(
+            zip(names, dim.encode(dim.low + digits[:, where]).T, strict=True)
+        )
+    return jnp.stack([columns[name] for name in space.searched], axis=1), few
+
+
 def _alike(space: Space) -> list[tuple[Dimension, list[str]]]:
     """Return dimensions with bounds ``[1, k]``, each for the ``k`` names it stands for.
 

@@ -35,7 +35,7 @@ class Points(NamedTuple):
         )
 
 
-def joined(parts: Sequence[Points]) -> Points:
+def joined_points(parts: Sequence[Points]) -> Points:
     """Return the configurations of several parts of a round as one, in order."""
     first = parts[0]
     if len(parts) == 1:

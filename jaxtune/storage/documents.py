@@ -201,6 +201,9 @@ def _stage_document(stage: Stage) -> dict[str, Any]:
     # only rounds whose sampler is told what it asked for before
     if stage.batches:
         document |= {"batches": list(stage.batches), "ahead": stage.ahead}
+    # only rounds that measure again
+    if stage.confirms:
+        document["confirms"] = stage.confirms
     return document
 
 
@@ -214,6 +217,7 @@ def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
             first_of(part.get("first", [])),
             tuple(part.get("batches", ())),
             part.get("ahead", False),
+            part.get("confirms", 0),
         )
         for part in document
     )

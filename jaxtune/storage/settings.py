@@ -112,6 +112,7 @@ def settings_document(
         "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
         "default_sampler": DEFAULT_SAMPLER,
+        "block_given": given.block,
         "distinct": search.distinct,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
@@ -160,6 +161,7 @@ def check_same(
     """
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
+    ignored.add("block_given")
     ignored |= set(check_allowed(allow))
     recorded, requested = _without_pace(recorded), _without_pace(requested)
     if given.block is None:
@@ -344,6 +346,7 @@ EARLIER: dict[str, Any] = {
     "prior": [],
     "keep": None,
     "default_sampler": "sobol",
+    "block_given": None,
     "constraints": [],
     "goals": [],
 }

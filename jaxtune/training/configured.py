@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.space.points import Points, joined
+from jaxtune.space.points import Points, joined_points
 from jaxtune.training.trajectory import (
     Lineage,
     concatenate_lineages,
@@ -53,7 +53,7 @@ class Configured:
         new = whole.take(np.arange(self.asked, len(whole.points)))
         first, last = self.asked, len(whole.points)
         self._rows.append(first_rows(self.trials[first:last], new))
-        self._points = joined([self._points, new])
+        self._points = joined_points([self._points, new])
         self.filled = self._filled()
 
     def take_over(self, points: Points, lineage: Lineage) -> None:

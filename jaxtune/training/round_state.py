@@ -212,7 +212,7 @@ class RoundState:
 
     @property
     def idle(self) -> bool:
-        """Whether no lane with a configuration has anything to train."""
+        """True if no lane with a configuration has anything to train."""
         return not self._waiting.size
 
     def assign(self, asked: int, hparams: HparamArrays) -> None:

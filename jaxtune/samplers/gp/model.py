@@ -6,6 +6,7 @@ of the identity matrix with the value 0, so they change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +21,11 @@ from jaxtune.types import Array
 
 JITTER = 3e-6  # share of the signal's variance that a float32 Cholesky factor needs
 STEPS = 60  # of Adam
+# of the prior: centre and spread of the logarithm of a length scale, in units of the
+# root of the dimension. Two values of a choice are always 1 apart
+LENGTH, LENGTH_SPREAD = -1.3, 0.5
+CHOICE, CHOICE_SPREAD = 0.5, 1.0
+NOISE = -5.0  # its centre for the logarithm of the noise
 
 
 class Hypers(NamedTuple):
@@ -97,7 +103,7 @@ def _misfit_backward(kept: tuple[Array, Array], change: Array) -> tuple[Array, A
 _misfit.defvjp(_misfit_forward, _misfit_backward)
 
 
-def _prior(hypers: Hypers, dim: int) -> Array:
+def _prior(hypers: Hypers, owners: np.ndarray) -> Array:
     """Return the negative log density of the log-normal priors.
 
     Length scales grow with the root of the dimension, so that distances do not
@@ -105,22 +111,30 @@ def _prior(hypers: Hypers, dim: int) -> Array:
     dimensions"). Noise alone explains few scores as well as a function does, so the
     prior prefers little noise.
     """
-    lengths = _normal(hypers.lengths, jnp.log(dim) / 2 - 1.3, 0.5).sum()
-    return lengths + _normal(hypers.signal, 0.0, 1.0) + _normal(hypers.noise, -5.0, 1.0)
+    centre, spread = _usual_lengths(owners)
+    lengths = _normal(hypers.lengths, centre, spread).sum()
+    noise = _normal(hypers.noise, NOISE, 1.0)
+    return lengths + _normal(hypers.signal, 0.0, 1.0) + noise
 
 
-def _normal(value: Array, mean: Array | float, scale: float) -> Array:
+def _usual_lengths(owners: np.ndarray) -> tuple[Array, Array]:
+    """Return centres and spreads ``[d]`` of the logarithms of length scales."""
+    choices = np.bincount(owners) > 1  # only a choice has several columns
+    centre = jnp.where(choices, CHOICE, LENGTH) + math.log(len(choices)) / 2
+    return centre, jnp.where(choices, CHOICE_SPREAD, LENGTH_SPREAD)
+
+
+def _normal(value: Array, mean: Array | float, scale: Array | float) -> Array:
     """Return the negative log density of a normal variable, without its constant."""
     return ((value - mean) / scale) ** 2 / 2
 
 
-def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
+def fitted(data: Data, owners: np.ndarray) -> Posterior:
     """Find the most probable length scales, signal and noise.
 
     Args:
       data: ``c`` rows.
       owners: ``[D]`` the dimension of each feature.
-      dim: ``d``.
 
     Returns:
       The posterior with these hyperparameters.
@@ -130,11 +144,10 @@ def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
         hypers = _bounded(hypers)
         scales = jnp.exp(hypers.lengths)[owners]
         value = _misfit(_covariance(data, hypers, scales), data.y)
-        return value + _prior(hypers, dim)
+        return value + _prior(hypers, owners)
 
-    start = Hypers(
-        jnp.full(dim, -1.0 + jnp.log(dim) / 2), jnp.float32(0), jnp.float32(-4)
-    )
+    # a little long and noisy, from where the slopes lead to either explanation
+    start = Hypers(_usual_lengths(owners)[0] + 0.3, jnp.float32(0), jnp.float32(-4))
     return posterior(data, _bounded(_minimised(loss, start)), owners)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
-from jaxtune.samplers.geometry import features, inside, owners, snapped
+from jaxtune.samplers.geometry import features, inside, listed, owners, snapped
 from jaxtune.samplers.gp import candidates
 from jaxtune.samplers.gp.acquisition import (
     NEVER,
@@ -81,11 +81,11 @@ def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
     points, (y, variance) = snapped(space, history.points), warped(history)
     data = Data(features(space, points), y, variance, history.known)
     if len(y) <= FITTED:
-        return fitted(data, owners(space), space.dim), points
+        return fitted(data, owners(space)), points
     # few trials tell the length scales; sixty factors of all of them take seconds
     index = jnp.arange(FITTED) * jnp.maximum(history.trials, FITTED) // FITTED
     few = jax.tree.map(lambda column: column[index], data)
-    hypers = fitted(few, owners(space), space.dim).hypers
+    hypers = fitted(few, owners(space)).hypers
     return posterior(data, hypers, owners(space)), points
 
 
@@ -211,12 +211,13 @@ def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidate
     """Gather candidates, group by group.
 
     The first group has the pending points, and a few of the whole cube for when there
-    is nothing new inside the box. The next ones lie all over the box, and the last ones
-    ever closer to the most promising of those before.
+    is nothing new inside the box. The next ones lie all over the box, or are all the
+    configurations of a space that has so few, and the last ones lie ever closer to the
+    most promising of those before.
     """
     process, size, dim = model.process, len(pending), space.dim
     cube = candidates.unit_cube(dim)
-    slots = jnp.pad(snapped(space, pending), ((0, max(GROUP - size, 0)), (0, 0)))
+    slots = jnp.pad(pending, ((0, max(GROUP - size, 0)), (0, 0)))
     row = jnp.arange(GROUP)
     first = model.points[jax.lax.top_k(model.means, LEADERS)[1]]
 
@@ -228,8 +229,10 @@ def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidate
         centres = jnp.where(number == 1 + SPREAD, first, top[0])
         anew = number <= SPREAD
         points = candidates.clouds(own, space, box, centres, CLOUD, widest, anew)
+        every, few = listed(space, number * GROUP + row, SPREAD * GROUP)
+        points = jnp.where(anew & few, every, points)
         slot = (number == 0) & (row < size)
-        points = jnp.where(slot[:, None], slots, points)
+        points = snapped(space, jnp.where(slot[:, None], slots, points))
         x = features(space, points)
         mean, variance, explained = predicted(process, x)
         score = log_improvement(mean[None], variance, model.best[None])
