@@ -22,7 +22,14 @@ from jaxtune.samplers.gp.acquisition import (
     thompson,
 )
 from jaxtune.samplers.gp.candidates import Box
-from jaxtune.samplers.gp.model import Data, Posterior, fitted, fitted_means, predicted
+from jaxtune.samplers.gp.model import (
+    Data,
+    Posterior,
+    fitted,
+    fitted_means,
+    posterior,
+    predicted,
+)
 from jaxtune.samplers.history import History
 from jaxtune.samplers.warp import warped
 from jaxtune.space import Space
@@ -35,6 +42,7 @@ SPREAD = 2  # groups all over the box
 # around the most promising candidates so far
 CLOUDS = (0.3, 0.1, 0.02)
 JOINT = 1024  # candidates of which whole functions are drawn
+FITTED = 256  # trials that the length scales are fitted to, evenly over the history
 SMALLEST = 32  # points that are out or asked for, in the smallest program
 
 # ``(history, space, incumbent [d], log length scales [d], argument) -> Box``
@@ -72,7 +80,13 @@ def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
     """
     points, (y, variance) = snapped(space, history.points), warped(history)
     data = Data(features(space, points), y, variance, history.known)
-    return fitted(data, owners(space)), points
+    if len(y) <= FITTED:
+        return fitted(data, owners(space)), points
+    # few trials tell the length scales; sixty factors of all of them take seconds
+    index = jnp.arange(FITTED) * jnp.maximum(history.trials, FITTED) // FITTED
+    few = jax.tree.map(lambda column: column[index], data)
+    hypers = fitted(few, owners(space)).hypers
+    return posterior(data, hypers, owners(space)), points
 
 
 def shortened(history: History, rows: int) -> History:
@@ -152,7 +166,7 @@ def picked(
     Returns:
       ``[size, d]`` points at the middle of their cells; the first ``n`` are the batch.
     """
-    pool = _gathered(model, space, jax.random.fold_in(key, POOL), pending, out)
+    pool = _gathered(model, space, jax.random.fold_in(key, POOL), pending)
     own = jax.random.fold_in(key, PICK)
     size, best = len(pending), model.best
     index = ACQUISITIONS[acquisition](model.process, pool, best, out, own, n, size)
@@ -193,9 +207,7 @@ def capacity(count: int) -> int:
     return size
 
 
-def _gathered(
-    model: Model, space: Space, key: Key, pending: Array, out: Array | int
-) -> Candidates:
+def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidates:
     """Gather candidates, group by group.
 
     The first group has the pending points, and a few of the whole cube for when there
