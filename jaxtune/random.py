@@ -16,8 +16,6 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ PART, part: the sampler of that part
     │  ├─ trials known: the seed of cma_es
     │  ├─ trials known, point: tpe
-    │  │  ├─ KERNEL: the observations to draw around
-    │  │  └─ PLACE: the places around them
     │  └─ trials known: gaussian_process and trust_region
     │     ├─ POOL, group: candidates spread over a box, or a cloud of them
     │     │  └─ CLOUD_DRAWS: what moves a candidate of a cloud, and how far
@@ -62,7 +60,6 @@ IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d -
 STUDY = 0  # of a sampler's key
 # of a round's key and a sampler's, behind the points, which are fewer than 2^31
 SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
-KERNEL, PLACE = 0, 1  # of the key of one point of tpe
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
 CLOUD_DRAWS = range(5)  # of a cloud's key: width, steps, new places, share, which move
 
