@@ -59,7 +59,11 @@ def main() -> None:
     for name, scheduler in SCHEDULERS.items():
 
         def search(directory, scheduler=scheduler):
-            arguments = {"key": jax.random.key(0), "trials": options.trials}
+            arguments = {
+                "key": jax.random.key(0),
+                "trials": options.trials,
+                "sampler": "sobol",
+            }
             arguments |= {"rounds": 2, "epochs": 20, "scheduler": scheduler}
             return jt.search(task, space, **arguments, directory=directory)
 

@@ -50,7 +50,12 @@ def task_of(name, key):
 
 def measured(name, key, metric, trials):
     """Return the errors and losses on the test split of one search."""
-    arguments = {"key": jax.random.key(key), "trials": trials, "epochs": 20}
+    arguments = {
+        "key": jax.random.key(key),
+        "trials": trials,
+        "epochs": 20,
+        "sampler": "sobol",
+    }
     begin = time.perf_counter()
     found = jt.search(task_of(name, key), SPACE, metric=metric, verbose=0, **arguments)
     middle = time.perf_counter()

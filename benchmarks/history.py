@@ -65,7 +65,11 @@ def main() -> None:
 
         def cost(task=task, **own):
             """Return processor seconds for each epoch of a lane."""
-            arguments = {"key": jax.random.key(0), "trials": options.trials}
+            arguments = {
+                "key": jax.random.key(0),
+                "trials": options.trials,
+                "sampler": "sobol",
+            }
             arguments |= {"epochs": EPOCHS, "verbose": 0, "metric": "loss"}
             begin = time.process_time()
             found = jt.search(task, space, **arguments, **own)

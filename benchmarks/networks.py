@@ -108,6 +108,7 @@ def searching(family, library, examples, rewrite):
             block=block,
             rewrite=rewrite,
             verbose=0,
+            sampler="sobol",
         )
 
     return run

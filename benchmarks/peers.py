@@ -39,9 +39,9 @@ def jaxtune_search(model):
 
     def run(trials, epochs):
         key = jax.random.key(0)
-        return jt.search(task, space, key=key, trials=trials, epochs=epochs).trials[
-            "accuracy"
-        ]
+        return jt.search(
+            task, space, key=key, trials=trials, epochs=epochs, sampler="sobol"
+        ).trials["accuracy"]
 
     return run
 

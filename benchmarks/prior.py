@@ -122,6 +122,7 @@ def searched(name: str, past: str, sampler: str, seed: int) -> np.ndarray:
             rounds=4,
             mode="min",
             verbose=0,
+            sampler="sobol",
         )
     found = jt.search(
         OBJECTIVES[name]["none"],

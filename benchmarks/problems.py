@@ -1,19 +1,22 @@
 """Problems for samplers: standard functions, and tables of trained networks.
 
 The functions are those of Surjanovic & Bingham's virtual library, without and with
-noise. Ackley's optimum is moved away from the middle of its box, where a search that
-shrinks the box would find it too easily. All are minimised; NaN is a failed training.
+noise, and those of ``mixed.py``. Ackley's optimum is moved away from the middle of its
+box, where a search that shrinks the box would find it too easily. All are minimised;
+NaN is a failed training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import mixed
 import numpy as np
 import pandas as pd
-from tables import SPACES
+from tables import SPACES, without_inactive
 
 import jaxtune as jt
 
@@ -126,6 +129,45 @@ def functions() -> list[Problem]:
     return problems
 
 
+def mixed_functions() -> list[Problem]:
+    """Return the functions over mixed spaces, two of them with noise as well."""
+    problems = []
+    for name, (space, value) in mixed.FUNCTIONS.items():
+        typical = float(
+            np.median(value(np.random.default_rng(0).random((10_000, space.dim))))
+        )
+        exact = Problem(name, space, value, 0.0, _lowest(value, space.dim), typical)
+        problems.append(exact)
+        if name in ("bowl7", "parts9"):
+            noise = 0.1 * (typical - exact.best)
+            problems.append(exact._replace(name=f"{name} noisy", noise=noise))
+    return problems
+
+
+@cache
+def _lowest(value: Callable[[np.ndarray], np.ndarray], dim: int) -> float:
+    """Find the lowest value: of many random points, then by ever smaller steps."""
+    rng = np.random.default_rng(1)
+    points = rng.random((100_000, dim))
+    values = value(points)
+    best = np.argsort(values)[:20]
+    points, values = points[best], values[best]
+    for width in np.geomspace(0.3, 1e-3, 60):
+        steps = rng.normal(size=(200, *points.shape)) * width
+        fresh = rng.random(steps.shape)
+        # a choice is no step away from any other
+        steps = np.where(rng.random(steps.shape) < 0.2, fresh, points + steps)
+        moved = np.where(rng.random(steps.shape) < 0.4, steps, points)
+        moved = np.clip(moved, 0, 1 - 1e-7)
+        found = value(moved.reshape(-1, dim)).reshape(200, -1)
+        first = found.argmin(0)
+        better = found.min(0) < values
+        rows = moved[first, np.arange(len(points))]
+        points = np.where(better[:, None], rows, points)
+        values = np.minimum(values, found.min(0))
+    return float(values.min())
+
+
 def tabular(name: str, metric: str) -> Problem:
     """Return a table of trained networks as a problem; values are means over seeds."""
     frame = pd.read_parquet(Path(__file__).parent / "tables" / f"{name}.parquet")
@@ -136,13 +178,13 @@ def tabular(name: str, metric: str) -> Problem:
         losses = frame.filter(regex="^loss_").to_numpy(np.float64)
         values = losses.mean(1)
     values = np.where(np.isfinite(values), values, np.nan)
-    counts = np.array([len(space[dim].choices) for dim in space.names])
-    # rows are in the order of the grid, in which the last dimension changes fastest
-    strides = np.append(np.cumprod(counts[::-1])[-2::-1], 1)
+    counts = [len(space[dim].choices) for dim in space.names]
+    whole = np.full(counts, np.nan)
+    whole[tuple(_rows(space, frame).T)] = values
 
     def look_up(u: np.ndarray) -> np.ndarray:
-        cells = np.minimum(np.floor(np.asarray(u, np.float64) * counts), counts - 1)
-        return values[(cells * strides).sum(1).astype(int)]
+        index = without_inactive(space, mixed.cells(u, counts))
+        return whole[tuple(index.T)]
 
     return Problem(
         f"{name} {metric}",
@@ -154,7 +196,31 @@ def tabular(name: str, metric: str) -> Problem:
     )
 
 
+def _rows(space: jt.Space, frame: pd.DataFrame) -> np.ndarray:
+    """Return the cell of each row of a table, ``[n, d]``; 0 for a value not there."""
+    columns = []
+    for dim in space.names:
+        listed = space[dim].choices
+        if isinstance(listed[0], str):
+            columns.append([listed.index(value) for value in frame[dim]])
+        else:
+            away = frame[dim].to_numpy(np.float64)[:, None] - np.array(listed)[None]
+            columns.append(np.nan_to_num(np.abs(away), nan=0.0).argmin(1))
+    return np.array(columns).T
+
+
+TABLES = [
+    ("digits", "error"),
+    ("digits", "loss"),
+    ("breast_cancer", "loss"),
+    ("diabetes", "loss"),
+    ("operations", "loss"),
+    ("operations", "error"),
+    ("branches", "loss"),
+]
+
+
+@cache
 def suite() -> list[Problem]:
     """Return all problems."""
-    tables = [("digits", "error"), ("digits", "loss"), ("breast_cancer", "loss")]
-    return functions() + [tabular(name, metric) for name, metric in tables]
+    return functions() + mixed_functions() + [tabular(*table) for table in TABLES]

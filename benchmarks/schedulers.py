@@ -61,6 +61,7 @@ def search(task: jt.Task, name: str, trials: int, key: int = 0) -> jt.Result:
         epochs=EPOCHS,
         metric="loss",
         scheduler=SCHEDULERS[name],
+        sampler="sobol",
     )
 
 

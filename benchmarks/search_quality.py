@@ -96,28 +96,50 @@ class Optuna:
         warnings.simplefilter("ignore")
         sampler = getattr(optuna.samplers, make)(seed=seed, **options)
         self.study = optuna.create_study(sampler=sampler)
-        self.counts = {
-            name: len(problem.space[name].choices) for name in problem.space.names
-        }
+        dims = [problem.space[name] for name in problem.space.names]
+        # choices, whole numbers and ordinals by the number of their cell
+        self.counts = [
+            0 if d.cardinality == np.inf else int(d.cardinality) for d in dims
+        ]
         kinds = optuna.distributions
         self.space = {
-            name: kinds.IntDistribution(0, count - 1)
+            name: kinds.CategoricalDistribution(range(count))
+            if dim.allowed is not None
+            else kinds.IntDistribution(0, count - 1)
             if count
             else kinds.FloatDistribution(0.0, 1.0)
-            for name, count in self.counts.items()
+            for name, dim, count in zip(
+                problem.space.names, dims, self.counts, strict=True
+            )
+        }
+        self.conditions = {
+            name: [
+                (parent, [problem.space[parent].choices.index(v) for v in values])
+                for parent, values in dim.condition
+            ]
+            for name, dim in zip(problem.space.names, dims, strict=True)
         }
         self.open: list[Any] = []
 
     def ask(self, n: int) -> np.ndarray:
-        self.open = [self.study.ask(self.space) for _ in range(n)]
-        rows = [
-            [
-                (trial.params[name] + 0.5) / count if count else trial.params[name]
-                for name, count in self.counts.items()
-            ]
-            for trial in self.open
-        ]
+        self.open = [self.study.ask() for _ in range(n)]
+        rows = [self._row(trial) for trial in self.open]
         return np.minimum(np.asarray(rows), 1 - 1e-7)  # the cube is half open
+
+    def _row(self, trial: Any) -> list[float]:
+        """Suggest the values that matter, and return the point of the cube."""
+        values: dict[str, float] = {}
+        for name, kind in self.space.items():
+            needed = self.conditions[name]
+            # parents stand before their children
+            if all(values.get(parent) in wanted for parent, wanted in needed):
+                values[name] = trial._suggest(name, kind)
+        return [
+            (values[name] + 0.5) / count
+            if count and name in values
+            else values.get(name, 0.5)
+            for name, count in zip(self.space, self.counts, strict=True)
+        ]
 
     def add(self, points: np.ndarray, values: np.ndarray) -> None:
         """Add trials that the sampler did not suggest."""
@@ -173,6 +195,42 @@ class Hyperoptax:
         )
 
 
+def searched(problem: Problem, seed: int, trials: int) -> float:
+    """Return the regret of what ``jt.search`` finds that is told nothing else."""
+    import jax
+
+    import jaxtune as jt
+
+    space = problem.space
+
+    def values(hparams: dict[str, np.ndarray]) -> np.ndarray:
+        columns = {name: np.ravel(column) for name, column in hparams.items()}
+        return problem.value(np.asarray(space.encode(columns), np.float64))
+
+    def host(hparams: dict[str, np.ndarray]) -> np.ndarray:
+        shape = np.shape(next(iter(hparams.values())))
+        return values(hparams).astype(np.float32).reshape(shape)
+
+    def objective(key: Any, hparams: dict[str, Any]) -> Any:
+        columns = {name: hparams[name] for name in space.names}
+        number = jax.ShapeDtypeStruct((), np.float32)
+        value = jax.pure_callback(host, number, columns, vmap_method="expand_dims")
+        return (
+            value + problem.noise * jax.random.normal(key) if problem.noise else value
+        )
+
+    result = jt.search(
+        objective,
+        space,
+        key=jax.random.key(seed),
+        trials=trials,
+        mode="min",
+        verbose=0,
+    )
+    true = values(dict(result.trials.decoded))
+    return float(problem.regret(true[result.best.trial]))
+
+
 # batch sizes for which the time a point is measured
 ASKED = {
     "Optuna TPE": (1, 64),
@@ -183,7 +241,9 @@ ASKED = {
 
 # name: how to make the contender, and batch size to number of evaluations
 ALL = {1: 200, 25: 200, 100: 200}
+OWN = 0  # in place of a batch size: a whole search, which chooses its own
 CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
+    "jaxtune search": (searched, {OWN: 200}),
     "jaxtune uniform": (partial(Ours, "uniform"), {25: 200}),
     "jaxtune sobol": (partial(Ours, "sobol"), {25: 200}),
     "jaxtune sobol + zoom": (Zoomed, {25: 200}),
@@ -209,6 +269,13 @@ def run(name: str, batch: int, index: int, seeds: int) -> dict[str, Any]:
     most = evaluations[batch]
     problem = suite()[index]
     regrets, asking = [], 0.0
+    if batch == OWN:
+        begin = time.perf_counter()
+        for seed in range(seeds):
+            # of each length, since the batches follow from it
+            regrets.append([make(problem, seed, n) for n in EVALUATIONS])
+        asking = (time.perf_counter() - begin) * most / sum(EVALUATIONS)
+        return {"regrets": regrets, "asking_ms": 1e3 * asking / (seeds * most)}
     for seed in range(seeds):
         noise = np.random.default_rng(seed)
         contender = make(problem, seed, batch)
@@ -247,7 +314,7 @@ def measure(seeds: int, only: list[str], cache: Path, workers: int) -> None:
         for batch in CONTENDERS[name][1]
         for index in range(len(names))
     ]
-    jobs.sort(key=lambda job: (25, 1, 100).index(job[1]))
+    jobs.sort(key=lambda job: (25, OWN, 1, 100).index(job[1]))
     # "spawn", since JAX has threads that a fork would not copy
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     with pool:

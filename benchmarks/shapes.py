@@ -91,6 +91,7 @@ def measure(space: jt.Space, programs: int | None, trials: int, epochs: int) -> 
             trials=trials,
             epochs=epochs,
             programs=programs,
+            sampler="sobol",
         )
         seconds.append(time.perf_counter() - begin)
     return {

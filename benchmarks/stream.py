@@ -70,7 +70,12 @@ def measured(options, x: np.ndarray, y: np.ndarray) -> dict:
         rows = jt.data.stream(source, examples=train, rows=part)
         ways[f"stream, {part} rows at once"] = classification(train=rows)
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3))
-    budget = {"key": jax.random.key(0), "trials": options.trials, "epochs": 2}
+    budget = {
+        "key": jax.random.key(0),
+        "trials": options.trials,
+        "epochs": 2,
+        "sampler": "sobol",
+    }
     seconds: dict = {name: [] for name in ways}
     scores = {}
     for turn in range(options.repeats + 1):

@@ -88,12 +88,24 @@ def measure_ray(trials: int, repeats: int) -> dict:
     unit = jt.Space(x=jt.uniform(0.0, 1.0))
 
     def search(executor=None, **more):
-        arguments = {"trials": trials, "epochs": 20, "block": 8, "verbose": 0}
+        arguments = {
+            "trials": trials,
+            "epochs": 20,
+            "block": 8,
+            "verbose": 0,
+            "sampler": "sobol",
+        }
         arguments |= {"key": jax.random.key(0), "executor": executor, **more}
         return jt.search(digits, space, **arguments)
 
     def tiny(executor=None, **more):
-        arguments = {"trials": TINY, "mode": "min", "block": 1, "verbose": 0}
+        arguments = {
+            "trials": TINY,
+            "mode": "min",
+            "block": 1,
+            "verbose": 0,
+            "sampler": "sobol",
+        }
         arguments |= {"key": jax.random.key(0), "executor": executor, **more}
         return jt.search(nothing, unit, **arguments)
 

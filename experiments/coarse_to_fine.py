@@ -29,7 +29,13 @@ def main(keys, out):
     for name, how in SEARCHES.items():
         losses[name], tests[name] = [], []
         for key in map(jax.random.key, range(keys)):
-            own = {"key": key, "trials": TRIALS, "epochs": 8, "metric": "loss"}
+            own = {
+                "key": key,
+                "trials": TRIALS,
+                "epochs": 8,
+                "metric": "loss",
+                "sampler": "sobol",
+            }
             result = jt.search(task, SPACE, verbose=0, **own, **how)
             scores = np.nan_to_num(result.trials["score"], nan=np.inf)
             losses[name].append(np.minimum.accumulate(scores).tolist())

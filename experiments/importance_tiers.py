@@ -32,7 +32,13 @@ def main(keys, out):
     for name, (make, metric) in TASKS.items():
         task, each, held = make(64, 3), [], []
         for key in map(jax.random.key, range(keys)):
-            own = {"key": key, "trials": TRIALS, "epochs": 8, "metric": metric}
+            own = {
+                "key": key,
+                "trials": TRIALS,
+                "epochs": 8,
+                "metric": metric,
+                "sampler": "sobol",
+            }
             result = jt.search(task, SPACE, verbose=0, **own)
             found = jt.analysis.importances(result, resamples=2)
             each.append({row.name: row.share for row in found.rows})

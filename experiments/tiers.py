@@ -44,7 +44,12 @@ def searches(budget: int) -> dict[str, dict]:
     zooms = len(tiers.stages)
     return {
         "tier by tier": {"space": tiers},
-        f"flat, {zooms} rounds": {"space": SPACE, "trials": budget, "rounds": zooms},
+        f"flat, {zooms} rounds": {
+            "space": SPACE,
+            "trials": budget,
+            "rounds": zooms,
+            "sampler": "sobol",
+        },
         "flat, no zoom": {"space": SPACE, "trials": budget},
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtune import _named, ranking
 from jaxtune.checks import is_whole, warn
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
+from jaxtune.rounds.confirm import check_confirm, shortened, with_confirmation
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space, check_part, with_default_inside
@@ -26,28 +28,68 @@ def checked_scheduler(task: Task, given: Any) -> Scheduler:
     return scheduler
 
 
-def schedule_for(space: Any, trials: int | None, rounds: int) -> Schedule:
+def schedule_for(
+    space: Any, trials: int | None, rounds: int | None, confirm: Any = None
+) -> Schedule:
     """Return the rounds of a search over a space, or those of a schedule."""
+    rounds = 1 if rounds is None else rounds
     if isinstance(space, Schedule):
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(
                 f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
                 f"trials in {len(space.stages)} rounds of its own. Leave both out."
             )
-        return space
+        again = check_confirm(confirm, space.trials)
+        return with_confirmation(shortened(space, again), again)
     space = as_space(space)
     if trials is None:
         raise ValueError("trials: say how many configurations to try.")
     check_counts(trials=trials, rounds=rounds)
-    if trials < rounds:
+    again = check_confirm(confirm, trials)
+    if trials - again.trials < rounds:
+        less = f", of which {again.trials} confirm," if again.trials else ""
         raise ValueError(
-            f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
-            "trials, over all rounds."
+            f"trials={trials}{less} cannot fill rounds={rounds}. trials is the number "
+            "of all trials, over all rounds."
         )
     # in trials where a dimension does not matter, it has its default
     conditional = [name for name in space.searched if space[name].condition]
     inside = {name: with_default_inside(space[name]) for name in conditional}
-    return flat(space.replace(**inside), trials, rounds)
+    searched = flat(space.replace(**inside), trials - again.trials, rounds)
+    return with_confirmation(searched, again)
+
+
+def check_repeatable(
+    schedule: Schedule, scheduler: Scheduler, goals: Sequence[Any]
+) -> None:
+    """Raise ``ValueError`` where the best cannot be measured again.
+
+    Args:
+      schedule: the rounds.
+      scheduler: of the search.
+      goals: several goals in place of a score.
+    """
+    if not schedule.confirms:
+        return
+    if goals:
+        raise ValueError(
+            f"confirm: it needs one score, and there are {len(goals)} goals. Leave it "
+            "out, or search for one metric."
+        )
+    if scheduler.explore is not None:
+        raise ValueError(
+            "confirm: under population based training no trial has one setting, so it "
+            "cannot be repeated. Leave it out, or use another scheduler."
+        )
+
+
+def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
+    """Raise ``ValueError`` if a function that is to be repeated is not random."""
+    if not trains and not any(one.random for one in traced):
+        raise ValueError(
+            "confirm: the function does not read its key, so measuring again gives "
+            "the same number. Leave it out."
+        )
 
 
 def check_start(schedule: Schedule) -> None:

@@ -14,6 +14,7 @@ from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.confirm import check_confirm, with_confirmation
 from jaxtune.rounds.known import check_first
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule, Stage
@@ -46,6 +47,7 @@ def extend(
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
     constraints: Any = None,
+    confirm: int | float | None = None,
     stop: StopLike = None,
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
@@ -86,6 +88,9 @@ def extend(
       refine: needed if the run has one that is not jaxtune's.
       scheduler: needed if the run has one that is not jaxtune's.
       constraints: needed if the run has a `require`; then all of them.
+      confirm: measures the best of the whole run again, in the last of the further
+        trials, as for `search`. Without it the best is chosen by its score, also where
+        the run has measured some again.
       stop: ends it before its time, as for `search`.
       allow: as for `resume`.
       callbacks: called with what happens from now on, see `Callback`.
@@ -111,13 +116,14 @@ def extend(
             f"{path} is not finished ({_done(found)} of {found.setup.trials} trials). "
             "Finish it first: jaxtune.resume(directory), or jaxtune resume DIR."
         )
-    stages = _stages(schedule_of(settings), as_whole(trials), as_whole(rounds))
+    known = schedule_of(settings)
+    stages = _stages(known, as_whole(trials), as_whole(rounds), confirm)
     wanted = _epochs(as_whole(epochs), max(budgets_of(settings)))
     if wanted != settings["epochs"]:
         stages = [stage._replace(epochs=wanted) for stage in stages]
-    whole = schedule_of(settings)._replace(stages=tuple(stages))
-    known = check_first(_best(found, stages[0].trials, first), whole)
-    stages[0] = stages[0]._replace(first=known)
+    whole = known._replace(stages=tuple(stages))
+    settled = check_first(_best(found, stages[0].trials, first), whole)
+    stages[0] = stages[0]._replace(first=settled)
     return go_on(
         path,
         settings,
@@ -136,18 +142,23 @@ def _done(found: Result) -> int:
     return int((found.trials["status"] != "waiting").sum())
 
 
-def _stages(schedule: Schedule, trials: Any, rounds: Any) -> list[Stage]:
+def _stages(schedule: Schedule, trials: Any, rounds: Any, confirm: Any) -> list[Stage]:
     for name, value in (("trials", trials), ("rounds", rounds)):
         if not is_whole(value, 1):
             raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
-    if trials < rounds:
+    again = check_confirm(confirm, trials)
+    left = trials - again.trials
+    if left < rounds:
+        less = f", of which {again.trials} confirm," if again.trials else ""
         raise ValueError(
-            f"trials={trials} cannot fill rounds={rounds}. trials is the number of all "
-            "further trials."
+            f"trials={trials}{less} cannot fill rounds={rounds}. trials is the number "
+            "of all further trials."
         )
     # all that was opened by the last round stays open
     names = schedule.stages[-1].searched
-    return [Stage(names, count) for count in apportion(trials, [1] * rounds, 2)]
+    stages = tuple(Stage(names, count) for count in apportion(left, [1] * rounds, 2))
+    more = with_confirmation(schedule._replace(stages=stages), again)
+    return list(more.stages)
 
 
 def _epochs(epochs: Any, most: int) -> int:

@@ -23,7 +23,9 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
+from jaxtune.rounds.pace import pace_in_words, paced
 from jaxtune.rounds.schedule import flat
+from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space
@@ -65,6 +67,7 @@ class Plan(NamedTuple):
       forms: the operations that are computed in other forms.
       why: the reason for the width, in a few words.
       micro_batches: those of groups of batch sizes, ascending; empty for a single one.
+      pace: how many trials the sampler asks for at a time, in words.
     """
 
     groups: tuple[PlannedGroup, ...]
@@ -77,6 +80,7 @@ class Plan(NamedTuple):
     forms: Forms = Forms({})
     why: str = ""
     micro_batches: tuple[int, ...] = ()
+    pace: str = ""
 
     def __repr__(self) -> str:
         lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
@@ -99,6 +103,8 @@ class Plan(NamedTuple):
             )
         if str(self.forms):
             lines.append(f"  {self.forms}")
+        if self.pace:
+            lines.append(f"  {self.pace}")
         return "\n".join(lines) + ")"
 
 
@@ -107,8 +113,9 @@ def plan(
     space: Space,
     *,
     trials: int,
-    rounds: int = 1,
+    rounds: int | None = None,
     seeds: int = 1,
+    sampler: Sampler | str | None = None,
     scheduler: Scheduler | str | None = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
     block: int | None = None,
@@ -123,10 +130,11 @@ def plan(
 
     >>> import jaxtune as jt
     >>> space = jt.Space(x=jt.uniform(0.0, 1.0), how=jt.choice(["a", "b"], static=True))
-    >>> found = jt.plan(lambda key, hparams: hparams["x"], space, trials=100, block=32)
+    >>> arguments = dict(trials=100, sampler=jt.samplers.sobol())
+    >>> found = jt.plan(lambda key, hparams: hparams["x"], space, **arguments, block=32)
     >>> found.programs, [group.blocks for group in found.groups], round(found.empty, 2)
     (2, [2, 2], 0.22)
-    >>> jt.plan(lambda key, hparams: hparams["x"], space, trials=100).width
+    >>> jt.plan(lambda key, hparams: hparams["x"], space, **arguments).width
     50
 
     Args:
@@ -135,6 +143,7 @@ def plan(
       trials: number of configurations.
       rounds: number of search rounds; lanes of two rounds share no block.
       seeds: trainings of every configuration.
+      sampler: that of the search: one that learns is asked for its trials in batches.
       scheduler: that of the search, whose rungs the width suits.
       folds: of the training data, as for `search`.
       block: lanes in a block; chosen for the work and the device if not given.
@@ -152,19 +161,22 @@ def plan(
     root, space = jax.random.key(0), as_space(space)
     made = with_folds(as_task(task), folds, root)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
+    rounds = 1 if rounds is None else rounds
     programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
     sizes |= {"epochs": epochs, "rounds": rounds}
     for name, size in sizes.items():
         check_whole("plan", name, size)
+    asks, led = _named.sampler(sampler), _named.scheduler(scheduler)
+    stages = paced(flat(space, trials, rounds), asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     # every fold of a seed is a lane
     seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    stages, led = flat(space, trials, rounds).stages, _named.scheduler(scheduler)
     plans = [led.plan(stage.trials, workload.budget) for stage in stages]
-    loads, explores, why = loads_of(plans, seeds), led.explore is not None, ""
+    batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
+    loads = loads_of(plans, seeds, batches)
     workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)
     if block is None:
         width, why = fit_width(workload, space, trace(workload, space), loads)
@@ -174,7 +186,8 @@ def plan(
     points = sampler.ask(sampler.init(jax.random.key(0), space), trials)[1]
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
-    counted = [_counted(workload, hparams, group, seeds, rounds) for group in found]
+    waits = sum(max(1, len(stage.batches)) for stage in stages)
+    counted = [_counted(workload, hparams, group, seeds, waits) for group in found]
     done = sum(part[1] for part in counted)
     lanes = sum(part[0].blocks for part in counted) * workload.width
     batching = workload.layout.batching
@@ -193,6 +206,7 @@ def plan(
         forms=chosen_forms(trace(workload, space), workload.layout.forms),
         why=why,
         micro_batches=tuple(one.micro for one in workload.layout.by_size),
+        pace=pace_in_words(asks, stages),
     )
 
 
@@ -201,12 +215,12 @@ def _counted(
     hparams: dict[str, np.ndarray],
     group: Group,
     seeds: int,
-    rounds: int,
+    waits: int,
 ) -> tuple[PlannedGroup, float, float]:
     """Return a group, its arithmetic, and the part of that which is not padding."""
     rows, task = np.unique(group.lanes // seeds), workload.task
-    lanes = -(-len(group.lanes) // rounds)
-    count = rounds * -(-lanes // workload.width)
+    lanes = -(-len(group.lanes) // waits)
+    count = waits * -(-lanes // workload.width)
     if not task.trains:
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     buckets = workload.layout.buckets

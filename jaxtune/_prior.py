@@ -15,7 +15,7 @@ from jaxtune.results.result import Result
 from jaxtune.rounds.known import decoded_arrays, value_in
 from jaxtune.rounds.past import Past, normal_scores
 from jaxtune.samplers import Sampler
-from jaxtune.samplers.base import ignore
+from jaxtune.samplers.base import learns
 from jaxtune.space import Space, with_default_inside
 from jaxtune.storage.read import load
 
@@ -63,11 +63,6 @@ def check_prior(
         )
         return ()
     return tuple(mapped)
-
-
-def learns(sampler: Sampler) -> bool:
-    """Return whether a sampler takes in scores at all."""
-    return getattr(sampler.tell, "__wrapped__", sampler.tell) is not ignore
 
 
 def _opened(given: Any) -> Result:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
+from jaxtune._arguments import check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
 from jaxtune.environment import check_transfers
@@ -17,8 +18,9 @@ from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.pace import paced
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
@@ -192,15 +194,21 @@ def go_on(
             platform=session.device["platform"],
         )._replace(scoring=scoring_of(settings), keep=settings["keep"])
         _check_epochs(workload, more)
+        asks = _named.sampler(made_of(settings, "sampler", sampler))
+        led = _named.scheduler(made_of(settings, "scheduler", scheduler))
+        further = schedule._replace(stages=more)
+        check_repeatable(further, led, settings["goals"])
+        seeds, given = settings["seeds"], settings["block_given"]
+        added = paced(further, asks, led, made, seeds, given)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
-            schedule=schedule._replace(stages=schedule.stages + more),
+            schedule=schedule._replace(stages=schedule.stages + added.stages),
             seeds=settings["seeds"],
             metric=settings["metric"],
             mode=settings["mode"],
-            sampler=_named.sampler(made_of(settings, "sampler", sampler)),
+            sampler=asks,
             refine=_named.refiner(made_of(settings, "refine", refine)),
-            scheduler=_named.scheduler(made_of(settings, "scheduler", scheduler)),
+            scheduler=led,
             first=first_of(settings["first"]),
             prior=prior_of(path, settings),
             constraints=limited,

@@ -17,6 +17,8 @@ from jaxtune import _named
 from jaxtune._arguments import (
     check_counts,
     check_metric,
+    check_random,
+    check_repeatable,
     check_start,
     checked_budget,
     checked_objective,
@@ -45,12 +47,14 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
-from jaxtune.results.names import check_metrics
+from jaxtune.results.names import check_metrics, check_repeat_column
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.known import check_first
-from jaxtune.rounds.loop import Search, plan_rounds, run_rounds, trainings
+from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
+from jaxtune.rounds.pace import paced
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
@@ -66,7 +70,7 @@ from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
-from jaxtune.storage.settings import UserChoices
+from jaxtune.storage.settings import UserChoices, default_sampler
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
@@ -86,7 +90,7 @@ def search(
     *,
     key: Key,
     trials: int | None = None,
-    rounds: int = 1,
+    rounds: int | None = None,
     start: Space | None = None,
     epochs: int | None = None,
     seeds: int = 1,
@@ -104,6 +108,7 @@ def search(
     constraints: Any = None,
     goals: Sequence[str | tuple[str, str]] | None = None,
     keep: str | None = None,
+    confirm: int | float | None = None,
     directory: str | os.PathLike[str] | None = None,
     block: int | None = None,
     programs: int | None = None,
@@ -114,8 +119,10 @@ def search(
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
 
-    Every round asks the sampler for points in the present box, trains and scores them
-    in blocks of lanes, and shrinks the box around the best. The same key gives the same
+    The sampler is asked for points, which are trained and scored in blocks of lanes. A
+    sampler that learns, such as the one used if none is given, gets them in batches and
+    is told the scores of each before the next, see `plan`. With ``rounds``, each round
+    searches a box around the best trials of those before. The same key gives the same
     table, bit for bit, on the same machine.
 
     >>> import jax, jax.numpy as jnp, jaxtune as jt
@@ -123,12 +130,22 @@ def search(
     ...     return (jnp.log10(hparams["rate"]) + 2) ** 2
     >>> space = jt.Space(rate=jt.log_uniform(1e-4, 1.0))
     >>> result = jt.search(
-    ...     objective, space, key=jax.random.key(0), trials=32, rounds=4, mode="min"
+    ...     objective, space, key=jax.random.key(0), trials=32, mode="min"
     ... )
-    >>> round(result.best.hparams["rate"], 2)
+    >>> round(result.best.hparams["rate"], 3)
     0.01
-    >>> len(result.trials), len(result.spaces)
-    (32, 4)
+    >>> boxes = jt.search(
+    ...     objective,
+    ...     space,
+    ...     key=jax.random.key(0),
+    ...     trials=32,
+    ...     rounds=4,
+    ...     mode="min",
+    ...     sampler=jt.samplers.sobol(),
+    ...     refine=jt.zoom(),
+    ... )
+    >>> round(boxes.best.hparams["rate"], 2), len(boxes.spaces)
+    (0.01, 4)
 
     Args:
       task: a task, from `classification`, `regression` or `Task`; or any function
@@ -138,7 +155,8 @@ def search(
       key: root of all randomness, from ``jax.random.key``.
       trials: number of configurations in the whole search, spread evenly over the
         rounds.
-      rounds: number of search rounds; the space is refined after each but the last.
+      rounds: number of search rounds; the space is refined after each but the last. One
+        if not given, in which a sampler that learns is told its trials batch by batch.
       start: the box to begin in, from ``space.restrict(...)``; the whole space if not
         given. ``refine=zoom(within=space)`` lets it grow from there.
       epochs: number of epochs of every trial; not for plain functions.
@@ -146,9 +164,10 @@ def search(
         has failed if any of them has.
       metric: the metric of the task that is the score; its first if not given.
       mode: ``"max"`` or ``"min"``; the mode of the task's metric if not given.
-      sampler: proposes points inside a box; ``samplers.sobol()`` if not given. As for
-        ``refine``, ``scheduler`` and ``executor``, a name such as ``"tpe"`` stands for
-        the part with its usual arguments.
+      sampler: proposes points inside a box; ``samplers.gaussian_process()`` if not
+        given. As for ``refine``, ``scheduler`` and ``executor``, a name such as
+        ``"tpe"`` stands for the part with its usual arguments. It is told the trials of
+        its own round batch by batch, unless it is your own: then round by round.
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
@@ -177,6 +196,11 @@ def search(
       keep: ``"predictions"`` keeps the outputs of every trial that trains in full for
         the validation split, as ``result.predictions``; ``result.ensemble()`` chooses
         by them, and trains no candidates.
+      confirm: measures the best configurations again, with fresh randomness, in the
+        last of the ``trials``: so many of them three times each, as with ``confirm=5``;
+        or a share of the trials, such as ``0.15``. They train in full. The best is
+        chosen by these measurements alone, and `Result.confirmed` says how likely it
+        is the best.
       constraints: bounds of metrics and of a trial's true sizes, such as
         ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
         all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
@@ -222,7 +246,7 @@ def search(
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
-    schedule = schedule_for(space, trials, rounds)
+    schedule = schedule_for(space, trials, rounds, confirm)
     if start is not None:
         schedule = schedule._replace(start=start)
     check_start(schedule)
@@ -234,7 +258,10 @@ def search(
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
-    sampler, refiner = _named.sampler(sampler), _named.refiner(refine)
+    check_repeatable(schedule, scheduler, found)
+    chosen = default_sampler(directory) if sampler is None else sampler
+    sampler, refiner = _named.sampler(chosen), _named.refiner(refine)
+    schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
     with open_executor(executor) as session:
@@ -322,13 +349,17 @@ def run_search(
     for number in range(len(wanted.schedule.stages)):
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
+    if wanted.schedule.confirms:
+        check_random(traced, workload.trains)
+        check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
-    lanes, paced = wanted.schedule.trials * wanted.repeats, [p.own_pace for p in plans]
-    check_keep(workload, space, lanes, any(paced))
+    lanes = wanted.schedule.trials * wanted.repeats
+    own_pace = any(p.own_pace for p in plans)
+    check_keep(workload, space, lanes, own_pace)
     ignored = unread(traced, workload, space)
-    warn_about_space(ignored, workload.trains, space, wanted.schedule.trials)
+    warn_about_space(ignored, workload.trains, space, wanted.schedule.searched_trials)
     warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0
@@ -337,7 +368,8 @@ def run_search(
     bar = progress_bar(size, wanted.repeats, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
-            loads = loads_of(plans, wanted.repeats)
+            batches = [stage.batches for stage in wanted.schedule.stages]
+            loads = loads_of(plans, wanted.repeats, batches)
             device = hardware_of(session.device["platform"])
             explores = wanted.scheduler.explore is not None
             workload = with_grouped_batches(workload, space, loads, device, explores)

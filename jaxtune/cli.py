@@ -152,6 +152,11 @@ def resume_command(
 @click.option(
     "--best", is_flag=True, help="Begin with the best configurations of the run."
 )
+@click.option(
+    "--confirm",
+    type=float,
+    help="Measure so many of the best again, or with such a share of the trials.",
+)
 @TASK
 def extend_command(
     directory: Path,
@@ -159,6 +164,7 @@ def extend_command(
     rounds: int,
     epochs: int | None,
     best: bool,
+    confirm: float | None,
     task: str | None,
 ) -> None:
     """Extend a finished run by more trials.
@@ -174,6 +180,7 @@ def extend_command(
             rounds=rounds,
             epochs=epochs,
             first="best" if best else None,
+            confirm=_whole_if_it_is(confirm),
         )
         click.echo(repr(result))
 
@@ -391,6 +398,11 @@ def _takes_nothing(found: Any) -> bool:
     parameters = inspect.signature(found).parameters.values()
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return all(p.default is not p.empty or p.kind in several for p in parameters)
+
+
+def _whole_if_it_is(number: float | None) -> int | float | None:
+    """Return 5.0 as 5: a number of configurations, and no share."""
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _both(found: jaxtune.Rerun) -> dict[str, Any]:

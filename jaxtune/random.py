@@ -14,6 +14,7 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ SHARE, ANCHORS then chunk: points that show what jt.require allows
     │  ├─ WEIGHTS, part: the weights of several goals, for a part of the points
     │  ├─ PART, part: the sampler of that part
+    │  ├─ BATCH, batch: the sampler of that batch, if it is not the first of the round
     │  ├─ trials known: the seed of cma_es
     │  ├─ trials known, point: tpe
     │  └─ trials known: gaussian_process and trust_region
@@ -60,6 +61,7 @@ IN_CELL = 2**31  # of a sampler's key; the columns of the same key are 0 ... d -
 STUDY = 0  # of a sampler's key
 # of a round's key and a sampler's, behind the points, which are fewer than 2^31
 SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
+BATCH = 2**31 + 5  # of a round's key
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
 CLOUD_DRAWS = range(5)  # of a cloud's key: width, steps, new places, share, which move
 

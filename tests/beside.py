@@ -17,7 +17,7 @@ import numpy as np
 import jaxtune as jt
 from jaxtune import environment
 from jaxtune.programs import block
-from jaxtune.rounds import loop
+from jaxtune.rounds import asking
 
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
 SPACES = importlib.import_module("jaxtune.space.space")
@@ -58,7 +58,14 @@ def parts(seen):
 
 def seek(key, **chosen):
     """The table of a search in three rounds."""
-    own = {"trials": 24, "rounds": 3, "epochs": 6, "block": 4, "verbose": 0}
+    own = {
+        "trials": 24,
+        "rounds": 3,
+        "epochs": 6,
+        "block": 4,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     found = jt.search(killed.line(), SPACE, key=key, **own, **chosen)
     return killed.digest(found), found
 
@@ -85,7 +92,7 @@ def main():
 
 def rehearsed(key):
     """Print what is compiled when a round begins, and that nothing is left running."""
-    heard, begin = [], loop._begin
+    heard, begin = [], asking.first_batch
 
     def listen(event, duration, **_):
         if event == compiled.EVENT:
@@ -97,7 +104,7 @@ def rehearsed(key):
         print("begin", number, heard.count("MainThread") - before)
         return points
 
-    loop._begin = begun
+    asking.first_batch = begun
     chosen = {"sampler": jt.samplers.tpe(initial=4), "seeds": 2}
     jax.monitoring.register_event_duration_secs_listener(listen)
     beside, _ = seek(key, **chosen)

@@ -59,7 +59,13 @@ def line():
 def search(directory, scheduler):
     """Thirty blocks in two rounds, or up to five times as many under a scheduler."""
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-    arguments = {"key": jax.random.key(3), "trials": 60, "rounds": 2, "epochs": 9}
+    arguments = {
+        "key": jax.random.key(3),
+        "trials": 60,
+        "rounds": 2,
+        "epochs": 9,
+        "sampler": "sobol",
+    }
     arguments |= {"scheduler": SCHEDULERS[scheduler], "block": 4, "seeds": 2}
     return jt.search(line(), space, **arguments, directory=directory)
 

@@ -18,7 +18,13 @@ import jaxtune as jt
 
 def search(scheduler, directory=None, key=3, **more):
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-    plain = {"key": jax.random.key(key), "trials": 60, "rounds": 2, "seeds": 2}
+    plain = {
+        "key": jax.random.key(key),
+        "trials": 60,
+        "rounds": 2,
+        "seeds": 2,
+        "sampler": "sobol",
+    }
     plain |= {"block": 4, "epochs": 9, "directory": directory}
     plain |= {"scheduler": killed.SCHEDULERS[scheduler]}
     return jt.search(killed.line(), space, **plain, **more)

@@ -50,7 +50,13 @@ SPACE = jt.Space(
 
 
 def seek(subject, block, scheduler="none", **more):
-    plain = {"key": jax.random.key(3), "trials": 20, "rounds": 2, "verbose": 0}
+    plain = {
+        "key": jax.random.key(3),
+        "trials": 20,
+        "rounds": 2,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     plain |= {"block": block, "scheduler": killed.SCHEDULERS[scheduler]}
     if callable(subject):
         plain |= {"mode": "max"}

@@ -29,7 +29,13 @@ def accelerator(monkeypatch):
 
 def search(name="halving", **more):
     """Return a search of 48 lanes in blocks of 4, of which the largest rates fail."""
-    arguments = {"key": jax.random.key(3), "trials": 24, "epochs": 9, "block": 4}
+    arguments = {
+        "key": jax.random.key(3),
+        "trials": 24,
+        "epochs": 9,
+        "block": 4,
+        "sampler": "sobol",
+    }
     arguments |= {"seeds": 2, "scheduler": killed.SCHEDULERS[name]} | more
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
     return jt.search(killed.line(), space, **arguments)

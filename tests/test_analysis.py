@@ -25,6 +25,7 @@ def halved(small_task, small_space):
         seeds=2,
         metric="loss",
         scheduler=jt.schedulers.successive_halving(eta=2, min_epochs=1),
+        sampler="sobol",
     )
 
 
@@ -99,7 +100,13 @@ def known(key, hparams):
 
 
 def found_by(objective, space=SPACE, **changes):
-    own = {"key": jax.random.key(0), "trials": 256, "mode": "min", "verbose": 0}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 256,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(objective, space, **(own | changes))
 
 
@@ -132,7 +139,13 @@ def test_a_hyperparameter_of_few_values_is_no_more_important_for_that(few, trial
         return jnp.abs(h["big"] - 0.3) + (h["few"] > 1)
 
     space = jt.Space(big=jt.uniform(0.0, 1.0), few=few)
-    own = {"key": jax.random.key(0), "trials": trials, "mode": "min", "verbose": 0}
+    own = {
+        "key": jax.random.key(0),
+        "trials": trials,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     found = jt.analysis.importances(jt.search(narrow, space, **own))
     shares = {row.name: row.share for row in found.rows}
     assert 0.05 < shares["few"] < 0.5
@@ -160,7 +173,7 @@ def test_importance_depends_on_ranks_only_and_not_on_the_direction(seed):
     def upside(key, hparams):
         return jnp.exp(-known(key, hparams))
 
-    own = {"key": jax.random.key(seed), "trials": 64}
+    own = {"key": jax.random.key(seed), "trials": 64, "sampler": "sobol"}
     down = jt.analysis.importances(found_by(known, **own))
     up = jt.analysis.importances(found_by(upside, **own | {"mode": "max"}))
     assert up == down
@@ -329,7 +342,13 @@ def test_operations_are_counted_as_by_hand(small_space):
 
 
 def test_a_stopped_search_does_less(halved, small_task, small_space):
-    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "epochs": 4}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 40,
+        "rounds": 2,
+        "epochs": 4,
+        "sampler": "sobol",
+    }
     whole = jt.search(small_task, small_space, seeds=2, metric="loss", **own)
     share = jt.analysis.operations(halved) / jt.analysis.operations(whole)
     assert share == pytest.approx(halved.cost.epochs / whole.cost.epochs)

@@ -182,7 +182,13 @@ def test_batches_are_grouped_where_that_saves_more_than_compiling():
 
 def test_a_run_keeps_its_groups_of_batches(tmp_path, monkeypatch):
     monkeypatch.setenv(SWITCH, "accelerator")
-    own = {"key": jax.random.key(2), "trials": 200, "epochs": 2, "verbose": 0}
+    own = {
+        "key": jax.random.key(2),
+        "trials": 200,
+        "epochs": 2,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     kind = ACCELERATOR._replace(launch=1e-12, block=1e-12, compile=1e-12)
     monkeypatch.setitem(KINDS, kind.name, kind)
     found = jt.search(TASK, space(), directory=tmp_path / "run", **own)

@@ -32,7 +32,13 @@ def call(*words):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, small_task):
     at = tmp_path_factory.mktemp("runs") / "run"
-    arguments = {"key": jax.random.key(0), "trials": 12, "rounds": 2, "epochs": 2}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 12,
+        "rounds": 2,
+        "epochs": 2,
+        "sampler": "sobol",
+    }
     jt.search(small_task, SPACE, **arguments, directory=at)
     return at
 
@@ -74,6 +80,7 @@ def test_json_has_no_nan(tmp_path):
         mode="min",
         directory=tmp_path / "run",
         verbose=0,
+        sampler="sobol",
     )
     words = call("show", tmp_path / "run", "--json").output
     assert "NaN" not in words
@@ -212,7 +219,12 @@ def test_names_and_values_are_escaped_and_nothing_listens(tmp_path, monkeypatch)
     monkeypatch.setattr(socket.socket, "bind", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     at = tmp_path / "run"
-    arguments = {"key": jax.random.key(0), "trials": 12, "mode": "max"}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 12,
+        "mode": "max",
+        "sampler": "sobol",
+    }
     jt.search(objective, space, **arguments, directory=at)
     page = Path(jt.load(at).report(tmp_path / "page.html")).read_text()
     assert evil not in page

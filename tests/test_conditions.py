@@ -66,7 +66,13 @@ def objective(key, hparams):
 
 def search(**changes):
     space = SPACE.keep("optimizer", "beta1", "rate", "kind", "depth")
-    arguments = {"key": jax.random.key(0), "trials": 240, "rounds": 3, "mode": "max"}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 240,
+        "rounds": 3,
+        "mode": "max",
+        "sampler": "sobol",
+    }
     with pytest.warns(UserWarning, match="nothing reads kind, depth"):
         return jt.search(objective, space, **{**arguments, **changes})
 

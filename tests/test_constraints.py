@@ -34,7 +34,13 @@ def corner(key, h):
 
 
 def search(**changes):
-    arguments = {"key": KEY, "trials": 32, "mode": "max", "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 32,
+        "mode": "max",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(corner, SQUARE, **{**arguments, **changes})
 
 
@@ -53,7 +59,13 @@ def sized():
 
 
 def train(task, space, **changes):
-    arguments = {"key": KEY, "trials": 16, "epochs": 2, "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 16,
+        "epochs": 2,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(task, space, **{**arguments, **changes})
 
 
@@ -236,7 +248,7 @@ def test_every_scheduler_takes_constraints(small_task, sized, scheduler):
 def test_halving_promotes_feasible_trials_first(small_task, sized):
     limit = {"parameters": ("<=", 500)}
     halving = jt.schedulers.successive_halving(eta=3)
-    options = {"epochs": 6, "trials": 18, "scheduler": halving}
+    options = {"epochs": 6, "trials": 18, "scheduler": halving, "sampler": "sobol"}
     found = train(small_task, sized, constraints=limit, **options)
     first = found.rungs.epochs == found.rungs.epochs.min()
     trials = found.rungs.trial[first]
@@ -416,7 +428,7 @@ def test_members_of_a_population_stay_within_requirements(small_task):
     )
     rule = jt.require(lambda h: h["learning_rate"] < 1 - h["momentum"])
     pbt = jt.schedulers.pbt(interval=1, step=0.5, resample=0.5)
-    options = {"epochs": 8, "trials": 24, "scheduler": pbt}
+    options = {"epochs": 8, "trials": 24, "scheduler": pbt, "sampler": "sobol"}
     found = train(small_task, space, constraints=rule, **options)
     assert len(found.lineage.trial)
     for trial in range(24):
@@ -461,6 +473,7 @@ def test_a_function_gets_the_values_that_a_user_wrote():
         mode="max",
         constraints=jt.require(look),
         verbose=0,
+        sampler="sobol",
     )
     assert {h["kind"] for h in seen} == {"sgd", "adam"}
     assert {h["size"] for h in seen} == {8, 16}
@@ -485,6 +498,7 @@ def test_conditional_dimensions_are_allowed_with_what_they_depend_on():
         mode="max",
         constraints=narrows,
         verbose=0,
+        sampler="sobol",
     )
     deep = found.trials["deep"] == True  # noqa: E712
     width, second = found.trials["width"], found.trials["second"]

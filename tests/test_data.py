@@ -81,7 +81,13 @@ def same(first, second):
     ],
 )
 def test_a_stream_trains_as_the_same_rows_on_the_device(sizes, rows):
-    own = {"key": jax.random.key(1), "trials": 12, "epochs": 3, "seeds": 2}
+    own = {
+        "key": jax.random.key(1),
+        "trials": 12,
+        "epochs": 3,
+        "seeds": 2,
+        "sampler": "sobol",
+    }
     where = space(**SIZES[sizes])
     found = jt.search(streamed(rows=rows), where, verbose=0, **own)
     whole = jt.search(resident(), where, verbose=0, **own)
@@ -97,7 +103,13 @@ def test_a_stream_trains_as_the_same_rows_on_the_device(sizes, rows):
     ids=lambda s: type(s).__name__,
 )
 def test_schedulers_stop_the_lanes_of_a_stream(scheduler):
-    own = {"key": jax.random.key(2), "trials": 9, "epochs": 6, "scheduler": scheduler}
+    own = {
+        "key": jax.random.key(2),
+        "trials": 9,
+        "epochs": 6,
+        "scheduler": scheduler,
+        "sampler": "sobol",
+    }
     found = jt.search(streamed(rows=64), space(), verbose=0, **own)
     same(found, jt.search(resident(), space(), verbose=0, **own))
     assert found.test() == found.test()
@@ -125,7 +137,13 @@ def test_lanes_of_a_stream_train_on_their_own_epoch_whoever_waits_beside_them():
         yield X[order], Y[order]
 
     task = streamed(shuffled, rows=64)
-    own = {"key": jax.random.key(2), "trials": 9, "epochs": 9, "block": 2}
+    own = {
+        "key": jax.random.key(2),
+        "trials": 9,
+        "epochs": 9,
+        "block": 2,
+        "sampler": "sobol",
+    }
     asha = jt.schedulers.asha(min_epochs=1)
     found = jt.search(task, space(), scheduler=asha, verbose=0, **own)
     assert len(set(found.trials["epochs"].tolist())) > 1
@@ -138,7 +156,14 @@ def test_one_reading_of_an_epoch_feeds_all_lanes_of_all_blocks():
     source = Counted(in_pieces)
     task = streamed(source, rows=64)
     assert source.calls == [0]  # its first rows, for their shapes
-    own = {"trials": 20, "rounds": 2, "seeds": 2, "epochs": 3, "block": 4}
+    own = {
+        "trials": 20,
+        "rounds": 2,
+        "seeds": 2,
+        "epochs": 3,
+        "block": 4,
+        "sampler": "sobol",
+    }
     jt.search(task, space(), key=jax.random.key(0), verbose=0, **own)
     assert source.calls == [0, *[0, 1, 2] * 2]
 
@@ -206,7 +231,13 @@ def test_a_run_on_a_stream_goes_on(tmp_path):
             if self.blocks == 5:
                 raise KeyboardInterrupt
 
-    own = {"key": jax.random.key(4), "trials": 10, "epochs": 3, "block": 4}
+    own = {
+        "key": jax.random.key(4),
+        "trials": 10,
+        "epochs": 3,
+        "block": 4,
+        "sampler": "sobol",
+    }
     straight = jt.search(streamed(rows=64), space(), verbose=0, **own)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt, match="jaxtune resume"):

@@ -247,7 +247,13 @@ def scarce(monkeypatch):
 
 def seek(directory=None, scheduler=None, **more):
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-    plain = {"key": jax.random.key(3), "trials": 20, "rounds": 2, "epochs": 9}
+    plain = {
+        "key": jax.random.key(3),
+        "trials": 20,
+        "rounds": 2,
+        "epochs": 9,
+        "sampler": "sobol",
+    }
     plain |= {"seeds": 2, "block": 8, "scheduler": scheduler, "directory": directory}
     return jt.search(killed.line(), space, **(plain | more))
 
@@ -342,6 +348,7 @@ def test_a_plain_function_is_halved_and_reruns_to_the_bit(scarce, tmp_path):
             block=8,
             seeds=2,
             directory=tmp_path,
+            sampler="sobol",
         )
     assert set(jt.load(tmp_path).width_overrides.width) == {4}
     assert all(jt.rerun(tmp_path, trial, wave).same for trial in (0, 7, 19))

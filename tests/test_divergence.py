@@ -71,7 +71,13 @@ TASK = failing_task()
 
 
 def run(space, **changes):
-    arguments = {"key": jax.random.key(0), "trials": 28, "epochs": 3, "block": 8}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 28,
+        "epochs": 3,
+        "block": 8,
+        "sampler": "sobol",
+    }
     return jt.search(TASK, space, **(arguments | changes))
 
 

@@ -75,7 +75,12 @@ def task():
 
 
 def run(task, space=SPACE, **changes):
-    arguments = {"key": jax.random.key(2), "trials": TRIALS, "epochs": EPOCHS}
+    arguments = {
+        "key": jax.random.key(2),
+        "trials": TRIALS,
+        "epochs": EPOCHS,
+        "sampler": "sobol",
+    }
     arguments |= {"block": 4, "seeds": SEEDS, "verbose": 0}
     return jt.search(task, space, **(arguments | changes))
 

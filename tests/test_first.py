@@ -33,7 +33,14 @@ def objective(key, hparams):
 
 
 def search(task=objective, space=SPACE, **changes):
-    arguments = {"key": KEY, "trials": 16, "rounds": 2, "mode": "min", "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 16,
+        "rounds": 2,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(task, space, **(arguments | changes))
 
 
@@ -125,6 +132,7 @@ def test_known_settings_survive_cuts_under_every_scheduler(
         "seeds": 2,
         "scheduler": SCHEDULERS[name],
         "first": [{"learning_rate": 0.1, "momentum": 0.8}, {}],
+        "sampler": "sobol",
     }
     straight = search(small_task, small_space, **own)
     at = tmp_path / "run"
@@ -163,12 +171,25 @@ def upside_down(key, hparams):
 
 
 def earlier(task=bowl, space=PLANE, **changes):
-    arguments = {"key": jax.random.key(9), "trials": 40, "mode": "min", "verbose": 0}
+    arguments = {
+        "key": jax.random.key(9),
+        "trials": 40,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(task, space, **(arguments | changes))
 
 
 def later(prior, **changes):
-    arguments = {"key": KEY, "trials": 32, "rounds": 4, "mode": "min", "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 32,
+        "rounds": 4,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     arguments |= {"sampler": "tpe", "block": 8, "prior": prior}
     return jt.search(bowl, PLANE, **(arguments | changes))
 

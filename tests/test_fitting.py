@@ -150,7 +150,9 @@ def test_lanes_of_other_programs_fill_no_block():
 @pytest.mark.parametrize("trials", [1, 8, 100])
 def test_a_plain_function_computes_no_more_than_its_trials(kind, trials, monkeypatch):
     monkeypatch.setenv(SWITCH, kind)
-    found = jt.search(bowl, PLANE, key=KEY, trials=trials, mode="min", verbose=0)
+    found = jt.search(
+        bowl, PLANE, key=KEY, trials=trials, mode="min", verbose=0, sampler="sobol"
+    )
     assert found.cost.occupancy == 1.0
     assert found.cost[:2] == (0, 0)
     planned = jt.plan(bowl, PLANE, trials=trials)
@@ -159,7 +161,14 @@ def test_a_plain_function_computes_no_more_than_its_trials(kind, trials, monkeyp
 
 
 def test_the_occupancy_of_a_plain_function_is_true(tmp_path):
-    own = {"key": KEY, "trials": 10, "mode": "min", "verbose": 0, "rounds": 2}
+    own = {
+        "key": KEY,
+        "trials": 10,
+        "mode": "min",
+        "verbose": 0,
+        "rounds": 2,
+        "sampler": "sobol",
+    }
     found = jt.search(bowl, PLANE, block=4, directory=tmp_path / "run", **own)
     assert found.cost.occupancy == 10 / 16
     assert jt.load(tmp_path / "run").cost.occupancy == 10 / 16
@@ -188,7 +197,7 @@ def test_a_search_has_the_width_of_its_plan(monkeypatch):
 
 
 def test_most_lanes_that_are_empty_are_worth_a_warning():
-    own = {"key": KEY, "trials": 8, "mode": "min", "verbose": 0}
+    own = {"key": KEY, "trials": 8, "mode": "min", "verbose": 0, "sampler": "sobol"}
     with pytest.warns(UserWarning, match=r"block=64: 88% .* at most block=8"):
         jt.search(bowl, PLANE, block=64, **own)
     jt.search(bowl, PLANE, block=16, **own)  # half of them: no warning

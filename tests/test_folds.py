@@ -297,7 +297,13 @@ WIDE = jt.Space(learning_rate=jt.log_uniform(1e-3, 30.0))
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_run_with_folds_is_resumed_and_its_trials_rerun(name, tmp_path):
     task, folder = line(50), tmp_path / "run"
-    arguments = {"space": WIDE, "trials": 12, "epochs": 9, "block": 4}
+    arguments = {
+        "space": WIDE,
+        "trials": 12,
+        "epochs": 9,
+        "block": 4,
+        "sampler": "sobol",
+    }
     arguments |= SCHEDULERS[name]
     plain = search(task, 3, **arguments)
     for blocks in (1, 4):

@@ -51,6 +51,53 @@ def test_the_kernel_is_scikit_learns():
     np.testing.assert_allclose(ours, Matern([0.2, 0.5, 1.5], nu=2.5)(x, z), atol=1e-6)
 
 
+def test_the_kernel_of_choices_counts_those_that_differ():
+    """Against loops over pairs; and a covariance of all configurations exists."""
+    space = jt.Space(c=jt.choice(list("abc")), d=jt.choice([1, 2]), k=jt.integer(1, 4))
+    grid = jt.samplers.grid(4)
+    points = grid.ask(grid.init(jax.random.key(0), space), 24)[1]
+    x = geometry.features(space, geometry.snapped(space, points))
+    lengths = np.array([0.6, 2.0, 0.3])
+    scales = jnp.float32(lengths[geometry.owners(space)])
+    found = np.asarray(model.matern(x, x, scales))
+    values = jax.device_get(space.decode(points))
+    for i, row in enumerate(found):
+        for j, correlation in enumerate(row):
+            apart = [float(values[n][i] != values[n][j]) for n in "cd"]
+            apart.append((values["k"][i] - values["k"][j]) / 4)
+            r = np.sqrt(5 * ((np.array(apart) / lengths) ** 2).sum())
+            assert correlation == pytest.approx(
+                (1 + r + r**2 / 3) * np.exp(-r), abs=1e-5
+            )
+    assert np.linalg.eigvalsh(found.astype(np.float64)).min() > 1e-4
+
+
+def test_what_does_not_matter_is_nothing_to_the_process():
+    space = jt.Space(
+        kind=jt.choice(["a", "b", "c"]),
+        rate=jt.when(jt.uniform(0.0, 1.0), kind="b"),
+        part=jt.when(jt.choice(["x", "y"]), kind=["b", "c"]),
+    )
+    points = np.random.default_rng(0).random((24, 3), dtype=np.float32)
+    active = space.active(space.decode(points))
+    others = points.copy()
+    for column, name in enumerate(space.searched):
+        others[~np.asarray(active[name]), column] = 0.013
+    assert (others != points).any(axis=1).sum() > 8
+    rows = np.arange(24)
+    y, known = jnp.float32(np.sin(rows)), jnp.ones(24, bool)
+
+    def means(told, at):
+        x = geometry.features(space, geometry.snapped(space, jnp.asarray(told)))
+        data = model.Data(x, y, jnp.zeros(24), known)
+        process = model.posterior(data, HYPERS, geometry.owners(space))
+        z = geometry.features(space, geometry.snapped(space, jnp.asarray(at)))
+        return np.asarray(model.predicted(process, z)[0])
+
+    np.testing.assert_array_equal(means(points, points), means(others, points))
+    np.testing.assert_array_equal(means(points, points), means(points, others))
+
+
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_predictions_are_those_of_float64_whatever_the_padding(size, noise):
@@ -84,7 +131,7 @@ def test_fitting_finds_length_scales_and_noise():
         kernel = Matern([0.3, 2.0], nu=2.5)(x) + 0.05 * np.eye(64)
         y = np.linalg.cholesky(kernel) @ rng.normal(size=64)
         told = map(jnp.float32, (x, (y - y.mean()) / y.std(), np.zeros(64)))
-        found = model.fitted(model.Data(*told, jnp.ones(64, bool)), np.arange(2), 2)
+        found = model.fitted(model.Data(*told, jnp.ones(64, bool)), np.arange(2))
         lengths.append(np.exp(found.hypers.lengths))
         noises.append(float(np.exp(found.hypers.noise)))
     first, second = np.median(lengths, axis=0)
@@ -94,7 +141,7 @@ def test_fitting_finds_length_scales_and_noise():
 
 
 def test_padding_changes_no_fit():
-    short, long = (model.fitted(data(size=size), OWNERS, 3) for size in (32, 64))
+    short, long = (model.fitted(data(size=size), OWNERS) for size in (32, 64))
     for one, other in zip(short.hypers, long.hypers, strict=True):
         np.testing.assert_allclose(one, other, atol=0.02)
 
@@ -221,6 +268,32 @@ def test_equal_configurations_are_one_point():
     np.testing.assert_allclose(distance, expected, atol=1e-5)
 
 
+def test_cells_are_those_of_decoding_and_encoding():
+    """Dimensions of one kind are snapped together, and each lies where it did."""
+    act = jt.choice(["a", "b", "c"])
+    space = jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0),
+        momentum=jt.reverse_log_uniform(0.0, 0.999),
+        x=jt.uniform(-3.0, 0.99),
+        size=jt.power_of_two(16, 256),
+        units=jt.integer(8, 256, scale="log"),
+        layers=jt.integer(1, 4),
+        act=act,
+        ordinal=jt.ordinal([1, 2, 5, 10]),
+        named=jt.ordinal(["x", "y"]),
+        own=jt.when(jt.uniform(0.0, 1.0), act="b"),
+        below=jt.when(jt.integer(1, 9), act=["a", "b"], named="y"),
+        fixed=jt.fixed(3),
+    )
+    below_one = np.nextafter(np.float32(1), np.float32(0))
+    points = np.random.default_rng(0).random((4000, space.dim)).astype(np.float32)
+    points[:2] = [[0.0], [below_one]]
+    smaller = space.restrict(act=["a", "c"], rate=(1e-3, 1e-2), units=(9, 30))
+    for box in (space, smaller, space.restrict(act=["b"])):
+        found = jax.jit(geometry.snapped)(box, jnp.asarray(points))
+        np.testing.assert_array_equal(found, box.encode(box.decode(points)))
+
+
 def test_what_is_outside_stays_and_a_lost_choice_is_equally_far_from_all():
     points = jnp.asarray([[jnp.nan, 0.1, 1.7], [0.1, -0.3, 0.5], [0.5, 0.1, 0.5]])
     cells = geometry.snapped(SPACE, points)
@@ -261,6 +334,22 @@ def test_clouds_stay_in_their_box_and_near_their_centres(widest):
     # discrete coordinates do move, and most points keep some coordinate
     assert len(np.unique(cloud[:256, 0].round(3))) == 3
     assert len(np.unique(cloud[:256, 1].round(3))) >= 2
+
+
+def test_clouds_have_all_points_one_step_away():
+    centre = SPACE.encode({"c": jnp.int32([1]), "k": jnp.int32([4]), "x": [0.3]})
+    own = (jax.random.key(0), SPACE, candidates.unit_cube(3))
+    # as many as there are, so that no other point is drawn
+    found = candidates.clouds(*own, jnp.concatenate([centre, centre]), 14, 0.1)
+    hparams = jax.device_get(SPACE.decode(np.asarray(found).reshape(2, 14, 3)[0, :7]))
+    near = {(int(c), int(k)) for c, k in zip(hparams["c"], hparams["k"], strict=True)}
+    # the steps above the largest value are reflected
+    assert near == {(0, 4), (1, 4), (2, 4), (1, 2), (1, 3)}
+    np.testing.assert_allclose(hparams["x"], 0.3, atol=1e-5)
+    fewer = SPACE.restrict(c=["b", "c"])
+    lost = centre.at[0, 0].set(jnp.nan)
+    found = candidates.clouds(own[0], fewer, own[2], lost, 14, 0.1)[:3]
+    assert set(np.asarray(fewer.decode(np.asarray(found))["c"]).tolist()) == {1, 2}
 
 
 def told_history(scores, chunks=1):

@@ -24,7 +24,14 @@ def two(key, h):
 
 
 def search(**changes):
-    arguments = {"key": KEY, "trials": 48, "rounds": 3, "goals": GOALS, "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 48,
+        "rounds": 3,
+        "goals": GOALS,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(two, SPACE, **{**arguments, **changes})
 
 
@@ -216,7 +223,13 @@ def sized_space():
 
 
 def train(task, space, **changes):
-    arguments = {"key": KEY, "trials": 12, "epochs": 6, "verbose": 0}
+    arguments = {
+        "key": KEY,
+        "trials": 12,
+        "epochs": 6,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     return jt.search(task, space, **{**arguments, **changes})
 
 
@@ -300,14 +313,25 @@ def test_a_second_goal_that_fails_keeps_a_trial_out_of_the_front():
     def half(key, h):
         return {"near": h["u"], "far": jnp.where(h["v"] > 0.5, jnp.nan, h["v"])}
 
-    found = jt.search(half, SPACE, key=KEY, trials=16, goals=GOALS, verbose=0)
+    found = jt.search(
+        half, SPACE, key=KEY, trials=16, goals=GOALS, verbose=0, sampler="sobol"
+    )
     assert found.front
     assert (found.trials["v"][list(found.front)] <= 0.5).all()
     assert found.best.trial in found.front
 
 
 def test_a_plain_function_may_return_metrics():
-    found = jt.search(two, SPACE, key=KEY, trials=8, metric="far", mode="min", seeds=2)
+    found = jt.search(
+        two,
+        SPACE,
+        key=KEY,
+        trials=8,
+        metric="far",
+        mode="min",
+        seeds=2,
+        sampler="sobol",
+    )
     assert {"near", "far"} <= set(found.trials.names)
     np.testing.assert_array_equal(found.trials["score"], found.trials["far"])
     u, v = found.trials["u"], found.trials["v"]
@@ -318,7 +342,16 @@ def test_seeds_are_averaged_before_trials_are_compared():
     def noisy(key, h):
         return {n: x + jax.random.normal(key) for n, x in two(key, h).items()}
 
-    found = jt.search(noisy, SPACE, key=KEY, trials=16, goals=GOALS, seeds=3, verbose=0)
+    found = jt.search(
+        noisy,
+        SPACE,
+        key=KEY,
+        trials=16,
+        goals=GOALS,
+        seeds=3,
+        verbose=0,
+        sampler="sobol",
+    )
     values = -np.stack([found.trials["near"], found.trials["far"]], axis=1)
     expected = np.flatnonzero(peeled(values.astype(float)) == 0)
     assert found.front == tuple(expected.tolist())

@@ -34,13 +34,26 @@ def bowl(key, hparams):
 
 
 def seek(**changes):
-    arguments = {"key": KEY, "trials": 64, "rounds": 4, "mode": "min"}
+    arguments = {
+        "key": KEY,
+        "trials": 64,
+        "rounds": 4,
+        "mode": "min",
+        "sampler": "sobol",
+    }
     arguments |= {"block": 4, "verbose": 0}
     return jt.search(bowl, SPACE, **(arguments | changes))
 
 
 def learn(task, space, **changes):
-    arguments = {"key": KEY, "trials": 18, "rounds": 2, "epochs": 6, "block": 4}
+    arguments = {
+        "key": KEY,
+        "trials": 18,
+        "rounds": 2,
+        "epochs": 6,
+        "block": 4,
+        "sampler": "sobol",
+    }
     return jt.search(task, space, **(arguments | {"verbose": 0} | changes))
 
 
@@ -84,7 +97,7 @@ def test_rounds_without_a_better_trial_end_a_search():
     def flat(key, hparams):
         return jnp.where(hparams["x"] > 0.5, 1.0, 0.0) + 0.0 * hparams["y"]
 
-    own = {"trials": 40, "rounds": 10, "block": 4, "verbose": 0}
+    own = {"trials": 40, "rounds": 10, "block": 4, "verbose": 0, "sampler": "sobol"}
     own |= {"key": KEY, "mode": "max"}
     found = jt.search(flat, SPACE, **own, stop=jt.stop.stalled(rounds=2))
     # the first round has a best trial, to which later ones are at most equal
@@ -140,6 +153,7 @@ def test_a_search_whose_every_trial_fails_is_not_asked():
         "mode": "min",
         "block": 4,
         "verbose": 0,
+        "sampler": "sobol",
     }
     asked = []
     with pytest.warns(UserWarning, match="failed"):
@@ -396,12 +410,18 @@ def test_an_extended_run_is_the_straight_one(
     tmp_path,
     cut,  # noqa: F811
 ):
-    own = {"scheduler": SCHEDULERS[name], "seeds": seeds, "trials": 27, "rounds": 3}
+    own = {
+        "scheduler": SCHEDULERS[name],
+        "seeds": seeds,
+        "trials": 27,
+        "rounds": 3,
+        "sampler": "sobol",
+    }
     straight = learn(small_task, small_space, **own)
     part = learn(
         small_task,
         small_space,
-        **(own | {"trials": 18, "rounds": 2}),
+        **(own | {"trials": 18, "rounds": 2, "sampler": "sobol"}),
         directory=tmp_path,
     )
     cut(2)
@@ -429,7 +449,7 @@ def test_an_extended_run_is_the_straight_one(
         learn(
             small_task,
             small_space,
-            **(own | {"trials": 18, "rounds": 2}),
+            **(own | {"trials": 18, "rounds": 2, "sampler": "sobol"}),
             directory=tmp_path,
         )
 
@@ -661,7 +681,11 @@ def test_what_others_measure_is_stopped_and_grows_too(
     assert_part(found, whole)
     assert_same(jt.load(at), found)
     assert_same(jt.resume(at, verbose=0), whole)
-    straight = learn(small_task, small_space, **(own | {"trials": 27, "rounds": 3}))
+    straight = learn(
+        small_task,
+        small_space,
+        **(own | {"trials": 27, "rounds": 3, "sampler": "sobol"}),
+    )
     assert_same(jt.extend(at, trials=9, verbose=0), straight)
     more = jt.extend(at, trials=3, epochs=9, first="best", verbose=0)
     assert_same(jt.load(at), more)

@@ -42,7 +42,13 @@ def objective(key, h):
 
 @pytest.fixture(scope="module")
 def plain():
-    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "seeds": 2}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 40,
+        "rounds": 2,
+        "seeds": 2,
+        "sampler": "sobol",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return jt.search(objective, SPACE, mode="min", verbose=0, **own)
@@ -59,6 +65,7 @@ def halved(small_task, small_space):
         metric="accuracy",
         scheduler=jt.schedulers.successive_halving(eta=2, min_epochs=1),
         verbose=0,
+        sampler="sobol",
     )
 
 
@@ -226,7 +233,13 @@ def limited(key, h):
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("tool", ["csv", "tensorboard", "optuna"])
 def test_numbers_that_no_tool_holds_are_written_as_text(tool, tmp_path):
-    own = {"key": jax.random.key(0), "trials": 16, "mode": "min", "verbose": 0}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 16,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     found = jt.search(limited, HUGE, directory=tmp_path / "run", **own)
     assert set(found.trials["big"]) == set(HUGE["big"].choices)
     jt.integrations.export(found, tool, tmp_path / "out")
@@ -269,7 +282,13 @@ def test_an_objective_of_optunas_is_searched_and_means_the_same():
     assert made.space["even"].members == (2, 4, 6, 8)
     assert made.space["layers"].static
     assert made.space["optimizer"].choices == ("sgd", "adam", "rmsprop")
-    own = {"key": jax.random.key(0), "trials": 40, "mode": "min", "block": 4}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 40,
+        "mode": "min",
+        "block": 4,
+        "sampler": "sobol",
+    }
     found = jt.search(made.objective, made.space, verbose=0, **own)
     for trial in range(40):
         values = made.space.values(found.trials.decoded, trial)
@@ -314,7 +333,13 @@ def test_suggestions_in_a_loop_matter_where_they_are_made():
     assert space["w2"].condition == (("layers", (3,)),)
     assert space["rate0"].condition == (("drop0", (True,)),)
     assert space["rate2"].condition == (("drop2", (True,)),)
-    own = {"key": jax.random.key(1), "trials": 40, "mode": "min", "block": 2}
+    own = {
+        "key": jax.random.key(1),
+        "trials": 40,
+        "mode": "min",
+        "block": 2,
+        "sampler": "sobol",
+    }
     found = jt.search(made.objective, space, verbose=0, **own)
     for trial in range(40):
         values = space.values(found.trials.decoded, trial)
@@ -418,7 +443,14 @@ HALVING = jt.schedulers.successive_halving(eta=2, min_epochs=1)
 
 
 def searched(task, space, *callbacks, **changed):
-    own = {"key": jax.random.key(0), "trials": 12, "rounds": 2, "epochs": 4, "seeds": 2}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 12,
+        "rounds": 2,
+        "epochs": 4,
+        "seeds": 2,
+        "sampler": "sobol",
+    }
     own |= {"metric": "accuracy", "scheduler": HALVING, "verbose": 0} | changed
     return jt.search(task, space, callbacks=callbacks, **own)
 
@@ -462,6 +494,7 @@ def test_a_callback_hears_of_every_failure_once(linear_task):
         block=8,
         callbacks=[heard],
         verbose=0,
+        sampler="sobol",
     )
     failed = np.flatnonzero(found.trials["status"] == "diverged")
     assert 4 < len(failed) < 20
@@ -482,7 +515,13 @@ def test_a_callback_hears_finished_rounds_of_a_run_that_goes_on(tmp_path):
             if round == 1:
                 raise KeyboardInterrupt
 
-    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "mode": "min"}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 40,
+        "rounds": 2,
+        "mode": "min",
+        "sampler": "sobol",
+    }
     own |= {"verbose": 0, "directory": tmp_path / "run", "block": 8}
     space = SPACE.keep("rate", "units")
     with pytest.raises(KeyboardInterrupt):
@@ -686,7 +725,13 @@ def test_tables_and_studies_grow_round_by_round(tmp_path, to):
         "optuna": lambda where: opened(where).trials,
     }[to]
     where, counts = tmp_path / "trials", Counts()
-    own = {"key": jax.random.key(0), "trials": 40, "rounds": 2, "mode": "min"}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 40,
+        "rounds": 2,
+        "mode": "min",
+        "sampler": "sobol",
+    }
     tool = jt.integrations.live(to, where)
     space = SPACE.keep("rate", "units")
     jt.search(objective, space, callbacks=[tool, counts], verbose=0, **own)
@@ -699,7 +744,13 @@ def test_another_tool_is_refused(plain):
 
 
 def test_the_command_exports_a_run(tmp_path):
-    own = {"key": jax.random.key(0), "trials": 8, "mode": "min", "verbose": 0}
+    own = {
+        "key": jax.random.key(0),
+        "trials": 8,
+        "mode": "min",
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     directory, where = tmp_path / "run", tmp_path / "trials.csv"
     jt.search(objective, SPACE, directory=directory, **own)
     words = ["export", str(directory), "--to", "csv", str(where)]

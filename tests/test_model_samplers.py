@@ -11,6 +11,8 @@ import pytest
 from compiled import compilations
 
 import jaxtune as jt
+from jaxtune.samplers import geometry
+from jaxtune.samplers._model_based import model_based
 from jaxtune.samplers._trust_region import _side
 
 SPACE = jt.testing.mixed_space()
@@ -290,6 +292,56 @@ def test_a_finite_space_is_not_asked_twice_until_it_is_empty(name):
     assert cells == {tuple(row) for row in np.round(shuffled[16:], 4).tolist()}
     state = sampler.tell(state, rest, np.asarray(rest).sum(1))
     assert sampler.ask(state, 8)[1].shape == (8, 3)
+
+
+@pytest.mark.parametrize("name", ["gaussian_process", "thompson", "trust_region"])
+def test_the_last_untried_of_many_configurations_are_found(name):
+    space = jt.Space(
+        a=jt.choice(list("abc")),
+        k=jt.integer(1, 50, scale="log"),
+        o=jt.ordinal([1, 2, 4]),
+        b=jt.when(jt.power_of_two(1, 8), a="b"),
+    )
+    numbers = np.arange(3 * 50 * 3 * 4)
+    every, few = jax.jit(geometry.listed, static_argnums=2)(space, numbers, 1800)
+    assert few
+    cells = {tuple(row) for row in np.asarray(geometry.snapped(space, every)).tolist()}
+    assert len(cells) == 50 * 3 * (1 + 4 + 1)
+    shuffled = np.random.default_rng(0).permutation(np.asarray(sorted(cells)))
+    tried, left = shuffled[:-6], {tuple(row) for row in shuffled[-6:].tolist()}
+    state = MODELS[name].init(jax.random.key(0), space)
+    state = MODELS[name].tell(state, tried, tried.sum(1))
+    # three of the last six are out when the others are asked for
+    state, first = MODELS[name].ask(state, 3)
+    state, second = MODELS[name].ask(state, 3)
+    found = np.concatenate([np.asarray(first), np.asarray(second)])
+    assert {tuple(row) for row in found.tolist()} == left
+
+
+def test_no_more_configurations_are_listed_than_wanted():
+    for space, most in [
+        (jt.Space(k=jt.integer(1, 9), o=jt.ordinal([1, 2])), 17),
+        (jt.Space(k=jt.integer(1, 9), x=jt.uniform(0, 1)), 2**20),
+    ]:
+        assert not geometry.listed(space, np.arange(4), most)[1]
+
+
+@pytest.mark.parametrize(("dim", "length"), [(1, 5), (3, 5), (9, 10)])
+def test_the_model_is_asked_after_its_design(dim, length):
+    asked = []
+
+    def suggest(state, n):
+        asked.append(int(state.history.trials))
+        return jnp.full((n, dim), 0.5)
+
+    sampler = model_based(suggest, None)
+    space = jt.Space(**{f"x{j}": jt.uniform(0, 1) for j in range(dim)})
+    state = sampler.init(jax.random.key(0), space)
+    for trial in range(length + 3):
+        state, points = sampler.ask(state, 1)
+        # a failure is no score
+        state = sampler.tell(state, points, [np.nan if trial == 1 else trial])
+    assert asked == [length + 1, length + 2]
 
 
 def test_sensitivity_finds_the_dimension_that_matters():

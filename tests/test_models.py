@@ -348,7 +348,9 @@ def test_an_activation_may_be_static_or_traced(small_task, static):
         activation=jt.choice(["relu", "tanh"], static=static),
     )
     before = jt.testing.compilations()
-    result = jt.search(small_task, space, key=jax.random.key(0), trials=8, epochs=1)
+    result = jt.search(
+        small_task, space, key=jax.random.key(0), trials=8, epochs=1, sampler="sobol"
+    )
     used = len(set(result.trials["activation"])) if static else 1
     assert jt.testing.compilations() - before == 3 * used
     assert result.best.hparams["activation"] in ("relu", "tanh")

@@ -54,7 +54,14 @@ def test_any_trial_can_be_trained_again_to_the_bit(optimizer, how):
         "full": None,
     }[how]
     folder, task = tempfile.mkdtemp(), task_of(optimizer)
-    own = {"key": KEY, "trials": 8, "epochs": 6, "block": 4, "verbose": 0}
+    own = {
+        "key": KEY,
+        "trials": 8,
+        "epochs": 6,
+        "block": 4,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     own["scheduler"] = scheduler
     result = jt.search(task, SPACE, **own, directory=folder)
     stopped = np.flatnonzero(result.trials["status"] == "stopped")
@@ -75,8 +82,11 @@ def test_a_trial_that_stops_early_follows_the_schedule_of_a_whole_training():
         block=4,
         scheduler=jt.schedulers.successive_halving(),
         verbose=0,
+        sampler="sobol",
     )
-    full = jt.search(task, SPACE, key=KEY, trials=9, epochs=9, block=4, verbose=0)
+    full = jt.search(
+        task, SPACE, key=KEY, trials=9, epochs=9, block=4, verbose=0, sampler="sobol"
+    )
     whole = np.flatnonzero(halved.trials["epochs"] == 9)
     assert 0 < len(whole) < 9
     np.testing.assert_array_equal(

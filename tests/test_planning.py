@@ -151,7 +151,14 @@ def test_a_plan_comes_true():
     assert said.memory > 4 * 3 * (12 * 16 + 16 * 16)  # at least weights and moments
     before = jt.testing.compilations()
     jt.search(
-        task, space, key=jax.random.key(0), trials=16, epochs=1, block=4, verbose=0
+        task,
+        space,
+        key=jax.random.key(0),
+        trials=16,
+        epochs=1,
+        block=4,
+        verbose=0,
+        sampler="sobol",
     )
     assert jt.testing.compilations() - before == said.programs
 
@@ -202,7 +209,7 @@ def test_what_only_one_static_choice_reads_is_read():
         x=jt.uniform(0, 1),
         y=jt.uniform(0, 1),
     )
-    own = {"key": jax.random.key(0), "trials": 8, "mode": "max"}
+    own = {"key": jax.random.key(0), "trials": 8, "mode": "max", "sampler": "sobol"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         jt.search(objective, space, **own)

@@ -137,7 +137,13 @@ def digits(precision, batch_size=64):
 @pytest.mark.search
 def test_half_precision_computes_the_model_and_keeps_the_rest():
     space = jt.Space(learning_rate=jt.log_uniform(1e-2, 0.1))
-    arguments = {"key": jax.random.key(0), "trials": 8, "epochs": 6, "metric": "loss"}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 8,
+        "epochs": 6,
+        "metric": "loss",
+        "sampler": "sobol",
+    }
     whole = jt.search(digits(None), space, **arguments).trials["loss"]
     half = jt.search(digits("bfloat16"), space, **arguments).trials["loss"]
     assert (half != whole).all()

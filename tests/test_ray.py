@@ -70,7 +70,13 @@ def cluster():
 def seek(executor=None, scheduler="none", directory=None, **more):
     """A search of some fifty blocks, or what is left of it."""
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
-    plain = {"key": jax.random.key(3), "trials": 40, "rounds": 2, "epochs": 9}
+    plain = {
+        "key": jax.random.key(3),
+        "trials": 40,
+        "rounds": 2,
+        "epochs": 9,
+        "sampler": "sobol",
+    }
     plain |= {"seeds": 2, "block": 4, "scheduler": killed.SCHEDULERS[scheduler]}
     plain |= {"executor": executor, "directory": directory, "verbose": 0}
     return jt.search(more.pop("task", None) or killed.line(), space, **(plain | more))
@@ -106,7 +112,7 @@ def test_functions_of_a_script_and_random_keys_travel(cluster):
         return (hparams["x"] - offset) ** 2 + 0.1 * jax.random.normal(key)
 
     space = jt.Space(x=jt.uniform(0.0, 1.0))
-    plain = {"key": jax.random.key(1), "trials": 64, "rounds": 2}
+    plain = {"key": jax.random.key(1), "trials": 64, "rounds": 2, "sampler": "sobol"}
     plain |= {"mode": "min", "block": 8, "seeds": 2}
     here = jt.search(objective, space, **plain)
     there = jt.search(objective, space, **plain, executor=jt.executors.ray())
@@ -141,7 +147,13 @@ def test_a_worker_compiles_once_and_data_are_sent_once(cluster, monkeypatch, tmp
     put = ray.put
     monkeypatch.setattr(ray, "put", lambda thing: sent.append(1) or put(thing))
     space = jt.Space(x=jt.uniform(0.0, 1.0))
-    plain = {"key": jax.random.key(1), "trials": 64, "rounds": 2, "mode": "min"}
+    plain = {
+        "key": jax.random.key(1),
+        "trials": 64,
+        "rounds": 2,
+        "mode": "min",
+        "sampler": "sobol",
+    }
     jt.search(objective, space, **plain, block=4, executor=jt.executors.ray(cpus=2))
     processes = [pid for pid in told.read_text().split() if int(pid) != os.getpid()]
     assert 1 <= len(processes) <= 2
@@ -166,7 +178,13 @@ def test_a_stream_is_read_here_and_trains_there(cluster):
         batch_size=16,
     )
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
-    plain = {"key": jax.random.key(0), "trials": 12, "epochs": 2, "block": 4}
+    plain = {
+        "key": jax.random.key(0),
+        "trials": 12,
+        "epochs": 2,
+        "block": 4,
+        "sampler": "sobol",
+    }
     here = jt.search(task, space, **plain)
     there = jt.search(task, space, **plain, executor=jt.executors.ray(cpus=2))
     assert killed.digest(here) == killed.digest(there)
@@ -219,7 +237,13 @@ def deadly(key, hparams):
     return hparams["x"]
 
 
-PLAIN = {"key": jax.random.key(1), "trials": 32, "mode": "min", "block": 4}
+PLAIN = {
+    "key": jax.random.key(1),
+    "trials": 32,
+    "mode": "min",
+    "block": 4,
+    "sampler": "sobol",
+}
 UNIT = jt.Space(x=jt.uniform(0.0, 1.0))
 
 

@@ -274,6 +274,7 @@ def test_a_search_that_began_in_the_wrong_box_finds_its_way_out():
             mode="min",
             start=start,
             refine=jt.zoom(within=within),
+            sampler="sobol",
         )
         assert result.spaces[0].bounds == start.bounds
         found[name] = result.best.score

@@ -10,7 +10,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune import _search
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.repeats import distinct, identities
 from jaxtune.space.points import Points
 
@@ -40,7 +40,7 @@ def total(key, hparams):
 
 
 def search(space=SPACE, objective=total, **changes):
-    own = {"key": KEY, "trials": 24, "mode": "min", "verbose": 0}
+    own = {"key": KEY, "trials": 24, "mode": "min", "verbose": 0, "sampler": "sobol"}
     return jt.search(objective, space, **own | changes)
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_began_with_repeats_keeps_them(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     old = functools.partial(Search, distinct=False)
-    more = {"rounds": 2, "trials": 20}
+    more = {"rounds": 2, "trials": 20, "sampler": "sobol"}
     with monkeypatch.context() as patch:
         patch.setattr(_search, "Search", old)
         whole = search(**more)

@@ -40,10 +40,16 @@ def result(space, objective=None, **changes):
         parts = [place(hparams[name]) * 1.0 for name in space.searched]
         return sum(parts[1:], parts[0])
 
-    arguments = {"trials": 24, "rounds": 3, "mode": "min", "key": jax.random.key(0)}
+    arguments = {
+        "trials": 24,
+        "rounds": 3,
+        "mode": "min",
+        "key": jax.random.key(0),
+        "sampler": "sobol",
+    }
     space = changes.pop("schedule", space)
     if isinstance(space, jt.Schedule):
-        arguments |= {"trials": None, "rounds": 1}
+        arguments |= {"trials": None, "rounds": 1, "sampler": "sobol"}
     return jt.search(objective or total, space, **(arguments | changes))
 
 
@@ -318,7 +324,13 @@ def test_a_trial_that_waits_has_not_failed(tmp_path):
         def on_block(self, round, block):
             raise KeyboardInterrupt
 
-    own = {"trials": 24, "rounds": 1, "block": 8, "callbacks": [Stop()]}
+    own = {
+        "trials": 24,
+        "rounds": 1,
+        "block": 8,
+        "callbacks": [Stop()],
+        "sampler": "sobol",
+    }
     with pytest.raises(KeyboardInterrupt):
         result(SPACES["two"], fails, directory=tmp_path / "run", **own)
     found = jt.load(tmp_path / "run", fails)

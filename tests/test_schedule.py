@@ -79,7 +79,13 @@ def test_all_nine_are_searched_in_one_program():
     space = jt.presets.standard().restrict(batch_size=(16, 64), hidden_units=(16, 32))
     before = jt.testing.compilations()
     result = jt.search(
-        task, space, key=jax.random.key(0), trials=24, rounds=2, epochs=1
+        task,
+        space,
+        key=jax.random.key(0),
+        trials=24,
+        rounds=2,
+        epochs=1,
+        sampler="sobol",
     )
     assert jt.testing.compilations() - before == 3
     assert len(set(result.trials["batch_size"])) == 3
@@ -218,6 +224,7 @@ def test_what_does_not_matter_stays_inside_a_smaller_space():
             trials=16,
             mode="min",
             verbose=0,
+            sampler="sobol",
         )
     decoded = found.trials.decoded
     assert {float(v) for v in decoded["units"]} == {16.0, 32.0}

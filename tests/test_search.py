@@ -27,7 +27,13 @@ def noisy(key, hparams):
 
 
 def search(subject=bowl, space=PLANE, **changes):
-    arguments = {"key": jax.random.key(0), "trials": 64, "rounds": 2, "mode": "min"}
+    arguments = {
+        "key": jax.random.key(0),
+        "trials": 64,
+        "rounds": 2,
+        "mode": "min",
+        "sampler": "sobol",
+    }
     return jt.search(subject, space, **{**arguments, **changes})
 
 
@@ -45,7 +51,8 @@ def test_zooming_rounds_compile_nothing_new(small_task, small_space):
             trials=12 * number,
             rounds=number,
             epochs=1,
-            block=7,  # a width for which no other test compiles
+            block=7,
+            sampler="sobol",  # a width for which no other test compiles
         )
         return jt.testing.compilations() - before
 
@@ -94,7 +101,13 @@ def test_the_same_key_gives_the_same_table(sampler):
 
 def test_training_is_repeatable(small_task, small_space):
     def run(**changes):
-        arguments = {"trials": 10, "rounds": 2, "epochs": 2, "seeds": 2} | changes
+        arguments = {
+            "trials": 10,
+            "rounds": 2,
+            "epochs": 2,
+            "seeds": 2,
+            "sampler": "sobol",
+        } | changes
         return jt.search(small_task, small_space, key=jax.random.key(2), **arguments)
 
     first = run()
@@ -516,7 +529,14 @@ def test_ten_thousand_networks_are_trained_to_the_end():
     )
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
     found = jt.search(
-        task, space, key=jax.random.key(0), trials=10_000, rounds=2, epochs=2, block=64
+        task,
+        space,
+        key=jax.random.key(0),
+        trials=10_000,
+        rounds=2,
+        epochs=2,
+        block=64,
+        sampler="sobol",
     )
     assert len(found.trials) == 10_000
     assert set(found.trials["status"]) == {"ok"}

@@ -85,7 +85,13 @@ def cut(monkeypatch):
 
 
 def run(task, space, directory=None, **changes):
-    arguments = {"key": jax.random.key(1), "trials": 30, "rounds": 2, "epochs": 6}
+    arguments = {
+        "key": jax.random.key(1),
+        "trials": 30,
+        "rounds": 2,
+        "epochs": 6,
+        "sampler": "sobol",
+    }
     arguments |= {"block": 4, "directory": directory}
     return jt.search(task, space, **(arguments | changes))
 
@@ -699,7 +705,13 @@ def test_states_that_nothing_needs_any_more_are_never_written(
     small_task, small_space, tmp_path, cut, monkeypatch
 ):
     monkeypatch.setattr(writer, "PATIENCE", 1e9)
-    more = {"scheduler": SCHEDULERS["halving"], "rounds": 1, "trials": 24, "block": 4}
+    more = {
+        "scheduler": SCHEDULERS["halving"],
+        "rounds": 1,
+        "trials": 24,
+        "block": 4,
+        "sampler": "sobol",
+    }
     plan = more["scheduler"].plan(24, 6)
     assert plan.brackets[0].counts[:2] == (24, 8)
     cut(7)  # all blocks of the first rung, and the first of the two that follow

@@ -183,7 +183,14 @@ def test_a_model_that_cannot_be_cut_keeps_its_padding_and_says_so():
 def test_a_trial_of_any_scheduler_is_trained_as_far_as_it_was(name):
     space = SPACE.keep("learning_rate")
     found = jt.search(
-        task(), space, key=KEY, trials=8, epochs=8, scheduler=name, verbose=0
+        task(),
+        space,
+        key=KEY,
+        trials=8,
+        epochs=8,
+        scheduler=name,
+        verbose=0,
+        sampler="sobol",
     )
     for trial in range(8):
         model = found.train(trial)

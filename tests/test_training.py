@@ -75,6 +75,7 @@ def run(task, scheduler, space=SPACE, **changes):
         "trials": COUNT,
         "epochs": EPOCHS,
         "block": 4,
+        "sampler": "sobol",
     }
     return jt.search(task, space, scheduler=scheduler, **{**arguments, **changes})
 

@@ -181,7 +181,13 @@ def test_without_a_folder_nothing_is_remembered(workload, speed, monkeypatch):
 
 
 def seek(directory=None, **more):
-    plain = {"key": KEY, "trials": 64, "epochs": 3, "directory": directory}
+    plain = {
+        "key": KEY,
+        "trials": 64,
+        "epochs": 3,
+        "directory": directory,
+        "sampler": "sobol",
+    }
     return jt.search(killed.line(), SPACE, **(plain | more))
 
 

@@ -134,7 +134,13 @@ def deadly(trial):
 
 def seek(executor=None, **more):
     space = jt.Space(learning_rate=jt.log_uniform(1e-3, 1.0))
-    plain = {"key": jax.random.key(3), "trials": 24, "rounds": 2, "epochs": 9}
+    plain = {
+        "key": jax.random.key(3),
+        "trials": 24,
+        "rounds": 2,
+        "epochs": 9,
+        "sampler": "sobol",
+    }
     plain |= {"seeds": 2, "block": 4, "executor": executor, "verbose": 0}
     return jt.search(more.pop("task", None) or killed.line(), space, **(plain | more))
 
@@ -182,7 +188,7 @@ def test_blocks_of_a_stream_crash_alone():
         valid=(x, y),
         batch_size=16,
     )
-    own = {"task": task, "rounds": 1, "epochs": 2, "trials": 8}
+    own = {"task": task, "rounds": 1, "epochs": 2, "trials": 8, "sampler": "sobol"}
     found, plain = seek(deadly(5), **own), seek(**own)
     crashed = found.trials["status"] == "crashed"
     assert np.flatnonzero(crashed).tolist() == [4, 5]  # two seeds each

@@ -21,7 +21,13 @@ def digests(trials, dimensions):
 
     import jaxtune as jt
 
-    arguments = {"trials": trials, "epochs": 3, "key": jax.random.key(0), "verbose": 0}
+    arguments = {
+        "trials": trials,
+        "epochs": 3,
+        "key": jax.random.key(0),
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     task, _ = classifier(jt.models.MLP(10, max_units=256, max_layers=3))
     nine = jt.search(task, standard(dimensions), **arguments)
     train, valid = families.splits("cnn", 256, 64)

@@ -22,7 +22,12 @@ def bowl(key, hparams):
 
 def many_values(values=1_000_000):
     """Yield the seconds of many values of a function, cold and warm."""
-    arguments = {"trials": values, "mode": "min", "key": jax.random.key(0)}
+    arguments = {
+        "trials": values,
+        "mode": "min",
+        "key": jax.random.key(0),
+        "sampler": "sobol",
+    }
     run = lambda: jt.search(bowl, six(), **arguments, verbose=0)  # noqa: E731
     (cold, _), (warm, _) = seconds(run), seconds(run)
     yield row(f"{values} values, a new process", cold, "s")

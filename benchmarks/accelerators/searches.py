@@ -15,7 +15,13 @@ def under_schedulers(trials=4096, epochs=27, block=512):
     import jaxtune as jt
 
     task, space = classifier(jt.models.MLP(10, max_units=128))
-    arguments = {"trials": trials, "epochs": epochs, "block": block, "verbose": 0}
+    arguments = {
+        "trials": trials,
+        "epochs": epochs,
+        "block": block,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     plain = whole = None
     for name, scheduler in {
         "none": None,
@@ -52,7 +58,13 @@ def search_of_nine(trials, epochs, dimensions, key):
 
     task, _ = classifier(jt.models.MLP(10, max_units=256, max_layers=3))
     ready = time.perf_counter() - begin
-    arguments = {"trials": trials, "epochs": epochs, "rounds": 2, "verbose": 0}
+    arguments = {
+        "trials": trials,
+        "epochs": epochs,
+        "rounds": 2,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     arguments["key"] = jax.random.key(key)
     space = standard(dimensions)
     first, again = (
@@ -99,7 +111,12 @@ def convolutions(lanes=128, examples=3840, forms=("as written", "for lanes", "ou
     for name, task, rewrite in map(known.get, forms):
 
         def run(epochs, task=task, rewrite=rewrite):
-            arguments = {"trials": lanes, "epochs": epochs, "block": lanes}
+            arguments = {
+                "trials": lanes,
+                "epochs": epochs,
+                "block": lanes,
+                "sampler": "sobol",
+            }
             arguments |= {"key": jax.random.key(0), "rewrite": rewrite, "verbose": 0}
             return jt.search(task, families.SPACE, **arguments)
 

@@ -39,7 +39,13 @@ def by_hand(precision, width, trials, epochs):
 def in_jaxtune(model, width, trials, epochs):
     """Return a whole search."""
     task, space = classifier(model)
-    arguments = {"trials": trials, "epochs": epochs, "block": width, "verbose": 0}
+    arguments = {
+        "trials": trials,
+        "epochs": epochs,
+        "block": width,
+        "verbose": 0,
+        "sampler": "sobol",
+    }
     arguments["key"] = jax.random.key(0)
     return lambda: jt.search(task, space, **arguments).trials["accuracy"]
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.goals.order import Goal
 from jaxtune.integrations.tool import Tool, as_scalar, mean_curve, metric_names
+from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result, Setup
 from jaxtune.space import Dimension, Space
 
@@ -105,6 +106,8 @@ def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:
         # attributes are kept as JSON, which has no NaN
         seeds = [float(s) if np.isfinite(s) else None for s in trials.scores[trial]]
         about = {"trial": trial, "round": row["round"], "scores": seeds}
+        if row.get(REPEAT_OF, -1) >= 0:
+            about[REPEAT_OF] = row[REPEAT_OF]
         about |= {n: row[n] for n in ("epochs", *metrics) if n in row and _fine(row[n])}
         state = package.trial.TrialState[STATES[row["status"]]]
         failed = state == package.trial.TrialState.FAIL

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result, Setup
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.space import Space
 from jaxtune.training.round_state import BlockEvent
 
-KNOWN = ("trial", "round", "status", "score", "epochs")
+KNOWN = ("trial", "round", "status", "score", "epochs", REPEAT_OF)
 
 
 class Tool(Callback):

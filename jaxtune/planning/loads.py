@@ -25,7 +25,9 @@ class Load(NamedTuple):
     turns: int
 
 
-def loads_of(plans: Sequence[Plan], seeds: int) -> tuple[Load, ...]:
+def loads_of(
+    plans: Sequence[Plan], seeds: int, batches: Sequence[Sequence[int]] = ()
+) -> tuple[Load, ...]:
     """Return the loads of a search: one for each rung of each bracket of each round.
 
     >>> import jaxtune as jt
@@ -36,14 +38,26 @@ def loads_of(plans: Sequence[Plan], seeds: int) -> tuple[Load, ...]:
     Args:
       plans: of the scheduler, for each round.
       seeds: lanes of every trial.
+      batches: of each round, trials whose points are asked for at once; they train to
+        their first rung before the next ones begin. Empty where all are.
     """
     loads = []
-    for plan in plans:
+    for number, plan in enumerate(plans):
+        sizes = batches[number] if batches else ()
         for bracket in plan.brackets:
             steps = np.diff([0, *bracket.epochs]).tolist()
-            rungs = zip(bracket.counts, steps, strict=True)
+            whole, *later = zip(bracket.counts, steps, strict=True)
+            rungs = [(part, whole[1]) for part in _parts(whole[0], sizes)] + later
             loads += [Load(count * seeds, step) for count, step in rungs]
     return tuple(loads)
+
+
+def _parts(count: int, sizes: Sequence[int]) -> list[int]:
+    """Return trials that begin together, of ``count`` that come in batches."""
+    if not sizes:
+        return [count]
+    size = min(count, max(sizes))
+    return [size] * (count // size) + [count % size] * (count % size > 0)
 
 
 def of_each_program(

@@ -30,6 +30,8 @@ from jaxtune.tasks.scalars import TAKEN_OUT
 from jaxtune.tasks.task import as_lane
 from jaxtune.types import Key
 
+KEY = "the key"  # among the names of hyperparameters, none of which has a space
+
 
 class Traced(NamedTuple):
     """One lane of one program.
@@ -41,12 +43,14 @@ class Traced(NamedTuple):
       params: abstract parameters of a lane at its end; the value of a plain
         function.
       jaxpr: the whole computation.
+      random: whether its results depend on the key.
     """
 
     read: frozenset[str]
     metrics: tuple[str, ...]
     params: Any
     jaxpr: Any
+    random: bool
 
 
 def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
@@ -254,8 +258,11 @@ def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trac
 
     jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
     # what functions look up says nothing about what they use
-    read = _used(jaxpr.jaxpr, sorted(values)) | (found.pop("read") - set(values))
-    return Traced(jaxpr=jaxpr, params=trained.params, read=read, **found)
+    # the inputs are the leaves of the task, the key, and the values in their order
+    used = _used(jaxpr.jaxpr, [KEY, *sorted(values)])
+    read = (used - {KEY}) | (found.pop("read") - set(values))
+    params, random = trained.params, KEY in used
+    return Traced(jaxpr=jaxpr, params=params, read=read, random=random, **found)
 
 
 def _used(program: Any, names: list[str]) -> frozenset[str]:

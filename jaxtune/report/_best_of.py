@@ -28,6 +28,8 @@ def best_of(result: Result) -> Figure:
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes, drawn = figure.add_subplot(), 0
     for number in range(len(result.spaces)):
+        if number in result.confirming_rounds:
+            continue
         try:
             rows = analysis.best_of(result, round=number)
         except ValueError:  # a round without a score

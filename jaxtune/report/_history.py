@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.report.axes import set_score
-from jaxtune.report.points import drawn, failed, round_colour, scores, set_title
+from jaxtune.report.points import (
+    drawn,
+    failed,
+    round_colour,
+    round_label,
+    scores,
+    set_title,
+)
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ def history(result: Result) -> Figure:
     values, rows = scores(result), drawn(result)
     for number in range(len(result.spaces)):
         of_round = rows[result.trials["round"][rows] == number]
-        colour, label = round_colour(number), f"round {number + 1}"
+        colour, label = round_colour(number), round_label(result, number)
         if result.trials.scores.shape[1] > 1:
             seeds = result.trials.scores[of_round]
             with np.errstate(invalid="ignore"):  # a failed seed is NaN

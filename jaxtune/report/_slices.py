@@ -12,6 +12,7 @@ from jaxtune.report.points import (
     drawn,
     numbers,
     round_colour,
+    round_label,
     scores,
     thinning_note,
 )
@@ -68,7 +69,7 @@ def _panel(axes: Any, result: Result, name: str, rows: np.ndarray) -> None:
     for number in range(len(result.spaces)):
         of_round = rows[result.trials["round"][rows] == number]
         offsets = _offsets(len(of_round)) if dim.by_index else 0.0
-        colour, label = round_colour(number), f"round {number + 1}"
+        colour, label = round_colour(number), round_label(result, number)
         axes.scatter(
             x[of_round] + offsets, values[of_round], s=10, color=colour, label=label
         )

@@ -13,6 +13,7 @@ from jaxtune.report.points import (
     numbers,
     pair,
     round_colour,
+    round_label,
     scores,
     set_title,
 )
@@ -51,10 +52,11 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     for number, space in enumerate(result.spaces):
         colour = round_colour(number)
         of_round = (rounds == number) & scored
-        label = f"round {number + 1}: {of_round.sum()} trials"
+        label = f"{round_label(result, number)}: {of_round.sum()} trials"
         across, up = _columns(result, of_round & shown, x, y)
         axes.scatter(across, up, s=22, color=colour, label=label)
-        _draw_box(axes, space, x, y, colour)
+        if number not in result.confirming_rounds:
+            _draw_box(axes, space, x, y, colour)
     if lost.any():
         label = f"failed: {lost.sum()} trials"
         across, up = _columns(result, lost & shown, x, y)

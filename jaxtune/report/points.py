@@ -70,6 +70,12 @@ def round_colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
+def round_label(result: Result, number: int) -> str:
+    """Return the name of a round, counted from 0, in a legend."""
+    again = number in result.confirming_rounds
+    return "measured again" if again else f"round {number + 1}"
+
+
 def by_rank(result: Result) -> np.ndarray:
     """Return ``[n]``, 0 for the worst trial to 1 for the best; NaN for failed ones."""
     standing = result.standing

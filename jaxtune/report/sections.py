@@ -31,7 +31,10 @@ from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.report.points import failed
+from jaxtune.results.confirmed import shown_chance
+from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result
+from jaxtune.rounds.confirm import TIMES
 from jaxtune.space import Dimension
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -44,8 +47,9 @@ def answer(result: Result) -> list[Any]:
         return [f"<h1>All {count} trials failed</h1>"]
     best, setup = result.best, result.setup
     # of means over folds, or over seeds: both together would mix two spreads
-    what, values = "seeds", best.scores
-    if setup.folds is not None:
+    again = _confirmed(result)
+    what, values = "measurements" if again else "seeds", best.scores
+    if setup.folds is not None and not again:
         what, values = "folds", result.folds.means[best.trial].tolist()
     state = "" if result.finished else " The search is not finished"
     if state:  # a reason may be the text of a user
@@ -61,8 +65,43 @@ def answer(result: Result) -> list[Any]:
         f"{count} failed.{state}</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
         wide_table(("hyperparameter", "value"), rows),
-        *_luck(result),
+        *(again or _luck(result)),
     ]
+
+
+def _confirmed(result: Result) -> list[str]:
+    """Return what was measured again, and how likely the best is the best."""
+    try:
+        found = result.confirmed
+    except ValueError:  # nothing was, or not all of it yet
+        return []
+    head = ("trial", "measured again", "mean", "standard error", "chance to be best")
+    rows = [
+        (trial, count, cell(mean), cell(error), shown_chance(chance))
+        for trial, count, mean, error, chance in zip(
+            found.trial,
+            found.measurements,
+            found.mean,
+            found.error,
+            found.probability,
+            strict=True,
+        )
+    ]
+    return [
+        f'<p class="note">{escape(found.words.capitalize())}. Means are of '
+        "measurements that had no part in the choice of these trials.</p>",
+        wide_table(head, rows),
+    ]
+
+
+def _confirm_argument(result: Result) -> int | float | None:
+    """Return ``confirm=`` of a search; ``None`` for one without it."""
+    rounds = result.confirming_rounds
+    if not rounds:
+        return None
+    rows = result.trials["round"] == rounds[-1]
+    best, count = len(np.unique(result.trials[REPEAT_OF][rows])), int(rows.sum())
+    return best if count == TIMES * best else count / result.setup.trials
 
 
 def _luck(result: Result) -> list[str]:
@@ -132,6 +171,7 @@ def _zoom(result: Result) -> list[Any]:
     rows = [
         (number + 1, *(bounds_cell(space[name]) for name in names))
         for number, space in enumerate(result.spaces)
+        if number not in result.confirming_rounds
     ]
     title = "<p>The box of each round:</p>"
     return [zoom(result), title, wide_table(("round", *names), rows)]
@@ -332,7 +372,8 @@ def _reproduce(result: Result) -> list[str]:
     call = [
         ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
         ("trials", setup.trials),
-        ("rounds", len(result.spaces)),
+        ("rounds", len(result.spaces) - len(result.confirming_rounds)),
+        ("confirm", _confirm_argument(result)),
         ("epochs", workload.epochs or None),
         ("seeds", setup.seeds),
         ("folds", setup.folds),

@@ -44,6 +44,7 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     boxes = [
         (number + 1, *(bounds_cell(box[name]) for name in names))
         for number, box in enumerate(result.spaces)
+        if number not in result.confirming_rounds
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     aims = names_in(result.setup.constraints.limits, result.setup.goals)
@@ -62,6 +63,21 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     title = f"The best {len(rows)} of {len(result.trials)} trials"
     title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
+    if again := _measured_again(result):
+        title = f"Measured again: {result.confirmed.words}"
+        cells = [[*map(cell, row.values())] for row in again]
+        _print(console, _table(title, [*again[0]], cells))
+
+
+def _measured_again(result: Result) -> list[dict[str, Any]]:
+    """Return a row for each configuration that was measured again, the best first."""
+    try:
+        found = result.confirmed
+    except ValueError:  # none was, or not all of them yet
+        return []
+    names = ("trial", "measurements", "mean", "error", "probability")
+    columns = [getattr(found, name).tolist() for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
@@ -78,8 +94,11 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     scored = _best(result, top)
     names = result.setup.space.searched
     folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
+    again = _measured_again(result)
+    confirmed = {"confirmed": again} if again else {}
     return {
         **folds,
+        **confirmed,
         "metric": result.setup.metric,
         "mode": result.setup.mode,
         "finished": result.finished,
@@ -89,7 +108,9 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "status": {word: int((status == word).sum()) for word in _words(status)},
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [
-            {name: _remaining(box[name]) for name in names} for box in result.spaces
+            {name: _remaining(box[name]) for name in names}
+            for number, box in enumerate(result.spaces)
+            if number not in result.confirming_rounds
         ],
         "best": [result.trials.row(trial) for trial in scored],
         **_aims(result),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 # columns of the table and of what it is exported to; `Trials.to_pandas` adds score_0, …
 OWN = ("trial", "round", "status", "score", "scores", "epochs")
 FOLD_SPREAD = "fold_spread"  # in a search with folds alone
+REPEAT_OF = "repeat_of"  # in a search that confirms its winner alone
 OF_SEEDS = re.compile(r"score_\d+")
 
 
@@ -53,6 +54,23 @@ def check_metrics(
                 f"evaluate: the metric {name!r} has the name of a hyperparameter, and "
                 "both need a column of the table. Rename one of them."
             )
+
+
+def check_repeat_column(metrics: Iterable[object], names: Iterable[str]) -> None:
+    """Raise unless a search that confirms has a column for what its trials repeat.
+
+    Args:
+      metrics: the names that ``evaluate`` returns.
+      names: the names of the space.
+
+    Raises:
+      ValueError: a metric or dimension of that name.
+    """
+    if REPEAT_OF in (*metrics, *names):
+        raise ValueError(
+            f"confirm: {REPEAT_OF!r} is the column that says which trial another one "
+            "repeats, and the name of a metric or dimension. Rename that."
+        )
 
 
 def _taken(own: Iterable[str]) -> str:

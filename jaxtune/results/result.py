@@ -20,8 +20,10 @@ from jaxtune.goals.order import Goal, aimed_standing, oriented
 from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
+from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
+from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
@@ -47,9 +49,10 @@ class Best(NamedTuple):
     Args:
       trial: its id.
       hparams: its hyperparameters as a plain dict.
-      score: mean over its seeds.
+      score: mean over its seeds; over those of its repeats if it was measured again.
       scores: one score per seed; with ``k`` folds that of each is at
-        ``seed * k + fold``.
+        ``seed * k + fold``. Those of its repeats, one after another, if it was measured
+        again.
     """
 
     trial: int
@@ -126,7 +129,8 @@ class Result:
 
     Args:
       trials: the table, one row per trial.
-      spaces: the space of each round, the first one as given.
+      spaces: the space of each round, the first one as given; that of a round that
+        measures the best again is the whole space.
       setup: the task, space and settings.
       rounds: the outcome of each round.
       seconds: see `Cost`.
@@ -154,17 +158,81 @@ class Result:
         """``[n]`` a number per trial to rank by: higher is better, NaN has failed.
 
         These are oriented scores, or ranks if trials trained for different numbers of
-        epochs, violate a limit, or have several goals.
+        epochs, violate a limit, or have several goals. A repeat of another trial has
+        NaN; trials that were measured again, see `confirmed`, rank before the others,
+        by what was measured then.
         """
+        own, columns = self._own_standing, self.trials.columns
+        if REPEAT_OF not in columns:
+            return own
+        own = np.where(columns[REPEAT_OF] < 0, own, np.nan)
+        return ranked_by(self.confirmed, own) if self._confirmed_now else own
+
+    @functools.cached_property
+    def _own_standing(self) -> np.ndarray:
+        """The standing of each row by itself, whether or not it repeats another."""
         scores = ranking.orient(self.trials["score"], self.setup.mode)
         limits, goals = self.setup.constraints.limits, self.setup.goals
         columns = self.trials.columns
         return aimed_standing(scores, self.trials.stage, columns, limits, goals)
 
     @property
+    def confirming_rounds(self) -> tuple[int, ...]:
+        """Numbers of the rounds that measured the best again, and searched nothing."""
+        repeats = self.trials.columns.get(REPEAT_OF)
+        if repeats is None:
+            return ()
+        return tuple(np.unique(self.trials["round"][repeats >= 0]).tolist())
+
+    @property
+    def _confirmed_now(self) -> bool:
+        """True if the search ends with a round of repeats, and that is over."""
+        repeats = self.trials.columns.get(REPEAT_OF, np.full(1, -1))
+        return bool(repeats[-1] >= 0) and self.rounds[-1].over
+
+    @functools.cached_property
+    def confirmed(self) -> Confirmed:
+        """The configurations that were measured again, and which is likely the best.
+
+        >>> import jax, jaxtune as jt
+        >>> def objective(key, hparams):
+        ...     return (hparams["x"] - 0.3) ** 2 + 0.01 * jax.random.normal(key)
+        >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+        >>> arguments = dict(key=jax.random.key(0), trials=40, mode="min", verbose=0)
+        >>> result = jt.search(objective, space, confirm=3, **arguments)
+        >>> result.confirmed.measurements.tolist()
+        [3, 3, 3]
+        >>> int(result.confirmed.trial[0]) == result.best.trial
+        True
+
+        Raises:
+          ValueError: a search without ``confirm=``, or one whose last round, which
+            measures again, is not over.
+        """
+        if REPEAT_OF not in self.trials.columns:
+            raise ValueError(
+                "confirmed: this search measured nothing again. Use "
+                "jaxtune.search(..., confirm=5)."
+            )
+        if not self._confirmed_now:
+            raise ValueError(
+                "confirmed: the round that measures the best again is not over. Finish "
+                "the search."
+            )
+        columns, limits = self.trials.columns, self.setup.constraints.limits
+        # a run may have been extended by trials that train longer
+        budgets = np.asarray([training.budget for training in self.rounds])
+        alike = (budgets == budgets[-1])[columns["round"]]
+        repeats = np.where(alike, columns[REPEAT_OF], -1)
+        mode, each = self.setup.mode, self.trials.scores
+        return confirmed_of(repeats, columns, each, mode, limits)
+
+    @property
     def best(self) -> Best:
         """The trial with the best mean score; ties go to the smaller id.
 
+        With ``confirm=`` it is the one with the best mean of its repeats, see
+        `confirmed`.
         Under a scheduler it is one of those that trained longest: scores of trials that
         were stopped early do not compare. With constraints it meets them, or it is the
         one that violates them least if none does, see `feasible`. With several goals
@@ -184,12 +252,12 @@ class Result:
         if self.front:
             column = ranking.orient(self.trials["score"], self.setup.mode)
             trial = max(self.front, key=lambda row: (column[row], -row))
-        return Best(
-            trial,
-            self.setup.space.values(self.trials.decoded, trial),
-            float(self.trials["score"][trial]),
-            tuple(map(float, self.trials.scores[trial])),
-        )
+        score, scores = self.trials["score"][trial], self.trials.scores[trial]
+        if self._confirmed_now and trial in self.confirmed.trial:
+            again = self.confirmed
+            score, scores = again.mean[0], again.scores[0]
+        hparams = self.setup.space.values(self.trials.decoded, trial)
+        return Best(trial, hparams, float(score), tuple(map(float, scores)))
 
     @property
     def folds(self) -> FoldScores:
@@ -208,7 +276,7 @@ class Result:
         """``[n]`` bool: trials that did not fail and are within all constraints."""
         limits, count = self.setup.constraints.limits, len(self.trials)
         within = violation(limits, self.trials.columns, count) == 0
-        return within & np.isfinite(self.standing)
+        return within & np.isfinite(self._own_standing)
 
     @functools.cached_property
     def front(self) -> tuple[int, ...]:
@@ -613,7 +681,7 @@ class Result:
         state = "" if self.finished else ", not finished"
         state += f" ({self.stopped})" if self.stopped else ""
         summary = (
-            f"{len(self.trials)} trials in {len(self.spaces)} rounds{state}; "
+            f"{len(self.trials)} trials in {self._searched_rounds} rounds{state}; "
             f"{failed} failed."
         )
         if self.setup.constraints.limits:
@@ -625,9 +693,16 @@ class Result:
         best = self.best
         summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
         summary += f"trial {best.trial}."
+        if self._confirmed_now:
+            summary += f" Measured again: {self.confirmed.words}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
         # the name of a metric is the user's text
         return f"<p>{escape(summary)}</p>\n{table}"
+
+    @property
+    def _searched_rounds(self) -> int:
+        """The number of rounds that searched."""
+        return len(self.spaces) - len(self.confirming_rounds)
 
     def _unmet(self) -> str:
         """Return a sentence if trials violate limits; empty if none does."""
@@ -647,7 +722,7 @@ class Result:
 
     def __repr__(self) -> str:
         failed = int(self.trials.failed.sum())
-        lines = [f"Result({len(self.trials)} trials, {len(self.spaces)} rounds"]
+        lines = [f"Result({len(self.trials)} trials, {self._searched_rounds} rounds"]
         if failed < len(self.trials):
             best = self.best
             shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
@@ -656,6 +731,8 @@ class Result:
                 f"trial {best.trial}"
             ]
             lines += [f"  {shown}"]
+        if self._confirmed_now:
+            lines += [f"  {self.confirmed.words}"]
         if self.setup.constraints.limits:
             lines += [f"  {self._unmet()}"]
         if self.setup.goals:

@@ -16,10 +16,11 @@ from jaxtune.programs.lane import (
     WAITING,
 )
 from jaxtune.results.folded import by_fold, spread_of
-from jaxtune.results.names import FOLD_SPREAD
+from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 from jaxtune.training.round import Training
+from jaxtune.types import HparamArrays
 
 
 @on_host()
@@ -30,6 +31,7 @@ def rows_of(
     training: Training,
     metric: str,
     folds: int | None = None,
+    repeat_of: np.ndarray | None = None,
 ) -> Trials:
     """Return the rows of one round.
 
@@ -40,6 +42,8 @@ def rows_of(
       training: the outcome of the round.
       metric: the metric that is the score.
       folds: number of folds; ``None`` without them.
+      repeat_of: ``[n]`` ids of the trials that these measure again, -1 for new
+        configurations; ``None`` in a search that measures nothing again.
 
     Returns:
       ``n`` rows.
@@ -56,11 +60,13 @@ def rows_of(
         "status": np.asarray(STATUS, object)[_status(training, scores)],
         "score": means[metric],
     }
+    if repeat_of is not None:
+        columns[REPEAT_OF] = repeat_of
     if folds is not None:
         columns[FOLD_SPREAD] = spread_of(by_fold(scores, folds))
     if training.budget:
         columns["epochs"] = outcome.epochs
-    holds = jax.device_get(space.active(final.hparams))
+    holds = _holds(space, final.hparams)
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
     if not training.budget and metric == "value":
@@ -71,6 +77,18 @@ def rows_of(
     columns |= final.sizes
     points = _coordinates(space, final.space, final.points)
     return Trials(columns, scores, points, final.hparams)
+
+
+def _holds(space: Space, hparams: HparamArrays) -> HparamArrays:
+    """Return name to ``[n]`` bool: whether a dimension matters to a trial."""
+    count = len(next(iter(hparams.values())))
+    if not any(space[name].condition for name in space.names):
+        return {name: np.ones(count, bool) for name in space.names}
+    # the trials of an open round are more each time, and JAX compiles for every number
+    rows = np.minimum(np.arange(1 << (count - 1).bit_length()), count - 1)
+    filled = {name: np.asarray(values)[rows] for name, values in hparams.items()}
+    holds = jax.device_get(space.active(filled))
+    return {name: values[:count] for name, values in holds.items()}
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -23,7 +23,9 @@ class Trials:
     ``score`` (as last measured, the mean over seeds, as the task measures it, NaN if
     failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
     (under population based training its last value), every metric by name (mean over
-    seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds).
+    seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds). In a search
+    with ``confirm=`` the column ``repeat_of`` has the trial whose configuration this
+    one measures again, and -1 for a configuration that is new.
 
     Args:
       columns: name to ``[n]`` array.
@@ -85,6 +87,21 @@ class Trials:
 
         fields = [field.name for field in dataclasses.fields(self)]
         return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
+
+    def take(self, rows: np.ndarray) -> Trials:
+        """Return a table of some rows.
+
+        Args:
+          rows: ``[m]`` int, or ``[n]`` bool.
+        """
+
+        def some(part: Any) -> Any:
+            if isinstance(part, Mapping):
+                return {name: values[rows] for name, values in part.items()}
+            return part[rows]
+
+        fields = [field.name for field in dataclasses.fields(self)]
+        return Trials(*[some(getattr(self, field)) for field in fields])
 
     def row(self, trial: int) -> dict[str, Any]:
         """Return one trial as a dict of Python values.

@@ -1,7 +1,7 @@
 """The loop of a search.
 
-A round refines the box by the last round, tells a new sampler all earlier rounds, asks
-it for points, and trains them.
+A round refines the box by the last round, asks for points, see
+`jaxtune.rounds.asking`, and trains them.
 """
 
 from __future__ import annotations
@@ -10,117 +10,33 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from fractions import Fraction
-from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import warn
-from jaxtune.environment import on_host, unplaced
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
-from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.limits import violation
-from jaxtune.goals.order import Goal
-from jaxtune.goals.rejection import allowed_only
-from jaxtune.goals.scalarisation import asked_in_parts
-from jaxtune.planning.workload import Workload
-from jaxtune.random import PAST, SAMPLE, SCHEDULE
+from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
-from jaxtune.results.folded import per_seed
-from jaxtune.results.result import Result, Setup
+from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
-from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
+from jaxtune.rounds.arguments import Search
+from jaxtune.rounds.asking import Batches, asked, key_of_round
 from jaxtune.rounds.callbacks import Callback
-from jaxtune.rounds.known import Setting, has_room_for, with_known
-from jaxtune.rounds.past import Past, Told, with_past
 from jaxtune.rounds.progress import Report
-from jaxtune.rounds.refine import Refiner
-from jaxtune.rounds.repeats import distinct, identities, roomy
-from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
-from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Plan, Scheduler
-from jaxtune.space import Space
+from jaxtune.schedulers import Plan
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import SchedulerRun, Training, train_round
 from jaxtune.training.round_state import BlockEvent, OnBlock
 from jaxtune.training.stopping import INTERRUPTED, Stopping
-from jaxtune.types import HparamArrays, Key
-
-
-class Search(NamedTuple):
-    """The arguments of a search, checked: equal ones give equal tables.
-
-    Args:
-      workload: task, key, block width and budget.
-      schedule: the space and its rounds.
-      seeds: trainings of every configuration, with folds on each of them.
-      metric: the metric that is the score.
-      mode: ``"max"`` or ``"min"``.
-      sampler: proposes points inside a box.
-      refine: shrinks the box.
-      scheduler: decides how long each trial trains.
-      distinct: whether no configuration is trained twice while untried ones are left.
-      first: known settings, which are the first trials.
-      prior: earlier searches, which the sampler learns from.
-      constraints: limits of metrics and sizes, and requirements of hyperparameters.
-      goals: several goals in place of the score alone.
-    """
-
-    workload: Workload
-    schedule: Schedule
-    seeds: int
-    metric: str
-    mode: str
-    sampler: Sampler
-    refine: Refiner
-    scheduler: Scheduler
-    distinct: bool = True
-    first: tuple[Setting, ...] = ()
-    prior: tuple[Past, ...] = ()
-    constraints: Constraints = Constraints()
-    goals: tuple[Goal, ...] = ()
-
-    def workload_of(self, number: int) -> Workload:
-        """Return the workload of a round, which may train for epochs of its own."""
-        epochs, usual = self.schedule.stages[number].epochs, self.workload
-        return usual if epochs is None else usual._replace(epochs=epochs)
-
-    def first_of(self, number: int) -> tuple[Setting, ...]:
-        """Return the known settings that a round begins with."""
-        return self.first if number == 0 else self.schedule.stages[number].first
-
-    @property
-    def folds(self) -> int | None:
-        """Number of folds; ``None`` without them."""
-        folds = self.workload.task.folds
-        return None if folds is None else folds.number
-
-    @property
-    def repeats(self) -> int:
-        """Trainings of every trial: one for each seed and fold."""
-        return self.seeds * (self.folds or 1)
-
-    @property
-    def setup(self) -> Setup:
-        """The setup, as results report it."""
-        return Setup(
-            workload=self.workload,
-            space=self.schedule.space,
-            metric=self.metric,
-            mode=self.mode,
-            trials=self.schedule.trials,
-            seeds=self.seeds,
-            folds=self.folds,
-            constraints=self.constraints,
-            goals=self.goals,
-        )
+from jaxtune.types import HparamArrays
 
 
 def run_rounds(
@@ -156,7 +72,7 @@ def run_rounds(
         for number in range(last + 1):
             known = journal.ended(number)
             if known is None:
-                start, training = _train(
+                training = _train(
                     search,
                     plans[number],
                     journal,
@@ -166,10 +82,10 @@ def run_rounds(
                     stopping,
                 )
             else:
-                start, training = known
+                training = known[1]
                 share = training.outcome.spent.live / search.workload_of(number).budget
                 follower.done[0] += share
-            so_far = so_far.plus(search, start, training)
+            so_far = so_far.plus(search, training)
             if not training.over:
                 break
             callback.on_round(so_far.result(search))
@@ -206,82 +122,44 @@ def _train(
     follower: Follower,
     make_pool: MakePool,
     stopping: Stopping,
-) -> tuple[Points, Training]:
-    """Return the points that the next round began with, and its training."""
+) -> Training:
+    """Return the training of the next round."""
     number, history = len(so_far.rounds), so_far.history
-    count = search.schedule.stages[number].trials
-    make = functools.partial(_begin, search, number, count, so_far)
-    start = journal.begin(number, make)
-    stopping.result_of = lambda training: so_far.plus(search, start, training).result(
-        search
-    )
-    with rehearsing(functools.partial(_rehearse, search, number, start, history)):
+    batches = Batches(search, number, so_far, journal)
+    start = batches.points
+    stopping.result_of = lambda training: so_far.plus(search, training).result(search)
+    rehearse = functools.partial(_rehearse, search, number, start, history)
+    with closing(batches), rehearsing(rehearse):
         training = train_round(
             search.workload_of(number),
             search.schedule.space,
-            trials=so_far.ids(count),
+            trials=so_far.ids(search.schedule.stages[number].trials),
             start=start,
             seeds=np.arange(search.repeats),
             run=_scheduler_run(search, plan, number),
-            on_block=_watch(search, history, follower, start),
+            on_block=_watch(search, history, follower, batches),
             journal=journal,
             on_rung=functools.partial(follower.callback.on_rung, number),
             make_pool=make_pool,
             stopping=stopping,
+            batches=batches,
         )
     if training.over:
         journal.end(number, training)
-    return start, training
+    return training
 
 
 def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
     return SchedulerRun(
-        scheduler=search.scheduler,
+        scheduler=search.scheduler_of(number),
         plan=plan,
-        key=_stream(search.workload.key, SCHEDULE, number),
+        key=key_of_round(search.workload.key, SCHEDULE, number),
         metric=search.metric,
         mode=search.mode,
         limits=search.constraints.limits,
         rules=search.constraints.rules,
         goals=search.goals,
     )
-
-
-@on_host()
-def _begin(search: Search, number: int, count: int, so_far: SoFar) -> Points:
-    """Return the configurations that a round begins with, after those before it."""
-    rounds, history = so_far.rounds, so_far.history
-    last = _refined(search, rounds[-1].final, history[-1]) if rounds else None
-    box, first = search.schedule.opened(last, number), search.first_of(number)
-    whole = functools.partial(search.schedule.opened, None, number)
-    if not has_room_for(box, first):
-        box = whole()
-    draw = _stream(search.workload.key, SAMPLE, number)
-
-    rules, space = search.constraints.rules, search.schedule.space
-    sampler = allowed_only(search.sampler, rules)
-
-    def ask(box: Space) -> Points:
-        points = _ask(search, draw, box, history, count)
-        if search.prior and box.searched:
-            past = _stream(search.workload.key, PAST, number)
-            told = _told(search, history)
-            points = with_past(points, sampler, past, box, told, search.prior)
-        begin = Points(box, points, jax.device_get(box.decode(points)))
-        return with_known(begin, first)
-
-    def sized(points: Points) -> Points:
-        aims = search.constraints.limits, search.goals
-        return with_sizes(points, search.workload, space, aims[0], aims[1])
-
-    box = roomy_enough(draw, box, whole, rules)
-    # in an infinite space no configuration comes twice
-    if not search.distinct or box.size == math.inf:
-        return sized(ask(box))
-    tried = set().union(*[identities(box, rows.decoded) for rows in history])
-    admits = admission(rules, space)
-    begin = ask(roomy(draw, box, whole, tried, count, admits))
-    return sized(distinct(draw, begin, tried, len(first), admits))
 
 
 def _rehearse(
@@ -295,6 +173,8 @@ def _rehearse(
     ours = remade and not (search.constraints.rules or search.goals)
     if number + 1 == len(stages) or not ours or not start.space.searched:
         return
+    if stages[number].confirms or stages[number + 1].confirms:
+        return  # nothing is refined or asked
     seeds = (search.seeds,) if search.seeds > 1 else ()
 
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
@@ -306,8 +186,10 @@ def _rehearse(
     box = search.schedule.opened(box, number + 1)
     known = [told(before.decoded, len(before)) for before in history]
     known.append(told(start.hparams, rows))
-    draw = _stream(search.workload.key, SAMPLE, number + 1)
-    box.decode(_asked(search.sampler, draw, box, known, stages[number + 1].trials))
+    draw = key_of_round(search.workload.key, SAMPLE, number + 1)
+    following = stages[number + 1]
+    count = following.batches[0] if following.batches else following.trials
+    box.decode(asked(search.sampler, draw, box, known, count))
 
 
 def trainings(search: Search, plans: list[Plan]) -> int:
@@ -315,12 +197,6 @@ def trainings(search: Search, plans: list[Plan]) -> int:
     budgets = [search.workload_of(i).budget for i in range(len(plans))]
     shares = [Fraction(p.epochs, b) for p, b in zip(plans, budgets, strict=True)]
     return math.ceil(sum(shares)) * search.repeats
-
-
-@on_host()
-def _stream(key: Key, stream: int, number: int) -> Key:
-    """Return the key of one round for one purpose."""
-    return jax.random.fold_in(jax.random.fold_in(unplaced(key), stream), number)
 
 
 def plan_rounds(search: Search) -> list[Plan]:
@@ -332,7 +208,7 @@ def plan_rounds(search: Search) -> list[Plan]:
     plans = []
     for number, stage in enumerate(search.schedule.stages):
         budget = search.workload_of(number).budget
-        plan = search.scheduler.plan(stage.trials, budget)
+        plan = search.scheduler_of(number).plan(stage.trials, budget)
         if plan.trials != stage.trials:
             raise ValueError(
                 f"scheduler: planned {plan.trials} trials for a round of "
@@ -342,103 +218,6 @@ def plan_rounds(search: Search) -> list[Plan]:
     return plans
 
 
-def _ask(
-    search: Search, key: Key, box: Space, history: Sequence[Trials], count: int
-) -> np.ndarray:
-    """Return new points of this round's cube, from a sampler that knows all trials."""
-    if not box.searched:  # one configuration, at the only point of no dimension
-        return np.empty((count, 0), np.float32)
-    sampler = allowed_only(search.sampler, search.constraints.rules)
-
-    def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
-        return _asked(sampler, key, box, _told(search, history, weights), count)
-
-    if not search.goals or not _learns(search.sampler, key, box, history):
-        return ask(key, None, count)
-    return asked_in_parts(key, count, ask, len(search.goals))
-
-
-def _learns(sampler: Sampler, key: Key, box: Space, history: Sequence[Trials]) -> bool:
-    """Return whether a sampler takes in what it is told; a sequence does not."""
-    if not history:
-        return False
-    state, rows = sampler.init(key, box), history[0]
-    points = box.encode(rows.decoded)
-    return sampler.tell(state, points, jnp.zeros(len(rows))) is not state
-
-
-def _told(
-    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
-) -> Told:
-    """Return the configurations and scores of each round, for a sampler."""
-    known = _known(search, history, weights)
-    told = list[tuple[HparamArrays, np.ndarray]]()
-    # round by round: arrays of one shape, so that later rounds compile less
-    for rows in history:
-        scores, known = known[: len(rows)], known[len(rows) :]
-        told.append((rows.decoded, scores))
-    return told
-
-
-def _asked(
-    sampler: Sampler,
-    key: Key,
-    box: Space,
-    told: Told,
-    count: int,
-) -> np.ndarray:
-    """Return new points, after the configurations and scores of each round."""
-    # a new sampler each round: what it knows is a function of the table alone. It gets
-    # a round's scores here, when the next round starts, since their points have to be
-    # encoded in the new box first
-    state = sampler.init(key, box)
-    for decoded, scores in told:
-        # a trial's point in the cube differs from box to box
-        state = sampler.tell(state, box.encode(decoded), jnp.asarray(scores))
-    return np.asarray(sampler.ask(state, count)[1])
-
-
-def _known(
-    search: Search, history: Sequence[Trials], weights: np.ndarray | None
-) -> np.ndarray:
-    """Return the scores for a sampler: of each seed where all trained equally long."""
-    # otherwise they are ranks, since scores after different epochs do not compare
-    standing = _standing(search, history, weights)
-    if not history or search.seeds == 1 or search.goals:
-        return standing
-    stages = np.concatenate([rows.stage for rows in history])
-    means = np.concatenate([rows["score"] for rows in history])
-    # ranks also where a trial violates a limit
-    ranks = not np.array_equal(standing, ranking.orient(means, search.mode), True)
-    if ranks or not ranking.comparable(standing, stages):
-        return standing
-    seeds = np.concatenate([rows.scores for rows in history])
-    return ranking.orient(per_seed(seeds, search.folds), search.mode)
-
-
-def _standing(
-    search: Search, history: Sequence[Trials], weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Return a number for each trial to rank by; those stopped early rank last."""
-    limits, goals = search.constraints.limits, search.goals
-    return told_scores(history, search.mode, limits, goals, weights)
-
-
-def _refined(search: Search, end: Points, rows: Trials) -> Space:
-    if not end.space.searched:
-        return end.space
-    scores = _standing(search, [rows])
-    finite = int(np.isfinite(scores).sum())
-    # a refiner needs two scores: one point spans no box
-    if finite < 2:
-        warn(
-            f"{len(scores) - finite} of {len(scores)} trials of this round failed: the "
-            "space stays as it is. Search lower learning rates, or a smaller space.",
-        )
-        return end.space
-    return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
-
-
 def _feasible(search: Search, rows: Trials) -> np.ndarray:
     """Return the scores of those trials that meet all limits, of all their seeds."""
     over = violation(search.constraints.limits, rows.columns, len(rows))
@@ -446,7 +225,7 @@ def _feasible(search: Search, rows: Trials) -> np.ndarray:
 
 
 def _watch(
-    search: Search, history: Sequence[Trials], follower: Follower, start: Points
+    search: Search, history: Sequence[Trials], follower: Follower, batches: Batches
 ) -> OnBlock:
     """Return a function that passes every block to the progress and the callback."""
     report, callback, done = follower
@@ -464,7 +243,7 @@ def _watch(
         values = event.metrics.get(search.metric, np.empty(0))
         fine = np.isfinite(values)
         if limits and values.size:
-            own = {n: v[event.trial - first] for n, v in start.sizes.items()}
+            own = {n: v[event.trial - first] for n, v in batches.points.sizes.items()}
             fine &= violation(limits, event.metrics | own, values.shape) == 0
         fine = sign * values[fine]
         best[0] = max([best[0], *fine.tolist()])

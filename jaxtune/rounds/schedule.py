@@ -19,12 +19,19 @@ class Stage(NamedTuple):
       trials: number of configurations.
       epochs: of a whole training; those of the search if ``None``.
       first: known settings, which are its first trials, see `search`.
+      batches: how many trials are asked for at a time, see `paced`; empty for all.
+      ahead: whether a batch is asked for while the one before it trains.
+      confirms: number of the best configurations so far, which its trials measure
+        again; 0 for a round that searches.
     """
 
     searched: tuple[str, ...]
     trials: int
     epochs: int | None = None
     first: tuple[dict[str, Any], ...] = ()
+    batches: tuple[int, ...] = ()
+    ahead: bool = False
+    confirms: int = 0
 
 
 class Schedule(NamedTuple):
@@ -42,8 +49,18 @@ class Schedule(NamedTuple):
 
     @property
     def trials(self) -> int:
-        """Configurations in all rounds."""
+        """Trials of all rounds."""
         return sum(stage.trials for stage in self.stages)
+
+    @property
+    def searched_trials(self) -> int:
+        """Trials of the rounds that search, and measure nothing again."""
+        return sum(stage.trials for stage in self.stages if not stage.confirms)
+
+    @property
+    def confirms(self) -> bool:
+        """True if some round measures configurations again."""
+        return any(stage.confirms for stage in self.stages)
 
     def opened(self, box: Space | None, number: int) -> Space:
         """Return the space of one round.

@@ -12,13 +12,13 @@ from jaxtune.results.result import Result
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.callbacks import Callback
+from jaxtune.rounds.confirm import repeats_in
 from jaxtune.rounds.progress import Report
 from jaxtune.space import Space
-from jaxtune.space.points import Points
 from jaxtune.training.round import Training
 
 if TYPE_CHECKING:
-    from jaxtune.rounds.loop import Search
+    from jaxtune.rounds.arguments import Search
 
 
 class Limits(NamedTuple):
@@ -51,15 +51,18 @@ class SoFar(NamedTuple):
     rounds: tuple[Training, ...] = ()
     boxes: tuple[Space, ...] = ()
 
-    def plus(self, search: Search, start: Points, training: Training) -> SoFar:
+    def plus(self, search: Search, training: Training) -> SoFar:
         """Return these rounds and another one."""
-        number, ids = len(self.rounds), self.ids(len(start.points))
-        space = search.schedule.space
-        rows = rows_of(space, number, ids, training, search.metric, search.folds)
+        number, final = len(self.rounds), training.final
+        ids = self.ids(len(final.points))
+        schedule = search.schedule
+        again = repeats_in(schedule, number, self.history, final.hparams)
+        space, metric, folds = schedule.space, search.metric, search.folds
+        rows = rows_of(space, number, ids, training, metric, folds, again)
         return SoFar(
             (*self.history, rows),
             (*self.rounds, training),
-            (*self.boxes, start.space),
+            (*self.boxes, final.space),
         )
 
     def ids(self, count: int) -> np.ndarray:

@@ -18,7 +18,8 @@ from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, suggested
+from jaxtune.samplers.gp.batches import next_batch
+from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, shortened
 from jaxtune.samplers.history import scored_trials
 from jaxtune.types import Array
 
@@ -32,8 +33,8 @@ def gaussian_process(
     """Fit a Gaussian process; use it when a trial takes more than a second.
 
     A configuration that was tried, or that is pending, is suggested again only when
-    there is no other. A program is compiled for each size of batch and each doubling of
-    the number of trials from 128 on.
+    there is no other. Two programs are compiled for each doubling of the number of
+    trials from 128 on, and one of them for batches of up to 32 points, 128, 512 ...
 
     >>> import jax
     >>> import jaxtune as jt
@@ -48,8 +49,8 @@ def gaussian_process(
     Args:
       acquisition: ``"log_ei"``, expected improvement of the batch as a whole, or
         ``"thompson"``, each point the best of one function drawn from the process.
-      initial: scored trials before the model is used; Sobol points until then. Twice
-        the dimensions plus two if not given.
+      initial: scored trials before the model is used; Sobol points until then. One
+        more than the dimensions, and five at least, if not given.
       rows: trials that the model is fitted to at most. Of a longer history it sees the
         better ones, half of ``rows``, and the latest others.
 
@@ -63,13 +64,9 @@ def gaussian_process(
     check_model("gaussian_process", acquisition, initial, rows)
 
     def suggest(state: ModelState, n: int) -> Array:
-        return _suggest(state, n, acquisition, rows)
+        return next_batch(state, n, acquisition, rows)
 
     return model_based(suggest, initial)
-
-
-# compiled once here, so that all samplers with equal arguments share the programs
-_suggest = jax.jit(suggested, static_argnums=(1, 2, 3))
 
 
 def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> None:
@@ -121,4 +118,5 @@ def sensitivity(state: ModelState) -> Array:
 @partial(jax.jit, static_argnums=1)
 def _sensitivity(state: ModelState, rows: int) -> Array:
     """Return ``[d]`` inverse length scales of the fitted process."""
-    return jnp.exp(-model_of(state, rows)[0].hypers.lengths)
+    process = model_of(shortened(state.history, rows), state.space)[0]
+    return jnp.exp(-process.hypers.lengths)

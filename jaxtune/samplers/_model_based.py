@@ -38,6 +38,15 @@ class Suggest(Protocol):
     def __call__(self, state: ModelState, n: int, /) -> Array: ...
 
 
+def design_length(dim: int) -> int:
+    """Return the number of trials with a score before there is a model.
+
+    One more than a plane needs, and a batch at least: twice as many teach less than the
+    trials that a model would have chosen instead.
+    """
+    return max(5, dim + 1)
+
+
 def model_based(
     suggest: Suggest, initial: int | None, traceable: bool = True
 ) -> Sampler:
@@ -48,8 +57,7 @@ def model_based(
 
     Args:
       suggest: the model, compiled by its module, so that two samplers share a program.
-      initial: scored trials before the model is used; twice the dimensions plus two if
-        ``None``.
+      initial: scored trials before the model is used; `design_length` if ``None``.
       traceable: whether the model is a JAX program.
 
     Returns:
@@ -76,7 +84,7 @@ def model_based(
 
     @compiled_once()  # a model takes seconds to compile, by hand as in a search
     def ask(state: ModelState, n: int) -> tuple[ModelState, Array]:
-        least = 2 * state.space.dim + 2 if initial is None else initial
+        least = design_length(state.space.dim) if initial is None else initial
         scored = scored_trials(state.history)
         # `cond` traces both branches, and a model needs some rows of the buffer
         if state.history.scores.shape[0] == 0:

@@ -8,7 +8,6 @@ small, it starts again at its first length, with the whole history.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,10 +19,10 @@ from jaxtune.samplers._gaussian_process import ROWS, check_model
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import unordered
+from jaxtune.samplers.gp.batches import next_batch
 from jaxtune.samplers.gp.candidates import Box
-from jaxtune.samplers.gp.model import Posterior
-from jaxtune.samplers.gp.suggest import suggested
 from jaxtune.samplers.history import History
+from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array
 
@@ -90,22 +89,17 @@ def trust_region(
     check_model("trust_region", acquisition, initial, rows)
 
     def suggest(state: ModelState, n: int) -> Array:
-        return _suggest(state, n, length, acquisition, rows)
+        return next_batch(state, n, acquisition, rows, _region, length)
 
     return model_based(suggest, initial)
 
 
-@partial(jax.jit, static_argnums=(1, 3, 4))
-def _suggest(
-    state: ModelState, n: int, length: float, acquisition: str, rows: int
-) -> Array:
-    side = _side(state.history, length, state.space.dim)
-    choices = jnp.asarray(unordered(state.space))
-
-    def region(process: Posterior, incumbent: Array) -> Box:
-        return _box(process.hypers.lengths, incumbent, side, choices)
-
-    return suggested(state, n, acquisition, rows, region)
+def _region(
+    history: History, space: Space, incumbent: Array, lengths: Array, first: Array
+) -> Box:
+    """Return the box to search after a history, whose first side was ``first``."""
+    side = _side(history, first, space.dim)
+    return _box(lengths, incumbent, side, jnp.asarray(unordered(space)))
 
 
 def _box(log_lengths: Array, centre: Array, side: Array, choices: Array) -> Box:
@@ -116,7 +110,7 @@ def _box(log_lengths: Array, centre: Array, side: Array, choices: Array) -> Box:
     return Box(jnp.where(choices, 0, low), jnp.where(choices, BELOW_ONE, high))
 
 
-def _side(history: History, length: float, dim: int) -> Array:
+def _side(history: History, length: Array | float, dim: int) -> Array:
     """Return the side of the box after all batches of the history."""
     scores = ranking.worst_if_failed(history.scores)
     fine = history.succeeded
@@ -146,7 +140,9 @@ def _side(history: History, length: float, dim: int) -> Array:
     return jax.lax.scan(row, start, rows)[0].side
 
 
-def _judged(now: Length, count: Array, least: Array, length: float, dim: int) -> Length:
+def _judged(
+    now: Length, count: Array, least: Array, length: Array | float, dim: int
+) -> Length:
     """Return the length of the box after a batch of ``count`` points."""
     # the first batch has nothing to improve on
     first = jnp.isneginf(now.best)

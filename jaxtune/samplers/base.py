@@ -67,3 +67,8 @@ def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:
     """Return the state unchanged: the ``tell`` of a sampler that does not learn."""
     del points, scores
     return state
+
+
+def learns(sampler: Sampler) -> bool:
+    """Return whether a sampler takes in scores at all."""
+    return getattr(sampler.tell, "__wrapped__", sampler.tell) is not ignore

@@ -90,9 +90,8 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
     before = int(history.trials)
     number = 1 + int(np.asarray(history.batch)[before - 1]) if before else 0
     batch = np.full(len(rows), number, np.int32)
-    after, size = before + len(rows), history.scores.shape[0]
-    while size < after:
-        size = max(2 * size, SMALLEST)
+    after = before + len(rows)
+    size = max(history.scores.shape[0], capacity(after))
 
     def join(old: Array, new: np.ndarray) -> Array:
         # in NumPy, since JAX would compile a program for every length of `new`
@@ -108,6 +107,11 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
         batch=join(history.batch, batch),
         trials=jnp.asarray(np.int32(after)),
     )
+
+
+def capacity(trials: int) -> int:
+    """Return the rows of the smallest buffer for so many trials; 0 for none."""
+    return max(SMALLEST, 1 << (trials - 1).bit_length()) if trials else 0
 
 
 def checked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,3 +24,25 @@ class Points(NamedTuple):
     points: np.ndarray
     hparams: dict[str, np.ndarray]
     sizes: Mapping[str, np.ndarray] = {}
+
+    def take(self, rows: np.ndarray) -> Points:
+        """Return the configurations of some rows ``[m]``."""
+        return Points(
+            self.space,
+            self.points[rows],
+            {name: values[rows] for name, values in self.hparams.items()},
+            {name: values[rows] for name, values in self.sizes.items()},
+        )
+
+
+def joined_points(parts: Sequence[Points]) -> Points:
+    """Return the configurations of several parts of a round as one, in order."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Points(
+        first.space,
+        np.concatenate([part.points for part in parts]),
+        {n: np.concatenate([part.hparams[n] for part in parts]) for n in first.hparams},
+        {n: np.concatenate([part.sizes[n] for part in parts]) for n in first.sizes},
+    )

@@ -78,15 +78,20 @@ def _cut(text: str) -> str:
 
 def _rounds(path: str, settings: dict[str, Any]) -> str:
     del path
-    rounds = settings["rounds"]
+    again = [part for part in settings["rounds"] if part.get("confirms")]
+    rounds = [part for part in settings["rounds"] if not part.get("confirms")]
     trials, names = [part["trials"] for part in rounds], [p["open"] for p in rounds]
+    confirmed = "".join(
+        f", and {part['trials']} that confirm {part['confirms']}" for part in again
+    )
     if all(opened == names[0] for opened in names):
         plural = "s" if len(rounds) > 1 else ""
-        return f"trials={sum(trials)} in {len(rounds)} round{plural}"
-    return " and ".join(
+        return f"trials={sum(trials)} in {len(rounds)} round{plural}{confirmed}"
+    shown = " and ".join(
         f"{count} over {', '.join(opened)}"
         for count, opened in zip(trials, names, strict=True)
     )
+    return f"{shown}{confirmed}"
 
 
 def _space(path: str, settings: dict[str, Any]) -> str:

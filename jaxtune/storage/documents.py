@@ -193,11 +193,17 @@ def schedule_document(schedule: Schedule) -> list[dict[str, Any]]:
 
 def _stage_document(stage: Stage) -> dict[str, Any]:
     document = {"open": list(stage.searched), "trials": stage.trials}
-    # only rounds that a run was extended by have more
+    # only rounds that a run was extended by have these
     if stage.epochs is not None:
         document["epochs"] = stage.epochs
     if stage.first:
         document["first"] = first_document(stage.first)
+    # only rounds whose sampler is told what it asked for before
+    if stage.batches:
+        document |= {"batches": list(stage.batches), "ahead": stage.ahead}
+    # only rounds that measure again
+    if stage.confirms:
+        document["confirms"] = stage.confirms
     return document
 
 
@@ -209,6 +215,9 @@ def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
             part["trials"],
             part.get("epochs"),
             first_of(part.get("first", [])),
+            tuple(part.get("batches", ())),
+            part.get("ahead", False),
+            part.get("confirms", 0),
         )
         for part in document
     )

@@ -65,7 +65,7 @@ class Durable(Journal):
         if with_curves:
             with store.change() as db:
                 db.execute(CURVES)
-        self._round = self._variation = 0
+        self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one("SELECT count(*) FROM blocks")
         self._recorded_variations = 0
@@ -88,24 +88,39 @@ class Durable(Journal):
         self._block = self._store.one(before, number)
         variations = "SELECT count(*) FROM variations WHERE round = ?"
         self._recorded_variations = self._store.one(variations, number)
+        # counted here from now on: rows that wait for the disk are not in the table
+        self._trials = self._store.one("SELECT count(*) FROM trials")
         known = started(self._store, self._space, number)
         return known or self._begun(number, make())
 
     def _begun(self, number: int, start: Points) -> Points:
-        first = self._store.one("SELECT count(*) FROM trials")
-        documents = hparams_documents(self._space, start.hparams)
-        for row, document in enumerate(documents):  # no hyperparameter has such a name
-            document |= {name: v[row].item() for name, v in start.sizes.items()}
-        rows = [
-            (first + i, number, point.tobytes(), json.dumps(documents[i]))
-            for i, point in enumerate(np.asarray(start.points, np.float32))
-        ]
-        box = json.dumps(box_document(start.space))
+        rows, box = self._rows(number, start), json.dumps(box_document(start.space))
         with self._store.change() as db:
             db.execute("INSERT INTO rounds VALUES (?, ?, NULL)", (number, box))
             db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
             note(db, "round", f"{number}: {len(rows)} trials")
         return start
+
+    def add(self, number: int, more: Points) -> None:
+        """Record more points of a round, with the blocks before them."""
+        rows = self._rows(number, more)
+
+        def insert(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+
+        with self._lock:
+            self._waiting.append(insert)
+
+    def _rows(self, number: int, points: Points) -> list[tuple[int, int, bytes, str]]:
+        """Return the rows of new trials, which get the next ids."""
+        first, self._trials = self._trials, self._trials + len(points.points)
+        documents = hparams_documents(self._space, points.hparams)
+        for row, document in enumerate(documents):  # no hyperparameter has such a name
+            document |= {name: v[row].item() for name, v in points.sizes.items()}
+        return [
+            (first + i, number, point.tobytes(), json.dumps(documents[i]))
+            for i, point in enumerate(np.asarray(points.points, np.float32))
+        ]
 
     def ended(self, number: int) -> tuple[Points, Training] | None:
         """Return a recorded round that has ended, or ``None``."""

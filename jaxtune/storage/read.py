@@ -18,12 +18,12 @@ from jaxtune.programs.lane import FAILED, WAITING
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
+from jaxtune.rounds.confirm import repeats_in
 from jaxtune.space import Space
 from jaxtune.storage import fingerprint
 from jaxtune.storage.aims import constraints_of, goals_of
 from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import RECORD, check_directory
-from jaxtune.storage.documents import space_of, stages_of
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.settings import (
@@ -33,6 +33,7 @@ from jaxtune.storage.settings import (
     key_of,
     layout_of,
     rates_of,
+    schedule_of,
     scoring_of,
 )
 from jaxtune.storage.store import Store
@@ -92,7 +93,8 @@ def load(
 def _result(
     store: Store, path: Path, settings: dict[str, Any], task: Task | Objective | None
 ) -> Result:
-    space = space_of(settings["space"])
+    schedule = schedule_of(settings)
+    space = schedule.space
     workload = _workload(path, settings, space, task)
     begun = store.one("SELECT count(*) FROM rounds")
     if not begun:
@@ -113,15 +115,16 @@ def _result(
         ids = np.arange(first, first + len(start.points))
         boxes.append(start.space)
         rounds.append(training)
-        folds = settings["folds"]
-        history.append(rows_of(space, number, ids, training, settings["metric"], folds))
-    trials = sum(stage.trials for stage in stages_of(settings["rounds"]))
+        again = repeats_in(schedule, number, history, start.hparams)
+        folds, metric = settings["folds"], settings["metric"]
+        rows = rows_of(space, number, ids, training, metric, folds, again)
+        history.append(rows)
     setup = Setup(
         workload=workload,
         space=space,
         metric=settings["metric"],
         mode=settings["mode"],
-        trials=trials,
+        trials=schedule.trials,
         seeds=settings["seeds"],
         folds=settings["folds"],
         constraints=constraints_of(settings["constraints"]),

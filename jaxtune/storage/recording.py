@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.planning.tracing import Traced, trace
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.arguments import Search
 from jaxtune.storage.directory import (
     RECORD,
     check_directory,

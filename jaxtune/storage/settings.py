@@ -18,7 +18,8 @@ from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
-from jaxtune.rounds.loop import Search
+from jaxtune.rounds.arguments import Search
+from jaxtune.rounds.pace import DEFAULT_SAMPLER
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
@@ -29,7 +30,7 @@ from jaxtune.storage.aims import (
     goals_of,
 )
 from jaxtune.storage.compared import argument_of, differences, in_words
-from jaxtune.storage.directory import SETTINGS, settings_of
+from jaxtune.storage.directory import SETTINGS, begun, check_directory, settings_of
 from jaxtune.storage.documents import (
     Unserialisable,
     box_document,
@@ -47,6 +48,8 @@ from jaxtune.storage.past import prior_hashes
 from jaxtune.versions import SAME_BITS
 
 IN_FULL = recipe_of(in_full())
+
+PACE = ("batches", "ahead")  # of a round
 
 LAST_BITS = ("version", "device", "flags", "block")
 """Settings that may differ if allowed, since they change no more than last bits."""
@@ -108,6 +111,8 @@ def settings_document(
         "history": workload.scoring.history,
         "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
+        "default_sampler": DEFAULT_SAMPLER,
+        "block_given": given.block,
         "distinct": search.distinct,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
@@ -155,7 +160,10 @@ def check_same(
       RunError: a setting differs; the error has both values and the way out.
     """
     # these are adopted from the run, or follow from what is compared
-    ignored = {"recipe", "layout", "rates", "distinct", *check_allowed(allow)}
+    ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
+    ignored.add("block_given")
+    ignored |= set(check_allowed(allow))
+    recorded, requested = _without_pace(recorded), _without_pace(requested)
     if given.block is None:
         ignored.add("block")
     if "block" in allow:
@@ -166,6 +174,15 @@ def check_same(
     ignored |= _by_version(recorded) | _not_recorded(recorded, requested)
     _check_extension(recorded, requested)
     _refuse(recorded, requested, ignored)
+
+
+def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without the batches of the rounds, which are the run's own."""
+    rounds = [
+        {name: part[name] for name in part if name not in PACE}
+        for part in settings["rounds"]
+    ]
+    return settings | {"rounds": rounds}
 
 
 def _check_extension(recorded: dict[str, Any], requested: dict[str, Any]) -> None:
@@ -265,7 +282,23 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
         layout=layout_of(recorded["layout"]),
         rates=rates_of(recorded),
     )
-    return search._replace(workload=workload, distinct=recorded["distinct"])
+    # a run goes on at its pace; that it has these rounds is checked by `check_same`
+    stages, known = list(search.schedule.stages), stages_of(recorded["rounds"])
+    for number, stage in enumerate(known[: len(stages)]):
+        batches, ahead = stage.batches, stage.ahead
+        stages[number] = stages[number]._replace(batches=batches, ahead=ahead)
+    return search._replace(
+        workload=workload,
+        schedule=search.schedule._replace(stages=tuple(stages)),
+        distinct=recorded["distinct"],
+    )
+
+
+def default_sampler(directory: Any) -> str:
+    """Return the sampler of a search that was given none: that of its run, if begun."""
+    if not begun(directory):
+        return DEFAULT_SAMPLER
+    return checked_settings(check_directory(directory))["default_sampler"]
 
 
 def checked_settings(directory: Path) -> dict[str, Any]:
@@ -312,6 +345,8 @@ EARLIER: dict[str, Any] = {
     "first": [],
     "prior": [],
     "keep": None,
+    "default_sampler": "sobol",
+    "block_given": None,
     "constraints": [],
     "goals": [],
 }

@@ -75,9 +75,15 @@ class Journal:
         self._chosen: int | None = None
 
     def begin(self, number: int, make: Callable[[], Points]) -> Points:
-        """Return the points of a round: as remembered, or made and remembered now."""
+        """Return the points of a round: as remembered, or made and remembered now.
+
+        A round that is remembered may have more of them, see `add`.
+        """
         # make is called only for a new round: a sampler may have to fit a model
         return make()
+
+    def add(self, number: int, more: Points) -> None:
+        """Remember more points of a round, behind those that it began with."""
 
     def ended(self, number: int) -> tuple[Points, Any] | None:
         """Return the points and the ``Training`` of a round; ``None`` if it is open."""

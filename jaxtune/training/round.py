@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
 from jaxtune.schedulers.base import FOUR_BLOCKS, left_behind
 from jaxtune.space import Space
 from jaxtune.space.points import Points
+from jaxtune.training.configured import Configured
 from jaxtune.training.journal import Journal
 from jaxtune.training.ledger import (
     Rungs,
@@ -38,13 +39,7 @@ from jaxtune.training.round_state import (
 )
 from jaxtune.training.rung_aims import RungAims
 from jaxtune.training.stopping import Stopped, Stopping
-from jaxtune.training.trajectory import (
-    Lineage,
-    concatenate_lineages,
-    first_rows,
-    no_lineage,
-    takeovers,
-)
+from jaxtune.training.trajectory import Lineage, takeovers
 from jaxtune.types import Key
 
 # blocks in training where a scheduler sets no number: with one, one core would work. A
@@ -74,6 +69,20 @@ class Training(NamedTuple):
     own_pace: bool = False
 
 
+class MorePoints(Protocol):
+    """Return the configurations of a round batch by batch; mutable."""
+
+    def more(self, known: Callable[[], Training]) -> Points:
+        """Return the configurations until now, and those of one more batch.
+
+        Args:
+          known: returns what is known of the round.
+        """
+
+    def look_ahead(self, known: Callable[[], Training]) -> None:
+        """Prepare the next batch, if there is one, beside what trains from now on."""
+
+
 class SchedulerRun(NamedTuple):
     """The scheduler of a round, with its plan, key and metric."""
 
@@ -99,6 +108,7 @@ def train_round(
     on_rung: Callable[[Rungs], None] = lambda _: None,
     make_pool: MakePool = local_pool,
     stopping: Stopping | None = None,
+    batches: MorePoints | None = None,
 ) -> Training:
     """Train the trials of a round as its scheduler decides.
 
@@ -106,7 +116,7 @@ def train_round(
       workload: task, root key, width, and the epochs of a whole training.
       space: the space that the user gave.
       trials: ``[n]`` trial ids.
-      start: the configurations to begin with.
+      start: the configurations to begin with, of the first trials.
       seeds: ``[s]`` seed ids.
       run: the scheduler.
       on_block: called with every finished block.
@@ -115,6 +125,7 @@ def train_round(
         included) or failed; never if the plan has a single rung.
       make_pool: makes the worker pool.
       stopping: may end the search after a block; it judges what is known by then.
+      batches: the configurations of the other trials.
 
     Returns:
       Metrics, final configurations, rungs and lineage; of a round that was stopped,
@@ -124,21 +135,27 @@ def train_round(
       ValueError: a decision that no scheduler may make.
     """
     journal, stopping = journal or Journal(), stopping or Stopping()
+    now = Configured(trials, start)
     state = RoundState(
-        workload, space, trials, start.hparams, seeds, journal, make_pool, stopping
+        workload,
+        space,
+        trials,
+        now.filled.hparams,
+        seeds,
+        journal,
+        make_pool,
+        stopping,
+        asked=now.asked,
     )
-    aims = RungAims(run.limits, run.goals, run.plan, len(trials), start.sizes)
+    aims = RungAims(run.limits, run.goals, run.plan, len(trials), now.filled.sizes)
     scores = RungScores(run.plan, state.ledger, run.metric, run.mode, aims)
     slots = _slots(run.plan, workload, journal, len(seeds))
-    taken_over = [(start, first_rows(trials, start))]  # what trains now is the last
 
     def known(outcome: RoundMetrics, rungs: Rungs, over: bool) -> Training:
-        rows = [lineage for _, lineage in taken_over]
-        lineage = concatenate_lineages(rows) if rows[1:] else no_lineage(start)
-        final, budget = taken_over[-1][0], workload.epochs
         # while a round is open, any of its trials may go on
-        pace = over and run.plan.own_pace
-        return Training(outcome, final, rungs, lineage, budget, over, pace)
+        pace, outcome = over and run.plan.own_pace, outcome.first(now.asked)
+        final, lineage = now.points, now.lineage
+        return Training(outcome, final, rungs, lineage, workload.epochs, over, pace)
 
     def so_far() -> Training:
         return known(state.so_far(), no_rungs(len(seeds)), over=False)
@@ -154,21 +171,23 @@ def train_round(
             decided, progress = _decide(run, scores, slots, workload.budget, gone)
             taken = _takes_over(decided)
             if taken.any():
-                now = taken_over[-1][0]
                 # on record, since the last bits of new points belong to one machine
-                make = partial(
-                    _take_over, workload, space, trials, run, now, decided, progress
-                )
-                taken_over.append(journal.explore(make))
-                now = taken_over[-1][0]
-                aims.sizes = now.sizes
-                state.gather(decided.trial[taken], decided.source[taken], now.hparams)
+                make = partial(_take_over, workload, space, run, now, decided, progress)
+                now.take_over(*journal.explore(make))
+                hparams, aims.sizes = now.filled.hparams, now.filled.sizes
+                state.gather(decided.trial[taken], decided.source[taken], hparams)
             ledger.send(decided.trial, decided.epochs)
             gone = left_behind(run.plan, ledger.target, ledger.trial_epochs)
             state.release(gone)
             if not ledger.waiting.size:
                 check_all_began(ledger)
                 break
+            while state.idle and batches is not None:
+                now.add(batches.more(so_far))
+                state.assign(now.asked, now.filled.hparams)
+                aims.sizes = now.filled.sizes
+            if batches is not None:
+                batches.look_ahead(so_far)
             state.wave(after_block)
             reached, failed = scores.update(trials)
             if run.plan.compares:
@@ -217,16 +236,16 @@ def _slots(plan: Plan, workload: Workload, journal: Journal, seeds: int) -> int 
 def _take_over(
     workload: Workload,
     space: Space,
-    trials: np.ndarray,
     run: SchedulerRun,
-    now: Points,
+    now: Configured,
     decided: Decision,
     progress: Progress,
 ) -> tuple[Points, Lineage]:
     """Return the configurations after some takeovers, and their lineage."""
-    explored = _explored(workload, space, run, now, decided, progress)
+    explored = _explored(workload, space, run, now.filled, decided, progress)
     taken = _takes_over(decided)
-    return explored, takeovers(trials, explored, decided, taken, progress)
+    lineage = takeovers(now.trials, explored, decided, taken, progress)
+    return explored.take(np.arange(now.asked)), lineage
 
 
 @on_host()

@@ -105,6 +105,22 @@ class RoundMetrics(NamedTuple):
     history: Mapping[str, np.ndarray] = MappingProxyType({})
     predictions: Mapping[str, np.ndarray] = MappingProxyType({})
 
+    def first(self, count: int) -> RoundMetrics:
+        """Return the results of the first trials of the round."""
+        if count == len(self.epochs):
+            return self
+
+        def cut(part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: values[:count] for name, values in part.items()}
+
+        return self._replace(
+            metrics=cut(self.metrics),
+            status=self.status[:count],
+            epochs=self.epochs[:count],
+            history=cut(self.history),
+            predictions=cut(self.predictions),
+        )
+
 
 def without_uneven(known: RoundMetrics) -> RoundMetrics:
     """Return what is known of a round that is open, without trials in between.
@@ -142,6 +158,8 @@ class RoundState:
       make_pool: makes the worker pool.
       stopping: may end the search after a block.
       keeps_last: whether states are also kept of lanes that have trained the budget.
+      asked: trials whose configurations are known, the first ones; the others train
+        when they are, see `assign`. All if ``None``.
     """
 
     def __init__(
@@ -155,8 +173,10 @@ class RoundState:
         make_pool: MakePool = local_pool,
         stopping: Stopping | None = None,
         keeps_last: bool = False,
+        asked: int | None = None,
     ):
         self._keeps_last = keeps_last
+        self._asked = len(trials) if asked is None else asked
         # a stream does not fit on a device: programs get some of its rows at a time
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
@@ -189,6 +209,28 @@ class RoundState:
         self._trials = trials
         self.hparams = {name: np.array(values) for name, values in hparams.items()}
         self._regroup(np.arange(len(trials)))
+
+    @property
+    def idle(self) -> bool:
+        """True if no lane with a configuration has anything to train."""
+        return not self._waiting.size
+
+    def assign(self, asked: int, hparams: HparamArrays) -> None:
+        """Give more trials their configurations.
+
+        Args:
+          asked: trials that have one from now on, the first of the round.
+          hparams: name to ``[n]`` values of all trials.
+        """
+        rows = np.arange(self._asked, asked)
+        self._asked = asked
+        self.hparams = {name: np.array(values) for name, values in hparams.items()}
+        self._regroup(rows)
+
+    @property
+    def _waiting(self) -> np.ndarray:
+        waiting = self.ledger.waiting
+        return waiting[waiting < self._asked * len(self._seeds)]
 
     def gather(
         self, rows: np.ndarray, source: np.ndarray, hparams: HparamArrays
@@ -254,7 +296,7 @@ class RoundState:
     def _segments(self) -> list[Segment]:
         # blocks on record must be packed again for the width that they had
         width, ledger = self._journal.packing_width(self._workload.width), self.ledger
-        waiting = ledger.waiting
+        waiting = self._waiting
         if not self._task.trains:
             # nothing waits for another lane: a group is one segment, cut by the runner
             return pack_in_lockstep(waiting, ledger.epochs, self._group, len(waiting))

@@ -20,6 +20,7 @@ from jaxtune.types import Array, Key
 
 FANTASIES = 32
 TAKEN = 2.0  # the reluctance to pick a point that is a trial already
+NEVER = 3.0  # and an empty row of the candidates
 
 
 class Picking(NamedTuple):
@@ -38,9 +39,10 @@ def greedy(
     prediction: tuple[Array, Array, Array],
     best: Array,
     reluctance: Array,
-    pending: int,
+    pending: Array | int,
     key: Key,
-    n: int,
+    n: Array | int,
+    size: int,
 ) -> Array:
     """Pick the points of a batch one by one, by expected improvement.
 
@@ -49,33 +51,40 @@ def greedy(
       x: ``[m, D]`` candidates; the first rows are the pending points.
       prediction: of the candidates, from `predicted`.
       best: ``[]`` best value so far.
-      reluctance: ``[m]``, from 0 to ``TAKEN``: candidates with a smaller number are
+      reluctance: ``[m]``, from 0 to ``NEVER``: candidates with a smaller number are
         picked before those with a larger one, whatever improvement they promise.
       pending: how many points are out.
       key: of the fantasies.
       n: size of the batch.
+      size: no less than the pending points and the batch together; one program serves
+        all of one size.
 
     Returns:
-      ``[n]`` int, indices of the candidates.
+      ``[size]`` int, indices of the candidates; the first ``n`` are the batch.
     """
     mean, variance, explained = prediction
     signal, noise = jnp.exp(process.hypers.signal), jnp.exp(process.hypers.noise)
-    size = pending + n
 
-    def pick(carry: Picking, j: Array) -> tuple[Picking, Array]:
-        scores = log_improvement(carry.means, carry.variance, carry.best)
+    def draw(j: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
+
+    draws = jax.vmap(draw)(jnp.arange(size))
+
+    def pick(j: Array, carry: tuple[Picking, Array]) -> tuple[Picking, Array]:
+        picks, picked = carry
+        scores = log_improvement(picks.means, picks.variance, picks.best)
         # the pending points are the first picks, whatever they promise
-        chosen = jnp.where(j < pending, j, _best(scores, carry.reluctance))
+        chosen = jnp.where(j < pending, j, _best(scores, picks.reluctance))
         here = x[chosen]
         # the covariance given the data and the picks so far, in units of the pick's
         # own deviation: the next row of the Cholesky factor
         column = signal * matern(here[None], x, process.scales)[0]
-        column -= explained[:, chosen] @ explained + carry.rows[:, chosen] @ carry.rows
-        total = carry.variance[chosen] + noise
+        column -= explained[:, chosen] @ explained + picks.rows[:, chosen] @ picks.rows
+        total = picks.variance[chosen] + noise
         row = column / jnp.sqrt(total)
-        draws = jax.random.normal(jax.random.fold_in(key, j), (FANTASIES,))
         same = (x == here[None]).all(1)
-        return _conditioned(carry, j, chosen, same, row, draws), chosen
+        after = _conditioned(picks, j, chosen, same, row, draws[j])
+        return after, picked.at[j].set(chosen)
 
     start = Picking(
         means=jnp.tile(mean, (FANTASIES, 1)),
@@ -84,7 +93,9 @@ def greedy(
         best=jnp.full(FANTASIES, best),
         reluctance=reluctance,
     )
-    return jax.lax.scan(pick, start, jnp.arange(size))[1][pending:]
+    none = jnp.zeros(size, jnp.int32)
+    picked = jax.lax.fori_loop(0, pending + n, pick, (start, none))[1]
+    return jnp.roll(picked, -pending)
 
 
 def _conditioned(
@@ -104,12 +115,13 @@ def _conditioned(
       The candidates after it.
     """
     means = picks.means + draws[:, None] * row[None]
+    taken = jnp.maximum(picks.reluctance, TAKEN)
     return Picking(
         means=means,
         variance=jnp.maximum(picks.variance - row**2, 1e-9),
         rows=picks.rows.at[j].set(row),
         best=jnp.maximum(picks.best, means[:, chosen]),
-        reluctance=jnp.where(same, TAKEN, picks.reluctance),
+        reluctance=jnp.where(same, taken, picks.reluctance),
     )
 
 
@@ -140,8 +152,8 @@ def _log_h(u: Array) -> Array:
     density = -(u**2) / 2 - 0.5 * jnp.log(2 * jnp.pi)
     # both branches are computed, so each is kept where it is finite
     near = jnp.maximum(u, -8.0)
-    ratio = jnp.exp(jax.scipy.special.log_ndtr(near) + near**2 / 2)
-    ratio = ratio * jnp.sqrt(2 * jnp.pi)
+    cdf = jax.lax.erfc(-near / 2**0.5) / 2
+    ratio = cdf * jnp.exp(near**2 / 2) * jnp.sqrt(2 * jnp.pi)
     close = jnp.log(jnp.maximum(1 + near * ratio, 1e-30))
     far = jnp.minimum(u, -8.0)
     inverse = 1 / far**2
@@ -180,6 +192,6 @@ def thompson(
     def pick(reluctance: Array, draw: Array) -> tuple[Array, Array]:
         chosen = _best(draw, reluctance)
         same = (x == x[chosen][None]).all(1)
-        return jnp.where(same, TAKEN, reluctance), chosen
+        return jnp.where(same, jnp.maximum(reluctance, TAKEN), reluctance), chosen
 
     return jax.lax.scan(pick, reluctance, draws)[1]

@@ -6,6 +6,7 @@ of the identity matrix with the value 0, so they change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,12 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from jaxtune.types import Array
 
 JITTER = 3e-6  # share of the signal's variance that a float32 Cholesky factor needs
 STEPS = 60  # of Adam
+# of the prior: centre and spread of the logarithm of a length scale, in units of the
+# root of the dimension. Two values of a choice are always 1 apart
+LENGTH, LENGTH_SPREAD = -1.3, 0.5
+CHOICE, CHOICE_SPREAD = 0.5, 1.0
+NOISE = -5.0  # its centre for the logarithm of the noise
 
 
 class Hypers(NamedTuple):
@@ -96,7 +103,7 @@ def _misfit_backward(kept: tuple[Array, Array], change: Array) -> tuple[Array, A
 _misfit.defvjp(_misfit_forward, _misfit_backward)
 
 
-def _prior(hypers: Hypers, dim: int) -> Array:
+def _prior(hypers: Hypers, owners: np.ndarray) -> Array:
     """Return the negative log density of the log-normal priors.
 
     Length scales grow with the root of the dimension, so that distances do not
@@ -104,22 +111,30 @@ def _prior(hypers: Hypers, dim: int) -> Array:
     dimensions"). Noise alone explains few scores as well as a function does, so the
     prior prefers little noise.
     """
-    lengths = _normal(hypers.lengths, jnp.log(dim) / 2 - 1.3, 0.5).sum()
-    return lengths + _normal(hypers.signal, 0.0, 1.0) + _normal(hypers.noise, -5.0, 1.0)
+    centre, spread = _usual_lengths(owners)
+    lengths = _normal(hypers.lengths, centre, spread).sum()
+    noise = _normal(hypers.noise, NOISE, 1.0)
+    return lengths + _normal(hypers.signal, 0.0, 1.0) + noise
 
 
-def _normal(value: Array, mean: Array | float, scale: float) -> Array:
+def _usual_lengths(owners: np.ndarray) -> tuple[Array, Array]:
+    """Return centres and spreads ``[d]`` of the logarithms of length scales."""
+    choices = np.bincount(owners) > 1  # only a choice has several columns
+    centre = jnp.where(choices, CHOICE, LENGTH) + math.log(len(choices)) / 2
+    return centre, jnp.where(choices, CHOICE_SPREAD, LENGTH_SPREAD)
+
+
+def _normal(value: Array, mean: Array | float, scale: Array | float) -> Array:
     """Return the negative log density of a normal variable, without its constant."""
     return ((value - mean) / scale) ** 2 / 2
 
 
-def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
+def fitted(data: Data, owners: np.ndarray) -> Posterior:
     """Find the most probable length scales, signal and noise.
 
     Args:
       data: ``c`` rows.
       owners: ``[D]`` the dimension of each feature.
-      dim: ``d``.
 
     Returns:
       The posterior with these hyperparameters.
@@ -129,11 +144,10 @@ def fitted(data: Data, owners: np.ndarray, dim: int) -> Posterior:
         hypers = _bounded(hypers)
         scales = jnp.exp(hypers.lengths)[owners]
         value = _misfit(_covariance(data, hypers, scales), data.y)
-        return value + _prior(hypers, dim)
+        return value + _prior(hypers, owners)
 
-    start = Hypers(
-        jnp.full(dim, -1.0 + jnp.log(dim) / 2), jnp.float32(0), jnp.float32(-4)
-    )
+    # a little long and noisy, from where the slopes lead to either explanation
+    start = Hypers(_usual_lengths(owners)[0] + 0.3, jnp.float32(0), jnp.float32(-4))
     return posterior(data, _bounded(_minimised(loss, start)), owners)
 
 
@@ -149,19 +163,21 @@ def _bounded(hypers: Hypers) -> Hypers:
 def _minimised(loss: Callable[[Hypers], Array], start: Hypers) -> Hypers:
     """Take ``STEPS`` of Adam down the loss."""
     optimizer = optax.adam(0.1)
+    # one vector: the code of a step is compiled for each array
+    flat, tree = ravel_pytree(start)
 
     def step(
-        carry: tuple[Hypers, optax.OptState], _: None
-    ) -> tuple[tuple[Hypers, optax.OptState], None]:
+        carry: tuple[Array, optax.OptState], _: None
+    ) -> tuple[tuple[Array, optax.OptState], None]:
         hypers, state = carry
-        slope = jax.grad(loss)(hypers)
+        slope = jax.grad(lambda flat: loss(tree(flat)))(hypers)
         # a factorisation that failed moves nothing
-        slope = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0.0), slope)
+        slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
         change, state = optimizer.update(slope, state)
-        return (optax.apply_updates(hypers, change), state), None
+        return (hypers + change, state), None
 
-    carry = (start, optimizer.init(start))
-    return jax.lax.scan(step, carry, None, length=STEPS)[0][0]
+    carry = (flat, optimizer.init(flat))
+    return tree(jax.lax.scan(step, carry, None, length=STEPS)[0][0])
 
 
 def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
@@ -177,18 +193,32 @@ def posterior(data: Data, hypers: Hypers, owners: np.ndarray) -> Posterior:
     """
     scales = jnp.exp(hypers.lengths)[owners]
 
-    def factor(hypers: Hypers) -> Array:
-        return cholesky(_covariance(data, hypers, scales), lower=True)
+    def raised(tries: Array) -> Hypers:
+        return hypers._replace(noise=hypers.noise + 2.0 * tries)
 
-    def failed(carry: tuple[Hypers, Array]) -> Array:
-        return ~jnp.isfinite(carry[1]).all() & (carry[0].noise < 1.0)
+    def failed(carry: tuple[Array, Array]) -> Array:
+        tries, lower = carry
+        left = (tries == 0) | (raised(tries - 1).noise < 1.0)
+        return ~jnp.isfinite(lower).all() & left
 
-    def raised(carry: tuple[Hypers, Array]) -> tuple[Hypers, Array]:
-        more = carry[0]._replace(noise=carry[0].noise + 2.0)
-        return more, factor(more)
+    def again(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        covariance = _covariance(data, raised(carry[0]), scales)
+        return carry[0] + 1, cholesky(covariance, lower=True)
 
-    hypers, lower = jax.lax.while_loop(failed, raised, (hypers, factor(hypers)))
-    return Posterior(data, hypers, scales, lower, cho_solve((lower, True), data.y))
+    # the first try is in the loop as well, or it would be compiled twice
+    size = len(data.y)
+    start = (jnp.int32(0), jnp.full((size, size), jnp.nan))
+    tries, lower = jax.lax.while_loop(failed, again, start)
+    weights = cho_solve((lower, True), data.y)
+    return Posterior(data, raised(tries - 1), scales, lower, weights)
+
+
+def fitted_means(process: Posterior) -> Array:
+    """Return ``[c]`` means of the function at the data."""
+    data, hypers = process.data, process.hypers
+    own = jnp.exp(hypers.noise) + JITTER * jnp.exp(hypers.signal) + data.variance
+    # the covariance of the function is that of the values without their own variance
+    return jnp.where(data.known, data.y - own * process.weights, 0.0)
 
 
 def predicted(process: Posterior, x: Array) -> tuple[Array, Array, Array]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,47 +12,84 @@ import jax.numpy as jnp
 from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
-from jaxtune.samplers.geometry import features, inside, owners, snapped
+from jaxtune.samplers.geometry import features, inside, listed, owners, snapped
 from jaxtune.samplers.gp import candidates
-from jaxtune.samplers.gp.acquisition import TAKEN, greedy, log_improvement, thompson
+from jaxtune.samplers.gp.acquisition import (
+    NEVER,
+    TAKEN,
+    greedy,
+    log_improvement,
+    thompson,
+)
 from jaxtune.samplers.gp.candidates import Box
-from jaxtune.samplers.gp.model import Data, Posterior, fitted, predicted
+from jaxtune.samplers.gp.model import Data, Posterior, fitted, fitted_means, predicted
+from jaxtune.samplers.history import History
 from jaxtune.samplers.warp import warped
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
-SPREAD = 2048  # candidates all over the box
-ELSEWHERE = 512  # outside of it
 LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
+GROUP = LEADERS * CLOUD
+SPREAD = 2  # groups all over the box
 # the largest step of each cloud: the first lies around the best trials, each next one
 # around the most promising candidates so far
 CLOUDS = (0.3, 0.1, 0.02)
-Gathered = tuple[Array, Array, Array]  # candidates, their scores, the leaders
 JOINT = 1024  # candidates of which whole functions are drawn
+SMALLEST = 32  # points that are out or asked for, in the smallest program
+
+# ``(history, space, incumbent [d], log length scales [d], argument) -> Box``
+Region = Callable[[History, Space, Array, Array, Array], Box]
 
 
-def model_of(state: ModelState, rows: int) -> tuple[Posterior, Array, Array]:
-    """Fit the process to the history, or to ``rows`` of it.
+class Model(NamedTuple):
+    """What the candidates of a batch are judged by."""
+
+    process: Posterior
+    points: Array  # [c, d] of the trials, snapped to cells
+    means: Array  # [c] of the function at the usable trials, minus infinity elsewhere
+    best: Array  # [] the largest of them
+    box: Box  # to search
+
+
+class Candidates(NamedTuple):
+    """Candidates of a batch, first ``size`` rows for the pending points."""
+
+    points: Array  # [m, d]
+    x: Array  # [m, D] features
+    prediction: tuple[Array, Array, Array]
+    reluctance: Array  # [m], see `greedy`
+
+
+def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
+    """Fit the process to a history.
 
     Args:
-      state: of the sampler.
-      rows: the largest number of trials; of a longer history, half of them are the
-        best ones and half the latest others.
+      history: of the trials, at most ``rows``; see `shortened`.
+      space: of their points.
 
     Returns:
-      The process, its points ``[c, d]`` snapped to cells, and ``[c]`` bool: the trials
-      inside the present cube that have a score.
+      The process, and its points ``[c, d]`` snapped to cells.
     """
-    space, history = state.space, state.history
     points, (y, variance) = snapped(space, history.points), warped(history)
-    known, fine = history.known, history.succeeded
-    if history.scores.shape[0] > rows:
-        index = _kept(known, y, rows)
-        points, y, variance = points[index], y[index], variance[index]
-        known, fine = known[index], fine[index]
-    data = Data(features(space, points), y, variance, known)
-    process = fitted(data, owners(space), space.dim)
-    return process, points, fine & inside(points)
+    data = Data(features(space, points), y, variance, history.known)
+    return fitted(data, owners(space)), points
+
+
+def shortened(history: History, rows: int) -> History:
+    """Return at most ``rows`` trials: half the best ones, half the latest others."""
+    size = history.scores.shape[0]
+    if size <= rows:
+        return history
+    known = history.known
+    scores = jnp.where(history.succeeded, history.scores, -jnp.inf)
+    index = _kept(known, scores, rows)
+    return History(
+        points=history.points[index],
+        scores=history.scores[index],
+        variance=history.variance[index],
+        batch=history.batch[index],
+        trials=jnp.minimum(history.trials, rows),
+    )
 
 
 def _kept(known: Array, y: Array, rows: int) -> Array:
@@ -62,7 +100,63 @@ def _kept(known: Array, y: Array, rows: int) -> Array:
     # the best rows lie above all others, so the second top_k keeps them
     latest = jnp.where(known, jnp.arange(size), -1) + size * chosen
     index = jax.lax.top_k(jnp.where(known, latest, -1), rows)[1]
-    return jnp.sort(index)
+    return jnp.sort(jnp.where(latest[index] < 0, size - 1, index))
+
+
+def judge(
+    history: History, space: Space, argument: Array, rows: int, region: Region | None
+) -> Model:
+    """Fit the process, and find the box to search.
+
+    Args:
+      history: of all trials.
+      space: of their points.
+      argument: for ``region``.
+      rows: trials in the model at most.
+      region: the box; the cube if ``None``.
+    """
+    few = shortened(history, rows)
+    process, points = model_of(few, space)
+    usable = few.succeeded & inside(points)
+    # of the function itself: the best of noisy scores is best by luck as well
+    means = jnp.where(usable, fitted_means(process), -jnp.inf)
+    # nothing inside the cube yet: half a deviation above the mean is worth beating
+    best = jnp.where(usable.any(), means.max(), 0.5)
+    box = candidates.unit_cube(space.dim)
+    if region is not None:
+        incumbent = points[jnp.argmax(means)]
+        box = region(history, space, incumbent, process.hypers.lengths, argument)
+    return Model(process, points, means, best, box)
+
+
+def picked(
+    model: Model,
+    space: Space,
+    key: Key,
+    pending: Array,
+    out: Array | int,
+    n: Array | int,
+    acquisition: str,
+) -> Array:
+    """Pick the points of a batch.
+
+    Args:
+      model: of the trials.
+      space: of the points.
+      key: of the batch.
+      pending: ``[size, d]`` the points that are out, then empty rows.
+      out: how many are.
+      n: size of the batch.
+      acquisition: a name in ``ACQUISITIONS``.
+
+    Returns:
+      ``[size, d]`` points at the middle of their cells; the first ``n`` are the batch.
+    """
+    pool = _gathered(model, space, jax.random.fold_in(key, POOL), pending, out)
+    own = jax.random.fold_in(key, PICK)
+    size, best = len(pending), model.best
+    index = ACQUISITIONS[acquisition](model.process, pool, best, out, own, n, size)
+    return pool.points[index]
 
 
 def suggested(
@@ -70,100 +164,89 @@ def suggested(
     n: int,
     acquisition: str,
     rows: int,
-    region: Callable[[Posterior, Array], Box] | None = None,
+    region: Region | None = None,
+    argument: Array | float = 0.0,
 ) -> Array:
-    """Suggest the next batch.
+    """Suggest the next batch, ``[n, d]`` points at the middle of their cells.
 
     Args:
       state: of the sampler.
       n: size of the batch.
       acquisition: a name in ``ACQUISITIONS``.
       rows: trials in the model at most.
-      region: ``(process, incumbent [d]) -> Box`` to search; the cube if ``None``.
-
-    Returns:
-      ``[n, d]`` points at the middle of their cells.
+      region: the box to search; the cube if ``None``.
+      argument: for ``region``.
     """
-    space = state.space
-    process, points, usable = model_of(state, rows)
-    key = jax.random.fold_in(state.key, state.history.trials)
-    # of the function itself: the best of noisy scores is best by luck as well
-    means = jnp.where(usable, predicted(process, process.data.x)[0], -jnp.inf)
-    # nothing inside the cube yet: half a deviation above the mean is worth beating
-    best = jnp.where(usable.any(), means.max(), 0.5)
-    box = candidates.unit_cube(space.dim)
-    if region is not None:
-        box = region(process, points[jnp.argmax(means)])
-    own = jax.random.fold_in(key, POOL)
-    pool = _pool(process, own, space, box, points, means, best)
-    pending = snapped(space, state.pending)
-    pool = jnp.concatenate([pending, pool])
-    x = features(space, pool)
-    out = len(pending)
-    # the pending points are among the candidates that an ask before them had
-    repeated = jnp.append(jnp.ones(out, bool), _repeated(x[out:]))
-    unwanted = repeated | _tried(x, process.data.x, process.data.known)
-    outside = ~((pool >= box.low[None]) & (pool <= box.high[None])).all(1)
-    reluctance = jnp.where(unwanted, TAKEN, outside * 1.0)
-    key = jax.random.fold_in(key, PICK)
-    prediction = predicted(process, x)
-    pick = ACQUISITIONS[acquisition]
-    return pool[pick(process, x, prediction, best, reluctance, out, key, n)]
+    space, history, out = state.space, state.history, len(state.pending)
+    model = judge(history, space, jnp.float32(argument), rows, region)
+    key = jax.random.fold_in(state.key, history.trials)
+    empty = jnp.full((capacity(out + n) - out, space.dim), 0.5)
+    pending = jnp.concatenate([state.pending, empty])
+    return picked(model, space, key, pending, out, n, acquisition)[:n]
 
 
-def _pool(
-    process: Posterior,
-    key: Key,
-    space: Space,
-    box: Box,
-    points: Array,
-    means: Array,
-    best: Array,
-) -> Array:
-    """Gather candidates ``[m, d]``.
+def capacity(count: int) -> int:
+    """Return the rows of the program that serves ``count`` points."""
+    size = SMALLEST
+    while size < count:
+        size *= 4
+    return size
 
-    They lie all over the box, ever closer to the most promising ones, and a few lie
-    outside, for when there is nothing new inside.
+
+def _gathered(
+    model: Model, space: Space, key: Key, pending: Array, out: Array | int
+) -> Candidates:
+    """Gather candidates, group by group.
+
+    The first group has the pending points, and a few of the whole cube for when there
+    is nothing new inside the box. The next ones lie all over the box, or are all the
+    configurations of a space that has so few, and the last ones lie ever closer to the
+    most promising of those before.
     """
+    process, size, dim = model.process, len(pending), space.dim
+    cube = candidates.unit_cube(dim)
+    slots = jnp.pad(pending, ((0, max(GROUP - size, 0)), (0, 0)))
+    row = jnp.arange(GROUP)
+    first = model.points[jax.lax.top_k(model.means, LEADERS)[1]]
 
-    def promise(points: Array) -> Array:
-        mean, variance, _ = predicted(process, features(space, points))
-        return log_improvement(mean[None], variance, best[None])
+    def gather(
+        top: tuple[Array, Array], step: tuple[Array, Key, Array]
+    ) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        number, own, widest = step
+        box = jax.tree.map(partial(jnp.where, number > 0), model.box, cube)
+        centres = jnp.where(number == 1 + SPREAD, first, top[0])
+        anew = number <= SPREAD
+        points = candidates.clouds(own, space, box, centres, CLOUD, widest, anew)
+        every, few = listed(space, number * GROUP + row, SPREAD * GROUP)
+        points = jnp.where(anew & few, every, points)
+        slot = (number == 0) & (row < size)
+        points = snapped(space, jnp.where(slot[:, None], slots, points))
+        x = features(space, points)
+        mean, variance, explained = predicted(process, x)
+        score = log_improvement(mean[None], variance, model.best[None])
+        among = jnp.append(top[1], jnp.where(number > 0, score, -jnp.inf))
+        scores, index = jax.lax.top_k(among, LEADERS)
+        top = jnp.concatenate([top[0], points])[index], scores
+        outside = ~((points >= model.box.low[None]) & (points <= model.box.high[None]))
+        tried = _tried(x, process.data.x, process.data.known)
+        reluctance = jnp.where(tried, TAKEN, outside.any(1) * 1.0)
+        # the pending points are picked first by their number
+        reluctance = jnp.where(slot, NEVER, reluctance)
+        return top, (points, x, mean, variance, explained.T, reluctance)
 
-    keys = [jax.random.fold_in(key, i) for i in range(len(CLOUDS) + 2)]
-    rows, clouds = LEADERS * CLOUD, len(CLOUDS)
-    everywhere = candidates.uniform_points(keys[0], space, box, SPREAD)
-    # rows to come promise nothing, so that no leader is one of them
-    pool = jnp.pad(everywhere, ((0, clouds * rows), (0, 0)))
-    score = jnp.pad(promise(everywhere), (0, clouds * rows), constant_values=-jnp.inf)
-
-    def add(carry: Gathered, step: tuple[Key, Array, Array]) -> tuple[Gathered, None]:
-        pool, score, leaders = carry
-        own, widest, begin = step
-        cloud = candidates.clouds(own, space, box, leaders, CLOUD, widest)
-        pool = jax.lax.dynamic_update_slice(pool, cloud, (begin, 0))
-        score = jax.lax.dynamic_update_slice(score, promise(cloud), (begin,))
-        return (pool, score, pool[jax.lax.top_k(score, LEADERS)[1]]), None
-
-    # a loop, since each cloud takes as long to compile as the last one
-    begins = SPREAD + rows * jnp.arange(clouds)
-    steps = (jnp.stack(keys[1:-1]), jnp.asarray(CLOUDS, jnp.float32), begins)
-    first = points[jax.lax.top_k(means, LEADERS)[1]]
-    pool = jax.lax.scan(add, (pool, score, first), steps)[0][0]
-    cube = candidates.unit_cube(space.dim)
-    return jnp.concatenate(
-        [pool, candidates.uniform_points(keys[-1], space, cube, ELSEWHERE)]
-    )
+    numbers = jnp.arange(1 + SPREAD + len(CLOUDS))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
+    widest = jnp.asarray((0.0,) * (1 + SPREAD) + CLOUDS, jnp.float32)
+    start = (jnp.zeros((LEADERS, dim)), jnp.full(LEADERS, -jnp.inf))
+    groups = jax.lax.scan(gather, start, (numbers, keys, widest))[1]
+    flat = (part.reshape(-1, *part.shape[2:]) for part in groups)
+    points, x, mean, variance, explained, reluctance = flat
+    return Candidates(points, x, (mean, variance, explained.T), reluctance)
 
 
 def _tried(x: Array, trials: Array, known: Array) -> Array:
     """Return ``[m]`` bool: which candidates are trials already."""
-
-    def one(row: Array) -> Array:
-        return (known & (trials == row[None]).all(1)).any()
-
-    # in batches: all pairs at once would be too large an array
-    return jax.lax.map(one, x, batch_size=256)
+    return (known[None] & (x[:, None] == trials[None]).all(2)).any(1)
 
 
 def _repeated(x: Array) -> Array:
@@ -181,32 +264,49 @@ def _repeated(x: Array) -> Array:
     return jnp.zeros(len(x), bool).at[order].set(same)
 
 
+def _greedy(
+    process: Posterior,
+    pool: Candidates,
+    best: Array,
+    pending: Array | int,
+    key: Key,
+    n: Array | int,
+    size: int,
+) -> Array:
+    own = (pool.x, pool.prediction, best, pool.reluctance)
+    return greedy(process, own[0], own[1], own[2], own[3], pending, key, n, size)
+
+
 def _thompson(
     process: Posterior,
-    x: Array,
-    prediction: tuple[Array, Array, Array],
+    pool: Candidates,
     best: Array,
-    reluctance: Array,
-    pending: int,
+    pending: Array | int,
     key: Key,
-    n: int,
+    n: Array | int,
+    size: int,
 ) -> Array:
     """Pick with `thompson` among the most promising candidates that are not out."""
-    mean, variance, explained = prediction
+    del n  # draws to spare are cut off
+    x, (mean, variance, explained), reluctance = pool[1:]
     score = log_improvement(mean[None], variance, best[None])
+    rows = jnp.arange(len(x))
+    # the pending points are among the candidates that an ask before them had
+    repeated = jnp.append(jnp.ones(size, bool), _repeated(x[size:]))
+    reluctance = jnp.where(repeated, jnp.maximum(reluctance, TAKEN), reluctance)
     # the least reluctant first, and the most promising of them; never a pending row
-    order = jnp.lexsort((-score, reluctance, jnp.arange(len(x)) < pending))
-    top = order[: max(JOINT, n)]
-    out = _tried(x[top], x[:pending], jnp.ones(pending, bool))
+    order = jnp.lexsort((-score, reluctance, rows < size))
+    top = order[: max(JOINT, size)]
+    out = _tried(x[top], x[:size], jnp.arange(size) < pending)
     # draw j is the same one whether it is asked for at once or later
     draw = jax.vmap(lambda j: jax.random.fold_in(key, j))
     of_top = mean[top], explained[:, top]
     left = jnp.where(out, TAKEN, reluctance[top])
-    keys = draw(pending + jnp.arange(n))
+    keys = draw(pending + jnp.arange(size))
     return top[thompson(process, x[top], of_top, left, keys)]
 
 
 ACQUISITIONS: dict[str, Callable[..., Any]] = {
-    "log_ei": greedy,
+    "log_ei": _greedy,
     "thompson": _thompson,
 }

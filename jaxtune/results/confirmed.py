@@ -1,0 +1,229 @@
+"""The best configurations of a search, measured again, and which is likely the best.
+
+The scores by which they were chosen are the best of many, and so partly luck. They have
+no part here: only measurements that were made after the choice count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.goals.limits import Limit, violation
+from jaxtune.goals.order import aimed_standing, names_in
+
+DRAWS = 4000  # from the posterior: the error of a probability is below one per cent
+GRID = 40  # values of the spread between configurations
+
+
+class Confirmed(NamedTuple):
+    """Configurations that were measured again, the best mean first; prints as a table.
+
+    Args:
+      trial: ``[m]`` ids of the trials that were repeated.
+      measurements: ``[m]`` how often each was measured again.
+      mean: ``[m]`` mean of these measurements; NaN if one of them failed.
+      error: ``[m]`` its standard error, of the noise that all of them have in common.
+      probability: ``[m]`` of being the best of them, see `chances`.
+      scores: of each its measurements, one for each repeat, seed and fold.
+    """
+
+    trial: np.ndarray
+    measurements: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    probability: np.ndarray
+    scores: tuple[np.ndarray, ...]
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  trial {trial}: {mean:.6g} ± {error:.2g} of {count}, best with "
+            f"probability {shown_chance(chance)}"
+            if np.isfinite(mean)
+            else f"  trial {trial}: failed, of {count}"
+            for trial, count, mean, error, chance in zip(*self[:5], strict=True)
+        ]
+        return "\n".join([f"Confirmed({len(lines)} configurations", *lines]) + ")"
+
+    @property
+    def words(self) -> str:
+        """The finding in one line."""
+        first, count = self.trial[0], len(self.trial)
+        if not np.isfinite(self.mean[0]):
+            return f"all {count} that were measured again failed"
+        if not self.probability[0]:
+            return f"none of {count} measured again meets the constraints"
+        if count == 1:
+            return f"trial {first} alone was measured again"
+        chance = shown_chance(self.probability[0])
+        return (
+            f"trial {first} is best with probability {chance} of {count} measured again"
+        )
+
+
+def shown_chance(chance: float) -> str:
+    """Return a probability in two digits; neither 0 nor 1 is claimed."""
+    if 0.005 <= chance <= 0.995:
+        return f"{chance:.2f}"
+    return "above 0.99" if chance > 0.5 else "below 0.01"
+
+
+def confirmed_of(
+    repeat_of: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    each: np.ndarray,
+    mode: str,
+    limits: Sequence[Limit] = (),
+) -> Confirmed:
+    """Return what repeats say of the configurations that they repeat.
+
+    Args:
+      repeat_of: ``[n]`` the trial that each repeats, -1 for others.
+      columns: of the table of trials, name to ``[n]``.
+      each: ``[n, s]`` the scores of all seeds and folds of each trial.
+      mode: ``"max"`` or ``"min"``.
+      limits: of the search; the means of repeats are held against them.
+
+    Returns:
+      A row for each configuration that is repeated.
+    """
+    trials = np.unique(repeat_of[repeat_of >= 0])
+    rows = [np.flatnonzero(repeat_of == trial) for trial in trials]
+    named = {name: columns[name] for name in names_in(limits, ()) if name in columns}
+    # of a trial that failed once in several measurements nothing is known to be good
+    means = {
+        name: np.asarray([np.mean(values[row], dtype=np.float64) for row in rows])
+        for name, values in {**named, "score": columns["score"]}.items()
+    }
+    oriented = ranking.orient(means["score"], mode)
+    alike = np.zeros(len(trials), int)
+    order = ranking.order(aimed_standing(oriented, alike, means, limits, ()))
+    counts, fine = np.asarray([len(row) for row in rows]), np.isfinite(oriented)
+    measured = [columns["score"][row].astype(np.float64) for row in rows]
+    errors, chance = np.full(len(trials), np.nan), np.zeros(len(trials))
+    if fine.any():
+        noise = _variance([v for v, ok in zip(measured, fine, strict=True) if ok])
+        errors[fine] = np.sqrt(noise / counts[fine])
+    fine &= violation(limits, means, len(trials)) == 0
+    if fine.any():
+        sign = ranking.direction(mode)
+        few = [sign * v for v, ok in zip(measured, fine, strict=True) if ok]
+        chance[fine] = chances(few)
+    shown = tuple(each[rows[i]].ravel() for i in order)
+    means["score"] = np.where(np.isfinite(oriented), means["score"], np.nan)
+    return Confirmed(
+        trials[order],
+        counts[order],
+        means["score"][order],
+        errors[order],
+        chance[order],
+        shown,
+    )
+
+
+def ranked_by(confirmed: Confirmed, own: np.ndarray) -> np.ndarray:
+    """Return ranks ``[n]``: those that were measured again first, by what was found.
+
+    Args:
+      confirmed: the finding.
+      own: ``[n]`` the standing of each trial by itself; NaN has failed.
+
+    Returns:
+      float32, higher is better. NaN where ``own`` has it, and for a trial of which a
+      repeat failed.
+    """
+    value, again = np.array(own, np.float64), np.zeros(len(own))
+    places = -np.arange(len(confirmed.trial), dtype=np.float64)
+    value[confirmed.trial] = np.where(np.isfinite(confirmed.mean), places, np.nan)
+    again[confirmed.trial] = 1
+    ids, rank = np.arange(len(own)), np.empty(len(own), np.float32)
+    # lexsort's last key comes first; of equal trials the smaller id ranks higher
+    rank[np.lexsort((-ids, ranking.worst_if_failed(value), again))] = ids
+    return np.where(np.isfinite(value), rank, np.float32(np.nan))
+
+
+def chances(measured: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the probability ``[m]`` that each configuration has the highest mean.
+
+    The model: measurements differ from the mean of their configuration by normal noise
+    of one variance, and means from each other by a normal spread, whose scale has a
+    half-Cauchy prior of the size of a mean's error (Gelman, 2006). So of configurations
+    that measure alike none is called the best. Computed from draws that are the same
+    each time.
+
+    >>> import numpy as np
+    >>> from jaxtune.results.confirmed import chances
+    >>> apart = chances([np.array([1.0, 1.1, 0.9]), np.array([0.0, 0.1, -0.1])])
+    >>> bool(apart[0] > 0.99)
+    True
+    >>> chances([np.array([0.5, 0.5]), np.array([0.5, 0.5])]).tolist()
+    [0.5, 0.5]
+
+    Args:
+      measured: of each configuration its measurements; higher is better.
+    """
+    means = np.asarray([values.mean() for values in measured])
+    counts = np.asarray([len(values) for values in measured])
+    degrees, variance = int(counts.sum()) - len(counts), _variance(measured)
+    if len(means) == 1:
+        return np.ones(1)
+    tied = means == means.max()
+    if variance == 0.0:  # no noise: the highest is the best
+        return tied / tied.sum()
+    random = np.random.default_rng(0)
+    # noise, given the spread within configurations
+    noise = variance * degrees / random.chisquare(degrees, DRAWS // 2)
+    within = noise[:, None] / counts  # [draws, m]
+    scale = np.sqrt(variance / counts.mean())
+    most = 10 * max(scale, np.ptp(means))
+    grid = np.geomspace(scale / 30, most, GRID)
+    tau = _spreads(means, within, grid, scale, random)
+    total = within + tau[:, None] ** 2
+    # the mean of all, then each configuration, between its measurements and that
+    weight = 1 / total
+    pull = within / total
+    around = (1 - pull) * means + pull * _centre(means, weight)
+    off = pull * random.standard_normal((len(total), 1)) / np.sqrt(_sum(weight))
+    off += np.sqrt((1 - pull) * within) * random.standard_normal(pull.shape)
+    # each draw and its mirror image, so that the better of two is never the less likely
+    drawn = np.concatenate([around + off, around - off])
+    return np.bincount(drawn.argmax(1), minlength=len(means)) / len(drawn)
+
+
+def _spreads(
+    means: np.ndarray,
+    within: np.ndarray,
+    grid: np.ndarray,
+    scale: float,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Return a spread of the configurations' means for each draw of the noise."""
+    found = np.empty((len(grid), len(within)))
+    for row, tau in enumerate(grid):
+        total = within + tau**2
+        weight = 1 / total
+        distance = ((means - _centre(means, weight)) ** 2 * weight).sum(1)
+        likely = 0.5 * (np.log(weight).sum(1) - np.log(weight.sum(1)) - distance)
+        # the grid is even in the logarithm, which gives a spread tau its weight
+        found[row] = likely - np.log1p((tau / scale) ** 2) + np.log(tau)
+    # the largest of these has Gumbel noise: a draw in proportion to the densities
+    return grid[(found + random.gumbel(size=found.shape)).argmax(0)]
+
+
+def _centre(means: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return weighted means ``[draws, 1]`` of all configurations."""
+    return _sum(weight * means) / _sum(weight)
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    return values.sum(axis=1, keepdims=True)
+
+
+def _variance(measured: Sequence[np.ndarray]) -> float:
+    """Return the variance within configurations, of all of them together."""
+    squares = sum(((values - values.mean()) ** 2).sum() for values in measured)
+    degrees = sum(len(values) - 1 for values in measured)
+    return float(squares / degrees) if degrees else 0.0

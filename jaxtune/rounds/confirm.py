@@ -1,0 +1,185 @@
+"""A last round that measures the best configurations again.
+
+With noisy scores the best of many trials is the best partly by luck. A confirming round
+repeats the best few: a repeat is a trial of its own, with the same hyperparameters and
+random numbers of its own, so whatever holds for a trial holds for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxtune import ranking
+from jaxtune.checks import as_whole, is_whole
+from jaxtune.results.trials import Trials
+from jaxtune.rounds.repeats import identities
+from jaxtune.rounds.schedule import Schedule, Stage
+from jaxtune.space import Space
+from jaxtune.space.dimension import BELOW_ONE
+from jaxtune.space.points import Points
+from jaxtune.space.values import is_number
+from jaxtune.types import HparamArrays
+
+# measurements of each configuration: more of them cost the search more than they
+# tell, and with fewer the spread is not known (docs/benchmarks.md)
+TIMES = 3
+
+
+class Confirmation(NamedTuple):
+    """The end of a budget that measures the best again.
+
+    Args:
+      best: number of configurations; 0 for none.
+      trials: number of measurements of all of them.
+    """
+
+    best: int = 0
+    trials: int = 0
+
+
+def check_confirm(confirm: Any, trials: int) -> Confirmation:
+    """Return how many trials confirm how many configurations.
+
+    >>> from jaxtune.rounds.confirm import check_confirm
+    >>> check_confirm(5, 100), check_confirm(0.15, 100)
+    (Confirmation(best=5, trials=15), Confirmation(best=5, trials=15))
+    >>> check_confirm(0.1, 1000)  # both the configurations and the times grow
+    Confirmation(best=13, trials=100)
+
+    Args:
+      confirm: the argument of `search`: a number of configurations, or a share of the
+        trials.
+      trials: of the whole search.
+
+    Raises:
+      ValueError: neither of these, or too few trials for it.
+    """
+    confirm = float(confirm) if isinstance(confirm, np.floating) else as_whole(confirm)
+    if confirm is None:
+        return Confirmation()
+    if is_whole(confirm, 2):
+        found = Confirmation(int(confirm), TIMES * int(confirm))
+        need = found.trials + found.best
+        if trials < need:
+            raise ValueError(
+                f"confirm={confirm}: {TIMES} measurements of each take {found.trials} "
+                f"of {trials} trials. Use trials={need} or more, or a smaller number."
+            )
+        return found
+    if not (is_number(confirm) and 0 < confirm < 1):
+        raise ValueError(
+            f"confirm: got {confirm!r}. Use a whole number from 2, of configurations "
+            "to measure again, or a share of the trials such as 0.15."
+        )
+    count = round(float(confirm) * trials)
+    # of 15 measurements three for each of five, as above; of more, more of both
+    best = max(2, min(round(math.sqrt(count * 5 / TIMES)), count // 2))
+    if count < 2 * best or trials - count < best:
+        raise ValueError(
+            f"confirm={confirm}: {count} of {trials} trials. At least two "
+            "configurations are measured twice, and as many have to be there. Use more "
+            "trials, or another share."
+        )
+    return Confirmation(best, count)
+
+
+def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:
+    """Return a schedule with a last round that measures the best again."""
+    if not found.best:
+        return schedule
+    last = schedule.stages[-1]
+    more = Stage(last.searched, found.trials, last.epochs, confirms=found.best)
+    return schedule._replace(stages=(*schedule.stages, more))
+
+
+def shortened(schedule: Schedule, found: Confirmation) -> Schedule:
+    """Return a schedule of the user's own, its last round shorter by the repeats.
+
+    Raises:
+      ValueError: fewer than two trials would be left of it.
+    """
+    last = schedule.stages[-1]
+    left = last.trials - found.trials
+    if found.best and left < 2:
+        raise ValueError(
+            f"confirm: {found.trials} measurements come out of the last round, which "
+            f"has {last.trials} trials. Use a larger budget, or confirm fewer."
+        )
+    return schedule._replace(
+        stages=(*schedule.stages[:-1], last._replace(trials=left)),
+    )
+
+
+def measured_again(
+    schedule: Schedule, number: int, history: Sequence[Trials], standing: np.ndarray
+) -> Points:
+    """Return the points of a confirming round: the best configurations, in turns.
+
+    Args:
+      schedule: the space and its rounds.
+      number: of the round.
+      history: the trials of each round before it.
+      standing: ``[n]`` of all of them, by which they rank.
+    """
+    stage, space = schedule.stages[number], schedule.space
+    before = _decoded(history)
+    first = _first_trials(space, before)
+    own = np.asarray([first[name] for name in identities(space, before)])
+    # what was measured several times, as in a run that is extended, by its mean
+    trials, place, counts = np.unique(own, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=standing) / counts
+    best = trials[ranking.order(means)]
+    fine = int(np.isfinite(means).sum())
+    # where all trials failed, those are measured again
+    best = best[: min(stage.confirms, fine or len(best))]
+    chosen = np.resize(best, stage.trials)
+    # the whole space, since the best need not lie in the box of the last round
+    everything = stage.searched == space.searched
+    box = space if everything else space.keep(*stage.searched)
+    hparams = {name: values[chosen] for name, values in before.items()}
+    points = np.clip(np.asarray(box.encode(hparams)), 0, BELOW_ONE)
+    return Points(box, points.astype(np.float32), hparams)
+
+
+def repeats_in(
+    schedule: Schedule,
+    number: int,
+    history: Sequence[Trials],
+    hparams: HparamArrays,
+) -> np.ndarray | None:
+    """Return the trials ``[n]`` that those of a round measure again.
+
+    Args:
+      schedule: the space and its rounds.
+      number: of the round.
+      history: the trials of each round before it.
+      hparams: of the round, name to ``[n]`` array.
+
+    Returns:
+      Of each the first trial with its hyperparameters; -1 in a round that searches.
+      ``None`` if no round of the search measures again.
+    """
+    if not schedule.confirms:
+        return None
+    names = identities(schedule.space, hparams)
+    if not schedule.stages[number].confirms:
+        return np.full(len(names), -1)
+    first = _first_trials(schedule.space, _decoded(history))
+    return np.asarray([first[name] for name in names])
+
+
+def _decoded(history: Sequence[Trials]) -> dict[str, np.ndarray]:
+    parts = [rows.decoded for rows in history]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _first_trials(space: Space, hparams: HparamArrays) -> dict[bytes, int]:
+    """Return configuration to the first trial that has it."""
+    first: dict[bytes, int] = {}
+    for trial, name in enumerate(identities(space, hparams)):
+        first.setdefault(name, trial)
+    return first

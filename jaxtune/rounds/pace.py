@@ -1,0 +1,101 @@
+"""The pace of a search: how many trials a sampler that learns asks for at a time.
+
+A round begins with as many trials as a model needs to say anything. The others come in
+batches of equal size, each asked for when the one before it has been told: a twentieth
+of the round, but not fewer than a model is worth, or than fill the lanes of a block. So
+a hundred trials of a plain function are some eighteen batches of five, and a hundred
+thousand on an accelerator are twenty of five thousand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jaxtune.registry import recipe_of
+from jaxtune.rounds.schedule import Schedule, Stage
+from jaxtune.samplers import Sampler
+from jaxtune.samplers._model_based import design_length
+from jaxtune.samplers.base import learns
+from jaxtune.schedulers import Scheduler
+from jaxtune.tasks import Task
+
+DEFAULT_SAMPLER = "gaussian_process"
+"""The maker of the sampler of a search that was given none."""
+
+PARTS = 20  # batches of a round at most, the first one left out
+READINGS = 3  # batches of trials that read a stream, an epoch of which all can share
+LEAST = 5  # trials in a batch: fewer are not worth the fit of a model
+LANES = 16  # in a batch of trainings: fewer leave a block half empty
+# trials in a batch from which on the next one is asked for while it trains: of so many
+# the model takes as long as a block, and to know them a batch later costs little
+LARGE = 256
+
+
+def paced(
+    schedule: Schedule,
+    sampler: Sampler,
+    scheduler: Scheduler,
+    task: Task,
+    seeds: int,
+    block: int | None = None,
+) -> Schedule:
+    """Return the schedule with the batches of its rounds.
+
+    >>> import jaxtune as jt
+    >>> from jaxtune.rounds.schedule import flat
+    >>> from jaxtune.tasks.function import as_task
+    >>> space = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
+    >>> model, in_full = jt.samplers.gaussian_process(), jt.schedulers.in_full()
+    >>> whole, task = flat(space, 100, 1), as_task(lambda key, hparams: hparams["x"])
+    >>> paced(whole, model, in_full, task, seeds=1).stages[0].batches[:4]
+    (5, 5, 5, 5)
+    >>> paced(whole, jt.samplers.sobol(), in_full, task, seeds=1).stages[0].batches
+    ()
+
+    Args:
+      schedule: of the search.
+      sampler: of the search. One that does not learn is asked once a round, and so is
+        one of the user's own, which may count its calls.
+      scheduler: of the search. One that lets trials take over the states of others
+        needs all of them at once.
+      task: its trials train or not, on folds or not, and may read a stream.
+      seeds: trainings of every trial, on every fold.
+      block: lanes in a block, if the user said so: a batch fills one.
+    """
+    alone = scheduler.explore is not None or not recipe_of(sampler)
+    if alone or not learns(sampler):
+        return schedule
+    repeats = seeds * (1 if task.folds is None else task.folds.number)
+    lanes = max(block or 0, LANES if task.trains else 0)
+    least = max(LEAST, -(-lanes // repeats))
+    parts = PARTS if task.stream is None else READINGS
+    stages = [_paced(stage, least, parts) for stage in schedule.stages]
+    return schedule._replace(stages=tuple(stages))
+
+
+def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
+    """Return how many trials a sampler asks for at a time; empty for all of a round."""
+    recipe, sizes = recipe_of(sampler), stages[0].batches
+    if recipe is None or len(sizes) < 2:
+        return ""
+    plural = "es" if len(sizes) > 2 else ""
+    when = "while the one before trains" if stages[0].ahead else "after each"
+    of_round = "" if len(stages) == 1 else "in each round "
+    return (
+        f"{of_round}{sizes[0]} trials, then {len(sizes) - 1} batch{plural} of "
+        f"{sizes[1]}: "
+        f"{recipe.name} is told {when}"
+    )
+
+
+def _paced(stage: Stage, least: int, parts: int) -> Stage:
+    first = max(least, design_length(len(stage.searched)))
+    left = stage.trials - first
+    if not stage.searched or left <= 0 or stage.confirms:
+        return stage
+    # equal sizes, since a model is compiled for each, and full blocks
+    size = least * max(1, math.ceil(left / parts / least))
+    rest = [left % size] if left % size else []
+    batches = (first, *[size] * (left // size), *rest)
+    return stage._replace(batches=batches, ahead=size >= LARGE)
