@@ -355,7 +355,8 @@ def _zoom_of_earlier(document: Any) -> Any:
     """Return how a refiner was made; up to 0.2.0 zoom knew the last round alone."""
     if not isinstance(document, dict) or document.get("recipe") != "zoom":
         return document
-    return document | {"arguments": {"rounds": "last", **document["arguments"]}}
+    named = document["arguments"]
+    return document | {"arguments": named | {"rounds": named.get("rounds", "last")}}
 
 
 # settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to
