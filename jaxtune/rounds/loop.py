@@ -180,9 +180,12 @@ def _rehearse(
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
         return hparams, np.zeros((count, *seeds), np.float32)
 
-    rows = len(start.points)
-    scores = jnp.asarray(np.linspace(0, 1, rows, dtype=np.float32))
-    box = search.refine(start.space, jnp.asarray(start.points), scores)
+    rows = seen = len(start.points)
+    if getattr(search.refine, "rounds", "last") == "all":
+        seen += sum(map(len, history))
+    scores = jnp.asarray(np.linspace(0, 1, seen, dtype=np.float32))
+    points = jnp.asarray(np.resize(start.points, (seen, start.space.dim)))
+    box = search.refine(start.space, points, scores)
     box = search.schedule.opened(box, number + 1)
     known = [told(before.decoded, len(before)) for before in history]
     known.append(told(start.hparams, rows))
