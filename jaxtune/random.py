@@ -22,6 +22,7 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  └─ trials known: gaussian_process and trust_region
     │     ├─ POOL, group: candidates spread over a box, or a cloud of them
     │     └─ PICK, point: fantasies, or one function of the process
+    │        └─ WAVES, in place of a point: what the functions are made of
     ├─ TRAIN, trial, seed: a lane, the objective's key if it is a plain function
     │  ├─ INIT: initial parameters
     │  │  ├─ DROPOUT: the dropout stream of Linen and NNX while they initialise
@@ -65,6 +66,7 @@ SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
 BATCH = 2**31 + 5  # of a round's key
 KERNEL, PLACE = 0, 1  # of the key of one point of tpe
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
+WAVES = 2**31  # of its PICK, behind the points
 
 
 def lane_key(root: Key, trial: Array, seed: Array) -> Key:

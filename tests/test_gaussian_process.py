@@ -13,7 +13,14 @@ from sklearn.gaussian_process.kernels import Matern
 
 import jaxtune as jt
 from jaxtune.samplers import geometry, history
-from jaxtune.samplers.gp import acquisition, candidates, model, suggest, threads
+from jaxtune.samplers.gp import (
+    acquisition,
+    candidates,
+    model,
+    paths,
+    suggest,
+    threads,
+)
 from jaxtune.samplers.warp import warped
 
 tpe = importlib.import_module("jaxtune.samplers._tpe")  # the name is the maker's
@@ -475,7 +482,7 @@ def test_candidates_are_those_of_a_loop_written_out():
     box = candidates.Box(jnp.full(3, 0.1), jnp.full(3, 0.8))
     key, best = jax.random.key(5), jnp.float32(0.4)
     means = jnp.where(told.known, told.y, -jnp.inf)
-    fit = suggest.Model(process, told.x, means, best, box)
+    fit = suggest.Model(process, told.x, told.x, means, best, box)
     out = jnp.asarray([[0.2, 0.4, 0.6], [0.5, 0.5, 0.5]])
     found = jax.jit(suggest._gathered)(fit, space, key, out)
 
@@ -544,6 +551,51 @@ def test_a_batch_is_the_same_traced_or_in_two_programs():
         rest = sampler.ask(after, 4)[1]
     assert not compiled
     np.testing.assert_array_equal(np.concatenate([some, rest]), found)
+
+
+def test_functions_drawn_are_those_of_the_process():
+    """Mean and covariance of thousands, at common points and at points of their own."""
+    told = data(noise=0.01)
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = jnp.asarray(np.random.default_rng(2).random((5, 3)).astype(np.float32))
+    means, covariances = [], []
+    for key in range(8):  # the waves of one key approximate the kernel
+        own = (process, jax.random.key(key), jnp.arange(1000))
+        drawn = jax.jit(paths.drawn_paths)(*own)
+        values = np.asarray(paths.everywhere(process, drawn, x))
+        means.append(values.mean(0))
+        covariances.append(np.cov(values.T))
+    expected, covariance = exact(told, x)
+    np.testing.assert_allclose(np.mean(means, axis=0), expected, atol=0.03)
+    np.testing.assert_allclose(np.mean(covariances, axis=0), covariance, atol=0.03)
+    own = jnp.broadcast_to(x[None], (1000, 5, 3))
+    found = paths.each_at_its_own(process, drawn, own)
+    np.testing.assert_allclose(found, values, atol=1e-4)
+    some = paths.drawn_paths(process, jax.random.key(7), jnp.asarray([3, 8]))
+    np.testing.assert_allclose(
+        paths.everywhere(process, some, x), values[[3, 8]], atol=1e-4
+    )
+
+
+def test_large_batches_repeat_nothing_until_a_space_is_empty():
+    space = jt.Space(
+        a=jt.choice(list("abcdef")), k=jt.integer(1, 10), x=jt.integer(0, 9)
+    )
+    sampler = jt.samplers.gaussian_process(initial=4)
+    state, told = sampler.ask(sampler.init(jax.random.key(0), space), 100)
+    state = sampler.tell(state, told, -np.asarray(((told - 0.3) ** 2).sum(1)))
+    cells = {tuple(row) for row in np.asarray(geometry.snapped(space, told)).tolist()}
+    whole = np.asarray(sampler.ask(state, 400)[1])
+    state, first = sampler.ask(state, 200)
+    rest = np.asarray(sampler.ask(state, 312)[1])
+    # the second part of a batch is that of the whole one
+    np.testing.assert_array_equal(whole, np.concatenate([first, rest])[:400])
+    asked = [tuple(row) for row in np.concatenate([first, rest]).tolist()]
+    new = asked[: 600 - len(cells)]
+    assert len(cells | set(new)) == 600
+    # better than those at random, whose mean is that of all
+    score = -((np.asarray(asked) - 0.3) ** 2).sum(1)
+    assert score[:50].mean() > score[: len(new)].mean() + 0.1
 
 
 def test_a_fit_has_one_thread_and_gives_the_others_back():
