@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
-from jaxtune.samplers.geometry import features, inside, listed, owners, snapped
+from jaxtune.samplers.geometry import enumerated, features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates, large
 from jaxtune.samplers.gp.acquisition import (
     NEVER,
@@ -239,7 +239,7 @@ def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidate
         centres = jnp.where(number == 1 + SPREAD, first, top[0])
         anew = number <= SPREAD
         points = candidates.clouds(own, space, box, centres, CLOUD, widest, anew)
-        every, few = listed(space, number * GROUP + row, SPREAD * GROUP)
+        every, few = enumerated(space, number * GROUP + row, SPREAD * GROUP)
         points = jnp.where(anew & few, every, points)
         slot = (number == 0) & (row < size)
         points = snapped(space, jnp.where(slot[:, None], slots, points))
