@@ -559,7 +559,7 @@ def test_functions_drawn_are_those_of_the_process():
     x = jnp.asarray(np.random.default_rng(2).random((5, 3)).astype(np.float32))
     means, covariances = [], []
     for key in range(8):  # the waves of one key approximate the kernel
-        own = (process, jax.random.key(key), jnp.arange(1000))
+        own = (process, jax.random.key(key), jnp.arange(1000), jnp.ones(1000))
         drawn = jax.jit(paths.drawn_paths)(*own)
         values = np.asarray(paths.everywhere(process, drawn, x))
         means.append(values.mean(0))
@@ -570,9 +570,14 @@ def test_functions_drawn_are_those_of_the_process():
     own = jnp.broadcast_to(x[None], (1000, 5, 3))
     found = paths.each_at_its_own(process, drawn, own)
     np.testing.assert_allclose(found, values, atol=1e-4)
-    some = paths.drawn_paths(process, jax.random.key(7), jnp.asarray([3, 8]))
+    # by itself, and halfway to the mean
+    bold = jnp.asarray([1.0, 0.5])
+    some = paths.drawn_paths(process, jax.random.key(7), jnp.asarray([3, 8]), bold)
+    mean = np.asarray(model.predicted(process, x)[0])
     np.testing.assert_allclose(
-        paths.everywhere(process, some, x), values[[3, 8]], atol=1e-4
+        paths.everywhere(process, some, x),
+        [values[3], (values[8] + mean) / 2],
+        atol=1e-3,
     )
 
 

@@ -24,6 +24,7 @@ CHUNK = 256  # functions
 LEADERS, CLOUD = 32, 32  # clouds around the best trials, and candidates in each
 SHARED = LEADERS * CLOUD  # as many all over the box
 WIDEST = 0.2  # step around the best trials
+BOLD = (1.0, 0.5, 0.25, 0.1)  # of one function after the other, see `drawn_paths`
 OWN, NEARER = 16, (0.1, 0.02)  # candidates of each function, and their widest steps
 
 
@@ -65,7 +66,8 @@ def drawn_chunks(
         ]
         shared = _shared(own[0], own[1], space, box, leaders)
         ids = number * CHUNK + jnp.arange(CHUNK)
-        paths = drawn_paths(process, of_paths, ids)
+        bold = jnp.asarray(BOLD)[ids % len(BOLD)]
+        paths = drawn_paths(process, of_paths, ids, bold)
         values = everywhere(process, paths, features(space, shared))
         top = jnp.argmax(values, axis=1)
         best, height = shared[top], jnp.take_along_axis(values, top[:, None], 1)[:, 0]
