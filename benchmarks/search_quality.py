@@ -59,7 +59,7 @@ class Ours:
 
 
 class Zoomed:
-    """Jaxtune's default search: Sobol points, and a smaller box after every batch."""
+    """Sobol points, and a smaller box after every batch."""
 
     def __init__(self, problem: Problem, seed: int, batch: int):
         import jax
@@ -69,18 +69,22 @@ class Zoomed:
         self.key, self.round = jax.random.key(seed), 0
         self.root = self.box = problem.space
         self.sampler, self.zoom = jt.samplers.sobol(), jt.zoom()
+        self.points, self.values = np.empty((0, problem.space.dim)), np.empty(0)
 
     def ask(self, n: int) -> np.ndarray:
         import jax
 
         state = self.sampler.init(jax.random.fold_in(self.key, self.round), self.box)
-        self.asked = np.asarray(self.sampler.ask(state, n)[1])
+        asked = np.asarray(self.sampler.ask(state, n)[1])
         # the sampler works in the cube of the box, the problem in that of the space
-        return np.asarray(self.root.encode(self.box.decode(self.asked)))
+        return np.asarray(self.root.encode(self.box.decode(asked)))
 
     def tell(self, points: np.ndarray, values: np.ndarray) -> None:
-        if np.isfinite(values).sum() > 1:
-            self.box = self.zoom(self.box, self.asked, -values)
+        self.points = np.concatenate([self.points, points])
+        self.values = np.append(self.values, values)
+        if np.isfinite(self.values).sum() > 1:
+            known = self.box.encode(self.root.decode(self.points))
+            self.box = self.zoom(self.box, known, -self.values)
         self.round += 1
 
 

@@ -70,7 +70,7 @@ from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
-from jaxtune.storage.settings import UserChoices, default_sampler
+from jaxtune.storage.settings import UserChoices, default_refiner, default_sampler
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
@@ -260,7 +260,8 @@ def search(
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     chosen = default_sampler(directory) if sampler is None else sampler
-    sampler, refiner = _named.sampler(chosen), _named.refiner(refine)
+    shrinks = default_refiner(directory) if refine is None else refine
+    sampler, refiner = _named.sampler(chosen), _named.refiner(shrinks)
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)

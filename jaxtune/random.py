@@ -17,8 +17,6 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ BATCH, batch: the sampler of that batch, if it is not the first of the round
     │  ├─ trials known: the seed of cma_es
     │  ├─ trials known, point: tpe
-    │  │  ├─ KERNEL: the observations to draw around
-    │  │  └─ PLACE: the places around them
     │  └─ trials known: gaussian_process and trust_region
     │     ├─ POOL, group: candidates spread over a box, or a cloud of them
     │     └─ PICK, point: fantasies, or one function of the process
@@ -64,7 +62,6 @@ STUDY = 0  # of a sampler's key
 # of a round's key and a sampler's, behind the points, which are fewer than 2^31
 SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
 BATCH = 2**31 + 5  # of a round's key
-KERNEL, PLACE = 0, 1  # of the key of one point of tpe
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
 WAVES = 2**31  # of its PICK, behind the points
 

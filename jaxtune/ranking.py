@@ -60,7 +60,7 @@ def order(scores: ArrayLike) -> Any:
     return _library(scores).argsort(-worst_if_failed(scores), stable=True)
 
 
-def top(scores: ArrayLike, count: int) -> Array:
+def top(scores: ArrayLike, count: int | Array) -> Array:
     """Mark the best ``count`` trials that did not fail.
 
     Args:
@@ -71,8 +71,8 @@ def top(scores: ArrayLike, count: int) -> Array:
       ``[n]`` bool.
     """
     scores = jnp.asarray(scores)
-    best = order(scores)[:count]
-    chosen = jnp.zeros(scores.shape, bool).at[best].set(True)
+    best = jnp.arange(scores.size) < count
+    chosen = jnp.zeros(scores.shape, bool).at[order(scores)].set(best)
     return chosen & jnp.isfinite(scores)
 
 

@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints forms gaussian_process goals house
-        precision products random refine samplers schedulers schedules space
+        parzen precision products random refine samplers schedulers schedules space
     """,
     "search": """
         accelerator analysis batches batching benchmarks confirm data divergence
@@ -58,8 +58,8 @@ TIERS = {
 # there. A test in another file may have the marker.
 ON_AN_ACCELERATOR = """
     analysis batching divergence epochs forms gaussian_process model_samplers models
-    optimizers products programs rewrite samplers schedulers search supervised training
-    user_code width
+    optimizers parzen products programs rewrite samplers schedulers search supervised
+    training user_code width
 """
 ON_AN_ACCELERATOR = {f"test_{name}" for name in ON_AN_ACCELERATOR.split()}
 TIER_OF = {f"test_{n}": tier for tier, names in TIERS.items() for n in names.split()}

@@ -107,3 +107,43 @@ def test_another_task_than_that_of_an_old_run_is_refused(runs):
             scheduler=jt.schedulers.successive_halving(),
             directory=runs / "halving_cut",
         )
+
+
+def interrupted(path, stop_after, **own):
+    """A run of the function, whose zoom is that of version 0.2.0 on record."""
+
+    class Interrupt(jt.Callback):
+        def on_round(self, result):
+            if len(result.spaces) == stop_after:
+                raise KeyboardInterrupt
+
+    arguments = {"key": jax.random.key(1), "trials": 36, "rounds": 3, "mode": "min"}
+    arguments |= {"sampler": "sobol", "verbose": 0, "callbacks": [Interrupt()]}
+    try:
+        return jt.search(bowl, SPACE, directory=path, **arguments | own)
+    except KeyboardInterrupt:
+        settings = json.loads((path / "run.json").read_text())
+        del settings["refine"]["arguments"]["rounds"]
+        (path / "run.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_the_rounds_to_come_of_an_old_run_use_the_zoom_of_its_version(rounds, tmp_path):
+    former = jt.zoom(top=0.1, margin=1.0, evidence=0.05, rounds="last")
+    rate = "learning_rate"
+    whole = interrupted(tmp_path / "whole", None, refine=former)
+    assert whole.finished
+    now = interrupted(tmp_path / "now", None)
+    assert not np.array_equal(now.trials[rate], whole.trials[rate])
+    # by its directory, or by the same call, which says no refiner
+    for name, go_on in (
+        ("resumed", lambda path: jt.resume(path, bowl, verbose=0)),
+        ("called", lambda path: interrupted(path, None)),
+    ):
+        interrupted(tmp_path / name, rounds, refine=former)
+        found = go_on(tmp_path / name)
+        np.testing.assert_array_equal(found.trials[rate], whole.trials[rate])
+        np.testing.assert_array_equal(found.trials.scores, whole.trials.scores)
+    interrupted(tmp_path / "other", rounds, refine=former)
+    with pytest.raises(jt.RunError, match=r"another refine.*rounds='last'.*'all'"):
+        interrupted(tmp_path / "other", None, refine=jt.zoom())

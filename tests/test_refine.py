@@ -1,5 +1,6 @@
 """zoom: which box it draws, what it never does."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,17 +95,124 @@ def test_integers_keep_every_value_of_the_top():
     assert box.bounds == {"k": (3, 5), "p": (4, 16), "o": ("b", "c")}
 
 
-def test_a_choice_is_dropped_with_evidence_only_and_never_the_last():
+def test_a_choice_of_the_last_round_is_dropped_by_its_absence_from_the_top():
     space = jt.Space(c=jt.choice(["a", "b", "c"]))
     index = np.asarray([0] * 14 + [1] * 14 + [2] * 2)
     points = space.encode({"c": index})
     scores = np.where(index == 0, 1.0, 0.0).astype(np.float32)
-    box = jt.zoom(top=8)(space, points, scores)
+    zoom = jt.zoom(top=8, evidence=0.05, rounds="last")
     # b was tried 14 times of 30 and none is in the top 8; c only twice
-    assert box.choices["c"] == ("a", "c")
+    assert zoom(space, points, scores).choices["c"] == ("a", "c")
     only = space.restrict(c=["b"])
-    again = jt.zoom(top=8)(only, only.encode({"c": np.ones(30, int)}), scores)
+    again = zoom(only, only.encode({"c": np.ones(30, int)}), scores)
     assert again.choices["c"] == ("b",)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_choice_is_dropped_by_the_rank_sum_test(seed):
+    """SciPy's test of each choice against the others, shared among the choices."""
+    from scipy.stats import mannwhitneyu
+
+    random = np.random.default_rng(seed)
+    space = jt.Space(c=jt.choice(list("abcde")))
+    index = random.integers(0, 5, 60)
+    scores = random.normal(size=60).astype(np.float32) - 0.5 * index
+    scores[random.random(60) < 0.1] = np.nan  # failed: worse than any
+    ranked = np.where(np.isnan(scores), -1e9, scores)
+    best = np.argsort(-ranked)[:4]
+    chances = [
+        mannwhitneyu(
+            ranked[index == c],
+            ranked[index != c],
+            alternative="less",
+            method="asymptotic",
+        ).pvalue
+        for c in range(5)
+    ]
+    points = space.encode({"c": index})
+    for evidence in (0.01, 0.1, 0.5, 1.0):
+        box = jt.zoom(top=4, evidence=evidence)(space, points, scores)
+        kept = [c for c in range(5) if 5 * chances[c] >= evidence or c in index[best]]
+        assert box.choices["c"] == tuple("abcde"[c] for c in kept), evidence
+
+
+def test_a_choice_of_which_too_few_were_tried_is_kept():
+    space = jt.Space(c=jt.choice(["a", "b"]))
+    index = np.asarray([0] * 30 + [1])
+    scores = np.append(np.linspace(1, 2, 30), 0.0).astype(np.float32)
+    box = jt.zoom(evidence=1.0)(space, space.encode({"c": index}), scores)
+    assert box.choices["c"] == ("a", "b")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_best_point_of_all_rounds_lies_in_the_box(seed):
+    """Round after round, whatever the numbers, and whichever round it was of."""
+    random = np.random.default_rng(seed)
+    space, box = LARGE, LARGE
+    numbers = {"floor": random.random() * 0.6, "margin": random.random()}
+    numbers |= {"evidence": 1.0, "top": int(random.integers(2, 6))}
+    zoom, hparams, scores = jt.zoom(**numbers), [], []
+    for _ in range(5):
+        points = random.random((20, space.dim), np.float32)
+        hparams.append(jax.device_get(box.decode(points)))
+        scores.append(random.normal(size=20).astype(np.float32))
+        scores[-1][random.random(20) < 0.1] = np.nan
+        known = {n: np.concatenate([h[n] for h in hparams]) for n in space.names}
+        told = np.concatenate(scores)
+        box = zoom(box, np.asarray(box.encode(known)), told)
+        best = np.asarray(box.encode(known))[np.nanargmax(told)]
+        assert ((best >= 0) & (best < 1)).all()  # NaN where its choice is gone
+
+
+def test_points_outside_the_box_do_not_count():
+    space = jt.Space(x=jt.uniform(0, 1), c=jt.choice(["a", "b", "c"]))
+    random = np.random.default_rng(0)
+    points = random.random((30, 2), np.float32)
+    scores = random.normal(size=30).astype(np.float32)
+    expected = jt.zoom()(space, points, scores)
+    outside = points.copy()
+    outside[:, 0] = np.where(np.arange(30) % 2, 1.5, outside[:, 0])
+    outside[:, 1] = np.where(np.arange(30) % 2, outside[:, 1], np.nan)
+    both = np.concatenate([outside, points]), np.concatenate([scores + 9, scores])
+    # four of all 60, as of the 30
+    chex.assert_trees_all_equal(jt.zoom()(space, *both), expected)
+
+
+def test_a_refiner_gets_the_trials_of_all_rounds_if_it_says_so():
+    """Of the last round alone otherwise, as the user's own ones always did."""
+    space = jt.Space(x=jt.uniform(0, 1), y=jt.uniform(0, 1))
+    seen = []
+
+    def half(space, points, scores):
+        seen.append((np.asarray(points), np.asarray(scores)))
+        return jt.zoom()(space, points, scores)
+
+    def search(**own):
+        seen.clear()
+        return jt.search(
+            lambda key, h: (h["x"] - 0.3) ** 2 + h["y"],
+            space,
+            key=jax.random.key(0),
+            trials=24,
+            rounds=3,
+            mode="min",
+            sampler="sobol",
+            **own,
+        )
+
+    search(refine=half)
+    assert [len(points) for points, _ in seen] == [8, 8]
+    half.rounds = "all"
+    found = search(refine=half)
+    assert [len(points) for points, _ in seen] == [8, 16]
+    points, scores = seen[1]
+    np.testing.assert_array_equal(scores, -found.trials["score"][:16])
+    first = found.spaces[1].encode({n: found.trials[n][:8] for n in space.names})
+    np.testing.assert_array_equal(points[:8], first)
+    assert ((points < 0) | (points >= 1)).any()
+    # what zoom makes of it, the search makes of zoom
+    again = search(refine=jt.zoom())
+    np.testing.assert_array_equal(again.trials.points, found.trials.points)
 
 
 def test_too_few_finite_scores_are_said(line):

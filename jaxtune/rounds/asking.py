@@ -157,8 +157,8 @@ def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Point
     before = [i for i in range(number) if not schedule.stages[i].confirms]
     last = None
     if before:
-        final, rows = so_far.rounds[before[-1]].final, history[before[-1]]
-        last = _refined(search, final, rows)
+        final = so_far.rounds[before[-1]].final
+        last = _refined(search, final, [history[i] for i in before])
     box = schedule.opened(last, number)
     whole = functools.partial(schedule.opened, None, number)
     if not has_room_for(box, search.first_of(number)):
@@ -344,10 +344,13 @@ def _standing(
     return told_scores(history, search.mode, limits, goals, weights)
 
 
-def _refined(search: Search, end: Points, rows: Trials) -> Space:
+def _refined(search: Search, end: Points, history: Sequence[Trials]) -> Space:
+    """Return the space after the last of some rounds, which ended with ``end``."""
     if not end.space.searched:
         return end.space
-    scores = _standing(search, [rows])
+    if getattr(search.refine, "rounds", "last") != "all":
+        history = history[-1:]
+    scores = _standing(search, history)
     finite = int(np.isfinite(scores).sum())
     # a refiner needs two scores: one point spans no box
     if finite < 2:
@@ -356,4 +359,6 @@ def _refined(search: Search, end: Points, rows: Trials) -> Space:
             "space stays as it is. Search lower learning rates, or a smaller space.",
         )
         return end.space
-    return search.refine(end.space, jnp.asarray(end.points), jnp.asarray(scores))
+    earlier = [_encoded(end.space, rows.decoded) for rows in history[:-1]]
+    points = np.concatenate([*earlier, np.asarray(end.points)])
+    return search.refine(end.space, jnp.asarray(points), jnp.asarray(scores))

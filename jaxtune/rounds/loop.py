@@ -184,8 +184,12 @@ def _rehearse(
     elif number + 1 == len(stages) or stages[number + 1].confirms:
         return  # nothing is refined or asked
     else:
-        scores = jnp.asarray(np.linspace(0, 1, rows, dtype=np.float32))
-        box = search.refine(space, jnp.asarray(start.points), scores)
+        seen = rows
+        if getattr(search.refine, "rounds", "last") == "all":
+            seen += sum(map(len, history))
+        scores = jnp.asarray(np.linspace(0, 1, seen, dtype=np.float32))
+        points = jnp.asarray(np.resize(start.points, (seen, space.dim)))
+        box = search.refine(space, points, scores)
         box, following = search.schedule.opened(box, number + 1), number + 1
         count = (stages[following].batches or (stages[following].trials,))[0]
     seeds = (search.seeds,) if search.seeds > 1 else ()

@@ -1,9 +1,10 @@
 """Coarse to fine: shrink a space to the box around its best points.
 
-The plain bounding box of the best points can lose the optimum. Two numbers make it
-safe: a margin of some mean spacings of the best points, and a floor
-below which no side shrinks in one step. If the box may grow, a side moves outwards past
-an edge that most of the best points crowd.
+The plain bounding box of the best points can lose the optimum. Three things make it
+safe: the points of all rounds count, so that the best one is never left out; a margin
+of some mean spacings of the best points; and a floor below which no side shrinks in one
+step. If the box may grow, a side moves outwards past an edge that most of the best
+points crowd.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
+from jaxtune.rounds.unwanted import Rule, absent, worse
 from jaxtune.space import Dimension, Space, check_part
 from jaxtune.types import Array, ArrayLike
+
+ROUNDS = ("all", "last")
+LEAST = 4  # best points that span a box, where top is not given
+FEWEST = 128  # rows of a program: fewer would save less time than compiling costs
 
 
 class Refiner(Protocol):
     """Return a smaller space from a space, points ``[n, d]`` and scores ``[n]``.
 
-    Scores are oriented (higher is better, NaN is failed); the tree stays the same.
+    Scores are oriented (higher is better, NaN is failed); the tree stays the same. The
+    points are the trials of the last round, in the cube of its box. A refiner with an
+    attribute ``rounds`` that is ``"all"`` gets those of all rounds: earlier ones may
+    have coordinates outside ``[0, 1)``, and NaN for a choice that was dropped.
     """
 
     def __call__(
@@ -35,40 +44,50 @@ class Refiner(Protocol):
 
 @maker
 def zoom(
-    top: int | float = 0.1,
-    margin: float = 1.0,
+    top: int | float | None = None,
+    margin: float = 0.25,
     floor: float = 0.5,
-    evidence: float = 0.05,
+    evidence: float = 0.5,
     within: Space | None = None,
+    *,
+    rounds: str = "all",
 ) -> Refiner:
     """Shrink a space to the box around its best points.
 
     It works on each dimension's own scale and never leaves the space it was given,
-    unless ``within`` allows it to grow. A conditional dimension is refined by the best
-    points for which it matters, and kept as it is if they are fewer than half of the
-    best. Special cases: ``floor=1`` is plain search; ``margin=0, floor=0`` is the
-    min-max box.
+    unless ``within`` allows it to grow. Points outside of it, which earlier rounds may
+    have, do not count. The best point of all always lies in the box. A conditional
+    dimension is refined by the best points for which it matters, and kept as it is if
+    they are fewer than half of the best. Special cases: ``floor=1`` is plain search;
+    ``margin=0, floor=0`` is the min-max box.
 
     >>> import numpy as np
     >>> import jaxtune as jt
     >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
     >>> points = np.linspace(0.05, 0.95, 10, dtype=np.float32)[:, None]
-    >>> smaller = jt.zoom(top=4)(space, points, -((points[:, 0] - 0.5) ** 2))
-    >>> low, high = smaller.bounds["x"]  # 0.35 to 0.65, and margins of 0.1
+    >>> zoom = jt.zoom(top=4, floor=0.1)
+    >>> smaller = zoom(space, points, -((points[:, 0] - 0.5) ** 2))
+    >>> low, high = smaller.bounds["x"]  # 0.35 to 0.65, and margins of 0.025
     >>> round(float(low), 3), round(float(high), 3)
-    (0.25, 0.75)
+    (0.325, 0.675)
 
     Args:
       top: number of the best points that span the box; a float is a share of all
-        points. At least two are taken.
+        points. At least two are taken. Four, or a hundredth of all points where that is
+        more, if not given.
       margin: room added on each side, in mean spacings of the top points.
       floor: no side becomes shorter than this share of its present length.
       evidence: a choice is dropped when none of the top points has it, and chance alone
-        would bring this about with a probability below ``evidence``.
+        would rank those that have it as low as they are (Mann & Whitney, 1947), for any
+        of the choices of its dimension, with a probability below ``evidence``.
       within: a larger space of the same dimensions, into which the box may grow. Where
         most of the best points lie in the outer quarter of a side, the box then reaches
         its present length past their mean, but not past the larger space. A ``search``
         over the larger space starts in a smaller box with ``start=``.
+      rounds: ``"all"``; or ``"last"``, as up to version 0.2.0: a search passes the
+        trials of its last round alone, ``top`` is a tenth if it is not given, and a
+        choice is dropped when chance alone would leave it out of the top with a
+        probability below ``evidence``.
 
     Returns:
       ``refine(space, points [n, d], scores [n]) -> Space``, jittable, same tree as
@@ -79,23 +98,36 @@ def zoom(
 
     Raises:
       ValueError: ``top`` below 2 or outside (0, 1]; ``margin``, ``floor`` or
-        ``evidence`` out of range; ``within`` is not a space. ``refine`` raises it if
-        its box is not part of ``within``.
+        ``evidence`` out of range; ``within`` is not a space; ``rounds`` is neither.
+        ``refine`` raises it if its box is not part of ``within``.
     """
     _check_arguments(top, margin, floor, evidence, within)
+    if rounds not in ROUNDS:
+        raise ValueError(f"zoom: rounds must be 'all' or 'last', got {rounds!r}.")
 
     @in_32_bits
     def refine(space: Space, points: ArrayLike, scores: ArrayLike) -> Space:
         points, scores = _check_points(space, points, scores)
         if within is not None:
             check_part(within, space, "zoom: the box in within")
-        n = scores.shape[0]
-        count = min(top if isinstance(top, int) else max(2, round(top * n)), n)
-        limits = within or space
-        # numbers but `count` are traced: zooms that differ in them share a program
-        return _box_of(space, limits, points, scores, count, margin, floor, evidence)
+        count = _top_count(top, scores.shape[0], rounds)
+        if not isinstance(points, jax.core.Tracer):
+            points, scores = _filled_up(points, scores)
+        limits, rule = within or space, worse if rounds == "all" else absent
+        # numbers are traced: zooms that differ in them share a program
+        return _box_of(
+            space, limits, points, scores, rule, count, margin, floor, evidence
+        )
 
+    refine.rounds = rounds  # type: ignore[attr-defined]
     return refine
+
+
+def _top_count(top: int | float | None, n: int, rounds: str) -> int:
+    """Return how many of ``n`` points span the box."""
+    if top is None:
+        top = 0.1 if rounds == "last" else max(LEAST, n // 100)
+    return min(top if isinstance(top, int) else max(2, round(top * n)), n)
 
 
 @partial(jax.jit, static_argnums=4)
@@ -104,17 +136,20 @@ def _box_of(
     limits: Space,
     points: Array,
     scores: Array,
-    count: int,
+    rule: Rule,
+    count: Array,
     margin: Array,
     floor: Array,
     evidence: Array,
 ) -> Space:
     """Return the space of the box around the best points."""
-    chosen = ranking.top(scores, count)
-    active = space.active(space.decode(points))
+    # the points of earlier rounds may lie outside
+    inside = ((points >= 0) & (points < 1)).all(1)
+    chosen = ranking.top(jnp.where(inside, scores, jnp.nan), count)
+    active = space.active(space.decode(jnp.where(inside[:, None], points, 0.5)))
     smaller = {}
     for column, name in enumerate(space.searched):
-        dim, u, here = space[name], points[:, column], active[name]
+        dim, u, here = space[name], points[:, column], active[name] & inside
         best = chosen & here
         # where a dimension matters to few of the best, they say too little about it
         enough = (best.sum() >= 2) & (2 * best.sum() >= chosen.sum())
@@ -127,8 +162,9 @@ def _box_of(
                 limits[name],
             )
         else:
-            index = dim.decode(u)
-            unwanted = _unwanted(index, here, best, len(dim.choices), evidence)
+            index = dim.decode(jnp.where(inside, u, 0.5))
+            has = (index[:, None] == jnp.arange(len(dim.choices))[None]) & here[:, None]
+            unwanted = rule(has, here, best, scores, evidence)
             smaller[name] = dim.drop(unwanted & enough)
     return space.replace(**smaller)
 
@@ -185,32 +221,15 @@ def outer(u: Any) -> tuple[Any, Any]:
     return u < 0.25, u >= 0.75
 
 
-def _unwanted(
-    index: Array, active: Array, chosen: Array, choices: int, evidence: Array
-) -> Array:
-    """Return ``[choices]`` bool: absent from the top, too improbably for bad luck.
-
-    Of ``n`` points ``m`` have a choice. The probability that none of ``k`` points drawn
-    without replacement has it is the product of ``(n - m - j) / (n - j)`` over
-    ``j = 0 ... k - 1``.
-    """
-    has = (index[:, None] == jnp.arange(choices)[None]) & active[:, None]
-    n, k = active.sum(), chosen.sum()
-    tried, best = has.sum(0), (has & chosen[:, None]).sum(0)
-    j = jnp.arange(index.size)[:, None]
-    ratio = jnp.maximum(n - tried[None] - j, 0) / jnp.maximum(n - j, 1)
-    luck = jnp.prod(jnp.where(j < k, ratio, 1.0), axis=0)
-    return (best == 0) & (luck < evidence)
-
-
 def _check_arguments(
-    top: int | float,
+    top: int | float | None,
     margin: float,
     floor: float,
     evidence: float,
     within: Space | None,
 ) -> None:
     """Raise ``ValueError`` for an argument of `zoom` out of range."""
+    top = LEAST if top is None else top
     if isinstance(top, bool) or not isinstance(top, int | float):
         raise ValueError(f"zoom: top must be a count or a share, got {top!r}.")
     if (isinstance(top, int) and top < 2) or (
@@ -247,3 +266,11 @@ def _check_points(
                 f"{scores.size}. Sample more points, or search lower learning rates."
             )
     return points, scores
+
+
+def _filled_up(points: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return both with failed points up to a number of rows that few programs have."""
+    # a search has more points after every round, and JAX compiles for every number
+    more = max(FEWEST, 1 << (len(scores) - 1).bit_length()) - len(scores)
+    filled = np.pad(np.asarray(points), ((0, more), (0, 0)), constant_values=-1.0)
+    return filled, np.pad(np.asarray(scores), (0, more), constant_values=np.nan)

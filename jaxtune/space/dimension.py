@@ -97,6 +97,36 @@ class Dimension:
         return KINDS[self.kind].encode(self, values)
 
     @in_32_bits
+    def cell(self, u: Array) -> Array:
+        """Return the number of the value at each coordinate, not of a real number.
+
+        Args:
+          u: ``[n]`` in ``[0, 1)``.
+
+        Returns:
+          ``[n]`` int32: the index of a choice in its list, else the place among the
+          values of the range, from 0.
+        """
+        if self.allowed is not None:
+            return self.decode(u)
+        return _index_decode(self, u) - jnp.asarray(self.low, jnp.int32)
+
+    @in_32_bits
+    def edges(self, cell: Array) -> tuple[Array, Array]:
+        """Return both ends of the cells of values, as coordinates.
+
+        Args:
+          cell: numbers from `cell`, not of a choice.
+
+        Returns:
+          The lower ends and the upper ones; above 1 for numbers past the last value.
+        """
+        low, width = _index_span(self)
+        forward = SCALES[self.scale].forward
+        first = jnp.asarray(self.low, jnp.float32) + jnp.asarray(cell, jnp.float32)
+        return (forward(first) - low) / width, (forward(first + 1) - low) / width
+
+    @in_32_bits
     def cut(
         self, left: Array, right: Array, within: Dimension | None = None
     ) -> Dimension:

@@ -20,6 +20,7 @@ from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import DEFAULT_SAMPLER
+from jaxtune.rounds.refine import zoom
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
@@ -50,6 +51,9 @@ from jaxtune.versions import SAME_BITS
 IN_FULL = recipe_of(in_full())
 
 PACE = ("batches", "ahead")  # of a round
+
+# the refiner of a search that was given none, up to version 0.2.0
+FORMER_ZOOM = zoom(top=0.1, margin=1.0, evidence=0.05, rounds="last")
 
 LAST_BITS = ("version", "device", "flags", "block")
 """Settings that may differ if allowed, since they change no more than last bits."""
@@ -301,6 +305,18 @@ def default_sampler(directory: Any) -> str:
     return checked_settings(check_directory(directory))["default_sampler"]
 
 
+def default_refiner(directory: Any) -> Any:
+    """Return the refiner of a search that was given none: that of its run, if begun.
+
+    A run that was begun with other numbers than a version's own is another search.
+    """
+    if begun(directory):
+        recorded = checked_settings(check_directory(directory))["refine"]
+        if recorded == _how_made(FORMER_ZOOM):
+            return FORMER_ZOOM
+    return zoom()
+
+
 def checked_settings(directory: Path) -> dict[str, Any]:
     """Read the settings of a run, and check that every part can be understood.
 
@@ -315,6 +331,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
     """
     settings = {**EARLIER, **settings_of(directory)}
     try:
+        settings["refine"] = _zoom_of_earlier(settings["refine"])
         # read once only to see errors here, where they name the file
         schedule_of(settings)
         layout_of(settings["layout"])
@@ -332,6 +349,14 @@ def checked_settings(directory: Path) -> dict[str, Any]:
             f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of the run."
         ) from error
     return settings
+
+
+def _zoom_of_earlier(document: Any) -> Any:
+    """Return how a refiner was made; up to 0.2.0 zoom knew the last round alone."""
+    if not isinstance(document, dict) or document.get("recipe") != "zoom":
+        return document
+    named = document["arguments"]
+    return document | {"arguments": named | {"rounds": named.get("rounds", "last")}}
 
 
 # settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to

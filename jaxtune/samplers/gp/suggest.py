@@ -177,7 +177,7 @@ def picked(
     pool_key, own = (jax.random.fold_in(key, stream) for stream in (POOL, PICK))
     size, best = len(pending), model.best
     if size > LARGEST:
-        return _drawn(model, space, (pool_key, own), pending, out, size)
+        return _drawn(model, space, (pool_key, own), pending, out, n)
     pool = _gathered(model, space, pool_key, pending)
     index = ACQUISITIONS[acquisition](model.process, pool, best, out, own, n, size)
     return pool.points[index]
@@ -213,7 +213,7 @@ def capacity(count: int) -> int:
     """Return the rows of the program that serves ``count`` points."""
     size = SMALLEST
     while size < count:
-        size *= 4
+        size *= 4 if size < LARGEST else 2
     return size
 
 
@@ -274,7 +274,7 @@ def _drawn(
     keys: tuple[Key, Key],
     pending: Array,
     out: Array | int,
-    size: int,
+    n: Array | int,
 ) -> Array:
     """Pick ``[size, d]`` points, each the best of one function drawn; see `large`.
 
@@ -283,8 +283,17 @@ def _drawn(
     """
     leaders = model.points[jax.lax.top_k(model.means, large.LEADERS)[1]]
     leaders = jnp.clip(jnp.nan_to_num(leaders, nan=0.5), 0, BELOW_ONE)
-    number = size // large.CHUNK
-    chunks = large.drawn_chunks(model.process, space, model.box, leaders, keys, number)
+    size = len(pending)
+    chunks = large.drawn_chunks(
+        model.process,
+        space,
+        model.box,
+        leaders,
+        keys,
+        begin=out,
+        n=n,
+        size=size // large.CHUNK,
+    )
     points = [chunks.best.reshape(size, -1), chunks.others.reshape(-1, space.dim)]
     points = jnp.concatenate(points)
     slots = snapped(space, pending)
@@ -292,10 +301,11 @@ def _drawn(
     taken = jnp.where(waiting, features(space, slots), jnp.nan)
     before = jnp.concatenate([model.told, taken])
     repeated = _repeated(jnp.concatenate([before, features(space, points)]))
-    # the best points in the order of their functions, then the others. Points that
-    # are out were those of the first functions, when this is a second part of a batch
-    rest = jnp.append(jnp.full(size, jnp.inf), chunks.promise.ravel())
-    order = jnp.lexsort((-rest, repeated[len(before) :]))
+    # the best points in the order of their functions, then the others
+    best = jnp.where(jnp.arange(size) < n, jnp.inf, -jnp.inf)
+    rest = jnp.append(best, chunks.promise.ravel())
+    unwanted = repeated[len(before) :] | jnp.isneginf(rest)
+    order = jnp.lexsort((-rest, unwanted))
     return points[order[:size]]
 
 
