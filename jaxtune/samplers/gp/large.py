@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.samplers.geometry import features, listed, snapped
+from jaxtune.samplers.geometry import enumerated, features, snapped
 from jaxtune.samplers.gp import candidates
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Posterior
@@ -101,7 +101,7 @@ def _shared(key: Key, other: Key, space: Space, box: Box, leaders: Array) -> Arr
     """Return candidates of a chunk ``[2 * SHARED, d]``, snapped to cells."""
     none = jnp.zeros_like(leaders)
     spread = candidates.clouds(key, space, box, none, CLOUD, 0.0, True)
-    every, few = listed(space, jnp.arange(SHARED), SHARED)
+    every, few = enumerated(space, jnp.arange(SHARED), SHARED)
     spread = jnp.where(few, every, spread)
     near = candidates.clouds(other, space, box, leaders, CLOUD, WIDEST)
     return snapped(space, jnp.concatenate([spread, near]))
