@@ -78,10 +78,8 @@ def each_at_its_own(process: Posterior, paths: Paths, x: Array) -> Array:
     """Evaluate each function at points of its own ``[n, k, D]``; return ``[n, k]``."""
     n, k, columns = x.shape
     waves, cross = _basis(process, paths, x.reshape(n * k, columns))
-    parts = ((waves, paths.heights), (cross, paths.corrections))
-    return sum(
-        (part.reshape(n, k, -1) * height[:, None]).sum(2) for part, height in parts
-    )
+    prior = (waves.reshape(n, k, -1) * paths.heights[:, None]).sum(2)
+    return prior + (cross.reshape(n, k, -1) * paths.corrections[:, None]).sum(2)
 
 
 def _basis(process: Posterior, paths: Paths, x: Array) -> tuple[Array, Array]:
