@@ -104,7 +104,8 @@ def next_batch(
         with _beside(fit, (*pick, *numbers)):
             model = judged(*fit)
         points = picks(model, *pick, *numbers)
-        return jnp.asarray(np.asarray(points)[:n])
+        batch = np.asarray(points)[:n]
+    return jnp.asarray(batch)
 
 
 @contextmanager
