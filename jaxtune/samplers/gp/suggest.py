@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.random import PICK, POOL
-from jaxtune.samplers._model_based import ModelState
+from jaxtune.samplers._model_based import ModelState, with_room
 from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import enumerated, features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates, large
@@ -48,7 +48,6 @@ JOINT = 1024  # candidates of which whole functions are drawn
 FITTED = 256  # trials that the length scales are fitted to, evenly over the history
 COMPARED = 1024  # trials that candidates are compared with one by one
 LARGEST = 128  # points out or asked for that are picked one by one
-SMALLEST = 32  # points that are out or asked for, in the smallest program
 
 # ``(history, space, incumbent [d], log length scales [d], argument) -> Box``
 Region = Callable[[History, Space, Array, Array, Array], Box]
@@ -205,20 +204,11 @@ def suggested(
       region: the box to search; the cube if ``None``.
       argument: for ``region``.
     """
-    space, history, out = state.space, state.history, len(state.pending)
+    space, history = state.space, state.history
     model = judge(history, space, jnp.float32(argument), rows, region)
     key = jax.random.fold_in(state.key, history.trials)
-    empty = jnp.full((capacity(out + n) - out, space.dim), 0.5)
-    pending = jnp.concatenate([state.pending, empty])
-    return picked(model, space, key, pending, out, n, acquisition)[:n]
-
-
-def capacity(count: int) -> int:
-    """Return the rows of the program that serves ``count`` points."""
-    size = SMALLEST
-    while size < count:
-        size *= 4 if size < LARGEST else 2
-    return size
+    padded, out = with_room(state, n)
+    return picked(model, space, key, padded.pending, out, n, acquisition)[:n]
 
 
 def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidates:
