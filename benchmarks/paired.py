@@ -31,7 +31,7 @@ from problems import Problem, suite
 from scipy.stats import bootstrap, wilcoxon
 
 import jaxtune as jt
-from jaxtune.samplers._model_based import model_based
+from jaxtune.samplers._model_based import design_length, model_based
 from jaxtune.samplers.gp.suggest import suggested
 
 EVALUATIONS = {1: (25, 50), 5: (25, 50), 25: (50, 100)}  # batch: after how many trials
@@ -118,10 +118,13 @@ def regrets(make: Any, problem: Problem, batch: int, seeds: int) -> dict[str, An
         noise = np.random.default_rng(seed)
         state = make.init(jax.random.key(seed), problem.space)
         seen, true = np.empty(0), np.empty(0)
+        # a search begins with as many trials as its model needs, if a batch is smaller
+        size = max(batch, design_length(problem.space.dim))
         while len(seen) < EVALUATIONS[batch][-1]:
-            state, points = make.ask(state, batch)
+            state, points = make.ask(state, size)
             value = problem.value(np.asarray(points, np.float64))
-            measured = value + problem.noise * noise.standard_normal(batch)
+            measured = value + problem.noise * noise.standard_normal(size)
+            size = batch
             state = make.tell(state, points, -measured)
             seen, true = np.append(seen, measured), np.append(true, value)
         looks = [int(np.nanargmin(seen[:n])) for n in EVALUATIONS[batch]]

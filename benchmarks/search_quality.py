@@ -137,7 +137,7 @@ class Optuna:
             needed = self.conditions[name]
             # parents stand before their children
             if all(values.get(parent) in wanted for parent, wanted in needed):
-                values[name] = trial._suggest(name, kind)
+                values[name] = _suggested(trial, name, kind)
         return [
             (values[name] + 0.5) / count
             if count and name in values
@@ -162,6 +162,14 @@ class Optuna:
                 self.study.tell(trial, value)
             else:
                 self.study.tell(trial, state=TrialState.FAIL)
+
+
+def _suggested(trial: Any, name: str, kind: Any) -> float:
+    if hasattr(kind, "choices"):
+        return trial.suggest_categorical(name, kind.choices)
+    if isinstance(kind.low, int):
+        return trial.suggest_int(name, kind.low, kind.high)
+    return trial.suggest_float(name, kind.low, kind.high)
 
 
 class Hyperoptax:

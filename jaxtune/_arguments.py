@@ -9,7 +9,7 @@ from jaxtune import _named, ranking
 from jaxtune.checks import is_whole, warn
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
-from jaxtune.rounds.confirm import check_confirm, shortened, with_confirmation
+from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
 from jaxtune.rounds.schedule import Schedule, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space, check_part, with_default_inside
@@ -40,7 +40,7 @@ def schedule_for(
                 f"trials in {len(space.stages)} rounds of its own. Leave both out."
             )
         again = check_confirm(confirm, space.trials)
-        return with_confirmation(shortened(space, again), again)
+        return with_confirmation(less_the_repeats(space, again), again)
     space = as_space(space)
     if trials is None:
         raise ValueError("trials: say how many configurations to try.")

@@ -19,8 +19,8 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  ├─ trials known, point: tpe
     │  └─ trials known: gaussian_process and trust_region
     │     ├─ POOL, group: candidates spread over a box, or a cloud of them
-    │     │  └─ CLOUD_DRAWS: what moves a candidate of a cloud, and how far
     │     └─ PICK, point: fantasies, or one function of the process
+    │        └─ WAVES, in place of a point: what the functions are made of
     ├─ TRAIN, trial, seed: a lane, the objective's key if it is a plain function
     │  ├─ INIT: initial parameters
     │  │  ├─ DROPOUT: the dropout stream of Linen and NNX while they initialise
@@ -63,7 +63,7 @@ STUDY = 0  # of a sampler's key
 SHARE, ANCHORS, WEIGHTS, PART = 2**31 + 1, 2**31 + 2, 2**31 + 3, 2**31 + 4
 BATCH = 2**31 + 5  # of a round's key
 POOL, PICK = 0, 1  # of the key of one ask of a Gaussian process
-CLOUD_DRAWS = range(5)  # of a cloud's key: width, steps, new places, share, which move
+WAVES = 2**31  # of its PICK, behind the points
 
 
 def lane_key(root: Key, trial: Array, seed: Array) -> Key:

@@ -11,7 +11,14 @@ from sklearn.gaussian_process.kernels import Matern
 
 import jaxtune as jt
 from jaxtune.samplers import geometry, history
-from jaxtune.samplers.gp import acquisition, candidates, model, suggest
+from jaxtune.samplers.gp import (
+    acquisition,
+    candidates,
+    model,
+    paths,
+    suggest,
+    threads,
+)
 from jaxtune.samplers.warp import warped
 
 LENGTHS, SIGNAL, NOISE = [0.2, 0.5, 1.5], 1.3, 0.01
@@ -182,7 +189,7 @@ def test_a_batch_is_that_of_a_process_told_its_fantasies():
     key, best = jax.random.key(3), jnp.float32(0.8)
     none = jnp.zeros(60)
     picked = np.asarray(
-        acquisition.greedy(process, x, prediction, best, none, 0, key, n)
+        acquisition.greedy(process, x, prediction, best, none, 0, key, n, n)
     )
     mean, covariance = exact(told, x)
     means = np.tile(mean, (acquisition.FANTASIES, 1))
@@ -233,7 +240,7 @@ def test_the_reluctant_are_picked_last():
     told = told._replace(y=told.y + 100 * (told.x[:, 0] > 0.5))
     process = model.posterior(told, HYPERS, OWNERS)
     prediction = model.predicted(process, x)
-    own = (jnp.float32(0), reluctance, 0, jax.random.key(0), 8)
+    own = (jnp.float32(0), reluctance, 0, jax.random.key(0), 8, 8)
     picked = np.asarray(acquisition.greedy(process, x, prediction, *own))
     assert [set(picked[:3]), set(picked[3:5])] == [{5, 6, 7}, {3, 4}]
 
@@ -414,33 +421,137 @@ def test_warping_bears_ties_and_failures(scores):
 
 
 def test_candidates_are_those_of_a_loop_written_out():
-    """Each cloud around the best of all before it."""
+    """Each cloud around the best of all before it, the first around the best trials."""
     told = data()
     process = model.posterior(told, HYPERS, OWNERS)
     space = jt.Space(**{name: jt.uniform(0.0, 1.0) for name in "abc"})
-    box, key, best = candidates.unit_cube(3), jax.random.key(5), jnp.float32(0.4)
+    box = candidates.Box(jnp.full(3, 0.1), jnp.full(3, 0.8))
+    key, best = jax.random.key(5), jnp.float32(0.4)
     means = jnp.where(told.known, told.y, -jnp.inf)
-    found = jax.jit(suggest._pool)(process, key, space, box, told.x, means, best)
+    fit = suggest.Model(process, told.x, told.x, means, best, box)
+    out = jnp.asarray([[0.2, 0.4, 0.6], [0.5, 0.5, 0.5]])
+    found = jax.jit(suggest._gathered)(fit, space, key, out)
 
     @jax.jit
     def promise(points):
         mean, variance, _ = model.predicted(process, points)
         return acquisition.log_improvement(mean[None], variance, best[None])
 
-    keys = [jax.random.fold_in(key, i) for i in range(5)]
-    pool = candidates.uniform_points(keys[0], space, box, suggest.SPREAD)
+    def cloud(i, box, centres, widest, anew=False):
+        own = (jax.random.fold_in(key, i), space, box, centres, suggest.CLOUD, widest)
+        return geometry.snapped(space, candidates.clouds(*own, anew))
+
+    none, cube = jnp.zeros((suggest.LEADERS, 3)), candidates.unit_cube(3)
+    elsewhere = cloud(0, cube, none, 0.0, True).at[:2].set(out)
+    inside = jnp.concatenate([cloud(i, box, none, 0.0, True) for i in (1, 2)])
     leaders = told.x[jnp.argsort(-means)[: suggest.LEADERS]]
-    for own, widest in zip(keys[1:4], suggest.CLOUDS, strict=True):
-        near = candidates.clouds(own, space, box, leaders, suggest.CLOUD, widest)
-        pool = jnp.concatenate([pool, near])
-        leaders = pool[jnp.argsort(-promise(pool))[: suggest.LEADERS]]
-    rest = candidates.uniform_points(keys[4], space, box, suggest.ELSEWHERE)
-    expected = jnp.concatenate([pool, rest])
-    assert found.shape == expected.shape == (5632, 3)
-    same = (np.abs(found - expected) < 1e-6).all(axis=1)
+    for i, widest in enumerate(suggest.CLOUDS, 3):
+        inside = jnp.concatenate([inside, cloud(i, box, leaders, widest)])
+        leaders = inside[jnp.argsort(-promise(inside))[: suggest.LEADERS]]
+    expected = jnp.concatenate([elsewhere, inside])
+    assert found.points.shape == expected.shape == (6 * suggest.GROUP, 3)
+    same = (np.abs(found.points - expected) < 1e-6).all(axis=1)
     # rounding may exchange two leaders whose promise is nearly the same
-    assert same[: suggest.SPREAD + 1024].all()
+    assert same[: 4 * suggest.GROUP].all()
     assert same.mean() > 0.9
+    rest = np.asarray(found.reluctance)
+    assert (rest[:2] == acquisition.NEVER).all()
+    # where no coordinate moves, a candidate is a trial
+    assert (rest[suggest.GROUP :] == 0).mean() > 0.9
+    assert (rest[2 : suggest.GROUP] > 0).any()
+    for one, other in zip(
+        found.prediction, model.predicted(process, found.points), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("out", [0, 3])
+def test_empty_rows_change_no_pick(out):
+    """The same picks in programs of the exact size and of larger ones."""
+    told, n = data(), 4
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = jnp.asarray(np.random.default_rng(2).random((60, 3)).astype(np.float32))
+    prediction = model.predicted(process, x)
+    never = jnp.where(jnp.arange(60) < out, acquisition.NEVER, 0.0)
+    own = (process, x, prediction, jnp.float32(0.8), never, out, jax.random.key(3))
+    whole = acquisition.greedy(*own[:5], 0, own[6], out + n, out + n)
+    exact, padded = (acquisition.greedy(*own, n, size)[:n] for size in (out + n, 32))
+    np.testing.assert_array_equal(padded, exact)
+    if not out:
+        np.testing.assert_array_equal(padded, whole)
+    assert not set(np.asarray(padded).tolist()) & set(range(out))
+
+
+def test_a_batch_is_the_same_traced_or_in_two_programs():
+    """The second program is compiled in a thread, or found compiled."""
+    sampler = jt.samplers.gaussian_process(initial=4)
+    state = sampler.init(jax.random.key(0), SPACE)
+    state, points = sampler.ask(state, 9)
+    state = sampler.tell(state, points, np.arange(9.0))
+    whole = jax.jit(sampler.ask, static_argnums=1)(state, 7)[1]
+    found = sampler.ask(state, 7)[1]
+    np.testing.assert_allclose(found, whole, atol=1e-6)
+    with compilations() as compiled:
+        np.testing.assert_array_equal(sampler.ask(state, 7)[1], found)
+        after, some = sampler.ask(state, 3)
+        rest = sampler.ask(after, 4)[1]
+    assert not compiled
+    np.testing.assert_array_equal(np.concatenate([some, rest]), found)
+
+
+def test_functions_drawn_are_those_of_the_process():
+    """Mean and covariance of thousands, at common points and at points of their own."""
+    told = data(noise=0.01)
+    process = model.posterior(told, HYPERS, OWNERS)
+    x = jnp.asarray(np.random.default_rng(2).random((5, 3)).astype(np.float32))
+    means, covariances = [], []
+    for key in range(8):  # the waves of one key approximate the kernel
+        own = (process, jax.random.key(key), jnp.arange(1000))
+        drawn = jax.jit(paths.drawn_paths)(*own)
+        values = np.asarray(paths.everywhere(process, drawn, x))
+        means.append(values.mean(0))
+        covariances.append(np.cov(values.T))
+    expected, covariance = exact(told, x)
+    np.testing.assert_allclose(np.mean(means, axis=0), expected, atol=0.03)
+    np.testing.assert_allclose(np.mean(covariances, axis=0), covariance, atol=0.03)
+    own = jnp.broadcast_to(x[None], (1000, 5, 3))
+    found = paths.each_at_its_own(process, drawn, own)
+    np.testing.assert_allclose(found, values, atol=1e-4)
+    some = paths.drawn_paths(process, jax.random.key(7), jnp.asarray([3, 8]))
+    np.testing.assert_allclose(
+        paths.everywhere(process, some, x), values[[3, 8]], atol=1e-4
+    )
+
+
+def test_large_batches_repeat_nothing_until_a_space_is_empty():
+    space = jt.Space(
+        a=jt.choice(list("abcdef")), k=jt.integer(1, 10), x=jt.integer(0, 9)
+    )
+    sampler = jt.samplers.gaussian_process(initial=4)
+    state, told = sampler.ask(sampler.init(jax.random.key(0), space), 100)
+    state = sampler.tell(state, told, -np.asarray(((told - 0.3) ** 2).sum(1)))
+    cells = {tuple(row) for row in np.asarray(geometry.snapped(space, told)).tolist()}
+    whole = np.asarray(sampler.ask(state, 400)[1])
+    state, first = sampler.ask(state, 200)
+    rest = np.asarray(sampler.ask(state, 312)[1])
+    # the second part of a batch is that of the whole one
+    np.testing.assert_array_equal(whole, np.concatenate([first, rest])[:400])
+    asked = [tuple(row) for row in np.concatenate([first, rest]).tolist()]
+    new = asked[: 600 - len(cells)]
+    assert len(cells | set(new)) == 600
+    # better than those at random, whose mean is that of all
+    score = -((np.asarray(asked) - 0.3) ** 2).sum(1)
+    assert score[:50].mean() > score[: len(new)].mean() + 0.1
+
+
+def test_a_fit_has_one_thread_and_gives_the_others_back():
+    library = threads._openblas()
+    if library is None:
+        pytest.skip("this SciPy has another BLAS")
+    before = library.scipy_openblas_get_num_threads()
+    with threads.one_thread(), threads.one_thread():
+        assert library.scipy_openblas_get_num_threads() == 1
+    assert library.scipy_openblas_get_num_threads() == before
 
 
 def test_only_the_model_itself_is_compiled_for_a_batch():

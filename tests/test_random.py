@@ -19,7 +19,6 @@ LEVELS = [
     (random.MOVE, random.REDRAW, random.DRAWN),
     (random.KERNEL, random.PLACE),
     (random.POOL, random.PICK),
-    tuple(random.CLOUD_DRAWS),
 ]
 
 

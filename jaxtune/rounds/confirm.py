@@ -96,7 +96,7 @@ def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:
     return schedule._replace(stages=(*schedule.stages, more))
 
 
-def shortened(schedule: Schedule, found: Confirmation) -> Schedule:
+def less_the_repeats(schedule: Schedule, found: Confirmation) -> Schedule:
     """Return a schedule of the user's own, its last round shorter by the repeats.
 
     Raises:

@@ -27,6 +27,7 @@ from jaxtune.samplers.gp.suggest import (
     picked,
     suggested,
 )
+from jaxtune.samplers.gp.threads import one_thread
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
@@ -95,7 +96,7 @@ def next_batch(
     # in NumPy, since JAX would compile a program for every pair of lengths
     pending = np.full((capacity(out + n), space.dim), 0.5, np.float32)
     pending[:out] = np.asarray(state.pending)
-    with on_host():
+    with on_host(), one_thread():
         fit = (history, space, np.float32(argument), rows, region)
         pick = (space, state.key, history.trials, pending)
         numbers = (np.int32(out), np.int32(n), acquisition)

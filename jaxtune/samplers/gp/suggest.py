@@ -13,7 +13,7 @@ from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState
 from jaxtune.samplers._sobol import mixed
 from jaxtune.samplers.geometry import features, inside, listed, owners, snapped
-from jaxtune.samplers.gp import candidates
+from jaxtune.samplers.gp import candidates, large
 from jaxtune.samplers.gp.acquisition import (
     NEVER,
     TAKEN,
@@ -22,10 +22,18 @@ from jaxtune.samplers.gp.acquisition import (
     thompson,
 )
 from jaxtune.samplers.gp.candidates import Box
-from jaxtune.samplers.gp.model import Data, Posterior, fitted, fitted_means, predicted
+from jaxtune.samplers.gp.model import (
+    Data,
+    Posterior,
+    fitted,
+    fitted_means,
+    posterior,
+    predicted,
+)
 from jaxtune.samplers.history import History
 from jaxtune.samplers.warp import warped
 from jaxtune.space import Space
+from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
 
 LEADERS, CLOUD = 16, 64  # clouds, and candidates in each
@@ -35,6 +43,9 @@ SPREAD = 2  # groups all over the box
 # around the most promising candidates so far
 CLOUDS = (0.3, 0.1, 0.02)
 JOINT = 1024  # candidates of which whole functions are drawn
+FITTED = 256  # trials that the length scales are fitted to, evenly over the history
+COMPARED = 1024  # trials that candidates are compared with one by one
+LARGEST = 128  # points out or asked for that are picked one by one
 SMALLEST = 32  # points that are out or asked for, in the smallest program
 
 # ``(history, space, incumbent [d], log length scales [d], argument) -> Box``
@@ -46,6 +57,7 @@ class Model(NamedTuple):
 
     process: Posterior
     points: Array  # [c, d] of the trials, snapped to cells
+    told: Array  # [C, D] features of all trials, NaN in empty rows
     means: Array  # [c] of the function at the usable trials, minus infinity elsewhere
     best: Array  # [] the largest of them
     box: Box  # to search
@@ -72,7 +84,13 @@ def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
     """
     points, (y, variance) = snapped(space, history.points), warped(history)
     data = Data(features(space, points), y, variance, history.known)
-    return fitted(data, owners(space)), points
+    if len(y) <= FITTED:
+        return fitted(data, owners(space)), points
+    # few trials tell the length scales; sixty factors of all of them take seconds
+    index = jnp.arange(FITTED) * jnp.maximum(history.trials, FITTED) // FITTED
+    few = jax.tree.map(lambda column: column[index], data)
+    hypers = fitted(few, owners(space)).hypers
+    return posterior(data, hypers, owners(space)), points
 
 
 def shortened(history: History, rows: int) -> History:
@@ -126,7 +144,11 @@ def judge(
     if region is not None:
         incumbent = points[jnp.argmax(means)]
         box = region(history, space, incumbent, process.hypers.lengths, argument)
-    return Model(process, points, means, best, box)
+    told = process.data.x, few.known
+    if len(few.scores) < len(history.scores):
+        told = features(space, snapped(space, history.points)), history.known
+    told = jnp.where(told[1][:, None], told[0], jnp.nan)
+    return Model(process, points, told, means, best, box)
 
 
 def picked(
@@ -152,9 +174,11 @@ def picked(
     Returns:
       ``[size, d]`` points at the middle of their cells; the first ``n`` are the batch.
     """
-    pool = _gathered(model, space, jax.random.fold_in(key, POOL), pending, out)
-    own = jax.random.fold_in(key, PICK)
+    pool_key, own = (jax.random.fold_in(key, stream) for stream in (POOL, PICK))
     size, best = len(pending), model.best
+    if size > LARGEST:
+        return _drawn(model, space, (pool_key, own), pending, out, size)
+    pool = _gathered(model, space, pool_key, pending)
     index = ACQUISITIONS[acquisition](model.process, pool, best, out, own, n, size)
     return pool.points[index]
 
@@ -193,9 +217,7 @@ def capacity(count: int) -> int:
     return size
 
 
-def _gathered(
-    model: Model, space: Space, key: Key, pending: Array, out: Array | int
-) -> Candidates:
+def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidates:
     """Gather candidates, group by group.
 
     The first group has the pending points, and a few of the whole cube for when there
@@ -227,8 +249,10 @@ def _gathered(
         among = jnp.append(top[1], jnp.where(number > 0, score, -jnp.inf))
         scores, index = jax.lax.top_k(among, LEADERS)
         top = jnp.concatenate([top[0], points])[index], scores
-        outside = ~((points >= model.box.low[None]) & (points <= model.box.high[None]))
-        tried = _tried(x, process.data.x, process.data.known)
+        # a point at a side of the box may be snapped to just beyond it
+        low, high = model.box.low[None] - 1e-6, model.box.high[None] + 1e-6
+        outside = ~((points >= low) & (points <= high))
+        tried = _tried(x, model.told)
         reluctance = jnp.where(tried, TAKEN, outside.any(1) * 1.0)
         # the pending points are picked first by their number
         reluctance = jnp.where(slot, NEVER, reluctance)
@@ -244,9 +268,44 @@ def _gathered(
     return Candidates(points, x, (mean, variance, explained.T), reluctance)
 
 
-def _tried(x: Array, trials: Array, known: Array) -> Array:
+def _drawn(
+    model: Model,
+    space: Space,
+    keys: tuple[Key, Key],
+    pending: Array,
+    out: Array | int,
+    size: int,
+) -> Array:
+    """Pick ``[size, d]`` points, each the best of one function drawn; see `large`.
+
+    Where several functions have one best point, or it is a trial already, the most
+    promising of the other candidates take the places that are left.
+    """
+    leaders = model.points[jax.lax.top_k(model.means, large.LEADERS)[1]]
+    leaders = jnp.clip(jnp.nan_to_num(leaders, nan=0.5), 0, BELOW_ONE)
+    number = size // large.CHUNK
+    chunks = large.drawn_chunks(model.process, space, model.box, leaders, keys, number)
+    points = [chunks.best.reshape(size, -1), chunks.others.reshape(-1, space.dim)]
+    points = jnp.concatenate(points)
+    slots = snapped(space, pending)
+    waiting = (jnp.arange(size) < out)[:, None]
+    taken = jnp.where(waiting, features(space, slots), jnp.nan)
+    before = jnp.concatenate([model.told, taken])
+    repeated = _repeated(jnp.concatenate([before, features(space, points)]))
+    # the best points in the order of their functions, then the others. Points that
+    # are out were those of the first functions, when this is a second part of a batch
+    rest = jnp.append(jnp.full(size, jnp.inf), chunks.promise.ravel())
+    order = jnp.lexsort((-rest, repeated[len(before) :]))
+    return points[order[:size]]
+
+
+def _tried(x: Array, told: Array) -> Array:
     """Return ``[m]`` bool: which candidates are trials already."""
-    return (known[None] & (x[:, None] == trials[None]).all(2)).any(1)
+    if len(told) <= COMPARED:
+        return (x[:, None] == told[None]).all(2).any(1)
+    hashes = jnp.sort(_hashed(told))
+    place = jnp.minimum(jnp.searchsorted(hashes, _hashed(x)), len(told) - 1)
+    return hashes[place] == _hashed(x)
 
 
 def _repeated(x: Array) -> Array:
@@ -255,13 +314,18 @@ def _repeated(x: Array) -> Array:
     Rows are compared by a hash of 32 bits. Of two different rows with one hash the
     later one counts as repeated, which costs at most a few of thousands of candidates.
     """
+    hashed = _hashed(x)
+    order = jnp.argsort(hashed, stable=True)
+    same = jnp.append(False, hashed[order][1:] == hashed[order][:-1])
+    return jnp.zeros(len(x), bool).at[order].set(same)
+
+
+def _hashed(x: Array) -> Array:
     words = jax.lax.bitcast_convert_type(x, jnp.uint32)
     hashed = jnp.zeros(len(x), jnp.uint32)
     for column in words.T:
         hashed = mixed(hashed ^ column) + jnp.uint32(0x9E3779B9)
-    order = jnp.argsort(hashed, stable=True)
-    same = jnp.append(False, hashed[order][1:] == hashed[order][:-1])
-    return jnp.zeros(len(x), bool).at[order].set(same)
+    return hashed
 
 
 def _greedy(
@@ -297,7 +361,8 @@ def _thompson(
     # the least reluctant first, and the most promising of them; never a pending row
     order = jnp.lexsort((-score, reluctance, rows < size))
     top = order[: max(JOINT, size)]
-    out = _tried(x[top], x[:size], jnp.arange(size) < pending)
+    waiting = jnp.where((jnp.arange(size) < pending)[:, None], x[:size], jnp.nan)
+    out = _tried(x[top], waiting)
     # draw j is the same one whether it is asked for at once or later
     draw = jax.vmap(lambda j: jax.random.fold_in(key, j))
     of_top = mean[top], explained[:, top]
