@@ -19,7 +19,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.environment import in_32_bits
 from jaxtune.registry import maker
-from jaxtune.rounds.unwanted import Rule, absent, worse
+from jaxtune.rounds.unwanted import Unwanted, absent, worse
 from jaxtune.space import Dimension, Space, check_part
 from jaxtune.types import Array, ArrayLike
 
@@ -136,7 +136,7 @@ def _box_of(
     limits: Space,
     points: Array,
     scores: Array,
-    rule: Rule,
+    rule: Unwanted,
     count: Array,
     margin: Array,
     floor: Array,

@@ -14,7 +14,7 @@ from jaxtune import ranking
 from jaxtune.types import Array
 
 
-class Rule(Protocol):
+class Unwanted(Protocol):
     """Return ``[k]`` bool: the choices to drop, none of which a chosen point has."""
 
     def __call__(

@@ -46,6 +46,8 @@ class Mixture(NamedTuple):
     centres: Array  # [k, d], NaN for a choice that is gone
     widths: Array  # [k, d] standard deviations
     vague: Array  # [k, d] bool: as wide as the prior there
+    log_scale: Array  # [k, d] log of what a normal's density is divided by
+    reach: Array  # [k] log of the part in the cube of a kernel around a point outside
     strength: Array  # [] how much likelier a kernel's own choice is: 1 + strength times
     log_cells: Array  # [k, s] log mass of each cell
 
@@ -171,12 +173,21 @@ def _kernels(
     strength: Array,
 ) -> Mixture:
     """Return kernels of these widths."""
-    points = jnp.where(vague, 0.5, points)
-    wide = vague | jnp.asarray(unordered(grid.space))[None]
-    found = Mixture(
-        log_weights, points, jnp.where(wide, 1.0, widths), vague, strength, points
-    )
-    return found._replace(log_cells=_log_cells(grid, found))
+    choice = jnp.asarray(unordered(grid.space))[None]
+    centres = jnp.where(vague, 0.5, points)
+    widths = jnp.where(vague | choice, 1.0, widths)
+    mass = _log_mass(-centres / widths, (1 - centres) / widths)
+    # a kernel around a choice that is gone has the rest of its mass on the others
+    gone = jnp.isnan(centres) & ~vague
+    rest = jnp.where(gone, -jnp.log1p(strength / grid.choices)[None], 0.0)
+    mass = jnp.where(choice, rest, mass)
+    # kernels in the cube are cut off at its edges, those outside count by what reaches
+    inside = (centres >= 0) & (centres < 1)
+    cut, reach = jnp.where(inside, mass, 0.0), jnp.where(inside, 0.0, mass).sum(1)
+    scale = jnp.log((2 * np.pi) ** 0.5 * widths) + cut
+    cells = _log_cells(grid, centres, widths, vague, cut, strength)
+    scale = jnp.where(choice, 0.0, scale)
+    return Mixture(log_weights, centres, widths, vague, scale, reach, strength, cells)
 
 
 def _vague(space: Space, points: Array) -> Array:
@@ -201,18 +212,26 @@ def _gaps(column: Array, present: Array) -> Array:
     return jnp.zeros_like(gap).at[order].set(gap)
 
 
-def _log_cells(grid: Grid, kernels: Mixture) -> Array:
+def _log_cells(
+    grid: Grid,
+    centres: Array,
+    widths: Array,
+    vague: Array,
+    cut: Array,
+    strength: Array,
+) -> Array:
     """Return ``[k, s]``: the log mass of each cell under each kernel."""
     owner = _owners(grid.space)
-    centres, widths = kernels.centres[:, owner], kernels.widths[:, owner]
-    ends = [(end[None] - centres) / widths for end in (grid.low, grid.high)]
-    mass = _log_mass(*ends) - _log_cut(grid, kernels)[:, owner]
+    at, wide = centres[:, owner], widths[:, owner]
+    mass = _log_mass((grid.low[None] - at) / wide, (grid.high[None] - at) / wide)
     # the choice of a kernel that says nothing is anyone's
-    left, strength = grid.choices[owner][None], kernels.strength
-    strength = jnp.where(kernels.vague[:, owner], 0.0, strength)
-    own = _within(grid, kernels.centres) * strength
-    choice = jnp.log1p(own) - jnp.log(strength + left)
-    return jnp.where(jnp.asarray(unordered(grid.space)[owner])[None], choice, mass)
+    left, strength = (
+        grid.choices[owner][None],
+        jnp.where(vague[:, owner], 0.0, strength),
+    )
+    own = jnp.log1p(_within(grid, centres) * strength) - jnp.log(strength + left)
+    choice = jnp.asarray(unordered(grid.space)[owner])[None]
+    return jnp.where(choice, own, mass - cut[:, owner])
 
 
 def _log_mass(low: Array, high: Array) -> Array:
@@ -228,25 +247,6 @@ def _below(x: Array) -> Array:
     return 0.5 * erfc(-x * 0.5**0.5)
 
 
-def _log_inside(grid: Grid, kernels: Mixture) -> Array:
-    """Return ``[k, d]``: the log of the part of each kernel that is in the cube."""
-    centres, widths = kernels.centres, kernels.widths
-    mass = _log_mass(-centres / widths, (1 - centres) / widths)
-    gone = jnp.isnan(centres) & ~kernels.vague
-    rest = -jnp.log1p(kernels.strength / grid.choices)[None]
-    choice = jnp.where(gone, rest, 0.0)
-    return jnp.where(jnp.asarray(unordered(grid.space))[None], choice, mass)
-
-
-def _log_cut(grid: Grid, kernels: Mixture) -> Array:
-    """Return ``[k, d]``: the log of what kernels in the cube are cut down to.
-
-    Those outside reach in, and count by the part that does.
-    """
-    cut = (kernels.centres >= 0) & (kernels.centres < 1)
-    return jnp.where(cut, _log_inside(grid, kernels), 0.0)
-
-
 def log_density(grid: Grid, x: Places, mixture: Mixture) -> Array:
     """Return ``[m]``: the log density, times the sum of the weights.
 
@@ -258,20 +258,20 @@ def log_density(grid: Grid, x: Places, mixture: Mixture) -> Array:
     if len(grid.low):
         log = log + _product(x.cells.astype(jnp.float32), mixture.log_cells)
     if kinds & {"continuous", "integer"}:
-        log = log + _log_normal(grid, x, mixture)
+        log = log + _log_normal(x, mixture)
     return logsumexp(log, axis=1)
 
 
-def _log_normal(grid: Grid, x: Places, mixture: Mixture) -> Array:
+def _log_normal(x: Places, mixture: Mixture) -> Array:
     """Return ``[m, k]``: the log density of each kernel in the smooth dimensions."""
-    ordered = jnp.asarray(~unordered(grid.space))[None]
-    centres, steep = jnp.where(ordered, mixture.centres, 0.0), mixture.widths**-2
-    log_scale = jnp.log((2 * np.pi) ** 0.5 * mixture.widths) + _log_cut(grid, mixture)
+    steep = mixture.widths**-2
+    # the centre of a choice may be NaN; it is never smooth
+    centres = jnp.where(jnp.isnan(mixture.centres), 0.0, mixture.centres)
     at, here = jnp.where(x.smooth, x.points, 0.0), x.smooth.astype(jnp.float32)
     # (x - c)² / w² as products of matrices, for all points and kernels at once
     squared = _product(at**2, steep) - 2 * _product(at, steep * centres)
     squared = jnp.maximum(squared + _product(here, steep * centres**2), 0.0)
-    return -squared / 2 - _product(here, jnp.where(ordered, log_scale, 0.0))
+    return -squared / 2 - _product(here, mixture.log_scale)
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -287,8 +287,7 @@ def points_of(grid: Grid, mixture: Mixture, numbers: Array) -> Array:
       mixture: the density.
       numbers: ``[m, 1 + 3 d]`` uniform random numbers in ``[0, 1)``.
     """
-    reaching = _log_inside(grid, mixture) - _log_cut(grid, mixture)
-    log = mixture.log_weights + reaching.sum(1)
+    log = mixture.log_weights + mixture.reach
     ends = jnp.cumsum(jnp.exp(log - log.max()))
     dim = grid.space.dim
     which, share, free, anew = jnp.split(numbers, [1, 1 + dim, 1 + 2 * dim], axis=1)
