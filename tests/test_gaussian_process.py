@@ -429,7 +429,7 @@ def test_candidates_are_those_of_a_loop_written_out():
     box = candidates.Box(jnp.full(3, 0.1), jnp.full(3, 0.8))
     key, best = jax.random.key(5), jnp.float32(0.4)
     means = jnp.where(told.known, told.y, -jnp.inf)
-    fit = suggest.Model(process, told.x, told.x, means, best, box)
+    fit = suggest.Fit(process, told.x, told.x, means, best, box)
     out = jnp.asarray([[0.2, 0.4, 0.6], [0.5, 0.5, 0.5]])
     found = jax.jit(suggest._gathered)(fit, space, key, out)
 

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtune.environment import on_host, thread_settings, under
 from jaxtune.samplers._model_based import ModelState, cut, with_room
 from jaxtune.samplers.gp.suggest import (
-    Model,
+    Fit,
     Region,
-    judge,
+    fit_history,
     picked,
     suggested,
 )
@@ -29,6 +29,7 @@ from jaxtune.samplers.gp.threads import one_thread
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
+FIXED, PICKS = ("rows", "region"), "acquisition"  # arguments that are no arrays
 _compiled: set[Any] = set()  # signatures, of both programs
 
 
@@ -48,13 +49,13 @@ def _programs() -> tuple[Any, Any]:
     with on_host():
         options = _quick_to_compile()
     return (
-        jax.jit(judge, static_argnums=(3, 4), compiler_options=options),
-        jax.jit(_pick, static_argnums=7, compiler_options=options),
+        jax.jit(fit_history, static_argnames=FIXED, compiler_options=options),
+        jax.jit(_pick, static_argnames=PICKS, compiler_options=options),
     )
 
 
 def _pick(
-    model: Model,
+    model: Fit,
     space: Space,
     key: Key,
     trials: Array,
@@ -92,38 +93,43 @@ def next_batch(
         return suggested(state, n, acquisition, rows, region, argument)
     space, history = state.space, state.history
     padded, out = with_room(state, n)
+    fit = {"history": history, "space": space, "argument": np.float32(argument)}
+    fit |= {"rows": rows, "region": region}
+    pick = {"space": space, "key": state.key, "trials": history.trials}
+    pick |= {"pending": padded.pending, "out": np.int32(out), "n": np.int32(n)}
+    pick |= {"acquisition": acquisition}
     with on_host(), one_thread():
-        fit = (history, space, np.float32(argument), rows, region)
-        pick = (space, state.key, history.trials, padded.pending)
-        numbers = (np.int32(out), np.int32(n), acquisition)
-        judged, picks = _programs()
-        with _beside(fit, (*pick, *numbers)):
-            model = judged(*fit)
-        points = picks(model, *pick, *numbers)
+        fits, picks = _programs()
+        with _beside(fit, pick):
+            model = fits(**fit)
+        points = picks(model, **pick)
     return cut(points, n)
 
 
 @contextmanager
-def _beside(fit: tuple[Any, ...], pick: tuple[Any, ...]) -> Iterator[None]:
+def _beside(fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
     """Compile the second program in a thread during this context, if it is new."""
-    leaves, tree = jax.tree.flatten((fit[:3], pick[:-1]))
-    settings = thread_settings()
-    key = (tree, tuple(np.shape(leaf) for leaf in leaves), fit[3:], pick[-1])
-    signature = (key, tuple(settings.items()))
+    static = {name: fit[name] for name in FIXED} | {PICKS: pick[PICKS]}
+    every = {**fit, **pick}
+    arrays = {name: every[name] for name in every if name not in static}
+    leaves, tree = jax.tree.flatten(arrays)
+    thread = thread_settings()
+    shapes = tuple(np.shape(leaf) for leaf in leaves)
+    signature = (tree, shapes, tuple(static.items()), tuple(thread.items()))
     if signature in _compiled:
         yield
         return
 
     def compile_pick() -> None:
         # what it raises will be raised in its place
-        with suppress(Exception), under(settings), on_host():
-            judged, picks = _programs()
-            picks.lower(judged.eval_shape(*fit), *pick).compile()
+        with suppress(Exception), under(thread), on_host():
+            fits, picks = _programs()
+            picks.lower(fits.eval_shape(**fit), **pick).compile()
 
-    thread = threading.Thread(target=compile_pick, name="jaxtune-compiling")
-    thread.start()
+    beside = threading.Thread(target=compile_pick, name="jaxtune-compiling")
+    beside.start()
     try:
         yield
     finally:
-        thread.join()
+        beside.join()
     _compiled.add(signature)

@@ -53,8 +53,8 @@ LARGEST = 128  # points out or asked for that are picked one by one
 Region = Callable[[History, Space, Array, Array, Array], Box]
 
 
-class Model(NamedTuple):
-    """What the candidates of a batch are judged by."""
+class Fit(NamedTuple):
+    """The fitted process, and all else that judges the candidates of a batch."""
 
     process: Posterior
     points: Array  # [c, d] of the trials, snapped to cells; 0.5 for a lost choice
@@ -122,9 +122,9 @@ def _kept(known: Array, y: Array, rows: int) -> Array:
     return jnp.sort(jnp.where(latest[index] < 0, size - 1, index))
 
 
-def judge(
+def fit_history(
     history: History, space: Space, argument: Array, rows: int, region: Region | None
-) -> Model:
+) -> Fit:
     """Fit the process, and find the box to search.
 
     Args:
@@ -151,11 +151,11 @@ def judge(
     # finite numbers, which JAX can be asked to insist on between two programs
     told = jnp.where(known[:, None], x, ABSENT)
     means = jnp.maximum(means, LOWEST)
-    return Model(process, jnp.nan_to_num(points, nan=0.5), told, means, best, box)
+    return Fit(process, jnp.nan_to_num(points, nan=0.5), told, means, best, box)
 
 
 def picked(
-    model: Model,
+    model: Fit,
     space: Space,
     key: Key,
     pending: Array,
@@ -205,13 +205,13 @@ def suggested(
       argument: for ``region``.
     """
     space, history = state.space, state.history
-    model = judge(history, space, jnp.float32(argument), rows, region)
+    model = fit_history(history, space, jnp.float32(argument), rows, region)
     key = jax.random.fold_in(state.key, history.trials)
     padded, out = with_room(state, n)
     return picked(model, space, key, padded.pending, out, n, acquisition)[:n]
 
 
-def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidates:
+def _gathered(model: Fit, space: Space, key: Key, pending: Array) -> Candidates:
     """Gather candidates, group by group.
 
     The first group has the pending points, and a few of the whole cube for when there
@@ -263,7 +263,7 @@ def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidate
 
 
 def _drawn(
-    model: Model,
+    model: Fit,
     space: Space,
     keys: tuple[Key, Key],
     pending: Array,
