@@ -102,7 +102,8 @@ def next_batch(
         fits, picks = _programs()
         with _beside(fit, pick):
             model = fits(**fit)
-        points = picks(model, **pick)
+        # JAX returns before it has computed, and the one thread is for computing
+        points = jax.block_until_ready(picks(model, **pick))
     return cut(points, n)
 
 
