@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune import executors, samplers, schedulers
-from jaxtune.rounds.pace import DEFAULT_SAMPLER
 from jaxtune.rounds.refine import zoom
 
 Makers = Mapping[str, Callable[..., Any]]
@@ -45,8 +44,8 @@ EXECUTORS: Makers = {
 
 
 def sampler(given: Any) -> samplers.Sampler:
-    """Return the sampler that is meant, ``DEFAULT_SAMPLER`` if none is given."""
-    made = _made("sampler", SAMPLERS, DEFAULT_SAMPLER if given is None else given)
+    """Return the sampler that is meant; ``ValueError`` for what is none."""
+    made = _made("sampler", SAMPLERS, given)
     # any tuple of three functions in this order is one
     functions = [getattr(made, name, None) for name in ("init", "ask", "tell")]
     if not all(map(callable, functions)):

@@ -23,7 +23,7 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
-from jaxtune.rounds.pace import pace_in_words, paced
+from jaxtune.rounds.pace import pace_in_words, paced, usual_sampler
 from jaxtune.rounds.schedule import flat
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
@@ -167,7 +167,8 @@ def plan(
     sizes |= {"epochs": epochs, "rounds": rounds}
     for name, size in sizes.items():
         check_whole("plan", name, size)
-    asks, led = _named.sampler(sampler), _named.scheduler(scheduler)
+    asks = _named.sampler(sampler or usual_sampler(trials))
+    led = _named.scheduler(scheduler)
     stages = paced(flat(space, trials, rounds), asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0

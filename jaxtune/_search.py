@@ -259,7 +259,7 @@ def search(
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
-    chosen = default_sampler(directory) if sampler is None else sampler
+    chosen = sampler or default_sampler(directory, schedule.trials)
     shrinks = default_refiner(directory) if refine is None else refine
     sampler, refiner = _named.sampler(chosen), _named.refiner(shrinks)
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)

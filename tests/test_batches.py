@@ -13,7 +13,7 @@ from test_storage import SCHEDULERS, assert_same, cut  # noqa: F401
 
 import jaxtune as jt
 from jaxtune.random import BATCH, SAMPLE
-from jaxtune.rounds.pace import LANES, LARGE, LEAST, PARTS, READINGS, paced
+from jaxtune.rounds.pace import LANES, LARGE, LEARNS, LEAST, PARTS, READINGS, paced
 from jaxtune.rounds.schedule import flat
 from jaxtune.samplers._model_based import design_length
 from jaxtune.tasks.function import as_task
@@ -239,3 +239,9 @@ def test_what_a_plan_says_is_what_a_search_does():
     assert "gaussian_process is told after each" in plan.pace
     assert first + (count - 1) * size < 100 <= first + count * size  # the last is less
     assert jt.plan(bowl, SPACE, trials=100, sampler="sobol").pace == ""
+
+
+def test_a_search_of_very_many_values_does_not_learn():
+    plan = jt.plan(bowl, SPACE, trials=LEARNS + 1)
+    assert plan.pace == ""
+    assert jt.plan(bowl, SPACE, trials=LEARNS).pace

@@ -20,8 +20,7 @@ from jaxtune.samplers.base import learns
 from jaxtune.schedulers import Scheduler
 from jaxtune.tasks import Task
 
-DEFAULT_SAMPLER = "gaussian_process"
-"""The maker of the sampler of a search that was given none."""
+LEARNS = 2**17  # trials: of more, to choose a point takes longer than to look at it
 
 PARTS = 20  # batches of a round at most
 READINGS = 3  # batches of trials that read a stream, an epoch of which all can share
@@ -30,6 +29,18 @@ LANES = 16  # in a batch of trainings: fewer leave a block half empty
 # trials in a batch from which on the next one is asked for while it trains: of so many
 # the model takes as long as a block, and to know them a batch later costs little
 LARGE = 256
+
+
+def usual_sampler(trials: int) -> str:
+    """Return the name of the sampler of a search that was given none.
+
+    >>> usual_sampler(100), usual_sampler(10**6)
+    ('gaussian_process', 'sobol')
+
+    Args:
+      trials: of the search.
+    """
+    return "gaussian_process" if trials <= LEARNS else "sobol"
 
 
 def paced(

@@ -19,7 +19,7 @@ from jaxtune.planning.tracing import Traced
 from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
-from jaxtune.rounds.pace import DEFAULT_SAMPLER
+from jaxtune.rounds.pace import usual_sampler
 from jaxtune.rounds.refine import zoom
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.schedulers import in_full
@@ -115,7 +115,7 @@ def settings_document(
         "history": workload.scoring.history,
         "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
-        "default_sampler": DEFAULT_SAMPLER,
+        "default_sampler": usual_sampler(search.schedule.trials),
         "block_given": given.block,
         "distinct": search.distinct,
         "first": first_document(search.first),
@@ -298,10 +298,10 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     )
 
 
-def default_sampler(directory: Any) -> str:
+def default_sampler(directory: Any, trials: int) -> str:
     """Return the sampler of a search that was given none: that of its run, if begun."""
     if not begun(directory):
-        return DEFAULT_SAMPLER
+        return usual_sampler(trials)
     return checked_settings(check_directory(directory))["default_sampler"]
 
 
