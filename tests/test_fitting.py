@@ -155,7 +155,7 @@ def test_a_plain_function_computes_no_more_than_its_trials(kind, trials, monkeyp
     )
     assert found.cost.occupancy == 1.0
     assert found.cost[:2] == (0, 0)
-    planned = jt.plan(bowl, PLANE, trials=trials)
+    planned = jt.plan(bowl, PLANE, trials=trials, sampler="sobol")
     assert planned.width == found.setup.workload.width == trials
     assert "all lanes of a round" in repr(planned)
 
@@ -204,7 +204,7 @@ def test_most_lanes_that_are_empty_are_worth_a_warning():
 
 
 def test_a_million_values_are_a_few_blocks():
-    said = jt.plan(bowl, PLANE, trials=10**6)
+    said = jt.plan(bowl, PLANE, trials=10**6, sampler="sobol")
     assert said.width >= 2**15
     assert said.empty < 0.01
 

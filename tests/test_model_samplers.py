@@ -303,7 +303,7 @@ def test_the_last_untried_of_many_configurations_are_found(name):
         b=jt.when(jt.power_of_two(1, 8), a="b"),
     )
     numbers = np.arange(3 * 50 * 3 * 4)
-    every, few = jax.jit(geometry.listed, static_argnums=2)(space, numbers, 1800)
+    every, few = jax.jit(geometry.enumerated, static_argnums=2)(space, numbers, 1800)
     assert few
     cells = {tuple(row) for row in np.asarray(geometry.snapped(space, every)).tolist()}
     assert len(cells) == 50 * 3 * (1 + 4 + 1)
@@ -323,7 +323,7 @@ def test_no_more_configurations_are_listed_than_wanted():
         (jt.Space(k=jt.integer(1, 9), o=jt.ordinal([1, 2])), 17),
         (jt.Space(k=jt.integer(1, 9), x=jt.uniform(0, 1)), 2**20),
     ]:
-        assert not geometry.listed(space, np.arange(4), most)[1]
+        assert not geometry.enumerated(space, np.arange(4), most)[1]
 
 
 @pytest.mark.parametrize(("dim", "length"), [(1, 5), (3, 5), (9, 10)])

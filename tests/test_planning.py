@@ -185,7 +185,8 @@ def test_a_plan_states_the_padding():
 
 
 def test_a_plan_of_a_plain_function():
-    said = jt.plan(lambda key, h: h["x"], jt.Space(x=jt.uniform(0, 1)), trials=300)
+    space = jt.Space(x=jt.uniform(0, 1))
+    said = jt.plan(lambda key, h: h["x"], space, trials=300, sampler="sobol")
     assert (said.programs, said.padding, said.memory) == (1, 0, 0)
     assert (said.width, said.empty) == (300, 0)
 

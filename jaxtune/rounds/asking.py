@@ -51,6 +51,10 @@ class Batches:
       number: of the round.
       so_far: the rounds before it.
       journal: remembers the points, and may know some.
+
+    Attributes:
+      rehearsed: waits until the programs are compiled that the next batch needs; two
+        threads would compile them twice.
     """
 
     def __init__(self, search: Search, number: int, so_far: SoFar, journal: Journal):
@@ -62,6 +66,7 @@ class Batches:
         self._points = self._recorded.take(np.arange(self._ends[0]))
         self._coming: Future[Points] | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self.rehearsed: Callable[[], None] = lambda: None
 
     @property
     def points(self) -> Points:
@@ -114,6 +119,7 @@ class Batches:
 
     @on_host()
     def _next(self, training: Training) -> Points:
+        self.rehearsed()
         search, points = self._search, self._points
         begin, end = self._reach()
         whole = self._so_far.plus(search, training)

@@ -165,10 +165,10 @@ def repeats_in(
     """
     if not schedule.confirms:
         return None
-    names = identities(schedule.space, hparams)
     if not schedule.stages[number].confirms:
-        return np.full(len(names), -1)
+        return np.full(len(next(iter(hparams.values()))), -1)
     first = _first_trials(schedule.space, _decoded(history))
+    names = identities(schedule.space, hparams)
     return np.asarray([first[name] for name in names])
 
 

@@ -129,7 +129,9 @@ def _train(
     start = batches.points
     stopping.result_of = lambda training: so_far.plus(search, training).result(search)
     rehearse = functools.partial(_rehearse, search, number, start, history)
-    with closing(batches), rehearsing(rehearse):
+    within = len(search.schedule.stages[number].batches or ()) > 1
+    with closing(batches), rehearsing(rehearse, on_cpu=within) as rehearsed:
+        batches.rehearsed = rehearsed
         training = train_round(
             search.workload_of(number),
             search.schedule.space,
@@ -165,33 +167,39 @@ def _scheduler_run(search: Search, plan: Plan, number: int) -> SchedulerRun:
 def _rehearse(
     search: Search, number: int, start: Points, history: Sequence[Trials]
 ) -> None:
-    """Compile what follows a round: refine, tell and ask with made-up scores."""
-    stages = search.schedule.stages
+    """Compile what follows the first batch of a round, with made-up scores.
+
+    That is to tell and to ask; after a round of one batch, to refine before.
+    """
+    stages, space = search.schedule.stages, start.space
     # functions of the user may count their calls, or be costly
     remade = recipe_of(search.sampler) and recipe_of(search.refine)
     # a requirement is a function of the user, and goals are asked for in parts
     ours = remade and not (search.constraints.rules or search.goals)
-    if number + 1 == len(stages) or not ours or not start.space.searched:
+    own, rows = stages[number].batches or (), len(start.points)
+    if not ours or not space.searched or stages[number].confirms:
         return
-    if stages[number].confirms or stages[number + 1].confirms:
+    if len(own) > 1:
+        box, following, count = space, number, own[1]
+    elif number + 1 == len(stages) or stages[number + 1].confirms:
         return  # nothing is refined or asked
+    else:
+        seen = rows
+        if getattr(search.refine, "rounds", "last") == "all":
+            seen += sum(map(len, history))
+        scores = jnp.asarray(np.linspace(0, 1, seen, dtype=np.float32))
+        points = jnp.asarray(np.resize(start.points, (seen, space.dim)))
+        box = search.refine(space, points, scores)
+        box, following = search.schedule.opened(box, number + 1), number + 1
+        count = (stages[following].batches or (stages[following].trials,))[0]
     seeds = (search.seeds,) if search.seeds > 1 else ()
 
     def told(hparams: HparamArrays, count: int) -> tuple[HparamArrays, np.ndarray]:
         return hparams, np.zeros((count, *seeds), np.float32)
 
-    rows = seen = len(start.points)
-    if getattr(search.refine, "rounds", "last") == "all":
-        seen += sum(map(len, history))
-    scores = jnp.asarray(np.linspace(0, 1, seen, dtype=np.float32))
-    points = jnp.asarray(np.resize(start.points, (seen, start.space.dim)))
-    box = search.refine(start.space, points, scores)
-    box = search.schedule.opened(box, number + 1)
     known = [told(before.decoded, len(before)) for before in history]
     known.append(told(start.hparams, rows))
-    draw = key_of_round(search.workload.key, SAMPLE, number + 1)
-    following = stages[number + 1]
-    count = following.batches[0] if following.batches else following.trials
+    draw = key_of_round(search.workload.key, SAMPLE, following)
     box.decode(asked(search.sampler, draw, box, known, count))
 
 

@@ -1,10 +1,10 @@
 """The pace of a search: how many trials a sampler that learns asks for at a time.
 
-A round begins with as many trials as a model needs to say anything. The others come in
-batches of equal size, each asked for when the one before it has been told: a twentieth
-of the round, but not fewer than a model is worth, or than fill the lanes of a block. So
-a hundred trials of a plain function are some eighteen batches of five, and a hundred
-thousand on an accelerator are twenty of five thousand.
+Trials come in batches of equal size, each asked for when the one before it has been
+told: a twentieth of the round, but not fewer than a model is worth, or than fill the
+lanes of a block. The first one may be larger, to have what a model needs to say
+anything. So a hundred trials of a plain function are twenty batches of five, and a
+hundred thousand on an accelerator are twenty of five thousand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jaxtune.tasks import Task
 DEFAULT_SAMPLER = "gaussian_process"
 """The maker of the sampler of a search that was given none."""
 
-PARTS = 20  # batches of a round at most, the first one left out
+PARTS = 20  # batches of a round at most
 READINGS = 3  # batches of trials that read a stream, an epoch of which all can share
 LEAST = 5  # trials in a batch: fewer are not worth the fit of a model
 LANES = 16  # in a batch of trainings: fewer leave a block half empty
@@ -90,12 +90,12 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
 
 
 def _paced(stage: Stage, least: int, parts: int) -> Stage:
-    first = max(least, design_length(len(stage.searched)))
+    # equal sizes, since a model is compiled for each, and full blocks
+    size = least * math.ceil(stage.trials / parts / least)
+    first = max(size, design_length(len(stage.searched)))
     left = stage.trials - first
     if not stage.searched or left <= 0 or stage.confirms:
         return stage
-    # equal sizes, since a model is compiled for each, and full blocks
-    size = least * max(1, math.ceil(left / parts / least))
     rest = [left % size] if left % size else []
     batches = (first, *[size] * (left // size), *rest)
     return stage._replace(batches=batches, ahead=size >= LARGE)

@@ -112,7 +112,36 @@ def model_based(
     return own_sampler(init, ask, tell)
 
 
-def _joined(pending: Array, points: Array) -> Array:
+FEWEST, QUADRUPLED = 32, 128
+
+
+def capacity(count: int) -> int:
+    """Return the rows of the program that serves ``count`` points."""
+    size = FEWEST
+    while size < count:
+        size *= 4 if size < QUADRUPLED else 2
+    return size
+
+
+def with_room(state: ModelState, n: int) -> tuple[ModelState, int]:
+    """Return a state with empty rows behind its pending points, and how many are out.
+
+    There is room for ``n`` more, so that one program serves batches of many sizes.
+    """
+    pending, out = state.pending, len(state.pending)
+    rows = np.full((capacity(out + n) - out, state.space.dim), 0.5, np.float32)
+    return state._replace(pending=_joined(pending, rows)), out
+
+
+def cut(points: Array, n: int) -> Array:
+    """Return the first ``n`` rows."""
+    if isinstance(points, jax.core.Tracer):
+        return points[:n]
+    # in NumPy, since JAX would compile a program for every pair of lengths
+    return jnp.asarray(np.asarray(points)[:n])
+
+
+def _joined(pending: Array, points: ArrayLike) -> Array:
     """Return the pending points, and new ones after them."""
     if isinstance(points, jax.core.Tracer) or isinstance(pending, jax.core.Tracer):
         return jnp.concatenate([pending, points])

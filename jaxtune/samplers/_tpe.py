@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import check_whole
 from jaxtune.registry import maker
-from jaxtune.samplers._model_based import ModelState, model_based
+from jaxtune.samplers._model_based import ModelState, cut, model_based, with_room
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import inside, snapped
 from jaxtune.samplers.history import History
@@ -77,7 +78,8 @@ def tpe(
         raise ValueError(f"tpe: share must lie in (0, 1), got {share}.")
 
     def suggest(state: ModelState, n: int) -> Array:
-        return _suggest(state, n, share, most, draws)
+        padded, out = with_room(state, n)
+        return cut(_suggest(padded, np.int32(out), np.int32(n), share, most, draws), n)
 
     return model_based(suggest, initial)
 
@@ -91,34 +93,46 @@ class Crowd(NamedTuple):
     full: Array  # [t] bool, the rows of ``tried`` that hold one
 
 
-@partial(jax.jit, static_argnums=(1, 3, 4))
-def _suggest(state: ModelState, n: int, share: float, most: int, draws: int) -> Array:
-    """Return the next ``n`` points ``[n, d]``."""
+@partial(jax.jit, static_argnums=(4, 5))
+def _suggest(
+    state: ModelState, out: Array, n: Array, share: float, most: int, draws: int
+) -> Array:
+    """Return the next ``n`` points, the first rows of ``[size, d]``.
+
+    Args:
+      state: with ``[size, d]`` rows for pending points, which are the first ``out``.
+      out: how many are.
+      n: size of the batch; with what is out no more than ``size``.
+      share: as for `tpe`, and so are the others.
+      most: of the best.
+      draws: for each point.
+    """
     space, grid = state.space, grid_of(state.space)
     told = snapped(space, state.history.points)
     best, others, first = _split(state.history, share, most)
     # no more of them than can be among the best
     good = mixture(grid, told[first[:most]], best[first[:most]] * 1.0)
     pending, known = snapped(space, state.pending), state.history.known
-    crowd = _crowd(grid, told, known, others, len(pending) + n)
+    crowd = _crowd(grid, told, known, others, len(pending))
     key = jax.random.fold_in(state.key, state.history.trials)
 
-    def wait(crowd: Crowd, out: tuple[Array, Array]) -> tuple[Crowd, None]:
-        return _joined(grid, crowd, len(told), *out), None
+    def wait(j: Array, crowd: Crowd) -> Crowd:
+        return _joined(grid, crowd, len(told), pending[j], j)
 
-    def pick(crowd: Crowd, j: Array) -> tuple[Crowd, Array]:
+    def pick(j: Array, carry: tuple[Crowd, Array]) -> tuple[Crowd, Array]:
+        crowd, chosen = carry
         own = jax.random.fold_in(key, state.asked + j)
         points, fine = _candidates(own, grid, good, crowd, draws)
         at = placed(grid, points)
         ratio = log_density(grid, at, good) - log_density(grid, at, crowd.poor)
-        chosen = points[jnp.argmax(jnp.where(fine, ratio, -jnp.inf))]
-        return _joined(grid, crowd, len(told), chosen, len(pending) + j), chosen
+        best = points[jnp.argmax(jnp.where(fine, ratio, -jnp.inf))]
+        return _joined(grid, crowd, len(told), best, out + j), chosen.at[j].set(best)
 
     # one point after the other, so that no array is as large as the batch times the
     # history, and a point does not depend on how many are wanted
-    if len(pending):
-        crowd = jax.lax.scan(wait, crowd, (pending, jnp.arange(len(pending))))[0]
-    return jax.lax.scan(pick, crowd, jnp.arange(n))[1]
+    crowd = jax.lax.fori_loop(0, out, wait, crowd)
+    none = jnp.zeros_like(pending)
+    return jax.lax.fori_loop(0, n, pick, (crowd, none))[1]
 
 
 def _split(history: History, share: float, most: int) -> tuple[Array, Array, Array]:

@@ -44,7 +44,7 @@ def snapped(space: Space, points: Array) -> Array:
     return jnp.where(within, cells, points)
 
 
-def listed(space: Space, numbers: Array, most: int) -> tuple[Array, Array]:
+def enumerated(space: Space, numbers: Array, most: int) -> tuple[Array, Array]:
     """Return configurations of a finite space by their numbers.
 
     Args:

@@ -2,7 +2,7 @@
 
 The first fits the process and the second picks the points. Both serve several sizes:
 the rows of the history double, and the points that are out or asked for have a few
-sizes, see `capacity`.
+sizes, see `with_room`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.environment import on_host, thread_settings, under
-from jaxtune.samplers._model_based import ModelState
+from jaxtune.samplers._model_based import ModelState, cut, with_room
 from jaxtune.samplers.gp.suggest import (
     Model,
     Region,
-    capacity,
     judge,
     picked,
     suggested,
@@ -92,19 +90,17 @@ def next_batch(
     """
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state)):
         return suggested(state, n, acquisition, rows, region, argument)
-    space, history, out = state.space, state.history, len(state.pending)
-    # in NumPy, since JAX would compile a program for every pair of lengths
-    pending = np.full((capacity(out + n), space.dim), 0.5, np.float32)
-    pending[:out] = np.asarray(state.pending)
+    space, history = state.space, state.history
+    padded, out = with_room(state, n)
     with on_host(), one_thread():
         fit = (history, space, np.float32(argument), rows, region)
-        pick = (space, state.key, history.trials, pending)
+        pick = (space, state.key, history.trials, padded.pending)
         numbers = (np.int32(out), np.int32(n), acquisition)
         judged, picks = _programs()
         with _beside(fit, (*pick, *numbers)):
             model = judged(*fit)
         points = picks(model, *pick, *numbers)
-        return jnp.asarray(np.asarray(points)[:n])
+    return cut(points, n)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.samplers.geometry import features, listed, snapped
+from jaxtune.samplers.geometry import enumerated, features, snapped
 from jaxtune.samplers.gp import candidates
 from jaxtune.samplers.gp.candidates import Box
 from jaxtune.samplers.gp.model import Posterior
@@ -24,6 +24,7 @@ CHUNK = 256  # functions
 LEADERS, CLOUD = 32, 32  # clouds around the best trials, and candidates in each
 SHARED = LEADERS * CLOUD  # as many all over the box
 WIDEST = 0.2  # step around the best trials
+BOLD = (1.0, 0.5, 0.25, 0.1)  # of one function after the other, see `drawn_paths`
 OWN, NEARER = 16, (0.1, 0.02)  # candidates of each function, and their widest steps
 
 
@@ -41,7 +42,9 @@ def drawn_chunks(
     box: Box,
     leaders: Array,
     keys: tuple[Key, Key],
-    chunks: int,
+    begin: Array | int,
+    n: Array | int,
+    size: int,
 ) -> Chunk:
     """Return the best points of functions drawn from the process.
 
@@ -51,21 +54,25 @@ def drawn_chunks(
       box: to search.
       leaders: ``[LEADERS, d]`` the best trials.
       keys: of candidates, and of functions.
-      chunks: how many.
+      begin: number of the first function.
+      n: how many are wanted.
+      size: chunks that there is room for; one program serves all of one size.
 
     Returns:
-      The chunks, each leaf with the chunks in front.
+      The chunks, each leaf with ``size`` of them in front; the promise of those that
+      are not wanted is minus infinity.
     """
     of_pool, of_paths = keys
 
-    def chunk(number: Array) -> Chunk:
+    def fill(number: Array, chunks: Chunk) -> Chunk:
         own = [
             jax.random.fold_in(of_pool, number * (2 + len(NEARER)) + i)
             for i in range(2 + len(NEARER))
         ]
         shared = _shared(own[0], own[1], space, box, leaders)
-        ids = number * CHUNK + jnp.arange(CHUNK)
-        paths = drawn_paths(process, of_paths, ids)
+        ids = begin + number * CHUNK + jnp.arange(CHUNK)
+        bold = jnp.asarray(BOLD)[ids % len(BOLD)]
+        paths = drawn_paths(process, of_paths, ids, bold)
         values = everywhere(process, paths, features(space, shared))
         top = jnp.argmax(values, axis=1)
         best, height = shared[top], jnp.take_along_axis(values, top[:, None], 1)[:, 0]
@@ -79,16 +86,22 @@ def drawn_chunks(
             top = jnp.argmax(found, axis=1)[:, None]
             height = jnp.take_along_axis(found, top, 1)[:, 0]
             best = jnp.take_along_axis(near, top[:, :, None], 1)[:, 0]
-        return Chunk(best, shared, values.max(0))
+        filled = Chunk(best, shared, values.max(0))
+        return jax.tree.map(lambda all, one: all.at[number].set(one), chunks, filled)
 
-    return jax.lax.map(chunk, jnp.arange(chunks))
+    none = Chunk(
+        jnp.full((size, CHUNK, space.dim), 0.5),
+        jnp.full((size, 2 * SHARED, space.dim), 0.5),
+        jnp.full((size, 2 * SHARED), -jnp.inf),
+    )
+    return jax.lax.fori_loop(0, (n + CHUNK - 1) // CHUNK, fill, none)
 
 
 def _shared(key: Key, other: Key, space: Space, box: Box, leaders: Array) -> Array:
     """Return candidates of a chunk ``[2 * SHARED, d]``, snapped to cells."""
     none = jnp.zeros_like(leaders)
     spread = candidates.clouds(key, space, box, none, CLOUD, 0.0, True)
-    every, few = listed(space, jnp.arange(SHARED), SHARED)
+    every, few = enumerated(space, jnp.arange(SHARED), SHARED)
     spread = jnp.where(few, every, spread)
     near = candidates.clouds(other, space, box, leaders, CLOUD, WIDEST)
     return snapped(space, jnp.concatenate([spread, near]))

@@ -32,13 +32,14 @@ class Paths(NamedTuple):
     corrections: Array  # [n, c]
 
 
-def drawn_paths(process: Posterior, key: Key, ids: Array) -> Paths:
+def drawn_paths(process: Posterior, key: Key, ids: Array, bold: Array) -> Paths:
     """Draw functions from the process.
 
     Args:
       process: after ``c`` rows of data.
       key: of all functions.
       ids: ``[n]`` int, of each of them; a function depends on its own and the key.
+      bold: ``[n]`` shares of the deviation from the mean that they keep.
 
     Returns:
       The functions.
@@ -58,7 +59,8 @@ def drawn_paths(process: Posterior, key: Key, ids: Array) -> Paths:
     def draw(i: Array) -> Array:
         return jax.random.normal(jax.random.fold_in(key, i), (COUNT + len(data.y),))
 
-    normal = jax.vmap(draw)(ids)
+    # full draws explore, and drawn towards the mean they exploit
+    normal = jax.vmap(draw)(ids) * bold[:, None]
     heights = height * normal[:, :COUNT]
     noise = normal[:, COUNT:] * jnp.sqrt(own)[None]
     miss = jnp.where(data.known[None], data.y[None] - heights @ waves.T - noise, 0.0)
@@ -76,10 +78,8 @@ def each_at_its_own(process: Posterior, paths: Paths, x: Array) -> Array:
     """Evaluate each function at points of its own ``[n, k, D]``; return ``[n, k]``."""
     n, k, columns = x.shape
     waves, cross = _basis(process, paths, x.reshape(n * k, columns))
-    parts = ((waves, paths.heights), (cross, paths.corrections))
-    return sum(
-        (part.reshape(n, k, -1) * height[:, None]).sum(2) for part, height in parts
-    )
+    prior = (waves.reshape(n, k, -1) * paths.heights[:, None]).sum(2)
+    return prior + (cross.reshape(n, k, -1) * paths.corrections[:, None]).sum(2)
 
 
 def _basis(process: Posterior, paths: Paths, x: Array) -> tuple[Array, Array]:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.random import PICK, POOL
-from jaxtune.samplers._model_based import ModelState
+from jaxtune.samplers._model_based import ModelState, with_room
 from jaxtune.samplers._sobol import mixed
-from jaxtune.samplers.geometry import features, inside, listed, owners, snapped
+from jaxtune.samplers.geometry import enumerated, features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates, large
 from jaxtune.samplers.gp.acquisition import (
     NEVER,
@@ -42,11 +42,12 @@ SPREAD = 2  # groups all over the box
 # the largest step of each cloud: the first lies around the best trials, each next one
 # around the most promising candidates so far
 CLOUDS = (0.3, 0.1, 0.02)
+ABSENT = 9.0  # a feature that no candidate has
+LOWEST = -1e30  # a mean that no trial has
 JOINT = 1024  # candidates of which whole functions are drawn
 FITTED = 256  # trials that the length scales are fitted to, evenly over the history
 COMPARED = 1024  # trials that candidates are compared with one by one
 LARGEST = 128  # points out or asked for that are picked one by one
-SMALLEST = 32  # points that are out or asked for, in the smallest program
 
 # ``(history, space, incumbent [d], log length scales [d], argument) -> Box``
 Region = Callable[[History, Space, Array, Array, Array], Box]
@@ -56,9 +57,9 @@ class Model(NamedTuple):
     """What the candidates of a batch are judged by."""
 
     process: Posterior
-    points: Array  # [c, d] of the trials, snapped to cells
-    told: Array  # [C, D] features of all trials, NaN in empty rows
-    means: Array  # [c] of the function at the usable trials, minus infinity elsewhere
+    points: Array  # [c, d] of the trials, snapped to cells; 0.5 for a lost choice
+    told: Array  # [C, D] features of all trials, ``ABSENT`` in empty rows
+    means: Array  # [c] of the function at the usable trials, ``LOWEST`` elsewhere
     best: Array  # [] the largest of them
     box: Box  # to search
 
@@ -144,11 +145,13 @@ def judge(
     if region is not None:
         incumbent = points[jnp.argmax(means)]
         box = region(history, space, incumbent, process.hypers.lengths, argument)
-    told = process.data.x, few.known
+    x, known = process.data.x, few.known
     if len(few.scores) < len(history.scores):
-        told = features(space, snapped(space, history.points)), history.known
-    told = jnp.where(told[1][:, None], told[0], jnp.nan)
-    return Model(process, points, told, means, best, box)
+        x, known = features(space, snapped(space, history.points)), history.known
+    # finite numbers, which JAX can be asked to insist on between two programs
+    told = jnp.where(known[:, None], x, ABSENT)
+    means = jnp.maximum(means, LOWEST)
+    return Model(process, jnp.nan_to_num(points, nan=0.5), told, means, best, box)
 
 
 def picked(
@@ -177,7 +180,7 @@ def picked(
     pool_key, own = (jax.random.fold_in(key, stream) for stream in (POOL, PICK))
     size, best = len(pending), model.best
     if size > LARGEST:
-        return _drawn(model, space, (pool_key, own), pending, out, size)
+        return _drawn(model, space, (pool_key, own), pending, out, n)
     pool = _gathered(model, space, pool_key, pending)
     index = ACQUISITIONS[acquisition](model.process, pool, best, out, own, n, size)
     return pool.points[index]
@@ -201,20 +204,11 @@ def suggested(
       region: the box to search; the cube if ``None``.
       argument: for ``region``.
     """
-    space, history, out = state.space, state.history, len(state.pending)
+    space, history = state.space, state.history
     model = judge(history, space, jnp.float32(argument), rows, region)
     key = jax.random.fold_in(state.key, history.trials)
-    empty = jnp.full((capacity(out + n) - out, space.dim), 0.5)
-    pending = jnp.concatenate([state.pending, empty])
-    return picked(model, space, key, pending, out, n, acquisition)[:n]
-
-
-def capacity(count: int) -> int:
-    """Return the rows of the program that serves ``count`` points."""
-    size = SMALLEST
-    while size < count:
-        size *= 4
-    return size
+    padded, out = with_room(state, n)
+    return picked(model, space, key, padded.pending, out, n, acquisition)[:n]
 
 
 def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidates:
@@ -239,7 +233,7 @@ def _gathered(model: Model, space: Space, key: Key, pending: Array) -> Candidate
         centres = jnp.where(number == 1 + SPREAD, first, top[0])
         anew = number <= SPREAD
         points = candidates.clouds(own, space, box, centres, CLOUD, widest, anew)
-        every, few = listed(space, number * GROUP + row, SPREAD * GROUP)
+        every, few = enumerated(space, number * GROUP + row, SPREAD * GROUP)
         points = jnp.where(anew & few, every, points)
         slot = (number == 0) & (row < size)
         points = snapped(space, jnp.where(slot[:, None], slots, points))
@@ -274,7 +268,7 @@ def _drawn(
     keys: tuple[Key, Key],
     pending: Array,
     out: Array | int,
-    size: int,
+    n: Array | int,
 ) -> Array:
     """Pick ``[size, d]`` points, each the best of one function drawn; see `large`.
 
@@ -282,20 +276,30 @@ def _drawn(
     promising of the other candidates take the places that are left.
     """
     leaders = model.points[jax.lax.top_k(model.means, large.LEADERS)[1]]
-    leaders = jnp.clip(jnp.nan_to_num(leaders, nan=0.5), 0, BELOW_ONE)
-    number = size // large.CHUNK
-    chunks = large.drawn_chunks(model.process, space, model.box, leaders, keys, number)
-    points = [chunks.best.reshape(size, -1), chunks.others.reshape(-1, space.dim)]
-    points = jnp.concatenate(points)
+    leaders = jnp.clip(leaders, 0, BELOW_ONE)
+    size = len(pending)
+    chunks = large.drawn_chunks(
+        model.process,
+        space,
+        model.box,
+        leaders,
+        keys,
+        begin=out,
+        n=n,
+        size=size // large.CHUNK,
+    )
+    both = [chunks.best.reshape(size, -1), chunks.others.reshape(-1, space.dim)]
+    points = jnp.concatenate(both)
     slots = snapped(space, pending)
     waiting = (jnp.arange(size) < out)[:, None]
-    taken = jnp.where(waiting, features(space, slots), jnp.nan)
+    taken = jnp.where(waiting, features(space, slots), ABSENT)
     before = jnp.concatenate([model.told, taken])
     repeated = _repeated(jnp.concatenate([before, features(space, points)]))
-    # the best points in the order of their functions, then the others. Points that
-    # are out were those of the first functions, when this is a second part of a batch
-    rest = jnp.append(jnp.full(size, jnp.inf), chunks.promise.ravel())
-    order = jnp.lexsort((-rest, repeated[len(before) :]))
+    # the best points in the order of their functions, then the others
+    best = jnp.where(jnp.arange(size) < n, jnp.inf, -jnp.inf)
+    rest = jnp.append(best, chunks.promise.ravel())
+    unwanted = repeated[len(before) :] | jnp.isneginf(rest)
+    order = jnp.lexsort((-rest, unwanted))
     return points[order[:size]]
 
 
@@ -361,7 +365,7 @@ def _thompson(
     # the least reluctant first, and the most promising of them; never a pending row
     order = jnp.lexsort((-score, reluctance, rows < size))
     top = order[: max(JOINT, size)]
-    waiting = jnp.where((jnp.arange(size) < pending)[:, None], x[:size], jnp.nan)
+    waiting = jnp.where((jnp.arange(size) < pending)[:, None], x[:size], ABSENT)
     out = _tried(x[top], waiting)
     # draw j is the same one whether it is asked for at once or later
     draw = jax.vmap(lambda j: jax.random.fold_in(key, j))
