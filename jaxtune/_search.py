@@ -52,6 +52,7 @@ from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
+from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
 from jaxtune.rounds.pace import paced
@@ -70,7 +71,12 @@ from jaxtune.storage.directory import begun
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
-from jaxtune.storage.settings import UserChoices, default_refiner, default_sampler
+from jaxtune.storage.settings import (
+    UserChoices,
+    default_confirm,
+    default_refiner,
+    default_sampler,
+)
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
@@ -200,7 +206,8 @@ def search(
         last of the ``trials``: so many of them three times each, as with ``confirm=5``;
         or a share of the trials, such as ``0.15``. They train in full. The best is
         chosen by these measurements alone, and `Result.confirmed` says how likely it
-        is the best.
+        is the best. If not given, five of a search of 100 trainings or more, with one
+        seed, that leaves sampler, rounds and the like to decide; 0 is none.
       constraints: bounds of metrics and of a trial's true sizes, such as
         ``{"parameters": ("<=", 20_000)}``, by which trials rank; or a `require`, which
         all trials meet; or a list of these. The sizes are ``parameters`` and ``flops``:
@@ -246,12 +253,17 @@ def search(
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
+    # from here on a plain function is a Task with trains=False
+    made = with_folds(as_task(task), folds, key)
+    if confirm is None:
+        parts = sampler, rounds, refine, scheduler, goals, constraints
+        decides = not isinstance(space, Schedule) and all(p is None for p in parts)
+        usual = usual_confirm(trials, seeds, made) if decides else 0
+        confirm = default_confirm(directory, usual)
     schedule = schedule_for(space, trials, rounds, confirm)
     if start is not None:
         schedule = schedule._replace(start=start)
     check_start(schedule)
-    # from here on a plain function is a Task with trains=False
-    made = with_folds(as_task(task), folds, key)
     limited = as_constraints(constraints)
     found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = checked_objective(made, schedule.space, metric, mode)

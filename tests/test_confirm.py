@@ -1,6 +1,7 @@
 """The best measured again: which trials repeat, what is made of it, and what is not."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import jaxtune as jt
 from jaxtune.goals.limits import Limit
 from jaxtune.report import terminal
 from jaxtune.results.confirmed import chances, confirmed_of
-from jaxtune.rounds.confirm import Confirmation, check_confirm
+from jaxtune.rounds.confirm import Confirmation, check_confirm, usual_confirm
 
 KEY = jax.random.key(0)
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -61,7 +62,7 @@ def test_a_number_or_a_share_says_how_many_are_measured_again(
     assert check_confirm(confirm, trials) == Confirmation(best, count)
 
 
-@pytest.mark.parametrize("confirm", [1, 0, -2, True, 1.0, 0.0, 2.5, "5", np.nan, [5]])
+@pytest.mark.parametrize("confirm", [1, -2, True, 1.0, 0.0, 2.5, "5", np.nan, [5]])
 def test_other_values_are_refused(confirm):
     with pytest.raises(ValueError, match="whole number from 2"):
         search(trials=100, confirm=confirm)
@@ -399,3 +400,42 @@ def test_repeats_train_in_full_with_every_seed_and_fold(scheduler, tmp_path):
     assert result.confirmed.words.capitalize() in page
     assert result.confirmed.words in repr(result)
     assert result.confirmed.words in result._repr_html_()
+
+
+def test_a_search_of_trainings_that_decides_all_confirms_by_itself(
+    small_task, small_space, tmp_path
+):
+    own = {"key": KEY, "trials": 100, "epochs": 1, "verbose": 0}
+    chosen = jt.search(small_task, small_space, directory=tmp_path / "run", **own)
+    assert len(chosen.trials) == 100
+    assert chosen.best.trial == chosen.confirmed.trial[0]
+    assert chosen.best.score == chosen.confirmed.mean[0]
+    assert (chosen.trials["repeat_of"] >= 0).sum() == 15
+    again = jt.search(small_task, small_space, directory=tmp_path / "run", **own)
+    same_tables(again.trials, chosen.trials)
+
+
+@pytest.mark.parametrize(
+    ("trials", "seeds", "trains", "folds", "expected"),
+    [
+        (100, 1, True, None, 5),
+        (99, 1, True, None, 0),
+        (100, 2, True, None, 0),
+        (100, 1, False, None, 0),
+        (100, 1, True, "folds", 0),
+        (None, 1, True, None, 0),
+    ],
+)
+def test_others_do_not_confirm_by_themselves(trials, seeds, trains, folds, expected):
+    task = SimpleNamespace(trains=trains, folds=folds)
+    assert usual_confirm(trials, seeds, task) == expected
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"sampler": "sobol"}, {"rounds": 1}, {"scheduler": "in_full"}, {"confirm": 0}],
+)
+def test_a_search_that_says_how_is_not_confirmed(more, small_task, small_space):
+    own = {"key": KEY, "trials": 100, "epochs": 1, "verbose": 0}
+    found = jt.search(small_task, small_space, stop=lambda _: "enough", **own, **more)
+    assert "repeat_of" not in found.trials.names

@@ -10,6 +10,7 @@ from scipy.stats import chi2, norm, truncnorm
 
 import jaxtune as jt
 from jaxtune.samplers import parzen
+from jaxtune.samplers._model_based import with_room
 from jaxtune.samplers.geometry import snapped
 
 tpe = importlib.import_module("jaxtune.samplers._tpe")  # the name is the maker's
@@ -210,7 +211,9 @@ def test_a_large_batch_after_many_trials_fits_into_memory():
     state = sampler.init(jax.random.key(0), space)
     points = some_points(space, known)
     state = sampler.tell(state, points, points.sum(1))
-    program = tpe._suggest.lower(state, n, 0.1, 25, 24).compile()
+    padded, out = with_room(state, n)
+    sizes = np.int32(out), np.int32(n)
+    program = tpe._suggest.lower(padded, sizes[0], sizes[1], 0.1, 25, 24).compile()
     assert program.memory_analysis().temp_size_in_bytes < 100e6
 
 

@@ -31,7 +31,7 @@ from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import Told, with_past
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.samplers import Sampler
-from jaxtune.samplers.history import capacity
+from jaxtune.samplers.history import buffer_size
 from jaxtune.space import Space
 from jaxtune.space.points import Points, joined_points
 from jaxtune.training.journal import Journal
@@ -304,7 +304,7 @@ def _encoded(box: Space, decoded: HparamArrays) -> np.ndarray:
     """Return points ``[n, d]``, computed with as many rows as a buffer has."""
     # the trials of an open round are more each time, and JAX compiles for every number
     count = len(next(iter(decoded.values())))
-    rows = np.minimum(np.arange(capacity(count)), count - 1)
+    rows = np.minimum(np.arange(buffer_size(count)), count - 1)
     filled = {name: np.asarray(values)[rows] for name, values in decoded.items()}
     return np.asarray(box.encode(filled))[:count]
 

@@ -22,11 +22,17 @@ from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points
 from jaxtune.space.values import is_number
+from jaxtune.tasks import Task
 from jaxtune.types import HparamArrays
 
 # measurements of each configuration: more of them cost the search more than they
 # tell, and with fewer the spread is not known (docs/benchmarks.md)
 TIMES = 3
+
+
+# trials from which on a search of trainings confirms by itself, and how many: fewer
+# trials are better spent on searching
+FROM, BY_DEFAULT = 100, 5
 
 
 class Confirmation(NamedTuple):
@@ -59,7 +65,7 @@ def check_confirm(confirm: Any, trials: int) -> Confirmation:
       ValueError: neither of these, or too few trials for it.
     """
     confirm = float(confirm) if isinstance(confirm, np.floating) else as_whole(confirm)
-    if confirm is None:
+    if confirm is None or (is_whole(confirm, 0) and confirm == 0):
         return Confirmation()
     if is_whole(confirm, 2):
         found = Confirmation(int(confirm), TIMES * int(confirm))
@@ -73,7 +79,7 @@ def check_confirm(confirm: Any, trials: int) -> Confirmation:
     if not (is_number(confirm) and 0 < confirm < 1):
         raise ValueError(
             f"confirm: got {confirm!r}. Use a whole number from 2, of configurations "
-            "to measure again, or a share of the trials such as 0.15."
+            "to measure again, a share of the trials such as 0.15, or 0 for none."
         )
     count = round(float(confirm) * trials)
     # of 15 measurements three for each of five, as above; of more, more of both
@@ -85,6 +91,21 @@ def check_confirm(confirm: Any, trials: int) -> Confirmation:
             "trials, or another share."
         )
     return Confirmation(best, count)
+
+
+def usual_confirm(trials: Any, seeds: int, task: Task) -> int:
+    """Return ``confirm`` of a search that leaves all of it to decide.
+
+    Scores of one training are noisy, and where noise decides between the best trials,
+    measuring them again takes half of what is lost (docs/benchmarks.md).
+
+    Args:
+      trials: of the search.
+      seeds: trainings of every trial.
+      task: its trials train or not, on folds or not.
+    """
+    noisy = task.trains and seeds == 1 and task.folds is None
+    return BY_DEFAULT if noisy and is_whole(trials, FROM) else 0
 
 
 def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:

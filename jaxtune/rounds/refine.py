@@ -25,6 +25,8 @@ from jaxtune.types import Array, ArrayLike
 
 ROUNDS = ("all", "last")
 LEAST = 4  # best points that span a box, where top is not given
+# the same of a box that may grow: two of three are most, and of four it takes three
+LEAST_GROWING = 3
 FEWEST = 128  # rows of a program: fewer would save less time than compiling costs
 
 
@@ -73,8 +75,8 @@ def zoom(
 
     Args:
       top: number of the best points that span the box; a float is a share of all
-        points. At least two are taken. Four, or a hundredth of all points where that is
-        more, if not given.
+        points. At least two are taken. If it is not given, four, or three with
+        ``within``, or a hundredth of all points where that is more.
       margin: room added on each side, in mean spacings of the top points.
       floor: no side becomes shorter than this share of its present length.
       evidence: a choice is dropped when none of the top points has it, and chance alone
@@ -110,7 +112,7 @@ def zoom(
         points, scores = _check_points(space, points, scores)
         if within is not None:
             check_part(within, space, "zoom: the box in within")
-        count = _top_count(top, scores.shape[0], rounds)
+        count = _top_count(top, scores.shape[0], rounds, within is not None)
         if not isinstance(points, jax.core.Tracer):
             points, scores = _filled_up(points, scores)
         limits, rule = within or space, worse if rounds == "all" else absent
@@ -123,10 +125,11 @@ def zoom(
     return refine
 
 
-def _top_count(top: int | float | None, n: int, rounds: str) -> int:
+def _top_count(top: int | float | None, n: int, rounds: str, grows: bool) -> int:
     """Return how many of ``n`` points span the box."""
     if top is None:
-        top = 0.1 if rounds == "last" else max(LEAST, n // 100)
+        least = LEAST_GROWING if grows else LEAST
+        top = 0.1 if rounds == "last" else max(least, n // 100)
     return min(top if isinstance(top, int) else max(2, round(top * n)), n)
 
 

@@ -91,7 +91,7 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
     number = 1 + int(np.asarray(history.batch)[before - 1]) if before else 0
     batch = np.full(len(rows), number, np.int32)
     after = before + len(rows)
-    size = max(history.scores.shape[0], capacity(after))
+    size = max(history.scores.shape[0], buffer_size(after))
 
     def join(old: Array, new: np.ndarray) -> Array:
         # in NumPy, since JAX would compile a program for every length of `new`
@@ -109,7 +109,7 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
     )
 
 
-def capacity(trials: int) -> int:
+def buffer_size(trials: int) -> int:
     """Return the rows of the smallest buffer for so many trials; 0 for none."""
     return max(SMALLEST, 1 << (trials - 1).bit_length()) if trials else 0
 

@@ -305,6 +305,15 @@ def default_sampler(directory: Any, trials: int) -> str:
     return checked_settings(check_directory(directory))["default_sampler"]
 
 
+def default_confirm(directory: Any, usual: int) -> int:
+    """Return ``confirm`` of a search that was given none: that of its run, if begun."""
+    if not begun(directory):
+        return usual
+    rounds = stages_of(checked_settings(check_directory(directory))["rounds"])
+    # a share was given, and is given again
+    return usual if rounds[-1].confirms == usual else 0
+
+
 def default_refiner(directory: Any) -> Any:
     """Return the refiner of a search that was given none: that of its run, if begun.
 
