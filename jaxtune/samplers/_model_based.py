@@ -115,7 +115,7 @@ def model_based(
 FEWEST, QUADRUPLED = 32, 128
 
 
-def buffer_size(count: int) -> int:
+def rows_for(count: int) -> int:
     """Return the rows of the program that serves ``count`` points."""
     size = FEWEST
     while size < count:
@@ -129,7 +129,7 @@ def with_room(state: ModelState, n: int) -> tuple[ModelState, int]:
     There is room for ``n`` more, so that one program serves batches of many sizes.
     """
     pending, out = state.pending, len(state.pending)
-    rows = np.full((buffer_size(out + n) - out, state.space.dim), 0.5, np.float32)
+    rows = np.full((rows_for(out + n) - out, state.space.dim), 0.5, np.float32)
     return state._replace(pending=_joined(pending, rows)), out
 
 
