@@ -8,36 +8,29 @@ cores a machine has.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import scipy
-
-FOLDERS = ("../scipy.libs", ".dylibs")  # of wheels, beside and inside the package
+import scipy.linalg  # noqa: F401 - loads the library that is found below
+from threadpoolctl import ThreadpoolController
 
 # fits may run in several threads, and the number of threads belongs to the process: the
 # first one in changes it and the last one out restores it
 _lock = threading.Lock()
-_users, _before = 0, 0
+_users = 0
+_limit: Any = None
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread of OpenBLAS; do nothing where SciPy has another BLAS."""
-    global _users, _before
-    library = _openblas()
-    if library is None:
-        yield
-        return
+    """Compute with one thread of BLAS during this context."""
+    global _users, _limit
     with _lock:
         if not _users:
-            _before = library.scipy_openblas_get_num_threads()
-            library.scipy_openblas_set_num_threads(1)
+            _limit = blas().limit(limits=1)
         _users += 1
     try:
         yield
@@ -45,19 +38,10 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                library.scipy_openblas_set_num_threads(_before)
+                _limit.restore_original_limits()
 
 
-@cache
-def _openblas() -> Any:
-    """Return the library that SciPy has loaded, or ``None``."""
-    package = Path(scipy.__file__).parent
-    for folder in FOLDERS:
-        for path in sorted((package / folder).resolve().glob("*scipy_openblas*")):
-            try:
-                library = ctypes.CDLL(str(path))
-            except OSError:
-                continue
-            if hasattr(library, "scipy_openblas_set_num_threads"):
-                return library
-    return None
+@cache  # to look for the libraries takes longer than a fit
+def blas() -> ThreadpoolController:
+    """Return the controller of the threads of BLAS in this process."""
+    return ThreadpoolController().select(user_api="blas")
