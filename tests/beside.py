@@ -58,14 +58,7 @@ def parts(seen):
 
 def seek(key, **chosen):
     """The table of a search in three rounds."""
-    own = {
-        "trials": 24,
-        "rounds": 3,
-        "epochs": 6,
-        "block": 4,
-        "verbose": 0,
-        "sampler": "sobol",
-    }
+    own = {"trials": 24, "rounds": 3, "epochs": 6, "block": 4, "verbose": 0}
     found = jt.search(killed.line(), SPACE, key=key, **own, **chosen)
     return killed.digest(found), found
 
