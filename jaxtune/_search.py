@@ -180,7 +180,7 @@ def search(
         plain functions.
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
-        without them.
+        without them, until a sampler has learned from them.
       prior: a result or a run directory of an earlier search, or a list of them, for a
         sampler that learns. Its space may be another one: what cannot be mapped is
         told. The less it agrees with this search, the fewer points it decides over.
