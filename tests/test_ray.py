@@ -456,7 +456,7 @@ class Hold(jt.Callback):
 space = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
 found = jt.search(
     killed.line(), space, key=jax.random.key(3), trials=40, rounds=2, epochs=9,
-    seeds=2, block=4, directory=directory, verbose=0,
+    sampler="sobol", seeds=2, block=4, directory=directory, verbose=0,
     executor=jt.executors.ray(workers=2), callbacks=[Hold()] if held == "held" else [],
 )
 print(killed.digest(found))
@@ -519,6 +519,7 @@ def hungry(key, hparams):
 found = jt.search(
     hungry, jt.Space(x=jt.uniform(0.0, 1.0)), key=jax.random.key(0), trials=16,
     mode="min", block=8, verbose=0, executor=jt.executors.ray(workers=1),
+    sampler="sobol",
 )
 print(set(found.width_overrides.width.tolist()), set(found.trials["status"]))
 """
