@@ -30,7 +30,7 @@ def bowl(key, hparams):
 
 
 def seek(**changes):
-    arguments = {"key": KEY, "trials": 21, "mode": "min", "block": 4, "verbose": 0}
+    arguments = {"key": KEY, "trials": 24, "mode": "min", "block": 2, "verbose": 0}
     return jt.search(bowl, SPACE, **(arguments | changes))
 
 
@@ -53,7 +53,7 @@ def test_batches_share_out_the_trials_of_a_round(trials, dim, repeats, trains):
     assert 1 + len(later) <= PARTS
     assert len(set(later[:-1])) <= 1
     assert later[-1] <= later[0]
-    enough = -(-LANES // repeats) if trains else LEAST
+    enough = max(LEAST, -(-LANES // repeats) if trains else 0)
     assert max(later) >= min(trials - first, enough)
     assert stage.ahead == (max(later) >= LARGE)
 
@@ -115,21 +115,21 @@ def by_hand(scores, batches, lag=0):
 
 def test_a_batch_is_what_the_sampler_asks_for_after_those_before():
     found = seek()
-    (stage,) = paced(flat(SPACE, 21, 1), MODEL, IN_FULL, as_task(bowl), 1).stages
+    (stage,) = paced(flat(SPACE, 24, 1), MODEL, IN_FULL, as_task(bowl), 1, 2).stages
     assert len(stage.batches) > 2
     points = by_hand(found.trials["score"], stage.batches)
     np.testing.assert_array_equal(found.trials.points, points)
 
 
 def test_ahead_the_batch_before_is_pending(monkeypatch):
-    batches = (5, 5, 5, 5, 1)
+    batches = (6, 6, 6, 6)
     monkeypatch.setattr("jaxtune.rounds.pace.LARGE", 5)
     found = seek()
     points = by_hand(found.trials["score"], batches, lag=1)
     np.testing.assert_array_equal(found.trials.points, points)
     # told without a lag, the third batch is another one
     prompt = by_hand(found.trials["score"], batches)
-    assert (prompt[:11] != points[:11]).any() or (prompt[11:] != points[11:]).any()
+    assert (prompt[:12] != points[:12]).any() or (prompt[12:] != points[12:]).any()
 
 
 def test_a_model_learns_within_a_round():
@@ -138,7 +138,7 @@ def test_a_model_learns_within_a_round():
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("at", [1, 3, 4, 6])
+@pytest.mark.parametrize("at", [1, 3, 4, 8])
 def test_a_run_resumes_within_a_batch_and_between_two(at, ahead, tmp_path, monkeypatch):
     if ahead:
         monkeypatch.setattr("jaxtune.rounds.pace.LARGE", 5)
@@ -147,10 +147,10 @@ def test_a_run_resumes_within_a_batch_and_between_two(at, ahead, tmp_path, monke
     stop = lambda _: "cut" if next(count) == at else ""  # noqa: E731
     part = seek(directory=tmp_path, stop=stop)
     assert not part.finished
-    assert len(part.trials) < 21 or at == 6
+    assert len(part.trials) < 24
     assert_same(jt.load(tmp_path, bowl), part)
     assert_same(jt.resume(tmp_path, bowl, verbose=0), whole)
-    assert jt.rerun(tmp_path, 20, bowl).same
+    assert jt.rerun(tmp_path, 23, bowl).same
     assert_same(seek(directory=tmp_path), whole)
 
 

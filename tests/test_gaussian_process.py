@@ -17,9 +17,9 @@ from jaxtune.samplers.gp import (
     model,
     paths,
     suggest,
-    threads,
 )
 from jaxtune.samplers.warp import warped
+from jaxtune.threads import blas, one_thread
 
 LENGTHS, SIGNAL, NOISE = [0.2, 0.5, 1.5], 1.3, 0.01
 HYPERS = model.Hypers(*map(jnp.log, map(jnp.asarray, (LENGTHS, SIGNAL, NOISE))))
@@ -549,12 +549,12 @@ def test_large_batches_repeat_nothing_until_a_space_is_empty():
 
 def test_a_fit_has_one_thread_and_gives_the_others_back():
     def threads_of_blas():
-        return {one["num_threads"] for one in threads.blas().info()}
+        return {one["num_threads"] for one in blas().info()}
 
     before = threads_of_blas()
     if before <= {1}:
         pytest.skip("this machine has one core")
-    with threads.one_thread(), threads.one_thread():
+    with one_thread(), one_thread():
         assert threads_of_blas() == {1}
     assert threads_of_blas() == before
 

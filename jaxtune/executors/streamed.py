@@ -23,6 +23,7 @@ from jaxtune.programs.job import BlockResult, Job, begin, end
 from jaxtune.programs.lane import Lane
 from jaxtune.programs.transfer import from_host, to_host
 from jaxtune.tasks import Stream
+from jaxtune.threads import one_thread
 from jaxtune.types import PyTree
 
 
@@ -92,6 +93,7 @@ def _step(pool: WorkerPool, run: Run, carried: list[Any]) -> list[Any]:
     return [after or before for after, before in zip(done, carried, strict=True)]
 
 
+@one_thread()
 def _train(shared: Any, carried: Carried) -> Carried:
     """Train one block on one part."""
     task, root, (part, start) = shared
@@ -108,6 +110,7 @@ def _train(shared: Any, carried: Carried) -> Carried:
     return Carried(job, to_host(both, slice(None)), like)
 
 
+@one_thread()
 def _end(shared: Any, carried: Carried) -> BlockResult:
     assert carried.leaves is not None, "an epoch has rows"
     state: Lane = from_host(carried.leaves, carried.like)[0]

@@ -15,6 +15,7 @@ from jaxtune.programs.kept import KeptStates, Source, assembled, keep
 from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
 from jaxtune.tasks import Task
 from jaxtune.tasks.outputs import prediction
+from jaxtune.threads import one_thread
 from jaxtune.types import Key, PyTree
 
 
@@ -79,6 +80,7 @@ def failed_block(error: str) -> BlockResult:
     return BlockResult({}, np.zeros(0, np.int32), error=error)
 
 
+@one_thread()  # until the results are on the host
 def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
     """Train a block, score it, and bring the results to the host."""
     task, root = shared

@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import warn
 from jaxtune.environment import on_host, thread_settings, under, unplaced
-from jaxtune.goals.rejection import AllowedState, allowed_only
+from jaxtune.goals.rejection import allowed_only
 from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.random import BATCH, PAST, SAMPLE
 from jaxtune.results.folded import per_seed
@@ -28,10 +28,11 @@ from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
-from jaxtune.rounds.past import Told, with_past
+from jaxtune.rounds.past import with_past
 from jaxtune.rounds.repeats import distinct, identities, roomy
+from jaxtune.rounds.schedule import Stage
+from jaxtune.rounds.told import Told, asked, encoded
 from jaxtune.samplers import Sampler
-from jaxtune.samplers.history import buffer_size
 from jaxtune.space import Space
 from jaxtune.space.points import Points, joined_points
 from jaxtune.training.journal import Journal
@@ -126,7 +127,8 @@ class Batches:
         rows, before = whole.history[-1], self._so_far.history
         # without a score, and not failed: it trains, or is about to
         out = ~np.isfinite(rows["score"]) & ~rows.failed
-        known = Known((*before, rows.take(~out)), whole.history, points.points[out])
+        told = (*_by_batches(search, before), *_parts(self._stage, rows, ~out))
+        known = Known(told, whole.history, points.points[out])
         number = len([e for e in self._ends if e <= begin])
         return _batch(search, self._number, number, points.space, known, begin, end)
 
@@ -135,7 +137,7 @@ class Known(NamedTuple):
     """The table of a search, as one of its samplers sees it.
 
     Args:
-      told: the trials with a score, or that failed, of each round.
+      told: the trials with a score, or that failed, of each batch.
       tried: all trials, of each round.
       pending: ``[p, d]`` the points of the others, in the cube of the round.
     """
@@ -143,6 +145,21 @@ class Known(NamedTuple):
     told: Sequence[Trials]
     tried: Sequence[Trials]
     pending: np.ndarray | None = None
+
+
+def _by_batches(search: Search, history: Sequence[Trials]) -> list[Trials]:
+    """Return the trials of rounds that have ended, batch by batch."""
+    stages, parts = search.schedule.stages, list[Trials]()
+    for stage, rows in zip(stages, history, strict=False):
+        parts += _parts(stage, rows, np.ones(len(rows), bool))
+    return parts
+
+
+def _parts(stage: Stage, rows: Trials, kept: np.ndarray) -> list[Trials]:
+    """Return the rows ``[n]`` of a round that are kept, batch by batch."""
+    cuts = np.cumsum(stage.batches or (stage.trials,))[:-1]
+    parts = np.split(np.arange(len(rows)), cuts[cuts < len(rows)])
+    return [rows.take(part[kept[part]]) for part in parts if kept[part].any()]
 
 
 @on_host()
@@ -173,7 +190,8 @@ def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Point
             admission(rules, schedule.space),
         )
         box = roomy(draw, box, whole, tried, wanted, admits)
-    return _batch(search, number, 0, box, Known(history, history), 0, count)
+    known = Known(_by_batches(search, history), history)
+    return _batch(search, number, 0, box, known, 0, count)
 
 
 def _batch(
@@ -204,7 +222,8 @@ def _batch(
         past = key_of_round(search.workload.key, PAST, number)
         past = past if batch == 0 else _of_batch(past, batch)
         sampler, told = allowed_only(search.sampler, rules), _told(search, known.told)
-        points = with_past(points, sampler, past, box, told, search.prior)
+        pasts, out = search.prior, known.pending
+        points = with_past(points, sampler, past, box, told, pasts, out)
     begun = Points(box, points, jax.device_get(box.decode(points)))
     begun = with_known(begun, first)
     if search.distinct and box.size != math.inf:
@@ -270,54 +289,6 @@ def _told(
     return told
 
 
-def asked(
-    sampler: Sampler,
-    key: Key,
-    box: Space,
-    told: Told,
-    count: int,
-    pending: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return new points from a new sampler that knows all trials.
-
-    Args:
-      sampler: of the search.
-      key: of the batch.
-      box: of the round.
-      told: configurations and scores of each round.
-      count: points.
-      pending: ``[p, d]`` points that are out.
-
-    Returns:
-      ``[count, d]``.
-    """
-    state = sampler.init(key, box)
-    for decoded, scores in told:
-        # a trial's point in the cube differs from box to box
-        state = sampler.tell(state, _encoded(box, decoded), jnp.asarray(scores))
-    if pending is not None and len(pending):
-        state = _expecting(state, pending)
-    return np.asarray(sampler.ask(state, count)[1])
-
-
-def _encoded(box: Space, decoded: HparamArrays) -> np.ndarray:
-    """Return points ``[n, d]``, computed with as many rows as a buffer has."""
-    # the trials of an open round are more each time, and JAX compiles for every number
-    count = len(next(iter(decoded.values())))
-    rows = np.minimum(np.arange(buffer_size(count)), count - 1)
-    filled = {name: np.asarray(values)[rows] for name, values in decoded.items()}
-    return np.asarray(box.encode(filled))[:count]
-
-
-def _expecting(state: Any, pending: np.ndarray) -> Any:
-    """Return the state of a sampler that knows which points are out, if it can."""
-    if isinstance(state, AllowedState):
-        return state._replace(inner=_expecting(state.inner, pending))
-    if "pending" in getattr(state, "_fields", ()):
-        return state._replace(pending=jnp.asarray(pending))
-    return state
-
-
 def _known(
     search: Search, history: Sequence[Trials], weights: np.ndarray | None
 ) -> np.ndarray:
@@ -359,6 +330,6 @@ def _refined(search: Search, end: Points, history: Sequence[Trials]) -> Space:
             "space stays as it is. Search lower learning rates, or a smaller space.",
         )
         return end.space
-    earlier = [_encoded(end.space, rows.decoded) for rows in history[:-1]]
+    earlier = [encoded(end.space, rows.decoded) for rows in history[:-1]]
     points = np.concatenate([*earlier, np.asarray(end.points)])
     return search.refine(end.space, jnp.asarray(points), jnp.asarray(scores))

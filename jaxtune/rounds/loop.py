@@ -26,10 +26,11 @@ from jaxtune.results.result import Result
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.ahead import rehearsing
 from jaxtune.rounds.arguments import Search
-from jaxtune.rounds.asking import Batches, asked, key_of_round
+from jaxtune.rounds.asking import Batches, key_of_round
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.progress import Report
 from jaxtune.rounds.so_far import UNLIMITED, Follower, Limits, SoFar
+from jaxtune.rounds.told import asked
 from jaxtune.schedulers import Plan
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal

@@ -79,9 +79,9 @@ def paced(
         return schedule
     repeats = seeds * (1 if task.folds is None else task.folds.number)
     lanes = max(block or 0, LANES if task.trains else 0)
-    least = max(LEAST, -(-lanes // repeats))
+    fills = -(-lanes // repeats)  # trials that fill a block
     parts = PARTS if task.stream is None else READINGS
-    stages = [_paced(stage, least, parts) for stage in schedule.stages]
+    stages = [_paced(stage, fills, parts) for stage in schedule.stages]
     return schedule._replace(stages=tuple(stages))
 
 
@@ -90,19 +90,21 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     recipe, sizes = recipe_of(sampler), stages[0].batches
     if recipe is None or len(sizes) < 2:
         return ""
-    plural = "es" if len(sizes) > 2 else ""
+    whole = sum(size == sizes[1] for size in sizes[1:])
+    plural = "es" if whole > 1 else ""
+    rest = f", and one of {sizes[-1]}" if sizes[-1] != sizes[1] else ""
     when = "while the one before trains" if stages[0].ahead else "after each"
     of_round = "" if len(stages) == 1 else "in each round "
     return (
-        f"{of_round}{sizes[0]} trials, then {len(sizes) - 1} batch{plural} of "
-        f"{sizes[1]}: "
+        f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
         f"{recipe.name} is told {when}"
     )
 
 
-def _paced(stage: Stage, least: int, parts: int) -> Stage:
+def _paced(stage: Stage, fills: int, parts: int) -> Stage:
     # equal sizes, since a model is compiled for each, and full blocks
-    size = least * math.ceil(stage.trials / parts / least)
+    size = max(LEAST, fills, math.ceil(stage.trials / parts))
+    size = fills * math.ceil(size / fills) if fills else size
     first = max(size, design_length(len(stage.searched)))
     left = stage.trials - first
     if not stage.searched or left <= 0 or stage.confirms:

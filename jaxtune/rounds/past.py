@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.rounds.told import Told, asked, encoded
 from jaxtune.samplers import Sampler
 from jaxtune.space import Space
 from jaxtune.types import HparamArrays, Key
@@ -26,9 +27,6 @@ NEIGHBOURS = 5  # trials that predict a score
 MOST = 1024  # own trials that are compared with what it predicts
 AT_ONCE = 2**22  # distances that are held in memory
 PATIENCE = 16  # own trials for each dimension and one, by which the past counts half
-
-Told = Sequence[tuple[HparamArrays, np.ndarray]]
-"""For each round, configurations and their oriented scores ``[n]`` or ``[n, s]``."""
 
 
 class Past(NamedTuple):
@@ -50,16 +48,18 @@ def with_past(
     box: Space,
     told: Told,
     pasts: Sequence[Past],
+    pending: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the points of a round, the last of which know earlier searches.
+    """Return the points of a batch, the last of which know earlier searches.
 
     Args:
       points: ``[n, d]`` of a sampler that does not.
       sampler: asked again, once for each earlier search.
       key: for all of them.
       box: the box of the round.
-      told: the rounds of this search.
+      told: the batches of this search.
       pasts: earlier searches.
+      pending: ``[p, d]`` points that are out.
     """
     parts = []
     for number, past in enumerate(pasts):
@@ -68,15 +68,12 @@ def with_past(
         count = _count(trust / len(pasts), len(points), own_key)
         if not count:
             continue
-        state = sampler.init(own_key, box)
-        state = sampler.tell(state, box.encode(past.hparams), jnp.asarray(known))
-        for hparams, scores in told:
-            state = sampler.tell(state, box.encode(hparams), jnp.asarray(scores))
-        parts.append(np.asarray(sampler.ask(state, count)[1]))
+        both = [(past.hparams, known), *told]
+        parts.append(asked(sampler, own_key, box, both, count, pending))
     if not parts:
         return points
-    asked = np.concatenate(parts)
-    return np.concatenate([points[: len(points) - len(asked)], asked])
+    theirs = np.concatenate(parts)
+    return np.concatenate([points[: len(points) - len(theirs)], theirs])
 
 
 def _count(share: float, points: int, key: Key) -> int:
@@ -147,7 +144,7 @@ def _flat(scores: np.ndarray) -> np.ndarray:
 
 
 def _places(box: Space, hparams: HparamArrays) -> np.ndarray:
-    return np.asarray(box.encode(hparams), np.float64)
+    return np.asarray(encoded(box, hparams), np.float64)
 
 
 def _predicted(past: Past, box: Space, places: np.ndarray) -> np.ndarray:

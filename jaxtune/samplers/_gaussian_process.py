@@ -21,6 +21,7 @@ from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.gp.batches import next_batch
 from jaxtune.samplers.gp.suggest import ACQUISITIONS, model_of, shortened
 from jaxtune.samplers.history import scored_trials
+from jaxtune.threads import one_thread
 from jaxtune.types import Array
 
 ROWS = 1024  # trials in a model; its cost grows with their cube
@@ -111,7 +112,8 @@ def sensitivity(state: ModelState) -> Array:
     """
     if scored_trials(state.history) < 2:
         raise ValueError("sensitivity: tell the sampler at least two scores first.")
-    return _sensitivity(state, ROWS)
+    with one_thread():
+        return jax.block_until_ready(_sensitivity(state, ROWS))
 
 
 @in_32_bits

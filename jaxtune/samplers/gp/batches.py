@@ -25,8 +25,8 @@ from jaxtune.samplers.gp.suggest import (
     picked,
     suggested,
 )
-from jaxtune.samplers.gp.threads import one_thread
 from jaxtune.space import Space
+from jaxtune.threads import one_thread
 from jaxtune.types import Array, Key
 
 FIXED, PICKS = ("rows", "region"), "acquisition"  # arguments that are no arrays

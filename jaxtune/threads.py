@@ -1,9 +1,10 @@
-"""One thread for the factorisations of a small matrix.
+"""One thread of BLAS while jaxtune computes.
 
-On a CPU, JAX calls the LAPACK that SciPy brings, which wakes a thread for each core at
-every step of a fit. Where the cores are busy with training, a fit took twenty times as
-long by that (measured: 1.2 s instead of 0.06), and its last bits depended on how many
-cores a machine has.
+On a CPU, JAX calls the LAPACK that SciPy brings, whose last bits depend on its number
+of threads. With one for every block and every fit, no table depends on the cores of a
+machine, or on what runs beside. It is also faster where it matters: at every step of a
+fit of a small matrix OpenBLAS wakes a thread for each core, and where these are busy
+with training, a fit took twenty times as long (measured: 1.2 s instead of 0.06).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 import scipy.linalg  # noqa: F401 - loads the library that is found below
 from threadpoolctl import ThreadpoolController
 
-# fits may run in several threads, and the number of threads belongs to the process: the
-# first one in changes it and the last one out restores it
+# blocks and fits run in several threads, and the number of threads belongs to the
+# process: the first one in changes it and the last one out restores it
 _lock = threading.Lock()
 _users = 0
 _limit: Any = None
