@@ -10,6 +10,10 @@ __version__ = "0.2.0"
 # earlier versions whose searches end in the same bits: their runs are resumed as ours
 SAME_BITS = ("0.1.0",)
 
+# samplers that have chosen points in another way since, and the number of the way: a
+# run that was begun with another one has other rounds to come
+WAYS = {"gaussian_process": 2, "trust_region": 2, "tpe": 2}
+
 STOPS = "stops for ever on a CPU in trainings whose network is a loop"
 # in vmapped products followed by a reduction, which is what a population trains with;
 # by the reports also jax#39257 and #37465

@@ -13,10 +13,12 @@ from test_storage import SCHEDULERS, assert_same, cut  # noqa: F401
 
 import jaxtune as jt
 from jaxtune.random import BATCH, SAMPLE
+from jaxtune.rounds import asking
 from jaxtune.rounds.pace import LANES, LARGE, LEAST, PARTS, READINGS, paced
-from jaxtune.rounds.schedule import flat
+from jaxtune.rounds.schedule import Stage, flat
 from jaxtune.samplers._model_based import design_length
 from jaxtune.tasks.function import as_task
+from jaxtune.threads import blas
 
 KEY = jax.random.key(3)
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -246,3 +248,50 @@ def test_a_search_of_very_many_values_does_not_learn():
     plan = jt.plan(bowl, SPACE, trials=131_073)
     assert plan.pace == ""
     assert jt.plan(bowl, SPACE, trials=131_072).pace
+
+
+def test_a_run_of_another_way_to_choose_is_refused_if_rounds_are_to_come(tmp_path):
+    own = {"sampler": "tpe", "rounds": 2, "directory": tmp_path}
+    count = itertools.count(1)
+    part = seek(**own, stop=lambda _: "cut" if next(count) == 2 else "")
+    assert len(part.spaces) == 1
+    file = tmp_path / "run.json"
+    settings = json.loads(file.read_text())
+    assert settings.pop("sampler_way") == 2  # as versions had it that wrote none
+    file.write_text(json.dumps(settings))
+    with pytest.raises(jt.RunError, match=r"chooses points in another way.*allow="):
+        seek(**own)
+    with pytest.raises(jt.RunError, match="rounds to come"):
+        jt.resume(tmp_path, bowl, verbose=0)
+    whole = jt.resume(tmp_path, bowl, allow=["version"], verbose=0)
+    assert whole.finished
+    assert_same(seek(**own), whole)  # there is nothing left to choose
+
+
+def test_a_model_is_told_the_batches_of_a_round_one_by_one():
+    rows = type("Rows", (), {"__len__": lambda _: 8, "take": lambda _, part: part})()
+    kept = np.arange(8) != 4
+    parts = asking._parts(Stage(("x",), 12, batches=(3, 3, 3, 3)), rows, kept)
+    assert [part.tolist() for part in parts] == [[0, 1, 2], [3, 5], [6, 7]]
+
+
+def test_no_bit_depends_on_the_threads_of_a_machine(tmp_path):
+    """LAPACK's last bits do, in the model and in a function of the user."""
+    i = jnp.arange(300.0)
+
+    def solved(key, hparams):
+        near = jnp.exp(-((hparams["x"] * (i[:, None] - i[None]) / 20) ** 2))
+        lower = jnp.linalg.cholesky(near + (0.05 + hparams["y"]) * jnp.eye(300))
+        return jax.scipy.linalg.cho_solve((lower, True), jnp.sin(i)).sum()
+
+    found = jt.search(
+        solved, SPACE, key=KEY, trials=12, mode="min", directory=tmp_path, verbose=0
+    )
+    with blas().limit(limits=1):
+        assert all(jt.rerun(tmp_path, trial, solved).same for trial in (0, 5, 11))
+        state = MODEL.init(KEY, SPACE)
+        points = np.random.default_rng(0).random((250, 2), np.float32)
+        state = MODEL.tell(state, points, -points.sum(1))
+        one = MODEL.ask(state, 20)[1]
+    np.testing.assert_array_equal(MODEL.ask(state, 20)[1], one)
+    assert len(found.trials) == 12

@@ -28,6 +28,7 @@ from jaxtune.storage.settings import (
     UserChoices,
     adopt,
     check_same,
+    check_way,
     checked_settings,
     settings_document,
     with_more_rounds,
@@ -84,6 +85,12 @@ def open_journal(
             check_same(settings, requested, given, allow)
             search = adopted
             store = Store(path / RECORD, write=True)
+            try:
+                begun = store.one("SELECT count(*) FROM rounds")
+                check_way(settings, requested, begun, allow)
+            except BaseException:
+                store.close()
+                raise
             if settings is not recorded:
                 _extend(path, store, settings)
         else:

@@ -22,6 +22,7 @@ from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
 from jaxtune.rounds.refine import zoom
 from jaxtune.rounds.schedule import Schedule
+from jaxtune.samplers import Sampler
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
 from jaxtune.storage.aims import (
@@ -46,7 +47,7 @@ from jaxtune.storage.documents import (
     value_of,
 )
 from jaxtune.storage.past import prior_hashes
-from jaxtune.versions import SAME_BITS
+from jaxtune.versions import SAME_BITS, WAYS
 
 IN_FULL = recipe_of(in_full())
 
@@ -115,6 +116,7 @@ def settings_document(
         "history": workload.scoring.history,
         "keep": workload.keep,
         **{name: _how_made(part) for name, part in made.items()},
+        "sampler_way": _way_of(search.sampler),
         "default_sampler": usual_sampler(search.schedule.trials),
         "block_given": given.block,
         "distinct": search.distinct,
@@ -165,7 +167,7 @@ def check_same(
     """
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
-    ignored.add("block_given")
+    ignored |= {"block_given", "sampler_way"}  # see `check_way`
     ignored |= set(check_allowed(allow))
     recorded, requested = _without_pace(recorded), _without_pace(requested)
     if given.block is None:
@@ -187,6 +189,40 @@ def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
         for part in settings["rounds"]
     ]
     return settings | {"rounds": rounds}
+
+
+def _way_of(sampler: Sampler) -> int:
+    """Return the number of the way in which a sampler chooses points."""
+    recipe = recipe_of(sampler)
+    return 1 if recipe is None else WAYS.get(recipe.name, 1)
+
+
+def check_way(
+    recorded: dict[str, Any],
+    requested: dict[str, Any],
+    begun_rounds: int,
+    allow: Sequence[str],
+) -> None:
+    """Raise if a run has rounds to come whose sampler chooses otherwise by now.
+
+    Args:
+      recorded: the settings of the run.
+      requested: the settings of the search that is to resume it.
+      begun_rounds: number of rounds whose points are on record.
+      allow: as for `check_same`; ``"version"`` accepts other points.
+
+    Raises:
+      RunError: naming the version that chooses as the run began.
+    """
+    same = recorded["sampler_way"] == requested["sampler_way"]
+    if same or "version" in allow or begun_rounds >= len(requested["rounds"]):
+        return
+    version = recorded["version"]["jaxtune"]
+    raise RunError(
+        "the run has rounds to come, and its sampler chooses points in another way "
+        f"since it began. Finish it with that jaxtune ({version}), or accept other "
+        "points: jaxtune.resume(directory, task, allow=['version'])."
+    )
 
 
 def _check_extension(recorded: dict[str, Any], requested: dict[str, Any]) -> None:
@@ -381,6 +417,7 @@ EARLIER: dict[str, Any] = {
     "keep": None,
     "default_sampler": "sobol",
     "block_given": None,
+    "sampler_way": 1,
     "constraints": [],
     "goals": [],
 }
