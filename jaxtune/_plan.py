@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxtune import _named
+from jaxtune._arguments import schedule_for
 from jaxtune.checks import as_whole, check_whole
 from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
@@ -23,11 +24,11 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
+from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.pace import pace_in_words, paced, usual_sampler
-from jaxtune.rounds.schedule import flat
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
-from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers import Scheduler, in_full
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
@@ -118,6 +119,7 @@ def plan(
     sampler: Sampler | str | None = None,
     scheduler: Scheduler | str | None = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
+    confirm: int | float | None = None,
     block: int | None = None,
     programs: int | None = None,
     rewrite: bool = True,
@@ -146,6 +148,7 @@ def plan(
       sampler: that of the search: one that learns is asked for its trials in batches.
       scheduler: that of the search, whose rungs the width suits.
       folds: of the training data, as for `search`.
+      confirm: measures the best again, as for `search`, also if not given.
       block: lanes in a block; chosen for the work and the device if not given.
       programs: at most so many for padded shapes; chosen if not given.
       rewrite: whether slow operations are put into other forms.
@@ -161,6 +164,8 @@ def plan(
     root, space = jax.random.key(0), as_space(space)
     made = with_folds(as_task(task), folds, root)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
+    if confirm is None and (sampler, rounds, scheduler) == (None, None, None):
+        confirm = usual_confirm(trials, seeds, made)
     rounds = 1 if rounds is None else rounds
     programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
@@ -169,13 +174,17 @@ def plan(
         check_whole("plan", name, size)
     asks = _named.sampler(sampler or usual_sampler(trials))
     led = _named.scheduler(scheduler)
-    stages = paced(flat(space, trials, rounds), asks, led, made, seeds, block).stages
+    schedule = schedule_for(space, trials, rounds, confirm)
+    stages = paced(schedule, asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
     # every fold of a seed is a lane
     seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    plans = [led.plan(stage.trials, workload.budget) for stage in stages]
+    plans = [
+        (in_full() if stage.confirms else led).plan(stage.trials, workload.budget)
+        for stage in stages
+    ]
     batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
     loads = loads_of(plans, seeds, batches)
     workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)

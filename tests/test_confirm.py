@@ -411,6 +411,10 @@ def test_a_search_of_trainings_that_decides_all_confirms_by_itself(
     assert chosen.best.trial == chosen.confirmed.trial[0]
     assert chosen.best.score == chosen.confirmed.mean[0]
     assert (chosen.trials["repeat_of"] >= 0).sum() == 15
+    said = jt.plan(small_task, small_space, trials=100, memory=False).pace
+    assert said.endswith("told after each; then 15 that measure the best 5 again")
+    silent = jt.plan(small_task, small_space, trials=100, confirm=0, memory=False)
+    assert "again" not in silent.pace
     again = jt.search(small_task, small_space, directory=tmp_path / "run", **own)
     same_tables(again.trials, chosen.trials)
 

@@ -87,17 +87,23 @@ def paced(
 
 def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     """Return how many trials a sampler asks for at a time; empty for all of a round."""
-    recipe, sizes = recipe_of(sampler), stages[0].batches
+    searching = [stage for stage in stages if not stage.confirms]
+    again = "".join(
+        f"; then {stage.trials} that measure the best {stage.confirms} again"
+        for stage in stages
+        if stage.confirms
+    )
+    recipe, sizes = recipe_of(sampler), searching[0].batches
     if recipe is None or len(sizes) < 2:
-        return ""
+        return f"{sum(stage.trials for stage in searching)} trials{again}" * bool(again)
     whole = sum(size == sizes[1] for size in sizes[1:])
     plural = "es" if whole > 1 else ""
     rest = f", and one of {sizes[-1]}" if sizes[-1] != sizes[1] else ""
-    when = "while the one before trains" if stages[0].ahead else "after each"
-    of_round = "" if len(stages) == 1 else "in each round "
+    when = "while the one before trains" if searching[0].ahead else "after each"
+    of_round = "" if len(searching) == 1 else "in each round "
     return (
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
-        f"{recipe.name} is told {when}"
+        f"{recipe.name} is told {when}{again}"
     )
 
 
