@@ -55,7 +55,8 @@ def classifier(rows=120, **changes):
 
 
 def search(task, folds, space=RATE, **changes):
-    arguments = {"key": KEY, "trials": 6, "epochs": 2, "verbose": 0} | changes
+    arguments = {"key": KEY, "trials": 6, "epochs": 2, "verbose": 0}
+    arguments |= {"sampler": "sobol"} | changes
     return jt.search(task, space, folds=folds, **arguments)
 
 
