@@ -39,7 +39,8 @@ def best_of(
 
     The expectation over draws with replacement is exact (Dodge et al., EMNLP 2019); the
     interval comes from resampled trials. If the curve is still steep at its end, more
-    trials would have helped. Failed trials count as tried.
+    trials would have helped. Failed trials count as tried. It is about trials that were
+    drawn alike: those of a sampler that learns get better, and so would more of them.
 
     >>> import jax
     >>> import jaxtune as jt
@@ -49,6 +50,7 @@ def best_of(
     ...     key=jax.random.key(0),
     ...     trials=16,
     ...     mode="max",
+    ...     sampler="sobol",
     ...     verbose=0,
     ... )
     >>> for row in jt.analysis.best_of(result, [1, 4, 8]):
