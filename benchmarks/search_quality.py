@@ -223,8 +223,17 @@ def searched(problem: Problem, seed: int, trials: int) -> float:
         shape = np.shape(next(iter(hparams.values())))
         return values(hparams).astype(np.float32).reshape(shape)
 
+    def place(name: str, value: Any) -> Any:
+        """Return a value as the space encodes it: a choice by its place."""
+        if isinstance(value, jt.Choice):
+            return value.index
+        choices = space[name].choices
+        if not choices:
+            return value
+        return (jax.numpy.asarray(choices) == value).argmax()
+
     def objective(key: Any, hparams: dict[str, Any]) -> Any:
-        columns = {name: hparams[name] for name in space.names}
+        columns = {name: place(name, hparams[name]) for name in space.names}
         number = jax.ShapeDtypeStruct((), np.float32)
         value = jax.pure_callback(host, number, columns, vmap_method="expand_dims")
         return (

@@ -17,7 +17,6 @@ LEVELS = [
     (random.SAMPLE, random.TRAIN, random.SCHEDULE),
     (random.INIT, random.ORDER, random.NOISE),
     (random.MOVE, random.REDRAW, random.DRAWN),
-    (random.KERNEL, random.PLACE),
     (random.POOL, random.PICK),
 ]
 
