@@ -26,6 +26,7 @@ SHARED = LEADERS * CLOUD  # as many all over the box
 WIDEST = 0.2  # step around the best trials
 BOLD = (1.0, 0.5, 0.25, 0.1)  # of one function after the other, see `drawn_paths`
 OWN, NEARER = 16, (0.1, 0.02)  # candidates of each function, and their widest steps
+DRAWS = 2 + len(NEARER)  # of candidates, in a chunk
 
 
 class Chunk(NamedTuple):
@@ -65,10 +66,7 @@ def drawn_chunks(
     of_pool, of_paths = keys
 
     def fill(number: Array, chunks: Chunk) -> Chunk:
-        own = [
-            jax.random.fold_in(of_pool, number * (2 + len(NEARER)) + i)
-            for i in range(2 + len(NEARER))
-        ]
+        own = [jax.random.fold_in(of_pool, number * DRAWS + i) for i in range(DRAWS)]
         shared = _shared(own[0], own[1], space, box, leaders)
         ids = begin + number * CHUNK + jnp.arange(CHUNK)
         bold = jnp.asarray(BOLD)[ids % len(BOLD)]
