@@ -227,10 +227,9 @@ def searched(problem: Problem, seed: int, trials: int) -> float:
         """Return a value as the space encodes it: a choice by its place."""
         if isinstance(value, jt.Choice):
             return value.index
-        choices = space[name].choices
-        if not choices:
+        if space[name].allowed is None:
             return value
-        return (jax.numpy.asarray(choices) == value).argmax()
+        return (jax.numpy.asarray(space[name].choices) == value).argmax()
 
     def objective(key: Any, hparams: dict[str, Any]) -> Any:
         columns = {name: place(name, hparams[name]) for name in space.names}
