@@ -239,7 +239,8 @@ def test_a_block_fits_at_the_first_try(limit, monkeypatch):
     monkeypatch.setenv(SWITCH, "accelerator")
     monkeypatch.setattr(memory, "_limit", lambda device, platform: limit)
     task = digits(4096, 3)
-    width = jt.plan(task, RATES, trials=256, programs=1, memory=False).width
+    own = {"trials": 256, "programs": 1, "memory": False, "sampler": "sobol"}
+    width = jt.plan(task, RATES, **own).width
     params = 4 * (64 * 4096 + 2 * 4096**2 + 4096 * 10)
     # parameters and momentum of two blocks that are in flight
     assert 2 * width * 2 * params < limit
