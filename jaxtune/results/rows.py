@@ -19,6 +19,7 @@ from jaxtune.results.folded import by_fold, spread_of
 from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
+from jaxtune.space.points import in_buffer
 from jaxtune.training.round import Training
 from jaxtune.types import HparamArrays
 
@@ -84,10 +85,7 @@ def _holds(space: Space, hparams: HparamArrays) -> HparamArrays:
     count = len(next(iter(hparams.values())))
     if not any(space[name].condition for name in space.names):
         return {name: np.ones(count, bool) for name in space.names}
-    # the trials of an open round are more each time, and JAX compiles for every number
-    rows = np.minimum(np.arange(1 << (count - 1).bit_length()), count - 1)
-    filled = {name: np.asarray(values)[rows] for name, values in hparams.items()}
-    holds = jax.device_get(space.active(filled))
+    holds = jax.device_get(space.active(in_buffer(hparams)))
     return {name: values[:count] for name, values in holds.items()}
 
 

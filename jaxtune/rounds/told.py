@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxtune.goals.rejection import AllowedState
 from jaxtune.samplers import Sampler
-from jaxtune.samplers.history import buffer_size
 from jaxtune.space import Space
+from jaxtune.space.points import in_buffer
 from jaxtune.types import HparamArrays, Key
 
 Told = Sequence[tuple[HparamArrays, np.ndarray]]
@@ -49,12 +49,9 @@ def asked(
 
 
 def encoded(box: Space, decoded: HparamArrays) -> np.ndarray:
-    """Return points ``[n, d]``, computed with as many rows as a buffer has."""
-    # the trials of an open round are more each time, and JAX compiles for every number
+    """Return points ``[n, d]``, computed in a buffer."""
     count = len(next(iter(decoded.values())))
-    rows = np.minimum(np.arange(buffer_size(count)), count - 1)
-    filled = {name: np.asarray(values)[rows] for name, values in decoded.items()}
-    return np.asarray(box.encode(filled))[:count]
+    return np.asarray(box.encode(in_buffer(decoded)))[:count]
 
 
 def _expecting(state: Any, pending: np.ndarray) -> Any:

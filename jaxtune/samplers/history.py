@@ -12,10 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.space.points import buffer_size
 from jaxtune.types import Array, ArrayLike
-
-# rows of the first buffer: fewer would save less time than one compilation takes
-SMALLEST = 128
 
 
 class History(NamedTuple):
@@ -107,11 +105,6 @@ def extended(history: History, points: ArrayLike, scores: ArrayLike) -> History:
         batch=join(history.batch, batch),
         trials=jnp.asarray(np.int32(after)),
     )
-
-
-def buffer_size(trials: int) -> int:
-    """Return the rows of the smallest buffer for so many trials; 0 for none."""
-    return max(SMALLEST, 1 << (trials - 1).bit_length()) if trials else 0
 
 
 def checked(

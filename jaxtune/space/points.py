@@ -8,6 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.space import Space
+from jaxtune.types import HparamArrays
+
+# rows of the first buffer: fewer would save less time than one compilation takes
+SMALLEST = 128
 
 
 class Points(NamedTuple):
@@ -46,3 +50,18 @@ def joined_points(parts: Sequence[Points]) -> Points:
         {n: np.concatenate([part.hparams[n] for part in parts]) for n in first.hparams},
         {n: np.concatenate([part.sizes[n] for part in parts]) for n in first.sizes},
     )
+
+
+def buffer_size(rows: int) -> int:
+    """Return the rows of the smallest buffer for so many; 0 for none."""
+    return max(SMALLEST, 1 << (rows - 1).bit_length()) if rows else 0
+
+
+def in_buffer(hparams: HparamArrays) -> HparamArrays:
+    """Return hyperparameters ``[n]`` in a buffer, whose last rows repeat the last one.
+
+    The trials of an open round are more each time, and JAX compiles for every number.
+    """
+    count = len(next(iter(hparams.values())))
+    rows = np.minimum(np.arange(buffer_size(count)), count - 1)
+    return {name: np.asarray(values)[rows] for name, values in hparams.items()}
