@@ -24,11 +24,11 @@ from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
-from jaxtune.rounds.confirm import usual_confirm
+from jaxtune.rounds.confirm import scheduler_of_stage, usual_confirm
 from jaxtune.rounds.pace import pace_in_words, paced, usual_sampler
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
-from jaxtune.schedulers import Scheduler, in_full
+from jaxtune.schedulers import Scheduler
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
@@ -164,15 +164,15 @@ def plan(
     root, space = jax.random.key(0), as_space(space)
     made = with_folds(as_task(task), folds, root)
     trials, seeds, block = as_whole(trials), as_whole(seeds), as_whole(block)
-    if confirm is None and (sampler, rounds, scheduler) == (None, None, None):
-        confirm = usual_confirm(trials, seeds, made)
+    if confirm is None:
+        confirm = usual_confirm(trials, seeds, made, (sampler, rounds, scheduler))
     rounds = 1 if rounds is None else rounds
     programs, epochs, rounds = as_whole(programs), as_whole(epochs), as_whole(rounds)
     sizes = {"trials": trials, "seeds": seeds, "block": block, "programs": programs}
     sizes |= {"epochs": epochs, "rounds": rounds}
     for name, size in sizes.items():
         check_whole("plan", name, size)
-    asks = _named.sampler(sampler or usual_sampler(trials))
+    asks = _named.sampler(usual_sampler(trials) if sampler is None else sampler)
     led = _named.scheduler(scheduler)
     schedule = schedule_for(space, trials, rounds, confirm)
     stages = paced(schedule, asks, led, made, seeds, block).stages
@@ -181,8 +181,9 @@ def plan(
     # every fold of a seed is a lane
     seeds *= 1 if made.folds is None else made.folds.number
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
+    budget = workload.budget
     plans = [
-        (in_full() if stage.confirms else led).plan(stage.trials, workload.budget)
+        scheduler_of_stage(stage, led, budget).plan(stage.trials, budget)
         for stage in stages
     ]
     batches, explores, why = [s.batches for s in stages], led.explore is not None, ""

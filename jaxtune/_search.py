@@ -55,7 +55,7 @@ from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
-from jaxtune.rounds.pace import paced
+from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
@@ -73,9 +73,7 @@ from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
     UserChoices,
-    default_confirm,
-    default_refiner,
-    default_sampler,
+    defaults_of,
 )
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
@@ -255,11 +253,11 @@ def search(
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
     # from here on a plain function is a Task with trains=False
     made = with_folds(as_task(task), folds, key)
-    if confirm is None:
-        parts = sampler, rounds, refine, scheduler, goals, constraints
-        decides = not isinstance(space, Schedule) and all(p is None for p in parts)
-        usual = usual_confirm(trials, seeds, made) if decides else 0
-        confirm = default_confirm(directory, usual)
+    own = space if isinstance(space, Schedule) else rounds
+    given = own, sampler, refine, scheduler, goals, constraints
+    usual = usual_confirm(trials, seeds, made, given)
+    default = defaults_of(directory, usual)
+    confirm = default.confirm if confirm is None else confirm
     schedule = schedule_for(space, trials, rounds, confirm)
     if start is not None:
         schedule = schedule._replace(start=start)
@@ -271,9 +269,10 @@ def search(
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
-    chosen = sampler or default_sampler(directory, schedule.trials)
-    shrinks = default_refiner(directory) if refine is None else refine
-    sampler, refiner = _named.sampler(chosen), _named.refiner(shrinks)
+    if sampler is None:
+        sampler = default.sampler or usual_sampler(schedule.trials)
+    sampler = _named.sampler(sampler)
+    refiner = _named.refiner(default.refine if refine is None else refine)
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)

@@ -295,3 +295,10 @@ def test_no_bit_depends_on_the_threads_of_a_machine(tmp_path):
         one = MODEL.ask(state, 20)[1]
     np.testing.assert_array_equal(MODEL.ask(state, 20)[1], one)
     assert len(found.trials) == 12
+
+
+def test_an_empty_name_is_no_default():
+    with pytest.raises(ValueError, match="sampler: got ''"):
+        seek(sampler="")
+    with pytest.raises(ValueError, match="sampler: got ''"):
+        jt.plan(bowl, SPACE, trials=8, sampler="")

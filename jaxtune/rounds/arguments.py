@@ -8,12 +8,13 @@ from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.order import Goal
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Setup
+from jaxtune.rounds.confirm import scheduler_of_stage
 from jaxtune.rounds.known import Setting
 from jaxtune.rounds.past import Past
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
-from jaxtune.schedulers import Scheduler, in_full
+from jaxtune.schedulers import Scheduler
 
 
 class Search(NamedTuple):
@@ -59,12 +60,9 @@ class Search(NamedTuple):
         return self.first if number == 0 else self.schedule.stages[number].first
 
     def scheduler_of(self, number: int) -> Scheduler:
-        """Return the scheduler of a round: repeats are not stopped by others."""
+        """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
-        # at its own pace a trial is complete where it was stopped, and so is a repeat
-        if not stage.confirms or self.scheduler.plan(stage.trials, budget).own_pace:
-            return self.scheduler
-        return in_full()
+        return scheduler_of_stage(stage, self.scheduler, budget)
 
     @property
     def folds(self) -> int | None:

@@ -18,6 +18,7 @@ from jaxtune.checks import as_whole, is_whole
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.repeats import identities
 from jaxtune.rounds.schedule import Schedule, Stage
+from jaxtune.schedulers import Scheduler, in_full
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points
@@ -93,8 +94,10 @@ def check_confirm(confirm: Any, trials: int) -> Confirmation:
     return Confirmation(best, count)
 
 
-def usual_confirm(trials: Any, seeds: int, task: Task) -> int:
-    """Return ``confirm`` of a search that leaves all of it to decide.
+def usual_confirm(
+    trials: Any, seeds: int, task: Task, given: Sequence[Any] = ()
+) -> int:
+    """Return ``confirm`` of a search that was given none.
 
     Scores of one training are noisy, and where noise decides between the best trials,
     measuring them again takes half of what is lost (docs/benchmarks.md).
@@ -103,9 +106,27 @@ def usual_confirm(trials: Any, seeds: int, task: Task) -> int:
       trials: of the search.
       seeds: trainings of every trial.
       task: its trials train or not, on folds or not.
+      given: other parts that a user may choose, ``None`` where they are left to decide.
+        Only where all are, the search is not what the user has laid out.
     """
+    if any(part is not None for part in given):
+        return 0
     noisy = task.trains and seeds == 1 and task.folds is None
     return BY_DEFAULT if noisy and is_whole(trials, FROM) else 0
+
+
+def scheduler_of_stage(stage: Stage, scheduler: Scheduler, budget: int) -> Scheduler:
+    """Return the scheduler of a round: repeats are not stopped by others.
+
+    Args:
+      stage: the round.
+      scheduler: of the search.
+      budget: epochs of a whole training.
+    """
+    # at its own pace a trial is complete where it was stopped, and so is a repeat
+    if not stage.confirms or scheduler.plan(stage.trials, budget).own_pace:
+        return scheduler
+    return in_full()
 
 
 def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:

@@ -20,7 +20,7 @@ from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
-from jaxtune.rounds.refine import zoom
+from jaxtune.rounds.refine import Refiner, zoom
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import in_full
@@ -334,32 +334,39 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
     )
 
 
-def default_sampler(directory: Any, trials: int) -> str:
-    """Return the sampler of a search that was given none: that of its run, if begun."""
-    if not begun(directory):
-        return usual_sampler(trials)
-    return checked_settings(check_directory(directory))["default_sampler"]
+class Defaults(NamedTuple):
+    """The parts of a search that was given none: those of its run, if it has begun.
 
-
-def default_confirm(directory: Any, usual: int) -> int:
-    """Return ``confirm`` of a search that was given none: that of its run, if begun."""
-    if not begun(directory):
-        return usual
-    rounds = stages_of(checked_settings(check_directory(directory))["rounds"])
-    # a share was given, and is given again
-    return usual if rounds[-1].confirms == usual else 0
-
-
-def default_refiner(directory: Any) -> Any:
-    """Return the refiner of a search that was given none: that of its run, if begun.
-
-    A run that was begun with other numbers than a version's own is another search.
+    Args:
+      sampler: the name of a maker; ``None`` for the usual one.
+      refine: a refiner.
+      confirm: see `search`.
     """
-    if begun(directory):
-        recorded = checked_settings(check_directory(directory))["refine"]
-        if recorded == _how_made(FORMER_ZOOM):
-            return FORMER_ZOOM
-    return zoom()
+
+    sampler: str | None
+    refine: Refiner
+    confirm: int
+
+
+def defaults_of(directory: Any, confirm: int) -> Defaults:
+    """Return the parts of a search that was given none.
+
+    Args:
+      directory: of the run; ``None`` without one.
+      confirm: what a search that begins now would do.
+    """
+    if not begun(directory):
+        return Defaults(None, zoom(), confirm)
+    recorded = checked_settings(check_directory(directory))
+    # a run that began with other numbers than a version's own is another search
+    former = recorded["refine"] == _how_made(FORMER_ZOOM)
+    repeats = [stage.confirms for stage in stages_of(recorded["rounds"])]
+    return Defaults(
+        recorded["default_sampler"],
+        FORMER_ZOOM if former else zoom(),
+        # a share was given, and is given again
+        confirm if confirm in repeats else 0,
+    )
 
 
 def checked_settings(directory: Path) -> dict[str, Any]:
