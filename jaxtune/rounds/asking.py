@@ -332,4 +332,5 @@ def _refined(search: Search, end: Points, history: Sequence[Trials]) -> Space:
         return end.space
     earlier = [encoded(end.space, rows.decoded) for rows in history[:-1]]
     points = np.concatenate([*earlier, np.asarray(end.points)])
-    return search.refine(end.space, jnp.asarray(points), jnp.asarray(scores))
+    # jnp.asarray would compile a program for every number of points
+    return search.refine(end.space, *jax.device_put((points, scores)))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from fractions import Fraction
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxtune import ranking
@@ -188,9 +188,9 @@ def _rehearse(
         seen = rows
         if getattr(search.refine, "rounds", "last") == "all":
             seen += sum(map(len, history))
-        scores = jnp.asarray(np.linspace(0, 1, seen, dtype=np.float32))
-        points = jnp.asarray(np.resize(start.points, (seen, space.dim)))
-        box = search.refine(space, points, scores)
+        scores = np.linspace(0, 1, seen, dtype=np.float32)
+        points = np.resize(start.points, (seen, space.dim))
+        box = search.refine(space, *jax.device_put((points, scores)))
         box, following = search.schedule.opened(box, number + 1), number + 1
         count = (stages[following].batches or (stages[following].trials,))[0]
     seeds = (search.seeds,) if search.seeds > 1 else ()

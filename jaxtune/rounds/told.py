@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxtune.goals.rejection import AllowedState
@@ -42,7 +42,7 @@ def asked(
     state = sampler.init(key, box)
     for decoded, scores in told:
         # a trial's point in the cube differs from box to box
-        state = sampler.tell(state, encoded(box, decoded), jnp.asarray(scores))
+        state = sampler.tell(state, encoded(box, decoded), jax.device_put(scores))
     if pending is not None and len(pending):
         state = _expecting(state, pending)
     return np.asarray(sampler.ask(state, count)[1])
@@ -59,5 +59,5 @@ def _expecting(state: Any, pending: np.ndarray) -> Any:
     if isinstance(state, AllowedState):
         return state._replace(inner=_expecting(state.inner, pending))
     if "pending" in getattr(state, "_fields", ()):
-        return state._replace(pending=jnp.asarray(pending))
+        return state._replace(pending=jax.device_put(pending))
     return state
