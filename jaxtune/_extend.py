@@ -21,6 +21,7 @@ from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.schedulers.base import apportion
+from jaxtune.signals import GRACE
 from jaxtune.stop import check_stop
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.read import load
@@ -52,6 +53,7 @@ def extend(
     allow: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
+    grace: float = GRACE,
     verbose: int = 1,
 ) -> Result:
     """Extend a finished run by more trials, in rounds that are refined from its last.
@@ -95,6 +97,8 @@ def extend(
       allow: as for `resume`.
       callbacks: called with what happens from now on, see `Callback`.
       executor: runs the blocks; ``executors.local()`` if not given.
+      grace: seconds that blocks in flight get to end after SIGTERM or SIGHUP, see
+        `search`.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -104,6 +108,7 @@ def extend(
       RunError: no run, one that is not finished or that another process is busy with,
         or one that began with other data, model, versions or device.
       ValueError: an argument that makes no sense, with one that does.
+      SystemExit: after SIGTERM or SIGHUP, see `search`.
     """
     check_versions()
     check_transfers()
@@ -133,6 +138,7 @@ def extend(
         stops=stops,
         callbacks=callbacks,
         executor=executor,
+        grace=grace,
         verbose=verbose,
         more=tuple(stages),
     )

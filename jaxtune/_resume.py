@@ -25,6 +25,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.signals import GRACE
 from jaxtune.space import Space
 from jaxtune.stop import Stop, check_stop
 from jaxtune.storage.aims import constraints_to_resume, goals_of
@@ -64,6 +65,7 @@ def resume(
     stop: StopLike = None,
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
+    grace: float = GRACE,
     verbose: int = 1,
 ) -> Result:
     """Resume a run that was interrupted, as if it had not been.
@@ -104,6 +106,8 @@ def resume(
       callbacks: called with what happens from now on, see `Callback`.
       executor: runs the blocks, and may be another one than before;
         ``executors.local()`` if not given.
+      grace: seconds that blocks in flight get to end after SIGTERM or SIGHUP, see
+        `search`.
       verbose: 0 hides the progress: a bar on a terminal, a line now and then elsewhere.
 
     Returns:
@@ -113,6 +117,7 @@ def resume(
       RunError: no run, one that another process is busy with, or one that began with
         other data, model, versions or device, naming the difference.
       ValueError: a word in ``allow`` that is none of these.
+      SystemExit: after SIGTERM or SIGHUP, see `search`.
     """
     check_versions()
     check_transfers()
@@ -135,6 +140,7 @@ def resume(
         stops=stops,
         callbacks=callbacks,
         executor=executor,
+        grace=grace,
         verbose=verbose,
     )
 
@@ -168,6 +174,7 @@ def go_on(
     stops: tuple[Stop, ...] = (),
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
+    grace: float = GRACE,
     verbose: int = 1,
     more: tuple[Stage, ...] = (),
 ) -> Result:
@@ -183,7 +190,7 @@ def go_on(
     _check_values(space)
     limited = constraints_to_resume(settings["constraints"], constraints)
     choices = UserChoices(block, settings["programs"])
-    with open_executor(executor) as session:
+    with open_executor(executor, grace) as session:
         workload = prepare(
             made,
             space,

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.signals import GRACE, check_grace, ending
 from jaxtune.space import (
     Dimension,
     Space,
@@ -119,6 +120,7 @@ def search(
     rewrite: bool = True,
     callbacks: Sequence[Callback] = (),
     executor: Executor | str | None = None,
+    grace: float = GRACE,
     verbose: int = 1,
 ) -> Result:
     """Search a space, coarse to fine, with many trials in one program.
@@ -231,6 +233,8 @@ def search(
         `Callback`; ``integrations.live`` has some.
       executor: runs the blocks, such as ``executors.ray()``; ``executors.local()`` if
         not given. On one kind of device it changes no bit.
+      grace: seconds that blocks in flight get to end, after SIGTERM or SIGHUP has asked
+        the process to. What has ended is kept.
       verbose: 0 hides the progress, which is a bar on a terminal, and elsewhere a line
         now and then; 2 also shows the forms of ``rewrite``.
 
@@ -243,6 +247,7 @@ def search(
       RunError: a directory that cannot be used, or that holds another run.
       RuntimeError: a version of jaxlib that is known to fail on a CPU.
       MemoryError: a single lane that does not fit on the device.
+      SystemExit: after SIGTERM (143) or SIGHUP (129), when all is saved.
     """
     check_versions()
     check_transfers()
@@ -276,7 +281,7 @@ def search(
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
-    with open_executor(executor) as session:
+    with open_executor(executor, grace) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
@@ -323,17 +328,28 @@ def with_shared_width(
     return workload._replace(across=across)
 
 
+@contextmanager
 def open_executor(
-    executor: Executor | str | None,
-) -> AbstractContextManager[ExecutorSession]:
-    """Return the session of a search; ``ValueError`` for what is no executor."""
-    session = _named.executor(executor)()
+    executor: Executor | str | None, grace: float
+) -> Iterator[ExecutorSession]:
+    """Open the session of a search, which ends when the process is asked to end.
+
+    Args:
+      executor: the user's.
+      grace: seconds for blocks in flight.
+
+    Raises:
+      ValueError: what is no executor, or no number of seconds.
+      SystemExit: after a signal.
+    """
+    session, seconds = _named.executor(executor)(), check_grace(grace)
     if not isinstance(session, AbstractContextManager):
         raise ValueError(
             f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
             "such as executors.ray()."
         )
-    return session
+    with ending(seconds), session as opened:
+        yield opened
 
 
 @compiled_once()

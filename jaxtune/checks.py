@@ -49,6 +49,12 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
+def tell(text: str) -> None:
+    """Print a line to the standard error, if there is one."""
+    if sys.stderr is not None:  # there is none under pythonw
+        print(text, file=sys.stderr, flush=True)
+
+
 def _ours(module: str) -> bool:
     # our context managers run between frames of contextlib
     return module.split(".")[0] in ("jaxtune", "contextlib")

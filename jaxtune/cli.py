@@ -1,7 +1,7 @@
 """The command line; each command is one call of the public API.
 
 Exit codes: 0 done, 1 a trial whose scores differ or a failed self-test, 2 an error,
-130 interrupted.
+130 interrupted, 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import click
 
 import jaxtune
 from jaxtune.cache import compiled_once
+from jaxtune.signals import GRACE
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import LAST_BITS
 from jaxtune.trained.files import check_destination
@@ -32,6 +33,14 @@ TASK = click.option(
     metavar="FILE.py:NAME",
     help="The run's task or objective, or a function without arguments that returns "
     "it. Needed if the run uses functions of your own. The file is executed.",
+)
+
+GRACE_OPTION = click.option(
+    "--grace",
+    type=float,
+    default=GRACE,
+    show_default=True,
+    help="Seconds that blocks in flight get to end after SIGTERM or SIGHUP.",
 )
 
 
@@ -121,21 +130,29 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
     metavar="ADDRESS",
     help="Run blocks on the Ray cluster at this address; auto finds a running one.",
 )
+@GRACE_OPTION
 def resume_command(
     directory: Path,
     task: str | None,
     block: int | None,
     allow: tuple[str, ...],
     ray: str | None,
+    grace: float,
 ) -> None:
     """Resume a run that was interrupted.
 
-    The result is the same as without the interruption, to the bit.
+    The result is the same as without the interruption, to the bit. Ctrl-C, SIGTERM and
+    SIGHUP save what is done; the exit code is then 130, 143 or 129.
     """
     with _plain_errors():
         executor = None if ray is None else jaxtune.executors.ray(ray)
         result = jaxtune.resume(
-            directory, _task(task), block=block, allow=allow, executor=executor
+            directory,
+            _task(task),
+            block=block,
+            allow=allow,
+            executor=executor,
+            grace=grace,
         )
         click.echo(repr(result))
 
@@ -158,6 +175,7 @@ def resume_command(
     help="Measure so many of the best again, or with such a share of the trials.",
 )
 @TASK
+@GRACE_OPTION
 def extend_command(
     directory: Path,
     trials: int,
@@ -166,6 +184,7 @@ def extend_command(
     best: bool,
     confirm: float | None,
     task: str | None,
+    grace: float,
 ) -> None:
     """Extend a finished run by more trials.
 
@@ -181,6 +200,7 @@ def extend_command(
             epochs=epochs,
             first="best" if best else None,
             confirm=_whole_if_it_is(confirm),
+            grace=grace,
         )
         click.echo(repr(result))
 

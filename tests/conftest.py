@@ -51,7 +51,7 @@ TIERS = {
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
-        ray
+        ray signals
     """,
 }
 # The files that are worth running on an accelerator: their programs are other ones

@@ -22,6 +22,7 @@ from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import OutOfMemory, Run, WorkerPool
+from jaxtune.signals import Ended, asked, held, note_signal
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -73,13 +74,15 @@ def pod() -> Executor:
             return Pod(local_pool(shared, stream), turn)
 
         leads = jax.process_index() == 0
-        yield ExecutorSession(
-            make_pool,
-            about,
-            leads=leads,
-            agree=_agreed,
-            processes=jax.process_count(),
-        )
+        # a process that left by itself would keep the others waiting
+        with held():
+            yield ExecutorSession(
+                make_pool,
+                about,
+                leads=leads,
+                agree=_agreed,
+                processes=jax.process_count(),
+            )
 
     return begin
 
@@ -117,24 +120,34 @@ class Pod(WorkerPool):
         new = [i for i, job in enumerate(jobs) if job is not None]
         process = {at: number % count for number, at in enumerate(new)}
         local = [job if process.get(i) == here else None for i, job in enumerate(jobs)]
-        done: Any
+        done: Any = {}
         try:
-            results = enumerate(self._pool.map_ordered(run, local))
-            done = {i: result for i, result in results if result is not None}
+            for i, result in enumerate(self._pool.map_ordered(run, local)):
+                if result is not None:
+                    done[i] = result
+        except Ended:
+            pass  # what there is goes to the others, with the signal
         except Exception as error:
             # exchanged like results: if this process stopped here, others would wait
             done = _portable(error)
-        messages = exchanged((_checksum(jobs), done))
-        if len({checksum for checksum, _ in messages}) > 1:
+        messages = exchanged((_checksum(jobs), done, asked()))
+        if len({checksum for checksum, *_ in messages}) > 1:
             raise RuntimeError(
                 "pod: the processes ask for different blocks, so they do not run the "
                 "same search. Give all of them the same script, data, key and versions."
             )
-        failed = [results for _, results in messages if isinstance(results, Exception)]
+        failed = [done for _, done, _ in messages if isinstance(done, Exception)]
         if failed:
             raise failed[0]
-        known = {i: one for _, results in messages for i, one in results.items()}
-        yield from (known.get(i) for i in range(len(jobs)))
+        known = {i: one for _, done, _ in messages for i, one in done.items()}
+        signum = max(signum for *_, signum in messages)
+        for i, job in enumerate(jobs):
+            if signum and job is not None and i not in known:
+                break
+            yield known.get(i)
+        if signum:  # of any process: all of them end after the same block
+            note_signal(signum)
+            raise Ended
 
 
 def _portable(error: Exception) -> Exception:

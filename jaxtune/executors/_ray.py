@@ -29,6 +29,7 @@ from jaxtune.executors.workers import (
     WorkerPool,
 )
 from jaxtune.programs.job import failed_block
+from jaxtune.signals import same_handlers
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -188,11 +189,12 @@ def _cluster(
         return
     plain: dict[str, Any] = {"logging_level": "warning", "runtime_env": runtime_env}
     try:
-        if address is None:
-            _start(workers, request, plain)
-        else:
-            _check_reachable(address)
-            ray.init(address, **plain)
+        with same_handlers():  # Ray would exit at a signal, and leave its handler
+            if address is None:
+                _start(workers, request, plain)
+            else:
+                _check_reachable(address)
+                ray.init(address, **plain)
         yield
     finally:
         ray.shutdown()

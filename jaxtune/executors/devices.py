@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 import jax
 
+from jaxtune.background import Threads
 from jaxtune.environment import kind, label, thread_settings, under
 from jaxtune.executors.workers import FuturePool, Run, as_out_of_memory
 from jaxtune.hardware import hardware_of
@@ -32,7 +34,7 @@ class Devices(FuturePool):
     """
 
     _free: SimpleQueue[Any]
-    _pool: ThreadPoolExecutor
+    _pool: Threads
 
     def __init__(self, shared: Any):
         chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
@@ -64,9 +66,8 @@ class Devices(FuturePool):
         self._free = SimpleQueue()
         for device in self.places:
             self._free.put(device)
-        self._pool = ThreadPoolExecutor(
-            len(self.places), initializer=_adopt, initargs=(thread_settings(),)
-        )
+        adopt = partial(_adopt, thread_settings())
+        self._pool = Threads(len(self.places), "jaxtune-block", adopt)
         try:
             yield
         finally:
@@ -75,6 +76,10 @@ class Devices(FuturePool):
     def submit(self, run: Run, job: Any) -> Future[Any]:
         """Begin a job as soon as a place is free."""
         return self._pool.submit(self._on_a_device, run, job)
+
+    def take_back(self, future: Future[Any]) -> bool:
+        """Take a job back that waits for a place."""
+        return future.cancel()
 
     def _on_a_device(self, run: Run, job: Any) -> Any:
         device = self._free.get()

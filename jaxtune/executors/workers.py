@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from jaxtune import signals
 from jaxtune.checks import warn
 from jaxtune.environment import versions
 from jaxtune.tasks import Stream
@@ -93,12 +94,13 @@ class Waits:
         self._told = False
 
     def wait(self, jobs: list[Future[Any]]) -> None:
-        """Return when one of the jobs has ended."""
+        """Return when one of the jobs has ended; raise `Ended` after a signal."""
         begin = time.monotonic()
         limit = FIRST if self._longest is None else max(LEAST, MANY * self._longest)
-        if not wait(jobs, limit, FIRST_COMPLETED).done:
-            self._tell(limit)
-            wait(jobs, return_when=FIRST_COMPLETED)
+        with signals.listening():
+            if not wait(jobs, limit, FIRST_COMPLETED).done:
+                self._tell(limit)
+                wait(jobs, return_when=FIRST_COMPLETED)
         self._longest = max(self._longest or 0.0, time.monotonic() - begin)
 
     def _tell(self, limit: float) -> None:
@@ -130,6 +132,9 @@ class WorkerPool(ABC):
         Yields:
           Results, with the kind of device that ran them; ``None`` for ``None``; for a
           job that ended every process which ran it, a failed block.
+
+        Raises:
+          Ended: the process is asked to end; all that could be kept was yielded.
         """
 
     @abstractmethod
@@ -158,6 +163,11 @@ class FuturePool(WorkerPool):
         """Return the result of a job, with its device."""
         return future.result()
 
+    def take_back(self, future: Future[Any]) -> bool:
+        """Take a job back that has not begun; return false if that is not known."""
+        del future
+        return False
+
     def running(self) -> AbstractContextManager[None]:
         """Enclose some jobs; those that are not done at the end are dropped."""
         return nullcontext()
@@ -167,14 +177,39 @@ class FuturePool(WorkerPool):
         pending: deque[Future[Any] | None] = deque()
         self._waits = Waits()
         # in the order of jobs, so that neither a journal nor a scheduler sees which
-        # worker was faster
-        with self.running():
-            for job in jobs:
-                pending.append(None if job is None else self.submit(run, job))
-                while self._first_is_due(pending):
-                    yield self._collect(pending.popleft())
-            while pending:
-                yield self._collect(pending.popleft())
+        # worker was faster; a signal ends a wait and nothing else, so that a block is
+        # either kept whole or not at all
+        with signals.held(), self.running():
+            try:
+                for job in jobs:
+                    pending.append(None if job is None else self.submit(run, job))
+                    while self._first_is_due(pending):
+                        result = self._collect(pending[0])
+                        pending.popleft()
+                        yield result
+                while pending:
+                    result = self._collect(pending[0])
+                    pending.popleft()
+                    yield result
+            except signals.Ended:
+                yield from self._last(pending)
+                raise
+
+    def _last(self, pending: Iterable[Future[Any] | None]) -> Iterator[Any]:
+        """Yield the results of the first jobs, as far as they end in time."""
+        for future in pending:
+            if future is None:
+                yield None
+                continue
+            if self.take_back(future) or not wait([future], signals.left()).done:
+                return
+            try:
+                result = self.result_of(future)
+            except Exception:
+                return  # of a worker that got the same signal
+            if getattr(result, "error", ""):
+                return
+            yield result
 
     def _collect(self, future: Future[Any] | None) -> Any:
         if future is None:

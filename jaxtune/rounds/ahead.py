@@ -6,11 +6,11 @@ are thrown away, and its programs are there when they are needed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from jaxtune import environment
+from jaxtune.background import Threads
 from jaxtune.environment import thread_settings, under
 
 
@@ -38,9 +38,9 @@ def rehearsing(
         with suppress(Exception), under(settings), environment.on_host():
             rehearse()
 
-    thread = threading.Thread(target=run, name="jaxtune-rehearsal")
-    thread.start()
+    thread = Threads(1, "jaxtune-rehearsal")
+    rehearsed = thread.submit(run)
     try:
-        yield thread.join
+        yield rehearsed.result
     finally:
-        thread.join()
+        thread.shutdown()

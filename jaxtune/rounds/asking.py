@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.background import Threads
 from jaxtune.checks import warn
 from jaxtune.environment import on_host, thread_settings, under, unplaced
 from jaxtune.goals.rejection import allowed_only
@@ -66,7 +67,7 @@ class Batches:
         self._recorded = journal.begin(number, self._first)
         self._points = self._recorded.take(np.arange(self._ends[0]))
         self._coming: Future[Points] | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: Threads | None = None
         self.rehearsed: Callable[[], None] = lambda: None
 
     @property
@@ -102,7 +103,7 @@ class Batches:
             with under(settings):
                 return self._next(training)
 
-        self._thread = self._thread or ThreadPoolExecutor(1, "jaxtune-asking")
+        self._thread = self._thread or Threads(1, "jaxtune-asking")
         self._coming = self._thread.submit(ask)
 
     def close(self) -> None:

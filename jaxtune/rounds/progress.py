@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
+from jaxtune.checks import tell
+
 EVERY = 10.0  # seconds between two lines
 
 
@@ -46,7 +48,7 @@ class ProgressLine(NamedTuple):
 
 def show_line(text: str) -> None:
     """Print a line where the progress is shown."""
-    print(text, file=sys.stderr, flush=True)
+    tell(text)
 
 
 @contextmanager
@@ -69,7 +71,8 @@ def progress_bar(
         yield lambda *_: None
         return
     begin, blocks, trials = now(), [0], -(-trainings // seeds)
-    display = _bar if sys.stderr.isatty() else _lines
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    display = _bar if terminal else _lines
     with display(trials, rounds, now) as show:
 
         def report(round: int, done: float, best: float, failed: int) -> None:

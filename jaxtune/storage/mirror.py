@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.executors.base import ExecutorSession
+from jaxtune.signals import Ended
 from jaxtune.storage.directory import LOCK, OWN, SETTINGS, begun
 
 
@@ -38,6 +39,8 @@ def own_directory(directory: Any, session: ExecutorSession) -> Iterator[Any]:
         for name, data in files.items():
             (place / name).write_bytes(data)
         yield place
+    except Ended:
+        raise Ended("the first process keeps the run, and says how to resume") from None
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxtune.checks import tell
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
+from jaxtune.signals import Ended
 from jaxtune.storage.directory import (
     RECORD,
     check_directory,
@@ -34,7 +37,7 @@ from jaxtune.storage.settings import (
     with_more_rounds,
 )
 from jaxtune.storage.store import Store
-from jaxtune.storage.subject import data_of
+from jaxtune.storage.subject import data_of, holds_task
 from jaxtune.training.journal import Journal
 
 
@@ -95,11 +98,11 @@ def open_journal(
                 _extend(path, store, settings)
         else:
             task, prior = search.workload.task, prior_bytes(search.prior)
-            rows = document_of_folds(task)
+            rows, settings = document_of_folds(task), requested
             store = create(path, requested, data_of(task), rows, prior)
         try:
             begin = time.perf_counter()
-            with _explained(path, store, begin):
+            with _explained(path, store, settings, begin):
                 note_writer(store)
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
@@ -145,18 +148,43 @@ def _extend(path: Path, store: Store, settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _explained(path: Path, store: Store, begin: float) -> Iterator[None]:
+def _explained(
+    path: Path, store: Store, settings: dict[str, Any], begin: float
+) -> Iterator[None]:
     """Say what is kept and how to resume, when a search is interrupted."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        with store.change() as db:
+            note(db, "interrupted", f"{time.perf_counter() - begin:.3f}")
+        blocks = store.one("SELECT count(*) FROM blocks")
+        how = way_to_resume(path, settings)
+        text = f"{blocks} finished blocks are kept. Resume with: {how}"
+        if isinstance(error, SystemExit):  # of the user's own handler of a signal
+            tell(text)
+            raise
         # the plain type: with a subclass Python would not exit as interrupted
-        seconds = time.perf_counter() - begin
-        raise KeyboardInterrupt(_interrupted(path, store, seconds)) from None
+        kind = Ended if isinstance(error, Ended) else KeyboardInterrupt
+        raise kind(text) from None
 
 
-def _interrupted(path: Path, store: Store, seconds: float) -> str:
-    with store.change() as db:
-        note(db, "interrupted", f"{seconds:.3f}")
-    blocks = store.one("SELECT count(*) FROM blocks")
-    return f"{blocks} finished blocks are kept. Resume with: jaxtune resume {path}"
+def way_to_resume(directory: Path, settings: dict[str, Any]) -> str:
+    """Return what resumes a run: a command, if no part of it is a Python object."""
+    parts = [settings[name] for name in ("sampler", "refine", "scheduler")]
+    parts += [*settings["space"].values(), settings["constraints"]]
+    if any(map(_has_object, parts)):
+        return f"the same call of jaxtune.search, with directory={str(directory)!r}"
+    task = "" if holds_task(directory, settings) else " --task FILE.py:NAME"
+    return f"jaxtune resume {shlex.quote(str(directory))}{task}"
+
+
+def _has_object(document: Any) -> bool:
+    """Return whether a document names what JSON cannot hold."""
+    if isinstance(document, list):
+        return any(map(_has_object, document))
+    if not isinstance(document, dict):
+        return False
+    return not _OBJECTS.isdisjoint(document) or any(map(_has_object, document.values()))
+
+
+_OBJECTS = {"object", "require"}

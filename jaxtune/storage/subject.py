@@ -37,6 +37,11 @@ def data_of(task: Task) -> bytes | None:
     )
 
 
+def holds_task(directory: Path, settings: dict[str, Any]) -> bool:
+    """Return whether a run has a recipe of its task, and the data."""
+    return settings["recipe"] is not None and (directory / DATA).is_file()
+
+
 def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
     """Rebuild the task of a run from its recipe and its data.
 
@@ -50,7 +55,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
     Raises:
       RunError: a recipe or data that are damaged.
     """
-    if settings["recipe"] is None or not (directory / DATA).is_file():
+    if not holds_task(directory, settings):
         return None
     from jaxtune import models
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jaxtune.signals import asked
+
 INTERRUPTED = "interrupted by Ctrl-C"
 
 
@@ -59,8 +61,8 @@ class Stopping:
         """
         if isinstance(ended, Stopped):
             return
-        # pressed again while the first one was attended to: end at once
-        again = isinstance(ended.__context__, KeyboardInterrupt)
+        # pressed again while the first one was attended to, or told to end the process
+        again = isinstance(ended.__context__, KeyboardInterrupt) or asked()
         if again or not self.keeps or not isinstance(ended, KeyboardInterrupt):
             raise ended
         self.reason = INTERRUPTED

@@ -1,0 +1,189 @@
+"""SIGTERM and SIGHUP end a search as Ctrl-C does, and nothing is lost."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import killed
+import moments
+import pytest
+from children import QUIET, environment
+
+import jaxtune as jt
+from jaxtune import background, signals
+from jaxtune.executors.devices import Devices
+
+SCRIPT = """
+import os
+import sys
+
+import jax
+import moments
+
+import jaxtune as jt
+
+GATE, GRACE = float(os.environ.get("GATE", "1")), float(os.environ.get("GRACE", "5"))
+
+
+class Last(jt.Callback):
+    def on_end(self):
+        open("on_end", "w").close()
+
+
+def pass_gate(x):
+    if x > GATE:
+        moments.note(".", "standing")
+        moments.wait_until(lambda: os.path.exists("open"), "the gate")
+
+
+def objective(key, hparams):
+    jax.debug.callback(pass_gate, hparams["x"])
+    return hparams["x"] + jax.random.normal(key)
+
+
+def search(directory="run"):
+    return jt.search(
+        objective,
+        jt.Space(x=jt.uniform(0.0, 1.0)),
+        key=jax.random.key(0),
+        trials=64,
+        mode="max",
+        block=4,
+        sampler=jt.samplers.grid(64),
+        directory=directory,
+        callbacks=[Last()],
+        grace=GRACE,
+        verbose=0,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        search(*sys.argv[1:])
+    finally:
+        open("finally", "w").close()
+"""
+
+# a batch script as Slurm runs it: a step in the background, and its status at the end
+BATCH = """
+trap 'true' TERM
+"$@" &
+step=$!
+while kill -0 $step 2> /dev/null; do wait $step; status=$?; done
+echo "status $status"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def begun(folder, *command, **more):
+    return subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        env=environment(**QUIET, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def standing(folder, process):
+    """Wait for a block at the gate, with one on record before."""
+    record = folder / "run" / "run.sqlite"
+
+    def come():
+        done = moments.noted(folder, "standing") > 0
+        return process.poll() is not None or (done and killed.done_blocks(record))
+
+    moments.wait_until(come, "a block at the gate")
+    assert process.poll() is None, process.communicate()
+
+
+def said(process):
+    out, err = process.communicate(timeout=moments.HANG)
+    return process.returncode, out, err
+
+
+def straight(folder):
+    sys.path.insert(0, str(folder))
+    try:
+        train = importlib.import_module("train")
+        return train, killed.digest(train.search(None))
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("train", None)
+
+
+def test_under_slurm_a_run_ends_in_time_and_goes_on_to_the_bit(folder):
+    """Scancel asks the whole group to end; blocks in flight never do, and are left."""
+    batch = ("sh", "-c", BATCH, "sh", sys.executable, "train.py")
+    process = begun(folder, *batch, GATE="0.5", GRACE="0.1")
+    standing(folder, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, out, err = said(process)
+    assert out == "status 143\n", err
+    assert "Resume with: jaxtune resume run --task FILE.py:NAME" in err
+    assert "Traceback" not in err
+    assert (folder / "on_end").exists()
+    assert (folder / "finally").exists()
+    before = killed.done_blocks(folder / "run" / "run.sqlite")
+    assert 0 < before < 16
+    assert not jt.load(folder / "run").finished
+    train, whole = straight(folder)
+    assert killed.digest(jt.resume(folder / "run", train.objective)) == whole
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_blocks_in_flight_that_end_in_time_are_kept(folder, name):
+    process = begun(
+        folder, sys.executable, "train.py", GATE="0.5", GRACE=str(moments.HANG)
+    )
+    standing(folder, process)
+    before = killed.done_blocks(folder / "run" / "run.sqlite")
+    process.send_signal(getattr(signal, name))
+    (folder / "open").touch()
+    code, _, err = said(process)
+    assert code == 128 + getattr(signal, name), err
+    assert f"{name}: " in err
+    after = killed.done_blocks(folder / "run" / "run.sqlite")
+    assert before < after < 16
+    assert f"{after} finished blocks are kept" in err
+
+
+def test_a_second_signal_ends_at_once(folder):
+    process = begun(
+        folder, sys.executable, "train.py", GATE="0.5", GRACE=str(moments.HANG)
+    )
+    standing(folder, process)
+    process.send_signal(signal.SIGTERM)
+    # again and again, until the first one has been attended to
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    assert said(process)[0] == -signal.SIGTERM
+    assert not jt.load(folder / "run").finished
+
+
+def test_the_command_line_exits_with_143(folder):
+    process = begun(folder, sys.executable, "train.py", GATE="0.2", GRACE="0")
+    standing(folder, process)
+    process.send_signal(signal.SIGHUP)
+    assert said(process)[0] == 129
+    for event in folder.glob("standing-*"):
+        event.unlink()
+    own = ("resume", "run", "--task", "train.py:objective", "--grace", "0")
+    process = begun(folder, sys.executable, "-m", "jaxtune", *own, GATE="0.7")
+    standing(folder, process)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = said(process)
+    assert code == 143
+    assert "Resume with: jaxtune resume run --task FILE.py:NAME" in err
+    assert "Traceback" not in err
