@@ -56,7 +56,7 @@ class Threads(Executor):
         for thread in self._threads if wait else ():
             thread.join(signals.left())
         if self.alive:
-            self._signum = self._signum or signals.asked()
+            self._signum = self._signum or signals.asked_to_end()
 
     @property
     def alive(self) -> bool:

@@ -60,7 +60,7 @@ def check_grace(grace: Any) -> float:
     return float(grace)
 
 
-def asked() -> int:
+def asked_to_end() -> int:
     """Return the number of the signal that asked this process to end; 0 for none."""
     return _asked.signum
 
@@ -78,7 +78,7 @@ def note_signal(signum: int) -> None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def held_back() -> Iterator[None]:
     """Only note a signal inside this context, but for `listening`."""
     if not _in_main_thread():
         yield

@@ -1,5 +1,6 @@
 """Processes that run the same program, over gloo, on this machine."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -87,6 +88,25 @@ def test_when_one_dies_all_stop_and_then_go_on(tmp_path):
     expected = killed.digest(podded.search("none"))
     assert [digest for digest, _ in told] == [expected] * 2
     # whoever asks afterwards is told the same
+    assert killed.digest(jt.resume(run, killed.line())) == expected
+
+
+def test_a_signal_ends_all_after_the_same_block_and_then_they_go_on(tmp_path):
+    """Only the second hears it: the first stands in a callback, and is told later."""
+    run = tmp_path / "run"
+    first, second = begun(2, "none", run, PODDED_HOLD="3")
+    for line in first.stdout:
+        if line == "held\n":
+            break
+    second.send_signal(signal.SIGTERM)
+    _, told = first.communicate("\n", timeout=moments.HANG)
+    assert first.returncode == 143, told[-3000:]
+    assert f"Resume with: jaxtune resume {run}" in told
+    told = second.communicate(timeout=moments.HANG)[1]
+    assert second.returncode == 143, told[-3000:]
+    assert "the first process keeps the run" in told
+    assert 3 <= killed.done_blocks(run / "run.sqlite") < 30
+    expected = killed.digest(podded.search("none"))
     assert killed.digest(jt.resume(run, killed.line())) == expected
 
 

@@ -5,17 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
-import jax
 import killed
 import moments
 import pytest
 from children import QUIET, environment
 
 import jaxtune as jt
-from jaxtune import background, signals
-from jaxtune.executors.devices import Devices
 
 SCRIPT = """
 import os

@@ -22,7 +22,7 @@ from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import OutOfMemory, Run, WorkerPool
-from jaxtune.signals import Ended, asked, held, note_signal
+from jaxtune.signals import Ended, asked_to_end, held_back, note_signal
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -75,7 +75,7 @@ def pod() -> Executor:
 
         leads = jax.process_index() == 0
         # a process that left by itself would keep the others waiting
-        with held():
+        with held_back():
             yield ExecutorSession(
                 make_pool,
                 about,
@@ -130,7 +130,7 @@ class Pod(WorkerPool):
         except Exception as error:
             # exchanged like results: if this process stopped here, others would wait
             done = _portable(error)
-        messages = exchanged((_checksum(jobs), done, asked()))
+        messages = exchanged((_checksum(jobs), done, asked_to_end()))
         if len({checksum for checksum, *_ in messages}) > 1:
             raise RuntimeError(
                 "pod: the processes ask for different blocks, so they do not run the "

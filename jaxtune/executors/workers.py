@@ -179,7 +179,7 @@ class FuturePool(WorkerPool):
         # in the order of jobs, so that neither a journal nor a scheduler sees which
         # worker was faster; a signal ends a wait and nothing else, so that a block is
         # either kept whole or not at all
-        with signals.held(), self.running():
+        with signals.held_back(), self.running():
             try:
                 for job in jobs:
                     pending.append(None if job is None else self.submit(run, job))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jaxtune.signals import asked
+from jaxtune.signals import asked_to_end
 
 INTERRUPTED = "interrupted by Ctrl-C"
 
@@ -62,7 +62,7 @@ class Stopping:
         if isinstance(ended, Stopped):
             return
         # pressed again while the first one was attended to, or told to end the process
-        again = isinstance(ended.__context__, KeyboardInterrupt) or asked()
+        again = isinstance(ended.__context__, KeyboardInterrupt) or asked_to_end()
         if again or not self.keeps or not isinstance(ended, KeyboardInterrupt):
             raise ended
         self.reason = INTERRUPTED
