@@ -348,7 +348,7 @@ def open_executor(
             f"executor: got {executor!r}. Use what one of jaxtune.executors returns, "
             "such as executors.ray()."
         )
-    with ending(seconds), session as opened:
+    with session as opened, ending(seconds):
         yield opened
 
 

@@ -17,12 +17,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtune.checks import tell
 
 GRACE = 5.0  # seconds; `docker stop` waits for 10, Kubernetes and Slurm for 30
 NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+IGNORE = 1  # SIG_IGN, as a function in C
+# ray.init installs handlers that exit, whoever calls it
+RAY = ("ray._private.worker", "ray._private.node")
 
 
 class Ended(KeyboardInterrupt):
@@ -150,6 +153,23 @@ def same_handlers() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+@contextmanager
+def ignored_by_children() -> Iterator[None]:
+    """Let processes that are started inside ignore a signal to the whole group.
+
+    The search that started them ends them, when it has saved what they computed.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has no groups
+        yield
+        return
+    # masks are inherited; handlers, which a program may install, are not called then
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
@@ -158,16 +178,23 @@ def _numbers() -> list[int]:
     return [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
-def _take() -> dict[int, int | None]:
-    """Replace handlers that are the default; return number to the C function before."""
-    found: dict[int, int | None] = {}
+class _Before(NamedTuple):
+    """A handler that was replaced: as Python knows it, and the function in C."""
+
+    known: Any
+    function: int | None
+
+
+def _take() -> dict[int, _Before]:
+    """Replace handlers that are the default; return them by their signals."""
+    found: dict[int, _Before] = {}
     if not _in_main_thread():
         return found
     try:
         for number in _numbers():
-            if signal.getsignal(number) is signal.SIG_DFL:
-                # jax.distributed installs one that Python does not know of
-                before = _c_handler(number)
+            # jax.distributed installs a function that Python does not know of
+            before = _Before(signal.getsignal(number), _c_handler(number))
+            if _replaceable(before):
                 signal.signal(number, _hear)
                 found[number] = before
     except ValueError:  # not in the main interpreter
@@ -176,12 +203,21 @@ def _take() -> dict[int, int | None]:
     return found
 
 
-def _give_back(found: dict[int, int | None]) -> None:
+def _replaceable(before: _Before) -> bool:
+    """Return whether nobody chose a handler: Python's default, or one of Ray's."""
+    if before.known is signal.SIG_DFL:
+        return before.function != IGNORE
+    return getattr(before.known, "__module__", None) in RAY
+
+
+def _give_back(found: dict[int, _Before]) -> None:
     _asked.taken = ()
     for number, before in found.items():
-        signal.signal(number, signal.SIG_DFL)
-        if before:
-            ctypes.pythonapi.PyOS_setsig(number, ctypes.c_void_p(before))
+        signal.signal(number, before.known)
+        if before.known is signal.SIG_DFL and before.function:
+            set_ = ctypes.pythonapi.PyOS_setsig
+            set_.restype = ctypes.c_void_p
+            set_(number, ctypes.c_void_p(before.function))
 
 
 def _c_handler(number: int) -> int | None:

@@ -502,6 +502,26 @@ def test_a_driver_that_is_killed_goes_on_and_nobody_outside_was_listened_to(
     assert said[-1] == straight["none"]
 
 
+def test_a_signal_to_the_whole_group_loses_no_trial(tmp_path, straight):
+    """As scancel sends it: Ray's processes leave it to the driver to end them."""
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "run")]
+    plain = {"env": without_ray(), "text": True, "start_new_session": True}
+    plain |= dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([*command, "held"], **plain) as driver:
+        assert driver.stdout.readline() == "block\n"  # and it waits there
+        began = psutil.Process(driver.pid).children(recursive=True)
+        os.killpg(driver.pid, signal.SIGTERM)
+        _, err = driver.communicate("\n", timeout=moments.HANG)
+    psutil.wait_procs(began, timeout=moments.HANG)
+    assert not [process for process in began if process.is_running()]
+    assert driver.returncode == 143, err
+    assert f"Resume with: jaxtune resume {tmp_path / 'run'}" in err
+    left = jt.load(tmp_path / "run")
+    assert "crashed" not in left.trials["status"]
+    found = jt.resume(tmp_path / "run", killed.line(), verbose=0)
+    assert killed.digest(found) == straight["none"]
+
+
 HUNGRY = """
 import os, sys, time
 from pathlib import Path

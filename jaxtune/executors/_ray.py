@@ -29,7 +29,7 @@ from jaxtune.executors.workers import (
     WorkerPool,
 )
 from jaxtune.programs.job import failed_block
-from jaxtune.signals import same_handlers
+from jaxtune.signals import asked_to_end, ignored_by_children, same_handlers
 from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
@@ -189,7 +189,8 @@ def _cluster(
         return
     plain: dict[str, Any] = {"logging_level": "warning", "runtime_env": runtime_env}
     try:
-        with same_handlers():  # Ray would exit at a signal, and leave its handler
+        # Ray would exit at a signal, and leave its handler
+        with same_handlers(), ignored_by_children():
             if address is None:
                 _start(workers, request, plain)
             else:
@@ -353,7 +354,8 @@ class RayPool(FuturePool):
         try:
             yield
         finally:
-            for ref in self._flying.values():
+            # where the process ends, Ray drops them; it may have ended before
+            for ref in () if asked_to_end() else self._flying.values():
                 ray.cancel(ref, force=False)
             self._flying.clear()
 
