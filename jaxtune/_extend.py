@@ -10,7 +10,7 @@ from jaxtune import ranking
 from jaxtune._resume import Parts, go_on, task_at_hand
 from jaxtune._search import StopLike
 from jaxtune.checks import RunError, as_whole, is_whole
-from jaxtune.environment import check_transfers
+from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.results.result import Result
 from jaxtune.rounds.callbacks import Callback
@@ -111,6 +111,7 @@ def extend(
       SystemExit: after SIGTERM or SIGHUP, see `search`.
     """
     check_versions()
+    check_process()
     check_transfers()
     check_allowed(allow)
     stops, path = check_stop(stop), check_directory(directory)

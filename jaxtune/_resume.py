@@ -13,7 +13,7 @@ from jaxtune import _named
 from jaxtune._arguments import check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
-from jaxtune.environment import check_transfers
+from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
@@ -120,6 +120,7 @@ def resume(
       SystemExit: after SIGTERM or SIGHUP, see `search`.
     """
     check_versions()
+    check_process()
     check_transfers()
     check_allowed(allow)
     stops = check_stop(stop)
@@ -314,6 +315,7 @@ def rerun(
         scored.
     """
     check_versions()
+    check_process()
     check_transfers()
     path = check_directory(directory)
     result = load(path, task)

@@ -31,7 +31,7 @@ from jaxtune._arguments import (
 from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole
-from jaxtune.environment import check_transfers
+from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.goals.arguments import as_constraints
 from jaxtune.goals.checking import check_names, check_parts, goals_and_score
@@ -68,7 +68,7 @@ from jaxtune.space import (
     Space,
 )
 from jaxtune.stop import Stop, check_stop, reason_of
-from jaxtune.storage.directory import begun
+from jaxtune.storage.directory import begun, check_directory
 from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
@@ -251,11 +251,13 @@ def search(
       SystemExit: after SIGTERM (143) or SIGHUP (129), when all is saved.
     """
     check_versions()
+    check_process()
     check_transfers()
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
     choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
+    directory = None if directory is None else check_directory(directory)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
     # from here on a plain function is a Task with trains=False
     made = with_folds(as_task(task), folds, key)

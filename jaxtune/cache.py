@@ -7,6 +7,7 @@ the user has set in JAX is used as it is.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -22,6 +23,7 @@ import platformdirs
 from jax.experimental.compilation_cache import compilation_cache
 
 from jaxtune.checks import warn
+from jaxtune.mending import Undo, mend
 
 SWITCH = "JAXTUNE_CACHE"
 PROGRAMS = "programs"
@@ -45,8 +47,9 @@ def folder() -> Path | None:
     chosen = os.environ.get(SWITCH, "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return None
-    top = Path(chosen or platformdirs.user_cache_dir("jaxtune"))
-    return _made(top / machine())
+    return _made(
+        _absolute(chosen or platformdirs.user_cache_dir("jaxtune")) / machine()
+    )
 
 
 def tuned_kernels() -> Path | None:
@@ -61,20 +64,38 @@ def tuned_kernels() -> Path | None:
     return Path(chosen or place / PROGRAMS) / TUNED  # type: ignore[operator]
 
 
+@functools.cache  # functions of the user may change the folder of this process
+def _absolute(chosen: str) -> Path:
+    return Path(os.path.expanduser(chosen)).absolute()
+
+
 @functools.cache  # so that an unusable folder is warned about once
 def _made(path: Path) -> Path | None:
     try:
+        if "~" in [part[:1] for part in path.parts]:  # of a user that does not exist
+            raise FileNotFoundError(errno.ENOENT, "no such home")
         path.mkdir(parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
             return path
         why = "it cannot be written"
     except OSError as error:
         why = str(error.strerror)
+    not_kept(path, why)
+    return None
+
+
+@functools.cache  # once for a folder, not for each of its files
+def not_kept(path: Path, why: str) -> None:
+    """Warn that a folder keeps nothing; the search goes on without.
+
+    Args:
+      path: the folder.
+      why: what is wrong with it.
+    """
     warn(
         f"programs are not kept in {path}: {why}. Set {SWITCH} to another folder, or "
         "to off."
     )
-    return None
 
 
 @functools.cache
@@ -110,6 +131,7 @@ def compiled_once() -> Iterator[None]:
 
 
 _before: dict[str, object] = {}
+_undo: list[Undo] = []
 
 
 def _begin(place: Path) -> None:
@@ -122,6 +144,7 @@ def _begin(place: Path) -> None:
     for name, value in wanted.items():
         _before[name] = getattr(jax.config, name)
         jax.config.update(name, value)
+    _undo.append(mend(place / PROGRAMS, not_kept))
     _log_from(FATAL)
 
 
@@ -133,6 +156,7 @@ def _leave() -> None:
             return
         for name, value in _before.items():
             jax.config.update(name, value)
+        _undo.pop()()
         # JAX opens the folder once; without a reset it would go on writing there
         compilation_cache.reset_cache()
         _log_from(int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 1))

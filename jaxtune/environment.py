@@ -17,6 +17,7 @@ import jax
 import jaxlib
 import numpy as np
 import optax
+from jax._src import core, xla_bridge
 
 from jaxtune.precision import product_precision
 from jaxtune.types import Key
@@ -168,6 +169,38 @@ def under(wanted: dict[str, Any]) -> ExitStack:
         if value is not None and getattr(jax.config, f"jax_{name}") != value:
             contexts.enter_context(getattr(jax, name)(value))
     return contexts
+
+
+_forked = False  # from a process in which JAX had started
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = _forked or xla_bridge.backends_are_initialized()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_process() -> None:
+    """Raise ``RuntimeError`` where JAX can compute nothing for a search.
+
+    That is inside a function that JAX traces, and in a process that was forked after
+    JAX had started: its threads are not copied, and whoever waits for them hangs.
+    """
+    if _forked:
+        raise RuntimeError(
+            "this process was forked from one in which JAX had started, and would "
+            "hang. Start it anew: multiprocessing.get_context('spawn'), or begin to "
+            "use JAX after the fork."
+        )
+    if not core.trace_state_clean():
+        raise RuntimeError(
+            "a search was begun inside a function that JAX traces, such as the "
+            "objective of another search. Begin it outside; what depends on "
+            "hyperparameters can be in one space, with jt.when."
+        )
 
 
 def check_transfers() -> None:

@@ -187,7 +187,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     code, said = interrupted(["train.py"], tmp_path, gate=0.3, wanted=4)
     assert code == -signal.SIGINT, said
-    assert "Resume with: jaxtune resume run" in said
+    assert f"Resume with: jaxtune resume {tmp_path / 'run'} --task" in said
     shown = call("show", tmp_path / "run")
     assert "not finished" in shown.output
     assert "waiting" in shown.output

@@ -127,7 +127,7 @@ def test_under_slurm_a_run_ends_in_time_and_goes_on_to_the_bit(folder):
     os.killpg(process.pid, signal.SIGTERM)
     _, out, err = said(process)
     assert out == "status 143\n", err
-    assert "Resume with: jaxtune resume run --task FILE.py:NAME" in err
+    assert f"Resume with: jaxtune resume {folder}/run --task FILE.py:NAME" in err
     assert "Traceback" not in err
     assert (folder / "on_end").exists()
     assert (folder / "finally").exists()
@@ -181,5 +181,5 @@ def test_the_command_line_exits_with_143(folder):
     process.send_signal(signal.SIGTERM)
     code, _, err = said(process)
     assert code == 143
-    assert "Resume with: jaxtune resume run --task FILE.py:NAME" in err
+    assert f"Resume with: jaxtune resume {folder}/run --task FILE.py:NAME" in err
     assert "Traceback" not in err

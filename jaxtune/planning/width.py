@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,10 +23,11 @@ import jax
 import numpy as np
 
 from jaxtune import cache
+from jaxtune.checks import warn
 from jaxtune.environment import cores
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import OutOfMemory
-from jaxtune.hardware import hardware_of
+from jaxtune.hardware import KINDS, hardware_of
 from jaxtune.planning import flops
 from jaxtune.planning.layout import Layout, groups
 from jaxtune.planning.memory import available, footprint
@@ -36,6 +39,7 @@ from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
 
 FUNCTION_WIDTHS = (16, 64, 256, 1024, 4096, 16384)
+ALL_WIDTHS = {*FUNCTION_WIDTHS, *(w for kind in KINDS.values() for w in kind.widths)}
 SECONDS = 0.2  # a measurement takes at least so long, unless the training is shorter
 BETTER = 1.1  # a wider block has to be so much faster: it fills up less well
 
@@ -78,8 +82,9 @@ def choose_width(
     if size < device.worth_measuring:
         return Calibration(workload.width)
     known = _place(workload, traced)
-    if known is not None and known.exists():
-        return _read(known)
+    remembered = None if known is None else _read(known)
+    if remembered is not None:
+        return remembered
     widths, most = device.widths, lanes or trainings
     if not workload.task.trains:
         widths, most = FUNCTION_WIDTHS, min(most, workload.width)
@@ -179,14 +184,32 @@ def _place(workload: Workload, traced: tuple[Traced, ...]) -> Path | None:
     return folder / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def _read(path: Path) -> Calibration:
-    known = json.loads(path.read_text())
-    rates = tuple((int(width), float(rate)) for width, rate in known["rates"])
-    return Calibration(int(known["width"]), rates)
+def _read(path: Path) -> Calibration | None:
+    """Return what a file remembers; ``None`` if there is none, or it is damaged."""
+    try:
+        known = json.loads(path.read_bytes())
+        rates = tuple((width, float(rate)) for width, rate in known["rates"])
+        found = Calibration(known["width"], rates)
+        # a search may hang, or fail, at a width that no search has measured
+        measured = {width for width, rate in rates if 0 < rate < math.inf}
+        if found.width not in measured or not measured <= ALL_WIDTHS:
+            raise ValueError(f"width {found.width!r} was not measured")
+    except FileNotFoundError:
+        return None
+    # JSON that is nested too deeply is a RecursionError
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        warn(f"{path} cannot be read ({error}): the width is measured anew.")
+        return None
+    return found
 
 
 def _write(path: Path, found: Calibration) -> None:
-    path.parent.mkdir(exist_ok=True)
     whole = path.with_suffix(f".{os.getpid()}")
-    whole.write_text(json.dumps(found._asdict()))
-    os.replace(whole, path)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        whole.write_text(json.dumps(found._asdict()))
+        os.replace(whole, path)
+    except OSError as error:
+        cache.not_kept(path.parent, error.strerror or str(error))
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -49,7 +50,9 @@ def _named_later(maker: Callable[P, Dimension]) -> Callable[P, Dimension]:
     @wraps(maker)
     def make(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
-            return maker(*args, **kwargs)
+            # plain numbers also inside a function that is traced
+            with jax.ensure_compile_time_eval():
+                return maker(*args, **kwargs)
         except ValueError as error:
             return Invalid(error)
 

@@ -41,12 +41,15 @@ OWN = (
 
 
 def check_directory(directory: Any) -> Path:
-    """Return a directory as a path; raise ``ValueError`` if it is not one."""
+    """Return a directory as an absolute path; ``ValueError`` if it is not a path.
+
+    Functions of the user may change the folder that this process works in.
+    """
     if not isinstance(directory, str | os.PathLike) or not os.fspath(directory):
         raise ValueError(
             f"directory: got {directory!r}. Use a path, such as 'runs/digits'."
         )
-    return Path(directory).expanduser()
+    return Path(directory).expanduser().absolute()
 
 
 def holds_run(directory: Path) -> bool:

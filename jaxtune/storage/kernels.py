@@ -39,13 +39,16 @@ def load_kernels(directory: Path) -> None:
     source, target = directory / KERNELS, cache.tuned_kernels()
     if target is None or not source.is_file():
         return
-    target.mkdir(parents=True, exist_ok=True)
     others = 0
-    for name, content in _packed(source).items():
-        path = target / name
-        if not path.exists():
-            _write(path, content)
-        others += path.read_bytes() != content
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, content in _packed(source).items():
+            path = target / name
+            if not path.exists():
+                _write(path, content)
+            others += path.read_bytes() != content
+    except OSError as error:  # such as a full disk: XLA chooses anew
+        cache.not_kept(target, error.strerror or str(error))
     if others:
         warn(
             f"{directory}: of the run's kernels, {others} are others in {target}, so "

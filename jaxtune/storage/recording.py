@@ -6,15 +6,16 @@ import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from jaxtune.checks import tell
+from jaxtune.checks import RunError, tell
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
 from jaxtune.signals import Ended
 from jaxtune.storage.directory import (
+    RECORD,
     SETTINGS,
     as_bytes,
     check_directory,
@@ -78,7 +79,9 @@ def open_journal(
         return
     path = check_directory(directory)
     requested = settings_document(search, traced, given, device)
-    with locked(path), kernels_of_run(path):
+    # a finished run is read only, so that it may be on a disk that cannot be written to
+    reads = before is None and _finished(path)
+    with nullcontext() if reads else _writing(path):
         if holds_run(path):
             settings = recorded = checked_settings(path)
             if before is not None:
@@ -90,7 +93,7 @@ def open_journal(
                 requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
             search = adopted
-            store = open_verified(path, write=True)
+            store = open_verified(path, write=not reads)
             try:
                 begun = store.one("SELECT count(*) FROM rounds")
                 check_way(settings, requested, begun, allow)
@@ -105,8 +108,7 @@ def open_journal(
             store = create(path, requested, data_of(task), rows, prior)
         try:
             begin = time.perf_counter()
-            with _explained(path, store, settings, begin):
-                note_writer(store)
+            with nullcontext() if reads else _explained(path, store, settings, begin):
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
                 each = search.workload.scoring.each_epoch
@@ -122,6 +124,34 @@ def open_journal(
             store.close()
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, and compile with the kernels of the run."""
+    with locked(path), kernels_of_run(path):
+        yield
+
+
+# extending a run makes an unfinished one of it
+ENDS = (
+    "SELECT kind FROM events WHERE kind IN ('finished', 'extended') "
+    "ORDER BY rowid DESC LIMIT 1"
+)
+
+
+def _finished(path: Path) -> bool:
+    """Return whether a directory holds a finished run, which nobody writes to."""
+    if not holds_run(path):
+        return False
+    try:
+        store = Store(path / RECORD, write=False, damaged=True)
+    except RunError:
+        return False  # whatever is wrong with it is told where it is opened
+    try:
+        return store.one(ENDS) == "finished"
+    finally:
+        store.close()
+
+
 def _finish(store: Store, seconds: float, stopped: str) -> None:
     if stopped:
         with store.change() as db:
@@ -129,8 +159,7 @@ def _finish(store: Store, seconds: float, stopped: str) -> None:
             note(db, "stopped", stopped)
         return
     # a finished run that is opened again trains nothing: its time stays as it is
-    ends = "kind IN ('finished', 'extended') ORDER BY rowid DESC LIMIT 1"
-    if store.one(f"SELECT kind FROM events WHERE {ends}") == "finished":
+    if store.one(ENDS) == "finished":
         return
     with store.change() as db:
         note(db, "finished", f"{seconds:.3f}")
@@ -156,8 +185,9 @@ def _extend(path: Path, store: Store, settings: dict[str, Any]) -> None:
 def _explained(
     path: Path, store: Store, settings: dict[str, Any], begin: float
 ) -> Iterator[None]:
-    """Say what is kept and how to resume, when a search is interrupted."""
+    """Note who writes; say what is kept and how to resume, if it is interrupted."""
     try:
+        note_writer(store)
         yield
     except (KeyboardInterrupt, SystemExit) as error:
         with store.change() as db:
