@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from typing import Any, TypeGuard
@@ -38,6 +39,28 @@ def check_share(name: str, argument: str, value: Any, low: float, high: float) -
         raise ValueError(
             f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
         )
+
+
+def extra(module: str, name: str) -> Any:
+    """Import a module of an extra.
+
+    Args:
+      module: such as ``"pandas"``.
+      name: of the extra, which pip installs.
+
+    Raises:
+      ModuleNotFoundError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
+            raise  # it is there, and lacks something of its own
+        raise ModuleNotFoundError(
+            f"{package} is not installed. Install it: pip install 'jaxtune[{name}]'.",
+            name=error.name,
+        ) from None
 
 
 def warn(message: str) -> None:

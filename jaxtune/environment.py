@@ -197,9 +197,9 @@ def check_process() -> None:
         )
     if not core.trace_state_clean():
         raise RuntimeError(
-            "a search was begun inside a function that JAX traces, such as the "
-            "objective of another search. Begin it outside; what depends on "
-            "hyperparameters can be in one space, with jt.when."
+            "jaxtune was called inside a function that JAX traces, such as the "
+            "objective of a search. Call it outside; what depends on hyperparameters "
+            "can be in one space, with jt.when."
         )
 
 

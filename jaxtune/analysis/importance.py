@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.checks import extra
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
 
@@ -201,8 +202,7 @@ def _divergences(
     together: list[str],
 ) -> dict[str, float]:
     """Return the divergence of each dimension of a group, by Optuna's evaluator."""
-    import optuna
-
+    optuna = extra("optuna", "report")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     columns: dict[str, list[Any]] = {}
     space: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from jaxtune.checks import extra
 from jaxtune.integrations.tool import Tracker
 
 EXPERIMENT = "jaxtune"
@@ -20,14 +21,14 @@ class MLflow(Tracker):
 
     def begin(self) -> None:
         """Create the experiment if it is new, and the run of the search."""
-        from mlflow.tracking import MlflowClient
+        client = extra("mlflow.tracking", "mlflow").MlflowClient
 
         if "://" not in self.where:
             raise ValueError(
                 f"export: {self.where} is no address. Use sqlite:///FILE, or the "
                 "address of a server."
             )
-        self._client = MlflowClient(tracking_uri=self.where)
+        self._client = client(tracking_uri=self.where)
         known = self._client.get_experiment_by_name(EXPERIMENT)
         self._experiment = (
             self._client.create_experiment(EXPERIMENT)

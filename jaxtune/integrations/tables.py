@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.integrations.tool import Tool
 from jaxtune.results.result import Result, Setup
 
@@ -17,7 +18,7 @@ class Table(Tool):
 
     def on_start(self, setup: Setup) -> None:
         """Raise ``ValueError`` if the file exists already."""
-        import pandas  # noqa: F401  # if missing, fail before anything trains
+        extra("pandas", "export")  # if missing, fail before anything trains
 
         if Path(self.where).exists():
             raise ValueError(
@@ -73,7 +74,7 @@ class EveryEpoch(Table):
         super().on_start(setup)
 
     def frame(self, result: Result) -> Any:
-        import pandas as pd
+        pd = extra("pandas", "export")
 
         history = result.history
         if not history:  # nothing has been scored yet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jaxtune.checks import extra
 from jaxtune.integrations.tool import Tracker
 
 
@@ -17,7 +18,7 @@ class TensorBoard(Tracker):
 
     def begin(self) -> None:
         """Raise ``ValueError`` if the folder is not empty."""
-        import tensorboardX  # noqa: F401  # if missing, fail before anything trains
+        extra("tensorboardX", "export")  # if missing, fail before anything trains
 
         folder = Path(self.where)
         if folder.exists() and any(folder.iterdir()):

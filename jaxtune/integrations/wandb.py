@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxtune.checks import extra
 from jaxtune.integrations.tool import Tracker
 
 
@@ -19,6 +20,7 @@ class WandB(Tracker):
 
     def begin(self) -> None:
         """Create the run of the search."""
+        extra("wandb", "wandb")  # if missing, fail before anything trains
         folder = Path(self.where)
         folder.mkdir(parents=True, exist_ok=True)
         self._group = folder.resolve().name

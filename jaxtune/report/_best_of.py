@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import analysis
+from jaxtune.checks import extra
 from jaxtune.report.points import empty_figure, round_colour
 from jaxtune.results.result import Result
 
@@ -23,7 +24,7 @@ def best_of(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes, drawn = figure.add_subplot(), 0

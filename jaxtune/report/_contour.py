@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.analysis._surface import surface
+from jaxtune.checks import extra
 from jaxtune.report.axes import positions, set_scale
 from jaxtune.report.points import (
     drawn,
@@ -38,7 +39,7 @@ def contour(result: Result, x: str | None = None, y: str | None = None) -> Figur
     Raises:
       ValueError: a name that is not searched.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     space = result.setup.space
     if space.dim < 2:

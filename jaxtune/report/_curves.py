@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS, set_score
 from jaxtune.report.points import by_rank, drawn, empty_figure, scores, set_title
 from jaxtune.results.result import Result
@@ -29,8 +30,8 @@ def curves(result: Result) -> Figure:
       A matplotlib figure, not shown; a message for a plain function, which has no
       epochs.
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
+    LineCollection = extra("matplotlib.collections", "report").LineCollection
+    Figure = extra("matplotlib.figure", "report").Figure
 
     if not result.trials.epochs.any():
         return empty_figure("Nothing was trained for epochs, so there are no curves.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
@@ -34,7 +35,7 @@ def ensemble(result: Result) -> Figure:
 
 def growth_of(result: Result, choice: EnsembleChoice) -> Figure:
     """Draw the scores of a choice that was made; see `ensemble`."""
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     path, setup = choice.selection.path, result.setup
     single = choice.single(setup.mode)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import extra
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.report.axes import COLOURS, decades
 from jaxtune.report.points import empty_figure
@@ -33,8 +34,8 @@ def epochs(result: Result, top: int = TOP) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message if the search kept no history.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    Figure = extra("matplotlib.figure", "report").Figure
+    MaxNLocator = extra("matplotlib.ticker", "report").MaxNLocator
 
     if not result.setup.workload.scoring.history or not result.history:
         return empty_figure("This search kept no history. Use history=True.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS, set_score
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
@@ -29,7 +30,7 @@ def fold_scores(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message for a search without folds.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     if result.setup.folds is None:
         return empty_figure("The search had no folds.")

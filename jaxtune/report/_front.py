@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
 from jaxtune.report.axes import COLOURS
@@ -33,7 +34,7 @@ def front(result: Result) -> Figure:
       A matplotlib figure, not shown; a message if the search has one goal, or no trial
       that is feasible.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     goals = result.setup.goals
     if not goals:
@@ -64,7 +65,7 @@ def _shown(result: Result) -> np.ndarray:
 
 def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
     """Draw the trials of a result by two goals."""
-    from matplotlib.ticker import LogLocator
+    LogLocator = extra("matplotlib.ticker", "report").LogLocator
 
     x, y = (result.trials[g.name].astype(np.float64) for g in (across, upwards))
     rows, front = _shown(result), np.asarray(result.front, int)

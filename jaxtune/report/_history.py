@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import set_score
 from jaxtune.report.points import (
     drawn,
@@ -30,7 +31,7 @@ def history(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.add_subplot()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
@@ -25,7 +26,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message if there are too few trials.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     try:
         found = found or importances(result)

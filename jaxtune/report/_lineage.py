@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import set_scale
 from jaxtune.report.points import check_searched, empty_figure, important
 from jaxtune.results.result import Result
@@ -31,7 +32,7 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     space = result.setup.space
     name = name or important(space, 1)[0]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.checks import extra
 from jaxtune.report.axes import decades
 from jaxtune.report.cells import tick
 from jaxtune.report.points import by_rank, drawn, scores, set_title
@@ -34,8 +35,8 @@ def parallel(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown.
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
+    LineCollection = extra("matplotlib.collections", "report").LineCollection
+    Figure = extra("matplotlib.figure", "report").Figure
 
     space, rank = result.setup.space, by_rank(result)
     rows = drawn(result, LINES)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import set_scale, set_score
 from jaxtune.report.points import (
     by_rank,
@@ -42,7 +43,7 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     space = result.setup.space
     for name in names or ():

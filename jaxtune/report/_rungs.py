@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import Result
@@ -33,7 +34,7 @@ def rungs(result: Result) -> Figure:
       A matplotlib figure, not shown; a message for a plain function, which has no
       epochs.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     epochs, status = result.trials.epochs, result.trials["status"]
     if not epochs.any():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import set_scale, set_score
 from jaxtune.report.points import (
     MOST,
@@ -37,7 +38,7 @@ def slices(result: Result) -> Figure:
     Raises:
       ValueError: a space in which all is fixed.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     names = result.setup.space.searched
     if not names:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.report.axes import by_place, set_scale, set_score
 from jaxtune.report.points import (
     drawn,
@@ -40,7 +41,7 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     x, y = pair(result.setup.space, x, y)
     figure = Figure(figsize=(7.5, 5.5), layout="constrained")
@@ -82,7 +83,7 @@ def _columns(
 
 
 def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> None:
-    from matplotlib.patches import Rectangle
+    Rectangle = extra("matplotlib.patches", "report").Rectangle
 
     left, right = _edges(space, x)
     if y is None:

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
 
@@ -28,7 +29,8 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
       dim: the dimension, with the whole range to show.
       name: the axis' label.
     """
-    from matplotlib.ticker import LogLocator, MaxNLocator
+    LogLocator = extra("matplotlib.ticker", "report").LogLocator
+    MaxNLocator = extra("matplotlib.ticker", "report").MaxNLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})

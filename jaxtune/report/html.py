@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxtune.checks import extra
 from jaxtune.report import data, sections
 from jaxtune.results.result import Result
 
@@ -69,7 +70,7 @@ def _file(name: str) -> str:
 
 def _picture(figure: Figure) -> str:
     """Return a figure as SVG; equal results give equal text."""
-    import matplotlib as mpl
+    mpl = extra("matplotlib", "report")
 
     text = io.StringIO()
     # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import extra
 from jaxtune.report.axes import COLOURS, by_place
 from jaxtune.results.result import Result
 from jaxtune.space import Space
@@ -130,7 +131,7 @@ def check_searched(space: Space, name: str | None) -> None:
 
 def empty_figure(text: str) -> Any:
     """Return a figure that says why there is nothing to draw."""
-    from matplotlib.figure import Figure
+    Figure = extra("matplotlib.figure", "report").Figure
 
     figure = Figure(figsize=(7.5, 2.0), layout="constrained")
     axes = figure.add_subplot()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.markup import html_table
 
 SHOWN = 5  # rows from each end, in a notebook
@@ -130,7 +131,7 @@ class Trials:
         Returns:
           A ``pandas.DataFrame`` (needs pandas, in the extra ``report``).
         """
-        import pandas as pd  # here, since it is an extra
+        pd = extra("pandas", "report")  # here, since it is not always there
 
         frame = pd.DataFrame(dict(self.columns))
         if self.scores.shape[1] > 1:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.checks import RunError
+from jaxtune.environment import check_process
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs.lane import FAILED, WAITING
@@ -82,6 +83,7 @@ def load(
       RunError: no run, a damaged or newer run, a run without trials yet, or another
         task than that of the run.
     """
+    check_process()
     path = check_directory(directory)
     settings = checked_settings(path)
     store = open_verified(path)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.checks import extra
 from jaxtune.tasks import Task
 from jaxtune.trained.document import (
     ENSEMBLE,
@@ -129,7 +130,7 @@ def _in_one_step(path: Path) -> Iterator[Path]:
 
 
 def _write_file(path: Path, parts: Saved) -> None:
-    from safetensors.numpy import save
+    save = extra("safetensors.numpy", "models").save
 
     names = [".".join(step) for step in parts.arrays]
     # two paths may have one name, as "a.b" and "a" with "b": the document tells
@@ -142,17 +143,17 @@ def _write_file(path: Path, parts: Saved) -> None:
 
 
 def _read_file(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
-    from safetensors import SafetensorError, safe_open
+    safetensors = extra("safetensors", "models")
 
     try:
-        with safe_open(path, framework="np") as file:
+        with safetensors.safe_open(path, framework="np") as file:
             document = json.loads((file.metadata() or {}).get(KEY, "null"))
             if document is None:
                 raise ValueError("it was not written by jaxtune")
             paths = [tuple(step) for step in document["arrays"]]
             named = zip(paths, document["names"], strict=True)
             return document, {p: file.get_tensor(name) for p, name in named}
-    except SafetensorError as error:
+    except safetensors.SafetensorError as error:
         raise ValueError(str(error)) from error
 
 
