@@ -414,7 +414,9 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise _Failed(f"{error}. Try: pip install 'jaxtune[all]'") from error
+        named = "jaxtune[" in str(error)
+        more = "" if named else ". Try: pip install 'jaxtune[all]'"
+        raise _Failed(f"{error}{more}") from error
     except known as error:
         raise _Failed(str(error)) from error
     except KeyboardInterrupt as error:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.checks import extra
 from jaxtune.goals.order import Goal
 from jaxtune.integrations.tool import Tool, as_scalar, mean_curve, metric_names
 from jaxtune.results.names import REPEAT_OF
@@ -26,33 +33,39 @@ class Optuna(Tool):
     """A study in a journal file, or in a database if ``where`` is a URL.
 
     A journal file takes a second for a thousand trials, SQLite half a minute. Trials
-    that are not done are left out; a user attribute of the study says how many.
+    that are not done are left out; a user attribute of the study says how many. A
+    journal file is exchanged whole: whoever is killed leaves no half of a study, and no
+    lock.
     """
 
     def on_start(self, setup: Setup) -> None:
         """Create the study; raise ``ValueError`` if the place has one already."""
-        import optuna as package
-
-        try:
-            self._study = package.create_study(
-                storage=_storage(self.where),
-                study_name=NAME,
-                directions=[DIRECTIONS[goal.mode] for goal in _goals(setup)],
-            )
-        except package.exceptions.DuplicatedStudyError as error:
-            raise ValueError(
-                f"export: {self.where} holds a study {NAME!r} already. Use another "
-                "file or database."
-            ) from error
-        self._study.set_metric_names([goal.name for goal in _goals(setup)])
+        package = extra("optuna", "export")
+        goals = _goals(setup)
+        with _written(self.where) as storage:
+            try:
+                study = package.create_study(
+                    storage=storage,
+                    study_name=NAME,
+                    directions=[DIRECTIONS[goal.mode] for goal in goals],
+                )
+            except package.exceptions.DuplicatedStudyError as error:
+                raise ValueError(
+                    f"export: {self.where} holds a study {NAME!r} already. Use another "
+                    "file or database."
+                ) from error
+            study.set_metric_names([goal.name for goal in goals])
         self._rows = 0
 
     def on_round(self, result: Result) -> None:
         """Add the trials that came since the last round."""
+        package = extra("optuna", "export")
         trials = frozen(result, self._rows)
         left = len(result.trials) - self._rows - len(trials)
-        self._study.set_user_attr("trials not done", left)
-        self._study.add_trials(trials)
+        with _written(self.where) as storage:
+            study = package.load_study(study_name=NAME, storage=storage)
+            study.set_user_attr("trials not done", left)
+            study.add_trials(trials)
         self._rows = len(result.trials)
 
 
@@ -60,14 +73,22 @@ def _goals(setup: Setup) -> tuple[Goal, ...]:
     return setup.goals or (Goal(setup.metric, setup.mode),)
 
 
-def _storage(where: str) -> Any:
-    import optuna as package
-
+@contextmanager
+def _written(where: str) -> Iterator[Any]:
+    """Yield the storage of a place; a file is exchanged when all is written."""
     if "://" in where:
-        return where
-    from optuna.storages.journal import JournalFileBackend
-
-    return package.storages.JournalStorage(JournalFileBackend(where))
+        yield where
+        return
+    storages = extra("optuna", "export").storages
+    path = Path(where)
+    # Optuna's lock is a file beside the journal, and who is killed leaves it there
+    with TemporaryDirectory(prefix=".jaxtune-", dir=path.parent) as folder:
+        copy = Path(folder, path.name)
+        if path.exists():
+            shutil.copyfile(path, copy)
+        backend = storages.journal.JournalFileBackend(str(copy))
+        yield storages.JournalStorage(backend)
+        os.replace(copy, path)
 
 
 def frozen(result: Result, first: int = 0) -> list[package.trial.FrozenTrial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,7 +26,10 @@ class Tool(Callback):
     """
 
     def __init__(self, where: str):
-        self.where = where
+        # functions of the user may change the folder that this process works in
+        self.where = (
+            where if "://" in where else os.path.abspath(os.path.expanduser(where))
+        )
 
 
 class Tracker(Tool):
