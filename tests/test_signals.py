@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
+import jax
 import killed
 import moments
 import pytest
 from children import QUIET, environment
 
 import jaxtune as jt
+from jaxtune import background, signals
+from jaxtune.executors.devices import Devices
 
 SCRIPT = """
 import os
@@ -183,3 +187,159 @@ def test_the_command_line_exits_with_143(folder):
     assert code == 143
     assert f"Resume with: jaxtune resume {folder}/run --task FILE.py:NAME" in err
     assert "Traceback" not in err
+
+
+def seek(directory=None, **more):
+    plain = {"key": jax.random.key(0), "trials": 32, "mode": "min", "block": 4}
+    plain |= {"sampler": "sobol", "verbose": 0, "directory": directory}
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    return jt.search(lambda key, h: (h["x"] - 0.3) ** 2, space, **(plain | more))
+
+
+class AtBlock(jt.Callback):
+    """Calls a function once, after the second block."""
+
+    def __init__(self, call):
+        self.call, self.blocks = call, 0
+
+    def on_block(self, *_):
+        self.blocks += 1
+        if self.blocks == 2:
+            self.call()
+
+
+def send(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+
+
+def handlers():
+    return [signal.getsignal(getattr(signal, name)) for name in signals.NAMES]
+
+
+@pytest.fixture
+def own_handler():
+    """Replace a handler of this process, for a test."""
+    before = dict(zip(signals.NAMES, handlers(), strict=True))
+    yield lambda name, mine: signal.signal(getattr(signal, name), mine)
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
+
+
+def test_handlers_are_those_of_before(tmp_path):
+    seen, before = [], handlers()
+    seek(callbacks=[AtBlock(lambda: seen.extend(handlers()))])
+    assert set(seen) == {signals._hear}
+    assert handlers() == before == [signal.SIG_DFL] * 2
+    with pytest.raises(SystemExit):
+        seek(callbacks=[AtBlock(send)])
+    assert handlers() == before
+    with pytest.raises(ZeroDivisionError):
+        seek(callbacks=[AtBlock(lambda: 1 / 0)])
+    assert handlers() == before
+
+
+def test_handlers_of_the_user_and_nohup_stay(own_handler, tmp_path, capsys):
+    def mine(*_):
+        raise SystemExit(7)
+
+    own_handler("SIGTERM", mine)
+    own_handler("SIGHUP", signal.SIG_IGN)
+    assert len(seek(callbacks=[AtBlock(lambda: send(signal.SIGHUP))]).trials) == 32
+    with pytest.raises(SystemExit) as ended:
+        seek(tmp_path / "run", callbacks=[AtBlock(send)])
+    assert ended.value.code == 7
+    assert f"jaxtune resume {tmp_path / 'run'} --task" in capsys.readouterr().err
+    assert handlers() == [mine, signal.SIG_IGN]
+    whole = killed.digest(seek())
+    assert killed.digest(seek(tmp_path / "run")) == whole
+
+
+def test_without_a_directory_nothing_is_kept_and_that_is_said(capsys):
+    with pytest.raises(SystemExit) as ended:
+        seek(callbacks=[AtBlock(send)])
+    assert ended.value.code == 143
+    assert "SIGTERM: nothing is kept" in capsys.readouterr().err
+
+
+def test_in_another_thread_signals_are_left_alone():
+    found = []
+    other = threading.Thread(
+        target=lambda: seek(callbacks=[AtBlock(lambda: found.extend(handlers()))])
+    )
+    other.start()
+    other.join()
+    assert found == [signal.SIG_DFL] * 2
+
+
+def test_a_run_with_functions_is_resumed_by_the_same_call(tmp_path):
+    def stop():
+        raise KeyboardInterrupt
+
+    own = jt.Sampler(*jt.samplers.sobol())
+    with pytest.raises(KeyboardInterrupt, match=r"same call of jaxtune\.search"):
+        seek(tmp_path / "run", callbacks=[AtBlock(stop)], sampler=own)
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "5", None, True])
+def test_grace_is_a_number_of_seconds(grace):
+    with pytest.raises(ValueError, match=r"grace: got .*Use a number of seconds"):
+        seek(grace=grace)
+
+
+def test_a_pool_keeps_the_first_blocks_that_end_in_time():
+    """Of those in flight; those that wait for a place are taken back."""
+    began, gate = threading.Semaphore(0), threading.Event()
+
+    class Done(tuple):
+        def _replace(self, **_):
+            return self
+
+    def run(_, job):
+        began.release()
+        assert gate.wait(moments.HANG)
+        return Done((job,))
+
+    def jobs():
+        yield from range(100)
+
+    pool = Devices(None)
+
+    def signalled():
+        for _ in range(pool.capacity):
+            began.acquire()
+        send()
+        gate.set()
+
+    other, found = threading.Thread(target=signalled), []
+    other.start()
+    with pytest.raises(SystemExit), signals.ending(moments.HANG):
+        found.extend(job for (job,) in pool.map_ordered(run, jobs()))
+    other.join()
+    assert found == list(range(len(found)))
+    assert pool.capacity <= len(found) < 100
+
+
+def test_threads_that_compute_longer_are_left_behind():
+    began, gate = threading.Event(), threading.Event()
+
+    def compute():
+        began.set()
+        assert gate.wait(moments.HANG)
+
+    pool = background.Threads(1, "test")
+    first, second = pool.submit(compute), pool.submit(compute)
+    assert began.wait(moments.HANG)
+
+    def end():
+        with signals.held_back():
+            send()
+        pool.shutdown(cancel_futures=True)
+
+    with pytest.raises(SystemExit), signals.ending(0.0):
+        end()
+    assert pool.alive
+    assert second.cancelled()
+    gate.set()
+    first.result(moments.HANG)
+    pool.shutdown()
+    assert not pool.alive
