@@ -129,6 +129,8 @@ def ending(grace: float) -> Iterator[None]:
     try:
         yield
     except Ended as ended:
+        if not _asked.signum:
+            raise
         said = str(ended) or "nothing is kept, since the search has no directory"
     finally:
         signum, _asked.signum = _asked.signum, 0

@@ -207,9 +207,14 @@ def _agreed(make: Callable[[], Any]) -> Any:
     if jax.process_index() == 0:
         try:
             made = make()
+        except Ended:
+            made = Ended(asked_to_end())
         except Exception as error:
             made = _portable(error)
     first = exchanged(made)[0]
+    if isinstance(first, Ended):
+        note_signal(*first.args)
+        raise Ended
     if isinstance(first, Exception):
         raise first
     return first

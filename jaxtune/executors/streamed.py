@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxtune.background import Threads
 from jaxtune.executors.devices import Devices
 from jaxtune.executors.workers import Run, WorkerPool
 from jaxtune.programs import block as block_program
@@ -135,7 +135,7 @@ def _epoch_of(job: Job) -> int:
 def _read_ahead(parts: Iterator[PyTree]) -> Iterator[PyTree]:
     """Yield the same parts, the next one read while this one is used."""
     # one thread: the user's source is an iterator, which two must not advance at once
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1, "jaxtune-reading") as pool:
         following = pool.submit(next, parts, None)
         while (part := following.result()) is not None:
             following = pool.submit(next, parts, None)

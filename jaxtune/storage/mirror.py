@@ -31,18 +31,21 @@ def own_directory(directory: Any, session: ExecutorSession) -> Iterator[Any]:
     # every process runs the whole search, so each needs a record; a run directory has
     # one writer, the first process
     files = session.agree(lambda: _files(directory))
-    if session.leads:
-        yield directory
-        return
-    place = Path(tempfile.mkdtemp(prefix="jaxtune-"))
+    place = directory if session.leads else Path(tempfile.mkdtemp(prefix="jaxtune-"))
     try:
-        for name, data in files.items():
-            (place / name).write_bytes(data)
+        if not session.leads:
+            for name, data in files.items():
+                (place / name).write_bytes(data)
         yield place
     except Ended:
+        # whoever started the processes may kill the others when the first one exits
+        session.agree(lambda: None)
+        if session.leads:
+            raise
         raise Ended("the first process keeps the run, and says how to resume") from None
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if not session.leads:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _files(directory: Any) -> dict[str, bytes]:
