@@ -85,6 +85,9 @@ def test_what_a_run_began_with_stays_and_others_are_told(tuned, tmp_path):
     with pytest.warns(UserWarning, match=r"kernels, 1 are others.*JAXTUNE_CACHE"):
         seek(tmp_path / "run")
     assert contents(folder) == {"a": "9", "c": "3"}
+    assert packed(tmp_path / "run") == {"a": "1"}  # it is finished, and only read
+    with pytest.warns(UserWarning, match="kernels, 1 are others"):
+        jt.extend(tmp_path / "run", killed.line(), trials=2, verbose=0)
     assert packed(tmp_path / "run") == {"a": "1", "c": "3"}
 
 

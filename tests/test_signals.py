@@ -16,6 +16,7 @@ from children import QUIET, environment
 import jaxtune as jt
 from jaxtune import background, signals
 from jaxtune.executors.devices import Devices
+from jaxtune.samplers import Sampler
 
 SCRIPT = """
 import os
@@ -275,7 +276,7 @@ def test_a_run_with_functions_is_resumed_by_the_same_call(tmp_path):
     def stop():
         raise KeyboardInterrupt
 
-    own = jt.Sampler(*jt.samplers.sobol())
+    own = Sampler(*jt.samplers.sobol())
     with pytest.raises(KeyboardInterrupt, match=r"same call of jaxtune\.search"):
         seek(tmp_path / "run", callbacks=[AtBlock(stop)], sampler=own)
 

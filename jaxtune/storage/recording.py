@@ -27,7 +27,7 @@ from jaxtune.storage.directory import (
 )
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
-from jaxtune.storage.kernels import kernels_of_run
+from jaxtune.storage.kernels import kernels_of_run, load_kernels
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.settings import (
     UserChoices,
@@ -81,7 +81,7 @@ def open_journal(
     requested = settings_document(search, traced, given, device)
     # a finished run is read only, so that it may be on a disk that cannot be written to
     reads = before is None and _finished(path)
-    with nullcontext() if reads else _writing(path):
+    with _reading(path) if reads else _writing(path):
         if holds_run(path):
             settings = recorded = checked_settings(path)
             if before is not None:
@@ -122,6 +122,13 @@ def open_journal(
                 _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Compile with the kernels of a run, as `result.train` may have to."""
+    load_kernels(path)
+    yield
 
 
 @contextmanager
