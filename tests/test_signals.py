@@ -276,7 +276,8 @@ def test_a_run_with_functions_is_resumed_by_the_same_call(tmp_path):
     def stop():
         raise KeyboardInterrupt
 
-    own = Sampler(*jt.samplers.sobol())
+    init, ask, tell = jt.samplers.sobol()
+    own = Sampler(lambda key, space: init(key, space), ask, tell)
     with pytest.raises(KeyboardInterrupt, match=r"same call of jaxtune\.search"):
         seek(tmp_path / "run", callbacks=[AtBlock(stop)], sampler=own)
 
