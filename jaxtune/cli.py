@@ -1,7 +1,7 @@
 """The command line; each command is one call of the public API.
 
-Exit codes: 0 done, 1 a trial whose scores differ or a failed self-test, 2 an error,
-130 interrupted.
+Exit codes: 0 done, 1 a trial whose scores differ, a damaged run or a failed self-test,
+2 an error, 130 interrupted.
 """
 
 from __future__ import annotations

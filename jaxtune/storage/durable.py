@@ -28,16 +28,11 @@ from jaxtune.storage.documents import (
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
-from jaxtune.training.journal import (
-    BlockAssignment,
-    FinishedBlock,
-    Journal,
-    MissingStates,
-)
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
-from jaxtune.training.state_store import RecordedStates, StateStore
+from jaxtune.training.state_store import MissingStates, RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
@@ -324,6 +319,10 @@ class Durable(Journal):
 
     def forget(self, block: int) -> None:
         """Forget a block, so that it is trained again."""
+        warn(
+            f"{self._store.path.parent}: states of block {block} are missing or "
+            "damaged, so that it is trained again."
+        )
         self.flush()
         with self._store.change() as db:
             for table in sums.OF_BLOCKS:
@@ -337,10 +336,6 @@ class Durable(Journal):
         with self._store.query() as db:
             fine = blob is not None and sums.is_state(db, block, blob)
         if not fine:
-            warn(
-                f"{self._store.path.parent}: the states of block {block} are missing "
-                "or damaged, so that it is trained again."
-            )
             raise MissingStates(block)
         tree = from_bytes(blob)
         places = tree.pop(PLACES, None)

@@ -81,7 +81,7 @@ def _adopt(store: Store, directory: Path) -> None:
         for table, statement in statements(ADDED + sums.TABLES).items():
             if not store.has(table):
                 db.execute(statement)
-        sums.adopt(db, files_of(directory), SETTINGS)
+        sums.seal_all(db, files_of(directory), SETTINGS)
         db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
@@ -222,7 +222,7 @@ COUNTED = (
     "events",
     "files",
 )
-STATES = "states of block"
+FILE, STATES = "file", "states of block"
 PARTS = (STATES, "curves of block", "predictions of block")
 
 
@@ -269,6 +269,6 @@ def _files(
         if not path.is_file():
             # a run may be passed on without its data
             if known and name != DATA:
-                yield Damage("file", name)
+                yield Damage(FILE, name)
         elif sum_of(path.read_bytes()) not in known:
-            yield Damage("file", name)
+            yield Damage(FILE, name)
