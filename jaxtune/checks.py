@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from jaxtune.printing import printable
+
 
 def is_whole(value: Any, least: int) -> TypeGuard[int]:
     """Return whether the value is a whole number (no ``bool``) from ``least``."""
@@ -56,3 +58,7 @@ def _ours(module: str) -> bool:
 
 class RunError(RuntimeError):
     """A run directory that cannot be used as requested; nothing in it was changed."""
+
+    def __init__(self, message: str = ""):
+        # it may quote names of a stranger's run, and ends up on a terminal
+        super().__init__(printable(str(message)))

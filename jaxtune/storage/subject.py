@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxtune.checks import RunError
+from jaxtune.reading import in_short, is_there, read_regular
 from jaxtune.registry import Recipe
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import DATA
@@ -50,7 +51,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
     Raises:
       RunError: a recipe or data that are damaged.
     """
-    if settings["recipe"] is None or not (directory / DATA).is_file():
+    if settings["recipe"] is None or not is_there(directory / DATA):
         return None
     from jaxtune import models
 
@@ -61,7 +62,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         network: Recipe = arguments.pop("model")
         known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
         model = known[network.name](**dict(network.arguments))
-        data = from_bytes((directory / DATA).read_bytes())
+        data = from_bytes(read_regular(directory / DATA, 2 * LARGEST))
         labels = arguments.pop("labels", None)
         if labels is not None:
             data = {name: _labelled(part, labels) for name, part in data.items()}
@@ -69,9 +70,9 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         make: Any = MAKERS[recipe.name]
         task = make(model, **splits, **arguments)
         return with_recorded_folds(directory, settings, task)
-    except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # of any kind, as in `reading.decoding`
         raise RunError(
-            f"{directory}: its task cannot be made again ({error!r}). Give it: "
+            f"{directory}: its task cannot be made again ({in_short(error)}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
 
