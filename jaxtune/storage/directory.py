@@ -1,8 +1,8 @@
 """A run directory: ``run.json`` with the settings, ``run.sqlite`` and a lock.
 
 ``run.json`` is written last and in one step, so a directory holds a run if this file
-exists. All file names are constants and all files regular ones, so nothing in a directory can
-point outside it. The directory itself may be a link, which the user has given.
+exists. All file names are constants and all files regular ones, so nothing in a
+directory can point outside it. The directory itself may be a link: the user gave it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.checks import RunError
 from jaxtune.reading import LARGEST, decoding, read_regular
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import ROWS
