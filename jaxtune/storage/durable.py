@@ -15,6 +15,7 @@ import numpy as np
 from jaxtune.checks import RunError
 from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
+from jaxtune.reading import decoding
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.storage import writer
@@ -25,6 +26,7 @@ from jaxtune.storage.documents import (
     hparams_documents,
     hparams_of,
 )
+from jaxtune.storage.forms import check_training
 from jaxtune.storage.store import CURVES, PREDICTIONS, Store
 from jaxtune.storage.writer import Change, Writer
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
@@ -90,7 +92,8 @@ class Durable(Journal):
         self._recorded_variations = self._store.one(variations, number)
         # counted here from now on: rows that wait for the disk are not in the table
         self._trials = self._store.one("SELECT count(*) FROM trials")
-        known = started(self._store, self._space, number)
+        with decoding(self._store.path):
+            known = started(self._store, self._space, number)
         return known or self._begun(number, make())
 
     def _begun(self, number: int, start: Points) -> Points:
@@ -127,9 +130,15 @@ class Durable(Journal):
         blob = self._store.one("SELECT ended FROM rounds WHERE round = ?", number)
         if blob is None:
             return None
-        start = started(self._store, self._space, number)
-        assert start is not None, "a round that has ended has begun"
-        return start, training_of(from_bytes(blob), start, self._budgets[number])
+        with decoding(self._store.path):
+            start = started(self._store, self._space, number)
+            if start is None:
+                raise ValueError(f"round {number} has no points")
+            training = training_of(from_bytes(blob), start, self._budgets[number])
+            first = "SELECT min(trial) FROM trials WHERE round = ?"
+            count, repeats = len(start.points), training.outcome.status.shape[1]
+            check_training(training, count, self._store.one(first, number), repeats)
+        return start, training
 
     def begun(self, number: int) -> bool:
         """Return whether the beginning of a round is recorded."""
@@ -168,8 +177,10 @@ class Durable(Journal):
         """Return what trials train with after they took over states, or make it now."""
         number, self._variation = self._variation, self._variation + 1
         if number < self._recorded_variations:
-            known = variation(self._store, self._space, self._round, number)
-            assert known is not None, "variations are numbered without a gap"
+            with decoding(self._store.path):
+                known = variation(self._store, self._space, self._round, number)
+                if known is None:
+                    raise ValueError(f"there is no change {number} of its trials")
             return known
         made = make()
         varied, lineage = made
@@ -213,7 +224,10 @@ class Durable(Journal):
             "ORDER BY place",
             number,
         )
-        trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
+        with decoding(self._store.path):
+            columns = np.asarray(lanes, np.int64).reshape(-1, 5).T
+            trial, seed, epochs, arrives, status = columns
+            known = self._result_of(number, status)
         pairs = (
             (trial, assignment.trial),
             (seed, assignment.seed),
@@ -228,8 +242,12 @@ class Durable(Journal):
                 f"{sorted(set(assignment.trial.tolist()))}: its scheduler decides "
                 "differently than before. Use the scheduler that the run began with."
             )
-        return number, BlockResult(
-            metrics=self._metrics(number, len(lanes)),
+        return number, known
+
+    def _result_of(self, number: int, status: np.ndarray) -> BlockResult:
+        """Return the result of a recorded block."""
+        return BlockResult(
+            metrics=self._metrics(number, len(status)),
             status=status.astype("i4"),
             states=(),  # they stay on the disk until a lane goes on from them
             device=self._device(number),
@@ -327,10 +345,11 @@ class Durable(Journal):
                 f"{self._store.path}: the states of block {block} are missing. Use a "
                 "copy of the run."
             )
-        tree = from_bytes(blob)
-        places = tree.pop(PLACES, None)
-        leaves = [tree[str(i)] for i in range(len(tree))]
-        count = len(leaves[0])
+        with decoding(self._store.path):
+            tree = from_bytes(blob)
+            places = tree.pop(PLACES, None)
+            leaves = [tree[str(i)] for i in range(len(tree))]
+            count = len(leaves[0])
         if places is None:  # of version 0.1, which kept all of them
             places = np.arange(count)
         return RecordedStates(places, (KeptStates(leaves, np.arange(count)),))
