@@ -110,7 +110,17 @@ def _no_formula(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULAS) else value
+    if not text.lstrip(" ").startswith(FORMULAS) or _is_number(text):
+        return value
+    return f"'{text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str | None:

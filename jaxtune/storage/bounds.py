@@ -47,7 +47,18 @@ def check_bounds(settings: dict[str, Any]) -> None:
     Args:
       settings: the contents of ``run.json``.
     """
-    for count, (field, value) in enumerate(_values(settings, "")):
+    check_numbers(settings)
+    space = settings.get("space")
+    if isinstance(space, dict) and len(space) > DIMENSIONS:
+        raise ValueError(
+            f"space: {len(space):,} dimensions, and the most are {DIMENSIONS:,}"
+        )
+    _check_lanes(settings)
+
+
+def check_numbers(document: Any) -> None:
+    """Raise ``ValueError`` for a number of a document that is beyond its bound."""
+    for count, (field, value) in enumerate(_values(document, "")):
         if count > MOST_PARTS:
             raise ValueError(f"more than {MOST_PARTS:,} values")
         own = field.split(".")[0] in OWN
@@ -55,12 +66,6 @@ def check_bounds(settings: dict[str, Any]) -> None:
         whole = isinstance(value, int) or most < LARGEST
         if isinstance(value, int | float) and whole and not abs(value) <= most:
             raise ValueError(f"{field}: {_short(value)}, and the most is {most:,}")
-    space = settings.get("space")
-    if isinstance(space, dict) and len(space) > DIMENSIONS:
-        raise ValueError(
-            f"space: {len(space):,} dimensions, and the most are {DIMENSIONS:,}"
-        )
-    _check_lanes(settings)
 
 
 def _check_lanes(settings: dict[str, Any]) -> None:

@@ -37,12 +37,13 @@ def check_training(training: Training, count: int, first: int, repeats: int) -> 
     for name, values in final.sizes.items():
         _check(name, values, WHOLE + FLOAT, (count,))
     _check_hparams(final.space, final.hparams, count)
-    ids = first, first + count - 1
+    last = first + count - 1
     for kind, trials in outcome.devices.items():
-        _check(kind, trials, WHOLE, (...,), *ids)
+        _check(kind, trials, WHOLE, (...,), first, last)
     for name, value in _tables(training):
-        bounds = ids if name in ("trial", "source") else (0, None)
-        _check(name, value, WHOLE, (...,), *bounds)
+        of_trials = name in ("trial", "source")
+        low, high = (first, last) if of_trials else (0, None)
+        _check(name, value, WHOLE, (...,), low, high)
     rungs = training.rungs
     _check("scores of rungs", rungs.scores, FLOAT, (len(rungs.trial), repeats))
     _check_hparams(final.space, training.lineage.hparams, len(training.lineage.trial))
@@ -67,8 +68,8 @@ def _check_hparams(space: Space, hparams: Mapping[str, np.ndarray], count: int) 
         raise ValueError(f"hyperparameters {', '.join(sorted(hparams))[:100]}")
     for name, values in hparams.items():
         dim = space[name]
-        bounds = (0, len(dim.choices) - 1) if dim.by_index else (None, None)
-        _check(name, values, WHOLE + FLOAT + "b", (count,), *bounds)
+        low, high = (0, len(dim.choices) - 1) if dim.by_index else (None, None)
+        _check(name, values, WHOLE + FLOAT + "b", (count,), low, high)
 
 
 def _check(

@@ -188,7 +188,7 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
     return db
 
 
-def size_of(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Return the bytes of a file, with what is not merged into it yet."""
     files = [path, _beside(path, "-wal")]
     return sum(file.stat().st_size for file in files if is_there(file))

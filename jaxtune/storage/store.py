@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.checks import RunError
-from jaxtune.reading import in_short
+from jaxtune.reading import decoding, in_short
 from jaxtune.storage import sums
-from jaxtune.storage.opening import Steps, check_schema, connected, size_of
+from jaxtune.storage.opening import Steps, check_schema, connected, file_size
 
 APPLICATION = 0x6A617874  # "jaxt": marks the file as ours
 SCHEMA = 2  # 1, up to version 0.2.0, has no checksums
@@ -91,7 +91,7 @@ class Store:
         self.path, self._write = path, write
         # changes are made in another thread, and a query must not see half of one
         self._one_at_a_time = threading.RLock()
-        with self._explained(), ExitStack() as undo:
+        with decoding(path), self._explained(), ExitStack() as undo:
             self._db = undo.enter_context(closing(connected(path, write)))
             self._steps = Steps(self._db)
             if not write:
@@ -99,7 +99,7 @@ class Store:
                 # between them, and the result must be of one moment
                 self._db.execute("BEGIN")
             self._check()
-            self._size = size_of(path)
+            self._size = file_size(path)
             if write:
                 # from here on a statement of ours runs to its end
                 self._steps.end()
@@ -199,7 +199,7 @@ class Store:
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:
             raise sqlite3.DatabaseError("malformed: the last page is cut")
-        self._steps.begin(size_of(self.path))
+        self._steps.begin(file_size(self.path))
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(f"malformed: {damage}")
@@ -232,11 +232,11 @@ class Store:
                 if symptom in message:
                     explanation = text.format(error=message)
                     raise RunError(f"{path}: {explanation}.") from error
-            if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
-                raise  # of ours
-            raise RunError(
-                f"{path} is damaged ({in_short(error)}). Use a copy of the run."
-            ) from error
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+                raise RunError(
+                    f"{path} is damaged ({in_short(error)}). Use a copy of the run."
+                ) from error
+            raise
 
 
 EXPLANATIONS = {
@@ -252,6 +252,7 @@ EXPLANATIONS = {
     "not a database": "is no database. Use a copy of the run, or another directory",
     "malformed": "is damaged ({error}). Use a copy of the run",
     "no such table": "is damaged ({error}). Use a copy of the run",
+    "Could not decode": "is damaged ({error}). Use a copy of the run",
     "no such column": "is damaged ({error}). Use a copy of the run",
     "unable to open": "cannot be opened ({error}). Make the directory readable",
     "locked": "another program is writing to it. Wait for it, or stop it",
