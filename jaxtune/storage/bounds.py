@@ -72,22 +72,35 @@ def _check_lanes(settings: dict[str, Any]) -> None:
     """Raise ``ValueError`` for numbers that are no counts of a search."""
     for name, least in (("seeds", 1), ("block", 1), ("across", 1), ("epochs", 0)):
         value = settings.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not _is_count(value, least):
             raise ValueError(f"{name}: {_short(value)}, and the least is {least}")
     folds = settings.get("folds")
-    if folds is not None and (not isinstance(folds, int) or folds < 2):
+    if folds is not None and not _is_count(folds, 2):
         raise ValueError(f"folds: {_short(folds)}, and the least is 2")
     lanes = settings["seeds"] * (folds or 1)
     if lanes > MILLION:
         raise ValueError(f"seeds and folds: {lanes:,} trainings of a trial")
     for number, stage in enumerate(settings["rounds"]):
-        trials = stage["trials"]
-        if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-            raise ValueError(f"rounds.{number}.trials: {_short(trials)}")
+        counts = [(name, stage.get(name, 1)) for name in ("trials", "confirms")]
+        counts += [("batches", size) for size in stage.get("batches", ())]
+        counts += [("epochs", 1 if stage.get("epochs") is None else stage["epochs"])]
+        for name, value in counts:
+            if not _is_count(value, 1):
+                raise ValueError(f"rounds.{number}.{name}: {_short(value)}")
+        if sum(stage.get("batches", ())) not in (0, stage["trials"]):
+            raise ValueError(
+                f"rounds.{number}.batches: not of {stage['trials']} in all"
+            )
+        if not set(stage["open"]) <= set(settings["space"]):
+            raise ValueError(f"rounds.{number}.open: no dimensions of the space")
     if settings.get("mode") not in ("min", "max"):
         raise ValueError(f"mode: {_short(settings.get('mode'))}")
     if not isinstance(settings.get("metric"), str):
         raise ValueError(f"metric: {_short(settings.get('metric'))}")
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _values(part: Any, field: str) -> Iterator[tuple[str, Any]]:
