@@ -108,8 +108,10 @@ def _array(data: bytes) -> np.ndarray:
 
 def _of_dtype(array: np.ndarray, name: str) -> np.ndarray:
     # NumPy's format keeps the bits of bfloat16 and its like, but not their dtype
-    dtype = np.dtype(getattr(ml_dtypes, name, name))
-    if dtype.kind not in KINDS or dtype.itemsize != array.dtype.itemsize:
+    own = getattr(ml_dtypes, name, None)
+    dtype = np.dtype(own if isinstance(own, type) else str(name))
+    same = dtype.itemsize == array.dtype.itemsize and not dtype.names
+    if dtype.kind not in KINDS or not same:
         raise ValueError(f"{array.dtype} is not {name}")
     return array.view(dtype)
 

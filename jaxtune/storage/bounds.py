@@ -83,7 +83,8 @@ def _check_lanes(settings: dict[str, Any]) -> None:
     for number, stage in enumerate(settings["rounds"]):
         counts = [(name, stage.get(name, 1)) for name in ("trials", "confirms")]
         counts += [("batches", size) for size in stage.get("batches", ())]
-        counts += [("epochs", 1 if stage.get("epochs") is None else stage["epochs"])]
+        if stage.get("epochs") is not None:
+            counts += [("epochs", stage["epochs"] + 1)]  # 0 of a plain function
         for name, value in counts:
             if not _is_count(value, 1):
                 raise ValueError(f"rounds.{number}.{name}: {_short(value)}")

@@ -452,7 +452,10 @@ def started(store: Store, space: Space, number: int) -> Points | None:
         for name in documents[0]
         if name not in space.names
     }
-    return Points(box_of(space, json.loads(box)), points, hparams, sizes)
+    within = box_of(space, json.loads(box))
+    if points.shape[1] != len(within.searched):
+        raise ValueError(f"points {points.shape} of {len(within.searched)} dimensions")
+    return Points(within, points, hparams, sizes)
 
 
 def variation(

@@ -460,7 +460,10 @@ def scoring_of(settings: dict[str, Any]) -> Scoring:
 def key_of(settings: dict[str, Any]) -> Any:
     """Return the root key of a run."""
     data = jnp.asarray(settings["key"]["data"], jnp.uint32)
-    return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    key = jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    if key.shape:
+        raise ValueError(f"a key of shape {key.shape}")
+    return key
 
 
 def _layout_document(layout: Layout) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         recipe = value_of(settings["recipe"])
         arguments = dict(recipe.arguments)
         network: Recipe = arguments.pop("model")
-        known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
-        model = known[network.name](**dict(network.arguments))
+        known: dict[str, Any] = {"MLP": models.MLP, "CNN": models.CNN}
+        given = dict(network.arguments)
+        check_fields(known[network.name], given)
+        model = (_cnn if network.name == "CNN" else models.MLP)(**given)
         data = from_bytes(read_regular(directory / DATA, 2 * LARGEST))
         labels = arguments.pop("labels", None)
         if labels is not None:
@@ -75,6 +78,24 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
             f"{directory}: its task cannot be made again ({in_short(error)}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
+
+
+# the type of a field, as it is written, to the types of its values in a recipe
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+
+
+def check_fields(model: Any, given: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for arguments of another type than the fields of a model."""
+    types = {field.name: TYPES.get(str(field.type)) for field in fields(model)}
+    for name, value in given.items():
+        kinds = types.get(name)
+        if kinds is None or type(value) not in kinds:
+            raise ValueError(f"{model.__name__} with {name}={value!r}")
 
 
 def _labelled(part: dict[str, Any], labels: tuple[Any, ...]) -> dict[str, Any]:
