@@ -85,9 +85,10 @@ class Store:
     Args:
       path: the file.
       write: whether to open it for changes; then the caller holds the directory's lock.
+      damaged: whether a file may be damaged, to read what is left of it.
     """
 
-    def __init__(self, path: Path, write: bool):
+    def __init__(self, path: Path, write: bool, damaged: bool = False):
         self.path, self._write = path, write
         # changes are made in another thread, and a query must not see half of one
         self._one_at_a_time = threading.RLock()
@@ -99,6 +100,8 @@ class Store:
                 # between them, and the result must be of one moment
                 self._db.execute("BEGIN")
             self._check()
+            if not damaged:
+                self._check_whole()
             self._size = file_size(path)
             if write:
                 # from here on a statement of ours runs to its end
@@ -195,6 +198,8 @@ class Store:
                 f"version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
             )
         check_schema(self._db, self.path, RECORDED, KNOWN)
+
+    def _check_whole(self) -> None:
         # a file that is cut within its last page can pass SQLite's own check
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:
