@@ -223,7 +223,7 @@ def check_command(directory: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"fine": found.fine} | found._asdict())
     else:
-        click.echo(str(found))
+        _say(str(found))
     sys.exit(0 if found.fine else 1)
 
 
@@ -248,7 +248,7 @@ def repair_command(directory: Path, out: Path, task: str | None) -> None:
             f"{out}: {found.kept_trials} of {found.trials} trials and "
             f"{found.kept_blocks} of {found.blocks} blocks are kept"
         )
-        click.echo(repr(jaxtune.resume(out, _task(task))))
+        _say(repr(jaxtune.resume(out, _task(task))))
 
 
 @main.command(name="train")

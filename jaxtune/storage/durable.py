@@ -20,6 +20,7 @@ from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.storage import sums, writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
+from jaxtune.storage.bounds import MOST
 from jaxtune.storage.documents import (
     box_document,
     box_of,
@@ -76,7 +77,7 @@ class Durable(Journal):
         self._recorded = store.one(LAST_BLOCK)
         self._recorded_variations = 0
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
-        self._last_width: int | None = store.one(last)
+        self._last_width = _as_width(store, store.one(last))
         self._writer = Writer(store)
         self._waiting: list[Change | PendingBlock] = []
         self._states: StateStore | None = None
@@ -197,7 +198,7 @@ class Durable(Journal):
         recorded = None
         if self._block < self._recorded:
             query = "SELECT width FROM blocks WHERE block = ?"
-            recorded = self._store.one(query, self._block)
+            recorded = _as_width(self._store, self._store.one(query, self._block))
         return recorded or self._chosen or self._last(usual)
 
     def packing_width(self, usual: int) -> int:
@@ -211,7 +212,7 @@ class Durable(Journal):
         if self._block >= self._recorded:
             return self._last_width or usual
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
-        return self._store.one(query, self._block) or usual
+        return _as_width(self._store, self._store.one(query, self._block)) or usual
 
     def lookup_block(
         self, assignment: BlockAssignment
@@ -368,6 +369,18 @@ class Durable(Journal):
         if places is None:  # of version 0.1, which kept all of them
             places = np.arange(count)
         return RecordedStates(places, (KeptStates(leaves, np.arange(count)),))
+
+
+def _as_width(store: Store, recorded: Any) -> int | None:
+    """Return a recorded width; ``RunError`` for one that no block has."""
+    if recorded is None:
+        return None
+    if not isinstance(recorded, int) or not 1 <= recorded <= MOST["block"]:
+        raise RunError(
+            f"{store.path} is damaged (a block of {recorded} lanes). Use a copy of the "
+            "run."
+        )
+    return recorded
 
 
 class PendingBlock(NamedTuple):

@@ -59,7 +59,8 @@ def open_verified(directory: Path, write: bool = False) -> Store:
         if found:
             raise RunError(damaged(directory, found))
         if write and not store.has("sums"):
-            _adopt(store, directory)
+            with decoding(store.path):
+                _adopt(store, directory)
     except BaseException:
         store.close()
         raise
