@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxtune as jt
-from jaxtune import writing
+from jaxtune import cache, writing
 from jaxtune.cli import main
 from jaxtune.printing import printable
 from jaxtune.reading import decoding, read_regular
@@ -785,6 +785,15 @@ def test_a_cell_is_no_formula(tmp_path):
     # numbers are numbers, negative ones too
     scores = np.asarray([float(row["score"]) for row in rows], np.float32)
     np.testing.assert_array_equal(scores, found.trials["score"])
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.SWITCH, str(tmp_path))
+    folder = tmp_path / cache.machine()
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.warns(UserWarning, match="everybody can write to it"):
+        assert cache.folder() is None
 
 
 # --- saved models
