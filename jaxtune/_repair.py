@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtune.checks import RunError
+from jaxtune.reading import decoding, is_there
 from jaxtune.storage.directory import RECORD, check_directory, locked, settings_of
 from jaxtune.storage.saved import Salvage, salvage, write_copy
 from jaxtune.storage.store import Store
@@ -144,10 +145,10 @@ def repair(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> Ch
 
 @contextmanager
 def _salvaged(path: Path) -> Iterator[tuple[Salvage | None, Store]]:
-    if not (path / RECORD).exists():
+    if not is_there(path / RECORD):
         settings_of(path)  # says what is wrong
     with closing(Store(path / RECORD, write=False, damaged=True)) as store:
-        with store.query() as db:
+        with store.query() as db, decoding(store.path):
             found = salvage(db, path) if store.has("sums") else None
         yield found, store
 
