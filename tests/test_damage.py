@@ -277,7 +277,7 @@ def test_a_damaged_run_is_refused_checked_and_repaired(runs, tmp_path):
         ("DELETE FROM trials WHERE trial = 3", "trial 3"),
         ("DELETE FROM events WHERE kind = 'opened'", "event"),
         ("DELETE FROM sums WHERE entry = 4", "checksum 5"),
-        ("DELETE FROM sums", "table rounds"),
+        ("DELETE FROM sums", "list of files"),
         ("UPDATE rounds SET ended = NULL WHERE round = 0", "end of round 0"),
         ("UPDATE rounds SET ended = x'00' WHERE round = 1", "ends of rounds"),
         ("INSERT INTO metrics VALUES (0, 1, 'more', 2.0)", "block 0"),

@@ -49,6 +49,7 @@ from jaxtune.storage.documents import (
     value_of,
 )
 from jaxtune.storage.past import prior_hashes
+from jaxtune.storage.verified import check_written
 from jaxtune.versions import SAME_BITS, WAYS
 
 IN_FULL = recipe_of(in_full())
@@ -384,6 +385,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     settings = {**EARLIER, **settings_of(directory)}
+    check_written(directory)
     with decoding(directory / SETTINGS):
         check_bounds(settings)
         settings["refine"] = _zoom_of_earlier(settings["refine"])
