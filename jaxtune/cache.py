@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import platform
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -75,9 +76,9 @@ def _made(path: Path) -> Path | None:
         if "~" in [part[:1] for part in path.parts]:  # of a user that does not exist
             raise FileNotFoundError(errno.ENOENT, "no such home")
         path.mkdir(parents=True, exist_ok=True)
-        if os.access(path, os.W_OK):
+        why = _why_not(path)
+        if not why:
             return path
-        why = "it cannot be written"
     except OSError as error:
         why = str(error.strerror)
     not_kept(path, why)
@@ -96,6 +97,17 @@ def not_kept(path: Path, why: str) -> None:
         f"programs are not kept in {path}: {why}. Set {SWITCH} to another folder, or "
         "to off."
     )
+
+
+def _why_not(path: Path) -> str:
+    """Return why a folder is not used, as its programs are executed; empty if it is."""
+    about = path.stat()
+    if hasattr(os, "getuid"):
+        if about.st_uid not in (0, os.getuid()):
+            return "it belongs to another user, whose programs would be executed"
+        if about.st_mode & stat.S_IWOTH:
+            return "everybody can write to it, and its programs are executed"
+    return "" if os.access(path, os.W_OK) else "it cannot be written"
 
 
 @functools.cache

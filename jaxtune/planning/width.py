@@ -11,10 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +35,7 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
+from jaxtune.writing import replace_file
 
 FUNCTION_WIDTHS = (16, 64, 256, 1024, 4096, 16384)
 ALL_WIDTHS = {*FUNCTION_WIDTHS, *(w for kind in KINDS.values() for w in kind.widths)}
@@ -204,12 +203,8 @@ def _read(path: Path) -> Calibration | None:
 
 
 def _write(path: Path, found: Calibration) -> None:
-    whole = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
-        whole.write_text(json.dumps(found._asdict()))
-        os.replace(whole, path)
+        replace_file(path, json.dumps(found._asdict()).encode())
     except OSError as error:
         cache.not_kept(path.parent, error.strerror or str(error))
-        with suppress(OSError):
-            whole.unlink(missing_ok=True)
