@@ -99,6 +99,18 @@ def not_kept(path: Path, why: str) -> None:
     )
 
 
+def _was_damaged(path: Path, why: str) -> None:
+    if path not in _damaged:  # there may be many, each with another error
+        _damaged.add(path)
+        warn(
+            f"programs in {path} were damaged ({why}): they are removed, and compiled "
+            "again."
+        )
+
+
+_damaged: set[Path] = set()
+
+
 def _why_not(path: Path) -> str:
     """Return why a folder is not used, as its programs are executed; empty if it is."""
     about = path.stat()
@@ -156,7 +168,7 @@ def _begin(place: Path) -> None:
     for name, value in wanted.items():
         _before[name] = getattr(jax.config, name)
         jax.config.update(name, value)
-    _undo.append(mend(place / PROGRAMS, not_kept))
+    _undo.append(mend(place / PROGRAMS, not_kept, _was_damaged))
     _log_from(FATAL)
 
 

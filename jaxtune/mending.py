@@ -17,33 +17,33 @@ from typing import Any
 import filelock
 from jax._src import compilation_cache
 
-from jaxtune.checks import warn
-
 READ, WRITE = "get_executable_and_time", "put_executable_and_time"
 # names of JAX's files
 PROGRAM, USED, LOCK = "-cache", "-atime", ".lockfile"
-_told: set[Path] = set()  # once for a folder: there may be many
 PATIENCE = 10.0  # seconds for a lock that JAX holds while it copies a file
 
 Undo = Callable[[], None]
-Failed = Callable[[Path, str], None]
+Told = Callable[[Path, str], None]
 
 
-def mend(place: Path, failed: Failed) -> Undo:
+def mend(place: Path, failed: Told, damaged: Told) -> Undo:
     """Mend a folder of programs from now on.
 
     Args:
       place: JAX's folder.
-      failed: called with the folder, and a reason, where the disk keeps nothing.
+      failed: called with the folder and the reason, where the disk keeps nothing.
+      damaged: called with the folder and an error, where an entry was removed.
 
     Returns:
       A function that ends it.
     """
-    wrapped = {READ: _reading, WRITE: _writing}
     # of a version of JAX that has others, nothing is mended
-    before = {n: f for n in wrapped if (f := getattr(compilation_cache, n, None))}
+    names = [name for name in (READ, WRITE) if hasattr(compilation_cache, name)]
+    before = {name: getattr(compilation_cache, name) for name in names}
     for name, function in before.items():
-        setattr(compilation_cache, name, wrapped[name](function, place, failed))
+        wrap = _reading if name == READ else _writing
+        wrapped = wrap(function, place, failed, damaged)
+        setattr(compilation_cache, name, wrapped)
 
     def undo() -> None:
         for name, function in before.items():
@@ -52,7 +52,7 @@ def mend(place: Path, failed: Failed) -> Undo:
     return undo
 
 
-def _reading(read: Any, place: Path, failed: Failed) -> Any:
+def _reading(read: Any, place: Path, failed: Told, damaged: Told) -> Any:
     @functools.wraps(read)
     def reading(key: str, *args: Any, **named: Any) -> Any:
         try:
@@ -61,18 +61,15 @@ def _reading(read: Any, place: Path, failed: Failed) -> Any:
             failed(place, error.strerror or str(error))
         except Exception as error:
             _remove(place, key)
-            if place not in _told:
-                _told.add(place)
-                warn(
-                    f"programs in {place} were damaged ({error}): they are removed, "
-                    "and compiled again."
-                )
+            damaged(place, str(error))
         return None, None  # as if it was not there
 
     return reading
 
 
-def _writing(write: Any, place: Path, failed: Failed) -> Any:
+def _writing(write: Any, place: Path, failed: Told, damaged: Told) -> Any:
+    del damaged
+
     @functools.wraps(write)
     def writing(key: str, *args: Any, **named: Any) -> None:
         try:

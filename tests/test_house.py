@@ -20,6 +20,7 @@ PACKAGE = ROOT / "jaxtune"
 # a package may import from layers with a smaller number, and from itself
 LAYERS = {
     "markup": 0,
+    "mending": 0,
     "precision": 0,
     "printing": 0,
     "registry": 0,
@@ -31,14 +32,13 @@ LAYERS = {
     "random": 1,
     "ranking": 1,
     "threads": 1,
+    "cache": 2,
     "forms": 2,
     "hardware": 2,
-    "mending": 2,
     "reading": 2,
     "signals": 2,
     "space": 2,
     "background": 3,
-    "cache": 3,
     "models": 3,
     "presets": 3,
     "schedules": 3,
