@@ -75,7 +75,7 @@ def _writing(write: Any, place: Path, failed: Told, damaged: Told) -> Any:
         try:
             try:
                 write(key, *args, **named)
-            except FileNotFoundError:
+            except FileNotFoundError:  # newer versions of JAX do without the time
                 _remove_orphans(place)
                 write(key, *args, **named)
         except TimeoutError as error:  # of a lock: nothing was written
