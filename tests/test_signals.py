@@ -165,10 +165,12 @@ def test_a_second_signal_ends_at_once(folder):
         folder, sys.executable, "train.py", GATE="0.5", GRACE=str(moments.HANG)
     )
     standing(folder, process)
-    process.send_signal(signal.SIGTERM)
-    # again and again, until the first one has been attended to
-    while process.poll() is None:
+
+    def again():  # until the first one has been attended to
         process.send_signal(signal.SIGTERM)
+        return process.poll() is not None
+
+    moments.wait_until(again, "a second signal")
     assert said(process)[0] == -signal.SIGTERM
     assert not jt.load(folder / "run").finished
 

@@ -3,12 +3,14 @@
 import errno
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import killed
+import moments
 import pytest
 
 import jaxtune as jt
@@ -286,8 +288,17 @@ def test_a_forked_process_is_told_so(tmp_path):
             told = repr(error)
         (tmp_path / "told").write_text(told)
         os._exit(0)
-    os.waitpid(child, 0)
-    assert (
-        "was forked from one in which JAX had started"
-        in (tmp_path / "told").read_text()
-    )
+    ended = []
+
+    def told():
+        ended.append(os.waitpid(child, os.WNOHANG)[0])
+        return ended[-1]
+
+    try:
+        moments.wait_until(told, "the forked process")
+    finally:
+        if not ended[-1]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    said = (tmp_path / "told").read_text()
+    assert "was forked from one in which JAX had started" in said
