@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxtune.checks import warn
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
 from jaxtune.storage.directory import (
@@ -94,6 +95,7 @@ def open_journal(
             if settings is not recorded:
                 _extend(path, store, settings)
         else:
+            _warn_about(requested["not_compared"])
             task, prior = search.workload.task, prior_bytes(search.prior)
             rows = document_of_folds(task)
             store = create(path, requested, data_of(task), rows, prior)
@@ -114,6 +116,16 @@ def open_journal(
                 _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
+
+
+def _warn_about(unknown: list[str]) -> None:
+    """Say once, where a run begins, what a resumed run will not be compared in."""
+    if unknown:
+        warn(
+            "directory: a run that is resumed is refused where your functions differ, "
+            f"but these cannot be compared: {'; '.join(unknown)}. Leave them as they "
+            "are, or have the functions read arrays and numbers."
+        )
 
 
 def _finish(store: Store, seconds: float, stopped: str) -> None:
