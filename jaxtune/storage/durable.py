@@ -17,7 +17,7 @@ from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
 from jaxtune.space import Space
 from jaxtune.space.points import Points
-from jaxtune.storage import writer
+from jaxtune.storage import sums, writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.documents import (
     box_document,
@@ -25,7 +25,8 @@ from jaxtune.storage.documents import (
     hparams_documents,
     hparams_of,
 )
-from jaxtune.storage.store import CURVES, PREDICTIONS, Store
+from jaxtune.storage.store import Store
+from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
@@ -62,12 +63,9 @@ class Durable(Journal):
         super().__init__()
         self._store, self._space, self._budgets = store, space, budgets
         self._with_curves = with_curves
-        if with_curves:
-            with store.change() as db:
-                db.execute(CURVES)
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
-        self._recorded = store.one("SELECT count(*) FROM blocks")
+        self._recorded = store.one("SELECT coalesce(max(block) + 1, 0) FROM blocks")
         self._recorded_variations = 0
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
         self._last_width: int | None = store.one(last)
@@ -83,7 +81,8 @@ class Durable(Journal):
         """Begin a round; return its recorded points, or make and record them now."""
         # blocks are numbered through all rounds, also when ended rounds are skipped
         self.flush()
-        before = "SELECT count(*) FROM blocks WHERE round < ?"
+        # of a repaired record, blocks may be missing
+        before = "SELECT coalesce(max(block) + 1, 0) FROM blocks WHERE round < ?"
         self._round, self._variation, self._states = number, 0, None
         self._block = self._store.one(before, number)
         variations = "SELECT count(*) FROM variations WHERE round = ?"
@@ -97,17 +96,14 @@ class Durable(Journal):
         rows, box = self._rows(number, start), json.dumps(box_document(start.space))
         with self._store.change() as db:
             db.execute("INSERT INTO rounds VALUES (?, ?, NULL)", (number, box))
-            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+            seal(db, "round", number)
+            _insert_trials(rows, db)
             note(db, "round", f"{number}: {len(rows)} trials")
         return start
 
     def add(self, number: int, more: Points) -> None:
         """Record more points of a round, with the blocks before them."""
-        rows = self._rows(number, more)
-
-        def insert(db: sqlite3.Connection) -> None:
-            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
-
+        insert = partial(_insert_trials, self._rows(number, more))
         with self._lock:
             self._waiting.append(insert)
 
@@ -155,6 +151,7 @@ class Durable(Journal):
                 of_round = "SELECT block FROM blocks WHERE round = ?"
                 forget = f"DELETE FROM predictions WHERE block IN ({of_round})"
                 db.execute(forget, (number,))
+            seal(db, "end", number)
             note(db, "round", f"{number}: ended")
 
         with self._lock:
@@ -175,9 +172,8 @@ class Durable(Journal):
         varied, lineage = made
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
         row = (self._round, number, to_bytes(tree))
-        insert = "INSERT INTO variations VALUES (?, ?, ?)"
         with self._lock:
-            self._waiting.append(partial(_execute, insert, row))
+            self._waiting.append(partial(_insert_variation, row))
         return made
 
     def width(self, usual: int) -> int:
@@ -213,6 +209,8 @@ class Durable(Journal):
             "ORDER BY place",
             number,
         )
+        if not lanes:  # a repaired record has none of a block that was damaged
+            return number, None
         trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
         pairs = (
             (trial, assignment.trial),
@@ -327,6 +325,13 @@ class Durable(Journal):
                 f"{self._store.path}: the states of block {block} are missing. Use a "
                 "copy of the run."
             )
+        with self._store.query() as db:
+            if not sums.is_state(db, block, blob):
+                where = self._store.path.parent
+                raise RunError(
+                    f"{where} is damaged: the states of block {block} are not as "
+                    f"written. See what can be saved: jaxtune check {where}."
+                )
         tree = from_bytes(blob)
         places = tree.pop(PLACES, None)
         leaves = [tree[str(i)] for i in range(len(tree))]
@@ -376,14 +381,21 @@ def _insert(
         db.execute("INSERT INTO curves VALUES (?, ?)", (number, blob))
     if result.outputs is not None:
         blob = to_bytes({"outputs": result.outputs})
-        db.execute(PREDICTIONS)
         db.execute("INSERT INTO predictions VALUES (?, ?)", (number, blob))
     db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
     db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
+    seal(db, "block", number)
 
 
-def _execute(statement: str, row: tuple[Any, ...], db: sqlite3.Connection) -> None:
-    db.execute(statement, row)
+def _insert_trials(rows: list[tuple], db: sqlite3.Connection) -> None:
+    db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+    if rows:
+        seal(db, "trials", rows[0][0])
+
+
+def _insert_variation(row: tuple, db: sqlite3.Connection) -> None:
+    db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
+    seal_last(db, "variation", "variations")
 
 
 def _forget(blocks: list[int], db: sqlite3.Connection) -> None:
@@ -403,6 +415,7 @@ def note(db: Any, kind: str, detail: str) -> None:
     """Add an event to the run's log."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     db.execute("INSERT INTO events VALUES (?, ?, ?)", (now, kind, detail))
+    seal_last(db, "event", "events")
 
 
 def started(store: Store, space: Space, number: int) -> Points | None:
