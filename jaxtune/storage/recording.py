@@ -26,6 +26,7 @@ from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
 from jaxtune.storage.past import prior_bytes
+from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
@@ -103,13 +104,14 @@ def open_journal(
             rows = document_of_folds(task)
             store = create(path, requested, data_of(task), rows, prior)
         try:
-            begin = time.perf_counter()
-            with _explained(path, store, begin):
+            begin, task = time.perf_counter(), search.workload.task
+            with same_rows(store, task), _explained(path, store, begin):
                 note_writer(store)
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
                 each = search.workload.scoring.each_epoch
-                journal = Durable(store, search.schedule.space, budgets, each)
+                space = search.schedule.space
+                journal = Durable(store, space, budgets, each, task.stream)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)

@@ -49,6 +49,7 @@ CREATE TABLE curves (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
 CREATE TABLE predictions (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+CREATE TABLE streams (epoch INTEGER PRIMARY KEY, sum TEXT NOT NULL);
 """
 
 

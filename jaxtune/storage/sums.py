@@ -248,10 +248,16 @@ def _event(db: sqlite3.Connection, number: int) -> Content:
     return Content({"events": db.execute(query, (number,)).fetchall()}, [])
 
 
+def _stream(db: sqlite3.Connection, number: int) -> Content:
+    query = "SELECT epoch, sum FROM streams WHERE epoch = ?"
+    return Content({"streams": db.execute(query, (number,)).fetchall()}, [])
+
+
 READ: dict[str, Callable[[sqlite3.Connection, int], Content]] = {
     "files": _files,
     "round": _round,
     "variation": _variation,
     "end": _end,
     "event": _event,
+    "stream": _stream,
 }

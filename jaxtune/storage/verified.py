@@ -163,6 +163,7 @@ NAMES = {
     "block": "block",
     "end": "end of round",
     "event": "event",
+    "stream": "rows of epoch",
 }
 COUNTED = (
     "rounds",
@@ -174,6 +175,7 @@ COUNTED = (
     "devices",
     "events",
     "files",
+    "streams",
 )
 PARTS = ("states of block", "curves of block", "predictions of block")
 
