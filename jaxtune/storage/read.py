@@ -26,12 +26,12 @@ from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
+from jaxtune.storage.layouts import check_examples, layout_of
 from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
     checked_settings,
     key_of,
-    layout_of,
     rates_of,
     schedule_of,
     scoring_of,
@@ -182,6 +182,11 @@ def _workload(
         scoring=scoring_of(settings),
         keep=settings["keep"],
     )
+    # of another task, the difference is told by its hashes
+    examples = settings["task"].get("examples")
+    same = task is None or (known.trains and known.examples == examples)
+    if known is not None and same:
+        check_examples(workload.layout, known, settings["epochs"])
     if task is not None:  # a task from the directory is the run's own
         known = fingerprint.task_hashes(workload, trace(workload, space))
         check_same_task(settings, known)

@@ -25,6 +25,7 @@ from jaxtune.storage.directory import (
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
+from jaxtune.storage.layouts import check_layout
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
@@ -88,6 +89,8 @@ def open_journal(
                 traced = trace(adopted.workload, search.schedule.space)
                 requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
+            space = search.schedule.space
+            check_layout(adopted.workload.layout, search.workload.layout, space)
             search = adopted
             store = open_verified(path, write=True)
             try:

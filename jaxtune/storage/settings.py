@@ -12,11 +12,9 @@ import jax.numpy as jnp
 
 from jaxtune import environment
 from jaxtune.checks import RunError
-from jaxtune.forms import AS_WRITTEN, rules_of
-from jaxtune.planning.layout import Bucket, Layout
+from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
-from jaxtune.programs.lane import Batching
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
@@ -54,6 +52,7 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
+from jaxtune.storage.layouts import forms_of, layout_document, layout_of
 from jaxtune.storage.own_code import code_of_search
 from jaxtune.storage.past import prior_hashes
 from jaxtune.versions import SAME_BITS, WAYS
@@ -138,7 +137,7 @@ def settings_document(
         "block": workload.width,
         "rates": workload.rates,
         "across": workload.across,
-        "layout": _layout_document(workload.layout),
+        "layout": layout_document(workload.layout),
         "task": fingerprint.task_hashes(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
@@ -504,56 +503,9 @@ def key_of(settings: dict[str, Any]) -> Any:
     return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
 
 
-def _layout_document(layout: Layout) -> dict[str, Any]:
-    batching = layout.batching
-    return {
-        "batching": None if batching is None else _batching_document(batching),
-        "buckets": [
-            {"name": b.name, "field": b.field, "tops": list(b.tops)}
-            for b in layout.buckets
-        ],
-        "forms": layout.forms,
-        "as_places": layout.as_places,
-        "by_size": [_batching_document(batching) for batching in layout.by_size],
-    }
-
-
-def _batching_document(batching: Batching) -> dict[str, Any]:
-    # only the programs of some optimisers know the epochs of a whole training
-    return {n: v for n, v in batching._asdict().items() if v is not None}
-
-
 def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:
     """Return the rates that were measured to choose the width."""
     return tuple((width, rate) for width, rate in settings["rates"])
-
-
-def layout_of(document: dict[str, Any]) -> Layout:
-    """Return the layout of a document."""
-    batching = document["batching"]
-    return Layout(
-        None if batching is None else Batching(**batching),
-        tuple(
-            Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
-        ),
-        forms_of(document),
-        # before version 0.2.0 every choice was the place of its value
-        document.get("as_places", True),
-        # up to version 0.2.0 batch sizes were in one group
-        tuple(Batching(**batching) for batching in document.get("by_size", ())),
-    )
-
-
-def forms_of(document: dict[str, Any]) -> str:
-    """Return the table of forms of a layout.
-
-    Raises:
-      ValueError: a table that this version does not have.
-    """
-    # version 0.1.0 had no forms, so its programs are as they were written
-    forms = document.get("forms", AS_WRITTEN)
-    rules_of(forms)
-    return forms
 
 
 def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
