@@ -16,8 +16,8 @@ def without_sums(directory):
 
 
 def edit_settings(directory, change):
-    """Write ``run.json`` as a function returns it, or changes it in place."""
+    """Change the settings of a run, in place, by a function."""
     path = without_sums(directory) / "run.json"
     settings = json.loads(path.read_text())
-    changed = change(settings)
-    path.write_text(json.dumps(settings if changed is None else changed))
+    change(settings)
+    path.write_text(json.dumps(settings))

@@ -565,7 +565,7 @@ def test_a_read_only_run_can_be_looked_at(small_task, small_space, tmp_path):
 )
 def test_a_strangers_run_executes_nothing(recipe, small_task, small_space, tmp_path):
     at = finished_run(small_task, small_space, tmp_path)
-    edit_settings(at, lambda settings: settings | {"recipe": recipe})
+    edit_settings(at, lambda settings: settings.update(recipe=recipe))
     with pytest.raises(jt.RunError, match="cannot be made again"):
         jt.load(at)
 

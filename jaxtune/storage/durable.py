@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune.checks import RunError
+from jaxtune.checks import RunError, warn
 from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
 from jaxtune.space import Space
@@ -30,7 +30,12 @@ from jaxtune.storage.store import Store
 from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
 from jaxtune.tasks import Stream
-from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
+from jaxtune.training.journal import (
+    BlockAssignment,
+    FinishedBlock,
+    Journal,
+    MissingStates,
+)
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
@@ -39,6 +44,7 @@ from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
 AT_ONCE = 1  # transactions that may wait for the disk while the search goes on
+LAST_BLOCK = "SELECT coalesce(max(block) + 1, 0) FROM blocks"
 PLACES = "places"  # in a blob of states: of the states that the block left, these
 
 
@@ -70,7 +76,7 @@ class Durable(Journal):
         self._epochs_read = set(rows_on_record(store))
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
-        self._recorded = store.one("SELECT coalesce(max(block) + 1, 0) FROM blocks")
+        self._recorded = store.one(LAST_BLOCK)
         self._recorded_variations = 0
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
         self._last_width: int | None = store.one(last)
@@ -87,9 +93,8 @@ class Durable(Journal):
         # blocks are numbered through all rounds, also when ended rounds are skipped
         self.flush()
         # of a repaired record, blocks may be missing
-        before = "SELECT coalesce(max(block) + 1, 0) FROM blocks WHERE round < ?"
         self._round, self._variation, self._states = number, 0, None
-        self._block = self._store.one(before, number)
+        self._block = self._store.one(f"{LAST_BLOCK} WHERE round < ?", number)
         variations = "SELECT count(*) FROM variations WHERE round = ?"
         self._recorded_variations = self._store.one(variations, number)
         # counted here from now on: rows that wait for the disk are not in the table
@@ -326,21 +331,26 @@ class Durable(Journal):
                 changes.append(partial(_forget, unneeded))
             self._writer.write(changes)
 
+    def forget(self, block: int) -> None:
+        """Forget a block, so that it is trained again."""
+        self.flush()
+        with self._store.change() as db:
+            for table in sums.OF_BLOCKS:
+                db.execute(f"DELETE FROM {table} WHERE block = ?", (block,))
+            seal(db, "forgotten", block)
+        self._recorded = self._store.one(LAST_BLOCK)
+
     def states(self, block: int) -> RecordedStates:
         """Return the states that were recorded with a block."""
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
-        if blob is None:
-            raise RunError(
-                f"{self._store.path}: the states of block {block} are missing. Use a "
-                "copy of the run."
-            )
         with self._store.query() as db:
-            if not sums.is_state(db, block, blob):
-                where = self._store.path.parent
-                raise RunError(
-                    f"{where} is damaged: the states of block {block} are not as "
-                    f"written. See what can be saved: jaxtune check {where}."
-                )
+            fine = blob is not None and sums.is_state(db, block, blob)
+        if not fine:
+            warn(
+                f"{self._store.path.parent}: the states of block {block} are missing "
+                "or damaged, so that it is trained again."
+            )
+            raise MissingStates(block)
         tree = from_bytes(blob)
         places = tree.pop(PLACES, None)
         leaves = [tree[str(i)] for i in range(len(tree))]

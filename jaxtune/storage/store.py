@@ -75,15 +75,18 @@ class Store:
     Args:
       path: the file.
       write: whether to open it for changes; then the caller holds the directory's lock.
+      damaged: whether a file may be damaged, to read what is left of it.
     """
 
-    def __init__(self, path: Path, write: bool):
+    def __init__(self, path: Path, write: bool, damaged: bool = False):
         self.path, self._write = path, write
         # changes are made in another thread, and a query must not see half of one
         self._one_at_a_time = threading.RLock()
         with self._explained(), ExitStack() as undo:
             self._db = undo.enter_context(closing(_connect(path, write)))
             self._check()
+            if not damaged:
+                self._check_whole()
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -178,6 +181,8 @@ class Store:
                 f"{self.path}: written by a newer jaxtune (schema {schema}; this "
                 f"version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
             )
+
+    def _check_whole(self) -> None:
         # a file that is cut within its last page can pass SQLite's own check
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:

@@ -70,7 +70,10 @@ NOTHING = bytes(BYTES)  # the sum of a part that was not there
 
 def part_sum(part: bytes | None) -> bytes:
     """Return the sum of a part, which may not be there."""
-    return NOTHING if part is None else sum_of(part)
+    if part is None:
+        return NOTHING
+    # of a damaged record it may have any type
+    return sum_of(part if isinstance(part, bytes) else ascii(part).encode())
 
 
 def content(
@@ -209,6 +212,7 @@ BLOCK = {
     "ORDER BY name, place",
     "devices": "SELECT kind FROM devices WHERE block = ?",
 }
+OF_BLOCKS = ("blocks", "lanes", "metrics", "devices", "curves", "predictions")
 BLOBS = (
     "SELECT state FROM blocks WHERE block = ?",
     "SELECT value FROM curves WHERE block = ?",
@@ -253,6 +257,10 @@ def _stream(db: sqlite3.Connection, number: int) -> Content:
     return Content({"streams": db.execute(query, (number,)).fetchall()}, [])
 
 
+def _nothing(db: sqlite3.Connection, number: int) -> Content:
+    return Content({}, [])
+
+
 READ: dict[str, Callable[[sqlite3.Connection, int], Content]] = {
     "files": _files,
     "round": _round,
@@ -260,4 +268,5 @@ READ: dict[str, Callable[[sqlite3.Connection, int], Content]] = {
     "end": _end,
     "event": _event,
     "stream": _stream,
+    "forgotten": _nothing,  # a block that is recorded again
 }

@@ -107,18 +107,63 @@ def damages(
         return  # of an earlier version, which had none
     if not newest:
         yield Damage("schema", "number")
-    entries = [Entry(*row) for row in db.execute("SELECT * FROM sums ORDER BY entry")]
+    entries = entries_of(db)
     ended = {entry.number for entry in entries if entry.kind == "end"}
     counted: Counter[str] = Counter()
     yield from _order(entries)
-    for entry in entries:
-        found = content(db, entry.kind, entry.number, len(entry.part_sums), states)
+    for entry in without_replaced(entries):
+        found = _read(db, entry, states)
+        if found is None:
+            yield Damage(NAMES.get(entry.kind, "entry"), entry.number, entry.entry)
+            continue
         yield from _entry(entry, found, ended, states)
         counted.update({table: len(rows) for table, rows in found.rows.items()})
         if entry.kind == "trials":
             counted["trials"] += sum(part is not None for part in found.parts)
     yield from _uncounted(db, counted, len(ended))
     yield from _files(db, directory, entries)
+
+
+def entries_of(db: sqlite3.Connection) -> list[Entry]:
+    """Return the entries of a record in their order; of a damaged one, what is left."""
+    query = "SELECT * FROM sums"
+    try:
+        rows = db.execute(f"{query} ORDER BY entry").fetchall()
+    except sqlite3.DatabaseError:
+        rows = list(_one_by_one(db, f"{query} WHERE entry = ?"))
+    return [Entry(*row) for row in rows if tuple(map(type, row)) == TYPES]
+
+
+def without_replaced(entries: list[Entry]) -> list[Entry]:
+    """Return entries without those of blocks that were recorded again."""
+    replaced = {e.number: e.entry for e in entries if e.kind == "forgotten"}
+    return [
+        e for e in entries if e.kind != "block" or e.entry > replaced.get(e.number, -1)
+    ]
+
+
+TYPES = (int, str, int, bytes, bytes, bytes)  # of an entry
+
+
+def _one_by_one(db: sqlite3.Connection, query: str) -> Iterator[tuple]:
+    """Yield the rows of entries, up to a thousand that cannot be read."""
+    number, missed = 0, 0
+    while missed < 1000:
+        try:
+            rows = db.execute(query, (number,)).fetchall()
+        except sqlite3.DatabaseError:
+            rows = []
+        missed = 0 if rows else missed + 1
+        yield from rows
+        number += 1
+
+
+def _read(db: sqlite3.Connection, entry: Entry, states: bool) -> sums.Content | None:
+    """Return the content of an entry; ``None`` if it cannot be read."""
+    try:
+        return content(db, entry.kind, entry.number, len(entry.part_sums), states)
+    except (sqlite3.DatabaseError, KeyError, TypeError):
+        return None
 
 
 def _order(entries: list[Entry]) -> Iterator[Damage]:
@@ -134,7 +179,8 @@ def _entry(
     entry: Entry, found: sums.Content, ended: set[int], states: bool
 ) -> Iterator[Damage]:
     kind, number = entry.kind, entry.number
-    if entry_sum(kind, number, found, entry.parts) != entry.sum:
+    same = entry_sum(kind, number, found, entry.parts) == entry.sum
+    if not same or len(found.parts) != len(entry.part_sums):
         yield Damage(NAMES[kind], number, entry.entry)
         return
     for place, (part, known) in enumerate(
@@ -164,6 +210,7 @@ NAMES = {
     "end": "end of round",
     "event": "event",
     "stream": "rows of epoch",
+    "forgotten": "forgotten block",
 }
 COUNTED = (
     "rounds",
@@ -177,7 +224,8 @@ COUNTED = (
     "files",
     "streams",
 )
-PARTS = ("states of block", "curves of block", "predictions of block")
+STATES = "states of block"
+PARTS = (STATES, "curves of block", "predictions of block")
 
 
 def _uncounted(
@@ -185,11 +233,17 @@ def _uncounted(
 ) -> Iterator[Damage]:
     """Yield tables with rows that no entry has."""
     for table in COUNTED:
-        if db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] != counted[table]:
+        if _number(db, f"SELECT count(*) FROM {table}") != counted[table]:
             yield Damage("table", table)
-    ends = db.execute("SELECT count(ended) FROM rounds").fetchone()[0]
-    if ends != ended:
+    if _number(db, "SELECT count(ended) FROM rounds") != ended:
         yield Damage("ends of", "rounds")
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    try:
+        return db.execute(query).fetchone()[0]
+    except sqlite3.DatabaseError:
+        return -1
 
 
 def _files(

@@ -69,6 +69,9 @@ class Stream:
 
         A run that goes on with later epochs reads the last one of these first, so that
         it cannot go on with other rows. A run that reads no more is not asked.
+
+        Args:
+          sums: epoch to the checksum of its rows.
         """
         self.expected.update(sums)
         try:
