@@ -14,12 +14,13 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import itertools
 import json
 import site
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +30,10 @@ import numpy as np
 
 from jaxtune.storage.documents import value_document
 
-MOST = 20_000  # values behind one function; more of them are not known
-DEEPEST = 60
+# behind one function; what is more, deeper or larger is not known
+MOST = 20_000  # values that are no numbers and texts
+DEEPEST = 60  # inside one another
+LARGEST = 2**32  # bytes of an array
 
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, range, slice)
 PLAIN += (type(None), type(...), np.dtype)
@@ -56,6 +59,10 @@ CHANGING = frozenset(
         "update",
     ]
 )
+
+GLOBALS_ASSIGNED = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF")
+NAMES_READ = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR")
+CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 
 
 class Sums(NamedTuple):
@@ -122,13 +129,14 @@ def array_sum(value: Any) -> str:
     else:
         kind = str(value.dtype)
     array = np.asarray(value)
-    return _sum("array", kind, str(array.shape), array.tobytes())
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return _sum("array", kind, str(array.shape), content.data)
 
 
-def _sum(*parts: str | bytes) -> str:
+def _sum(*parts: str | bytes | memoryview) -> str:
     known = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "replace")
+        data = part.encode("utf-8", "replace") if isinstance(part, str) else part
         # with its length, so that no two lists of parts run into the same bytes
         known.update(f"{len(data)}:".encode())
         known.update(data)
@@ -163,7 +171,7 @@ class _Walk:
     ) -> Iterator[tuple[str, Any]]:
         """Yield the values that a function reads from around it, by name."""
         code, known = function.__code__, function.__globals__
-        changed = _changed(code)
+        changes = _changes([code], GLOBALS_ASSIGNED)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         around: list[tuple[str, Any]] = []
         for name, cell in cells:
@@ -175,8 +183,7 @@ class _Walk:
             if path[0] in known:
                 around.append(_followed(known[path[0]], path))
         for name, value in dict(around).items():
-            kind = isinstance(value, list | dict | set | bytearray)
-            if name in changed and (kind or name in _assigned(code)):
+            if changes.change(name, value):
                 self.unknown.append(f"{name} of {where}, which it changes")
             else:
                 yield name, value
@@ -197,6 +204,8 @@ class _Walk:
         self._open[at] = len(self._open)
         try:
             found = self._of(where, value)
+        except Exception:  # whatever an object of the user raises when it is asked
+            found = self._opaque(where, value)
         finally:
             del self._open[at]
         self._known[at] = (value, found)
@@ -214,7 +223,8 @@ class _Walk:
     def _array(self, where: str, value: Any) -> str:
         if isinstance(value, jax.core.Tracer):
             return self._opaque(where, value)
-        if isinstance(value, jax.Array) and value.is_deleted():
+        deleted = isinstance(value, jax.Array) and value.is_deleted()
+        if deleted or value.nbytes > LARGEST:
             return self._opaque(where, value)
         if value.dtype == object:
             return _sum("objects", str(value.shape), self.of(where, value.tolist()))
@@ -314,6 +324,8 @@ class _Walk:
 
     def _object(self, where: str, value: Any) -> str:
         kind = type(value)
+        if hasattr(kind, "__array__"):  # of pandas, PyTorch and others
+            return _sum(kind.__qualname__, self._array(where, np.asarray(value)))
         attributes = getattr(value, "__dict__", None)
         # what another package keeps in an object may change as it is used
         open_to_us = not _class_installed(kind) or hasattr(kind, "__dataclass_fields__")
@@ -321,14 +333,16 @@ class _Walk:
             attributes = _slots(value) if open_to_us else None
         if attributes is None:
             return self._opaque(where, value)
-        kept = {
-            name: part
-            for name, part in attributes.items()
+        changes = _changes_by_methods(kind)
+        kept = {}
+        for name, part in attributes.items():
+            if changes.change(name, part):
+                self.unknown.append(f"{name} of {where}, which it changes")
             # computed on demand, so not always there
-            if not isinstance(
+            elif not isinstance(
                 inspect.getattr_static(kind, name, None), functools.cached_property
-            )
-        }
+            ):
+                kept[name] = part
         return _sum("object", self.of(where, kind), self.of(where, kept))
 
     def _opaque(self, where: str, value: Any) -> str:
@@ -441,30 +455,55 @@ def _followed(value: Any, path: tuple[str, ...]) -> tuple[str, Any]:
     return name, value
 
 
-def _changed(code: types.CodeType) -> set[str]:
-    """Return the names around a function that it seems to change."""
-    found = _assigned(code)
-    for each in _codes(code):
-        steps = list(dis.get_instructions(each))
-        stores = any(s.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") for s in steps)
-        for step, after in zip(steps, [*steps[1:], None], strict=True):
-            if step.opname not in ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_NAME"):
-                continue
-            called = after is not None and after.opname in ("LOAD_METHOD", "LOAD_ATTR")
-            if stores or (called and after is not None and after.argval in CHANGING):
-                found.add(step.argval)
-    return found
+class Changes(NamedTuple):
+    """The names around functions, or attributes, that these seem to change.
+
+    Args:
+      assigned: which get another value.
+      touched: whose value may be changed in place, if it is of a kind that can be.
+    """
+
+    assigned: set[str]
+    touched: set[str]
+
+    def change(self, name: str, value: Any) -> bool:
+        """Return whether they change a value."""
+        container = isinstance(value, list | dict | set | bytearray)
+        return name in self.assigned or (container and name in self.touched)
 
 
-def _assigned(code: types.CodeType) -> set[str]:
-    """Return the names around a function that it assigns anew."""
-    stores = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF")
-    return {
-        step.argval
-        for each in _codes(code)
-        for step in dis.get_instructions(each)
-        if step.opname in stores
-    }
+def _changes(codes: Iterable[types.CodeType], stores: tuple[str, ...]) -> Changes:
+    """Return what codes change.
+
+    Args:
+      codes: of functions.
+      stores: operations that give a name another value.
+    """
+    assigned: set[str] = set()
+    touched: set[str] = set()
+    for code in (inner for each in codes for inner in _codes(each)):
+        steps = list(dis.get_instructions(code))
+        assigned.update(step.argval for step in steps if step.opname in stores)
+        items = any(s.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") for s in steps)
+        for step, after in itertools.pairwise(steps):
+            called = after.opname in ("LOAD_METHOD", "LOAD_ATTR")
+            if step.opname in NAMES_READ and (
+                items or (called and after.argval in CHANGING)
+            ):
+                touched.add(step.argval)
+    return Changes(assigned, touched)
+
+
+def _changes_by_methods(kind: type) -> Changes:
+    """Return what the methods of the user's class change, its constructors apart."""
+    methods = [
+        method.__code__
+        for each in kind.__mro__
+        if not _class_installed(each)
+        for name, method in vars(each).items()
+        if isinstance(method, types.FunctionType) and name not in CONSTRUCTORS
+    ]
+    return _changes(methods, ("STORE_ATTR", "DELETE_ATTR"))
 
 
 @functools.cache

@@ -151,6 +151,8 @@ def adopt(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
     for (number,) in db.execute("SELECT round FROM rounds ORDER BY round").fetchall():
         for kind, which in _of_round(db, number):
             seal(db, kind, which)
+    for (epoch,) in db.execute("SELECT epoch FROM streams ORDER BY epoch").fetchall():
+        seal(db, "stream", epoch)
     for (row,) in db.execute("SELECT rowid FROM events ORDER BY rowid").fetchall():
         seal(db, "event", row)
 
