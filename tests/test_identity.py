@@ -6,7 +6,9 @@ equal copy it goes on.
 
 import functools
 import json
+import logging
 import math
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -287,7 +289,7 @@ def test_what_only_shows_is_left_out():
     assert not sums(shown("a"))[1].sums
 
 
-SCALE, HISTORY, COUNT = 2.0, [], 0
+SCALE, HISTORY, COUNT, TABLE, TOTAL = 2.0, [], 0, {}, np.zeros(1)
 SETTINGS = {"b": 1, "a": {"x", "y", "z"}}
 
 
@@ -308,6 +310,8 @@ def counted(x):
     global COUNT
     COUNT += 1
     HISTORY.append(x)
+    TABLE["a"] = x
+    TOTAL[0] += x
     return x
 
 
@@ -323,11 +327,11 @@ def test_globals_are_values_too(monkeypatch):
 def test_what_a_function_changes_itself_is_told_and_not_compared():
     known = sums_of("f", counted)
     assert known.unknown == tuple(
-        f"{name} of f, which it changes" for name in ("COUNT", "HISTORY")
+        f"{name} of f, which it changes"
+        for name in ("COUNT", "HISTORY", "TABLE", "TOTAL")
     )
     counted(1.0)
     assert sums_of("f", counted) == known
-    HISTORY.clear()
 
 
 class Counting:
@@ -367,15 +371,47 @@ class Touchy:
 def test_what_cannot_be_looked_into_is_told():
     assert sums_of("f", Touchy()).unknown == ("f: an object of Touchy",)
 
-    generator, lock = np.random.default_rng(0), __import__("threading").Lock()
+    generator = np.random.default_rng(0)
 
     def function(x):
-        return x + generator.random() + lock.locked()
+        return x + generator.random()
 
-    found = sums_of("f", function).unknown
-    assert len(found) == 2
-    assert "generator of f: an object of numpy.random" in found[0]
-    assert "lock of f: an object of" in found[1]
+    (found,) = sums_of("f", function).unknown
+    assert "generator of f: an object of numpy.random" in found
+
+
+LOG = logging.getLogger("test")
+
+
+def noisy(x):
+    LOG.info("x")
+    print(x, file=sys.stderr)
+    return x * len(os.environ)
+
+
+def test_what_computes_nothing_and_what_packages_hold_are_left_out(monkeypatch):
+    known = sums_of("f", noisy)
+    monkeypatch.setenv("SOME_NAME", "value")
+    monkeypatch.setattr(sys, "stderr", None)
+    assert sums_of("f", noisy) == known
+    assert not known.unknown
+
+
+def fills(x):
+    out = np.zeros(3)
+    for place, scale in enumerate(SCALES):
+        out[place] = x * scale
+    return out
+
+
+SCALES = [1.0, 2.0]
+
+
+def test_a_list_beside_an_array_that_is_filled_is_compared(monkeypatch):
+    known = sums_of("f", fills)
+    assert not known.unknown
+    monkeypatch.setattr(sys.modules[__name__], "SCALES", [1.0, 3.0])
+    assert sums_of("f", fills).sums["f.SCALES"] != known.sums["f.SCALES"]
 
 
 def written(source):

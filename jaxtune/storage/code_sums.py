@@ -8,27 +8,35 @@ such as an object without attributes, is listed beside it.
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
 import hashlib
-import importlib.util
 import inspect
-import itertools
+import io
 import json
-import site
+import logging
+import os
 import sys
-import sysconfig
+import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.storage.bytecode import (
+    ATTRIBUTES_ASSIGNED,
+    NAMES_ASSIGNED,
+    Changes,
+    changes_of,
+    globals_read,
+    imports_of,
+)
 from jaxtune.storage.documents import value_document
+from jaxtune.storage.packages import found_installed, is_installed
 
 # behind one function; what is more, deeper or larger is not known
 MOST = 20_000  # values that are no numbers and texts
@@ -36,33 +44,12 @@ DEEPEST = 60  # inside one another
 LARGEST = 2**32  # bytes of an array
 
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, range, slice)
-PLAIN += (type(None), type(...), np.dtype)
+PLAIN += (bytearray, type(None), type(...), np.dtype)
+# nothing is computed by these
+QUIET = (logging.Logger, io.IOBase, type(os.environ), type(threading.Lock()))
+CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 # state that changes while a search runs, and not by what is written in a program
 RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
-
-# methods that change a list, a dict or a set
-CHANGING = frozenset(
-    [
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "discard",
-        "extend",
-        "insert",
-        "pop",
-        "popitem",
-        "remove",
-        "reverse",
-        "setdefault",
-        "sort",
-        "update",
-    ]
-)
-
-GLOBALS_ASSIGNED = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF")
-NAMES_READ = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR")
-CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 
 
 class Sums(NamedTuple):
@@ -75,9 +62,6 @@ class Sums(NamedTuple):
 
     sums: dict[str, str]
     unknown: tuple[str, ...] = ()
-
-
-NONE = Sums({})
 
 
 def python() -> str:
@@ -95,7 +79,7 @@ def sums_of(name: str, value: Any) -> Sums:
     walk = _Walk()
     sums: dict[str, str] = {}
     for label, part in _parts(name, value):
-        if isinstance(part, types.FunctionType) and not _installed(part):
+        if isinstance(part, types.FunctionType) and not is_installed(part):
             sums[label] = walk.alone(label, part)
             for held, inner in walk.held(label, part):
                 sums[f"{label}.{held}"] = walk.of(f"{held} of {label}", inner)
@@ -156,8 +140,8 @@ class _Walk:
     def alone(self, where: str, function: types.FunctionType) -> str:
         """Return the sum of a function's code, without the values that it holds."""
         documented = function.__doc__ if isinstance(function.__doc__, str) else None
-        for name in _imported(function.__code__):
-            if not _found_in_a_package(name):
+        for name in imports_of(function.__code__):
+            if not found_installed(name):
                 self.unknown.append(f"the module {name} that {where} imports")
         return _sum(
             "code",
@@ -171,7 +155,7 @@ class _Walk:
     ) -> Iterator[tuple[str, Any]]:
         """Yield the values that a function reads from around it, by name."""
         code, known = function.__code__, function.__globals__
-        changes = _changes([code], GLOBALS_ASSIGNED)
+        changes = changes_of([code], NAMES_ASSIGNED)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         around: list[tuple[str, Any]] = []
         for name, cell in cells:
@@ -179,7 +163,7 @@ class _Walk:
                 around.append((name, cell.cell_contents))
             except ValueError:  # not assigned yet
                 continue
-        for path in _globals_read(code):
+        for path in globals_read(code):
             if path[0] in known:
                 around.append(_followed(known[path[0]], path))
         for name, value in dict(around).items():
@@ -244,15 +228,14 @@ class _Walk:
         return _sum("mapping", *pairs)
 
     def _function(self, where: str, value: types.FunctionType) -> str:
-        cells = value.__closure__ or ()
         if _recipe(value):
             return _sum("ours", value.__qualname__, _recipe(value))
-        if _installed(value):
-            inner = _Walk()  # what it does not know says nothing about the user's code
-            inside = [
-                inner.of(where, value.__defaults__),
-                *[inner.of(where, _content(cell)) for cell in cells],
-            ]
+        if is_installed(value):
+            # made by a function with arguments, such as a transformation of optax;
+            # what is not known there says nothing about the user's code
+            made = "<locals>" in value.__qualname__
+            inner, cells = _Walk(), (value.__closure__ or ()) if made else ()
+            inside = [inner.of(where, _content(cell)) for cell in cells]
             return _sum("known", _name(value), *inside)
         pairs = [
             name + self.of(f"{name} of {where}", part)
@@ -278,6 +261,7 @@ class _Walk:
             code.co_code,
             code.co_exceptiontable,
             " ".join(map(str, (*numbers, code.co_flags))),
+            " ".join(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
             *code.co_names,
             *inner,
         )
@@ -297,12 +281,12 @@ class _Walk:
         return _sum("builtin", _name(value), *inside)
 
     def _module(self, where: str, value: Any) -> str:
-        if not _of_a_package(getattr(value, "__file__", None)):
+        if not is_installed(value):
             self.unknown.append(f"the module {value.__name__} of {where}")
         return _sum("module", value.__name__)
 
     def _class(self, where: str, value: Any) -> str:
-        if _class_installed(value):
+        if is_installed(value):
             return _sum("class", _name(value))
         inside = [
             name + self.of(where, part)
@@ -328,7 +312,7 @@ class _Walk:
             return _sum(kind.__qualname__, self._array(where, np.asarray(value)))
         attributes = getattr(value, "__dict__", None)
         # what another package keeps in an object may change as it is used
-        open_to_us = not _class_installed(kind) or hasattr(kind, "__dataclass_fields__")
+        open_to_us = not is_installed(kind) or hasattr(kind, "__dataclass_fields__")
         if not isinstance(attributes, dict) or not open_to_us:
             attributes = _slots(value) if open_to_us else None
         if attributes is None:
@@ -345,10 +329,14 @@ class _Walk:
                 kept[name] = part
         return _sum("object", self.of(where, kind), self.of(where, kept))
 
+    def _quiet(self, where: str, value: Any) -> str:
+        del where
+        return _sum("quiet", type(value).__name__)
+
     def _opaque(self, where: str, value: Any) -> str:
         kind = type(value)
         # a script is __main__ at first, and later a module
-        name = _name(kind) if _class_installed(kind) else kind.__qualname__
+        name = _name(kind) if is_installed(kind) else kind.__qualname__
         self.unknown.append(f"{where}: an object of {name}")
         return _sum("opaque", name)
 
@@ -359,7 +347,8 @@ Look = Callable[[_Walk, str, Any], str]
 LOOKS: tuple[tuple[Any, Look], ...] = (
     (enum.Enum, _Walk._enum),
     ((np.ndarray, np.generic, jax.Array), _Walk._array),
-    ((tuple, list), _Walk._tuple),
+    (QUIET, _Walk._quiet),
+    ((tuple, list, deque), _Walk._tuple),
     ((set, frozenset), _Walk._set),
     (Mapping, _Walk._mapping),
     (types.FunctionType, _Walk._function),
@@ -411,87 +400,15 @@ def _name(value: Any) -> str:
     return f"{module}.{name or type(value).__name__}"
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield a code and those of the functions that are written inside of it."""
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield from _codes(part)
-
-
-def _globals_read(code: types.CodeType) -> list[tuple[str, ...]]:
-    """Return the global names that a code reads, with the attributes that follow."""
-    found: list[tuple[str, ...]] = []
-    for each in _codes(code):
-        path: tuple[str, ...] = ()
-        for step in dis.get_instructions(each):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                found += [path] * bool(path)
-                path = (step.argval,)
-            elif path and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                path = (*path, step.argval)
-            elif step.opname not in ("CACHE", "PRECALL", "EXTENDED_ARG"):
-                found += [path] * bool(path)
-                path = ()
-        found += [path] * bool(path)
-    return list(dict.fromkeys(found))
-
-
-def _imported(code: types.CodeType) -> set[str]:
-    """Return the packages that a function imports when it is called."""
-    return {
-        str(step.argval).split(".")[0]
-        for each in _codes(code)
-        for step in dis.get_instructions(each)
-        if step.opname == "IMPORT_NAME"
-    }
-
-
 def _followed(value: Any, path: tuple[str, ...]) -> tuple[str, Any]:
     """Return what a path of names leads to, as far as these are modules."""
     name, rest = path[0], list(path[1:])
     while rest and isinstance(value, types.ModuleType) and hasattr(value, rest[0]):
+        if is_installed(value):
+            # by name: what other packages hold may change, such as os.environ
+            return ".".join(path), ".".join((value.__name__, *rest))
         name, value = f"{name}.{rest[0]}", getattr(value, rest.pop(0))
     return name, value
-
-
-class Changes(NamedTuple):
-    """The names around functions, or attributes, that these seem to change.
-
-    Args:
-      assigned: which get another value.
-      touched: whose value may be changed in place, if it is of a kind that can be.
-    """
-
-    assigned: set[str]
-    touched: set[str]
-
-    def change(self, name: str, value: Any) -> bool:
-        """Return whether they change a value."""
-        container = isinstance(value, list | dict | set | bytearray)
-        return name in self.assigned or (container and name in self.touched)
-
-
-def _changes(codes: Iterable[types.CodeType], stores: tuple[str, ...]) -> Changes:
-    """Return what codes change.
-
-    Args:
-      codes: of functions.
-      stores: operations that give a name another value.
-    """
-    assigned: set[str] = set()
-    touched: set[str] = set()
-    for code in (inner for each in codes for inner in _codes(each)):
-        steps = list(dis.get_instructions(code))
-        assigned.update(step.argval for step in steps if step.opname in stores)
-        items = any(s.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") for s in steps)
-        for step, after in itertools.pairwise(steps):
-            called = after.opname in ("LOAD_METHOD", "LOAD_ATTR")
-            if step.opname in NAMES_READ and (
-                items or (called and after.argval in CHANGING)
-            ):
-                touched.add(step.argval)
-    return Changes(assigned, touched)
 
 
 def _changes_by_methods(kind: type) -> Changes:
@@ -499,58 +416,8 @@ def _changes_by_methods(kind: type) -> Changes:
     methods = [
         method.__code__
         for each in kind.__mro__
-        if not _class_installed(each)
+        if not is_installed(each)
         for name, method in vars(each).items()
         if isinstance(method, types.FunctionType) and name not in CONSTRUCTORS
     ]
-    return _changes(methods, ("STORE_ATTR", "DELETE_ATTR"))
-
-
-@functools.cache
-def _places() -> tuple[str, ...]:
-    """Return the folders of installed packages, of Python and of this package."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    found = [sysconfig.get_paths().get(name) for name in names]
-    found += [*site.getsitepackages(), site.getusersitepackages()]
-    found.append(str(Path(__file__).resolve().parents[1]))
-    return tuple(str(Path(place).resolve()) + "/" for place in found if place)
-
-
-@functools.cache
-def _of_a_package(file: str | None) -> bool:
-    """Return whether a file belongs to an installed package, or there is none."""
-    if file is None or file.startswith("<frozen"):
-        return True
-    if file.startswith("<"):  # a notebook or a shell
-        return False
-    return str(Path(file).resolve()).startswith(_places())
-
-
-def _installed(function: types.FunctionType) -> bool:
-    file = function.__code__.co_filename
-    if file.startswith("<") and not file.startswith("<frozen"):
-        # written by a library as it runs, such as the methods of a dataclass
-        return _module_installed(function.__module__)
-    return _of_a_package(file)
-
-
-def _class_installed(kind: type) -> bool:
-    return _module_installed(kind.__module__)
-
-
-def _module_installed(name: str | None) -> bool:
-    module = sys.modules.get(name or "")
-    if name == "__main__" or module is None:
-        return name == "builtins"
-    return _of_a_package(getattr(module, "__file__", None))
-
-
-def _found_in_a_package(name: str) -> bool:
-    """Return whether a module that may not be imported yet is an installed one."""
-    if name in sys.modules:
-        return _module_installed(name)
-    try:
-        found = importlib.util.find_spec(name) if name else None
-    except (ImportError, ValueError):
-        return False
-    return found is not None and _of_a_package(found.origin)
+    return changes_of(methods, ATTRIBUTES_ASSIGNED)
