@@ -563,6 +563,8 @@ def test_a_setting_of_jax_that_changes_numbers_is_compared(name, begun):
                 way()
             told.match(f"another setting of JAX: {name}={was!r}, now {name}=")
             told.match(rf"jax\.config\.update\('{name}', {was!r}\)")
+        with pytest.warns(UserWarning, match=f"{name}=.*differs from its table"):
+            jt.load(begun)
     finally:
         jax.config.update(name, was)
     assert jt.rerun(begun, 0, bowl).same

@@ -35,6 +35,7 @@ from jaxtune.storage.settings import (
     rates_of,
     schedule_of,
     scoring_of,
+    warn_of_jax_settings,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
@@ -84,6 +85,7 @@ def load(
     """
     path = check_directory(directory)
     settings = checked_settings(path)
+    warn_of_jax_settings(path, settings)
     store = open_verified(path)
     try:
         return _result(store, path, settings, task)

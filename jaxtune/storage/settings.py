@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune import environment
-from jaxtune.checks import RunError
+from jaxtune.checks import RunError, warn
 from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
@@ -297,6 +297,17 @@ def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Raise ``RunError`` for another task than that of a run."""
     old, new = {"task": recorded["task"]}, {"task": known}
     _refuse(old, new, _by_version(recorded) | _not_recorded(old, new))
+
+
+def warn_of_jax_settings(directory: Path, recorded: dict[str, Any]) -> None:
+    """Warn where JAX is set to compute other numbers than in a run that is read."""
+    try:
+        check_jax_settings(recorded)
+    except RunError as error:
+        warn(
+            f"{directory}: {error} Until then, whatever is trained again from this run "
+            "differs from its table."
+        )
 
 
 def check_jax_settings(recorded: dict[str, Any]) -> None:
