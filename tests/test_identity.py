@@ -753,6 +753,16 @@ def test_an_edited_layout_is_refused(name, value, tmp_path):
             jt.rerun(tmp_path, 0, whole())
 
 
+@pytest.mark.parametrize("epochs", [3, 5])
+def test_edited_epochs_are_refused(epochs, tmp_path):
+    own = STREAM | {"rounds": 2, "trials": 8}
+    with cut_after(9):  # the first round has ended
+        searched(streamed(), tmp_path, **own)
+    edit_settings(tmp_path, lambda s: s.update(epochs=epochs))
+    with pytest.raises(jt.RunError, match=rf"epochs are {epochs}, .*trained for 4"):
+        jt.resume(tmp_path, streamed(), verbose=0)
+
+
 def test_nothing_of_a_run_is_compared_by_an_address(tmp_path):
     with cut_after(2):
         searched(objective_of(host_by_method, np.asarray(W0)), tmp_path)

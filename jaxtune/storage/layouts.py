@@ -6,6 +6,7 @@ forms, the sizes of padding, the groups of batch sizes. How an epoch is cut is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtune.checks import RunError, is_whole
@@ -14,6 +15,7 @@ from jaxtune.planning.batches import grouped
 from jaxtune.planning.layout import Bucket, Layout, with_examples
 from jaxtune.programs.lane import Batching
 from jaxtune.space import Space
+from jaxtune.storage.store import Store
 from jaxtune.tasks import Task
 
 
@@ -106,6 +108,32 @@ def check_examples(known: Layout, task: Task, epochs: int) -> None:
     planned = cut and (cut.batching, cut.by_size)
     if task.trains and (known.batching, known.by_size) != planned:
         raise _edited("batching", known.batching, cut and cut.batching)
+
+
+def check_epochs_trained(store: Store, budgets: Sequence[int], in_full: bool) -> None:
+    """Raise ``RunError`` where trials were trained longer or shorter than is said.
+
+    Args:
+      store: the record of a run.
+      budgets: epochs of a whole training in each round, by its settings.
+      in_full: whether it has no scheduler that stops trials.
+    """
+    for number, ended, trained in store.ask(LONGEST):
+        if trained > budgets[number] or (
+            in_full and ended and trained < budgets[number]
+        ):
+            raise RunError(
+                f"run.json is damaged: its epochs are {budgets[number]}, and trials "
+                f"of round {number + 1} were trained for {trained}. Use a copy of the "
+                "run."
+            )
+
+
+# the epochs of each round's longest training
+LONGEST = """
+SELECT round, ended IS NOT NULL, max(lanes.epochs)
+FROM rounds JOIN blocks USING (round) JOIN lanes USING (block) GROUP BY round
+"""
 
 
 def _edited(name: str, was: Any, now: Any) -> RunError:

@@ -25,12 +25,13 @@ from jaxtune.storage.directory import (
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
-from jaxtune.storage.layouts import check_layout
+from jaxtune.storage.layouts import check_epochs_trained, check_layout
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
+    budgets_of,
     check_same,
     check_way,
     checked_settings,
@@ -96,6 +97,8 @@ def open_journal(
             try:
                 begun = store.one("SELECT count(*) FROM rounds")
                 check_way(settings, requested, begun, allow)
+                in_full = settings["scheduler"] is None
+                check_epochs_trained(store, budgets_of(settings), in_full)
             except BaseException:
                 store.close()
                 raise
