@@ -44,9 +44,9 @@ TIERS = {
         parzen precision products random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batches batching benchmarks confirm damage data divergence
-        ensemble epochs first fitting folds fuzz growing identity kernels loops
-        model_samplers models old_runs optimizers planning programs repeats report
+        accelerator analysis batches batching benchmarks boundary confirm damage data
+        divergence ensemble epochs first fitting folds fuzz growing identity kernels
+        loops model_samplers models old_runs optimizers planning programs repeats report
         rewrite schedule search storage supervised tasks trained training user_code
         width workers
     """,

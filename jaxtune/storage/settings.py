@@ -15,6 +15,7 @@ from jaxtune.checks import RunError, warn
 from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
+from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
@@ -29,6 +30,7 @@ from jaxtune.storage.aims import (
     goals_document,
     goals_of,
 )
+from jaxtune.storage.bounds import check_bounds
 from jaxtune.storage.captured import callbacks_of
 from jaxtune.storage.compared import (
     ALLOWED,
@@ -333,7 +335,7 @@ def _by_version(recorded: dict[str, Any]) -> set[str]:
 def _not_recorded(recorded: dict[str, Any], requested: dict[str, Any]) -> set[str]:
     """Return what a run of an earlier version, or another version of JAX, lacks."""
     unknown = {"code"} if recorded.get("code", {}) is None else set()
-    for word in ("device", "flags", "jax", "task"):
+    for word in set(COMPARED_BY_NAME) - {"version"}:
         if word in recorded:
             unknown |= _missing(word, recorded[word], requested[word])
     return unknown
@@ -431,7 +433,8 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     settings = {**EARLIER, **settings_of(directory)}
-    try:
+    with decoding(directory / SETTINGS):
+        check_bounds(settings)
         settings["refine"] = _zoom_of_earlier(settings["refine"])
         # read once only to see errors here, where they name the file
         schedule_of(settings)
@@ -439,16 +442,17 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         rates_of(settings)
         key_of(settings)
         first_of(settings["first"])
+        for name in HOMES:
+            value_of(settings[name])
         constraints_of(settings["constraints"])
         goals_of(settings["goals"])
         scoring_of(settings)
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of the run."
-        ) from error
+        for name in COMPARED_BY_NAME:
+            if not isinstance(settings[name], dict):
+                raise TypeError(f"{name} is no object")
     return settings
 
 
@@ -481,6 +485,9 @@ EARLIER: dict[str, Any] = {
     "not_compared": [],
 }
 
+# the settings whose parts are compared as far as both sides have them
+COMPARED_BY_NAME = ("jax", "device", "flags", "task", "version")
+
 # all are required: a missing setting means a damaged file, never a default
 NAMES = (
     *("start", "epochs", "seeds", "metric", "mode", "sampler", "refine", "scheduler"),
@@ -511,12 +518,19 @@ def scoring_of(settings: dict[str, Any]) -> Scoring:
 def key_of(settings: dict[str, Any]) -> Any:
     """Return the root key of a run."""
     data = jnp.asarray(settings["key"]["data"], jnp.uint32)
-    return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    key = jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    if key.shape:
+        raise ValueError(f"a key of shape {key.shape}")
+    return key
 
 
 def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:
     """Return the rates that were measured to choose the width."""
     return tuple((width, rate) for width, rate in settings["rates"])
+
+
+# the package that has the makers of a part
+HOMES = {"sampler": "samplers", "refine": "rounds", "scheduler": "schedulers"}
 
 
 def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
@@ -536,7 +550,8 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
     if given is not None or settings[name] is None:
         return given
     recipe = value_of(settings[name])
-    if not isinstance(recipe, Recipe) or recipe.name not in MAKERS:
+    known = isinstance(recipe, Recipe) and recipe.name in MAKERS
+    if not known or MAKERS[recipe.name].__module__.split(".")[1] != HOMES[name]:
         raise RunError(
             f"the run's {name} is not one of jaxtune's own ({recipe}), so a run cannot "
             f"hold it. Give it: jaxtune.resume(directory, task, {name}=...)."
@@ -547,4 +562,10 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
                 f"the run's {name} was made with {argument}={value}, which a run "
                 f"cannot hold. Give it: jaxtune.resume(directory, task, {name}=...)."
             )
-    return remake(recipe)
+    try:
+        return remake(recipe)
+    except Exception as error:  # of any kind, as in `reading.decoding`
+        raise RunError(
+            f"the run's {name} cannot be made again ({in_short(error)}). Give it: "
+            f"jaxtune.resume(directory, task, {name}=...)."
+        ) from error
