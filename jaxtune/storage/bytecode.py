@@ -1,4 +1,4 @@
-"""What the byte code of a function reads from around it, changes and imports."""
+"""Names around a function that its byte code reads, changes or imports."""
 
 from __future__ import annotations
 
