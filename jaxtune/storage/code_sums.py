@@ -345,7 +345,8 @@ class _Walk:
 
     def _opaque(self, where: str, value: Any) -> str:
         kind = type(value)
-        self.unknown.append(f"{where}: an object of {_name(kind)}")
+        if not hasattr(kind, "__get__"):  # an attribute of a class, as of named tuples
+            self.unknown.append(f"{where}: an object of {_name(kind)}")
         return _sum("opaque", _name(kind))
 
 
