@@ -366,7 +366,10 @@ def test_an_extension_may_be_killed_between_its_files(runs, tmp_path, monkeypatc
     longer = jt.extend(at, bowl, trials=16, verbose=0)
     assert len(longer.trials) == 48
     assert jt.check(at).fine
-    (at / "run.json").write_bytes(old)  # with more on record than it says
+    # not the settings before, with more on record than they say
+    at = shutil.copytree(runs["finished"][0], tmp_path / "other")
+    jt.extend(at, bowl, trials=16, verbose=0)
+    (at / "run.json").write_bytes(old)
     with pytest.raises(jt.RunError, match=r"file run\.json"):
         jt.load(at)
 
