@@ -383,6 +383,7 @@ def test_an_extension_may_be_killed_between_its_files(runs, tmp_path, monkeypatc
         ("cut", "UPDATE rounds SET box = '' WHERE round = 0", (0, 0)),
         ("cut", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 3)),
         ("cut", "DELETE FROM events", (32, 3)),
+        ("cut", "UPDATE sums SET link = x'00' WHERE entry = 3", (32, 3)),
         ("finished", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 4)),
         ("paused", "UPDATE metrics SET value = 0 WHERE block = 1", (16, 4)),
         ("varied", "UPDATE variations SET value = x'00' WHERE number = 1", (8, 4)),
