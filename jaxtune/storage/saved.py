@@ -210,6 +210,7 @@ COPIED = {
         ("trials", "SELECT * FROM trials WHERE trial >= ?1 AND trial < ?1 + ?2")
     ],
     "variation": [("variations", "SELECT * FROM variations WHERE rowid = ?")],
+    "stream": [("streams", "SELECT * FROM streams WHERE epoch = ?")],
     "event": [("events", "SELECT * FROM events WHERE rowid = ?")],
     "block": [
         (table, f"SELECT * FROM {table} WHERE block = ?") for table in sums.OF_BLOCKS

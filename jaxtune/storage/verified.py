@@ -223,6 +223,7 @@ NAMES = {
     "block": "block",
     "end": "end of round",
     "event": "event",
+    "stream": "rows of epoch",
     "forgotten": "forgotten block",
 }
 COUNTED = (
@@ -235,6 +236,7 @@ COUNTED = (
     "devices",
     "events",
     "files",
+    "streams",
 )
 FILE, STATES = "file", "states of block"
 PARTS = (STATES, "curves of block", "predictions of block")
