@@ -30,6 +30,7 @@ LAYERS = {
     "hardware": 2,
     "random": 1,
     "ranking": 1,
+    "recent": 0,
     "threads": 1,
     "forms": 2,
     "space": 2,

@@ -22,6 +22,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
+from jaxtune.recent import Recent
 from jaxtune.space import Dimension, Space
 from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
@@ -239,12 +240,12 @@ def _plain(constant: Any) -> Any:
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
     leaves, tree = jax.tree.flatten((workload.task, workload.key, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    return _traced_once(static, tree, shapes, tuple(thread_settings().items()))
+    once = _TRACES.of(workload.task)
+    return once(static, tree, shapes, tuple(thread_settings().items()))
 
 
-@lru_cache(maxsize=64)
-def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
-    """Trace a lane, unless the same functions were traced for the same shapes."""
+def _trace_lane(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
+    """Trace a lane of these functions for these shapes."""
     # data are shapes here and no constants of the program, so its hash leaves them out
     del under  # the settings of JAX, on which a program depends as well
     task, key, values = jax.tree.unflatten(tree, shapes)
@@ -263,6 +264,10 @@ def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trac
     read = (used - {KEY}) | (found.pop("read") - set(values))
     params, random = trained.params, KEY in used
     return Traced(jaxpr=jaxpr, params=params, read=read, random=random, **found)
+
+
+# what was traced of a task, so that no search traces it again
+_TRACES = Recent(lambda _: lru_cache(maxsize=64)(_trace_lane))
 
 
 def _used(program: Any, names: list[str]) -> frozenset[str]:

@@ -9,7 +9,6 @@ points crowd.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -18,6 +17,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.environment import in_32_bits
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.rounds.unwanted import Unwanted, absent, worse
 from jaxtune.space import Dimension, Space, check_part
@@ -133,7 +133,7 @@ def _top_count(top: int | float | None, n: int, rounds: str, grows: bool) -> int
     return min(top if isinstance(top, int) else max(2, round(top * n)), n)
 
 
-@partial(jax.jit, static_argnums=4)
+@recent_jit(static_argnames="rule")
 def _box_of(
     space: Space,
     limits: Space,
