@@ -1,10 +1,10 @@
 """Measure what a process keeps that searches one new task after another.
 
-Each search has functions of its own, made for it: in turn a task with a closure, a model
-of Flax whose class is new, a plain function with the sampler that learns, and a task
-under a scheduler in a run directory, which is loaded, and of which a trial is trained
-again. After each, what is left is counted: memory, memory maps, threads, open files,
-executables and arrays of JAX.
+Each search has functions of its own, made for it: in turn a task with a closure, a
+model of Flax whose class is new, a plain function with the sampler that learns, and a
+task under a scheduler in a run directory, which is loaded, and of which a trial is
+trained again. After each, what is left is counted: memory, memory maps, threads, open
+files, executables and arrays of JAX, and functions of tasks that are gone.
 
     python benchmarks/soak.py [--searches 500] [--kinds task network] [--json FILE]
 """
@@ -14,8 +14,8 @@ import gc
 import os
 import shutil
 import tempfile
-import threading
 import time
+import weakref
 from pathlib import Path
 
 import jax
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen
+from record import write
 
 import jaxtune as jt
 
@@ -32,7 +33,7 @@ X = np.random.default_rng(0).normal(size=(96, 3)).astype(np.float32)
 Y = (X @ np.float32([1.0, -2.0, 0.5]) > 0).astype(int)
 
 
-def fresh_task(number):
+def plain_task(number):
     """Return a task whose functions are new, and close over an array."""
     offset = jnp.full(3, number * 1e-6)
 
@@ -54,13 +55,13 @@ def fresh_task(number):
 
 def search_task(number):
     """Search over a task with functions of its own."""
-    return jt.search(
-        fresh_task(number), RATES, key=jax.random.key(number), epochs=2, **USUAL
-    )
+    task = plain_task(number)
+    jt.search(task, RATES, key=jax.random.key(number), epochs=2, **USUAL)
+    return task.loss
 
 
 def search_network(number):
-    """Search over a model whose class is new."""
+    """Search over a model whose class is new, train it again and predict."""
 
     class Net(linen.Module):
         @linen.compact
@@ -71,7 +72,7 @@ def search_network(number):
     key = jax.random.key(number)
     result = jt.search(task, RATES, key=key, epochs=2, **USUAL)
     result.train().predict(X[:4])
-    return result
+    return task.loss
 
 
 def search_function(number):
@@ -82,18 +83,20 @@ def search_function(number):
 
     space = {"x": jt.uniform(0.0, 1.0), "y": jt.uniform(0.0, 1.0)}
     own = {"trials": 16, "block": 8, "mode": "min", "verbose": 0}
-    return jt.search(valley, space, key=jax.random.key(number), **own)
+    jt.search(valley, space, key=jax.random.key(number), **own)
+    return valley
 
 
 def search_run(number):
     """Search in a run directory under a scheduler; load it, train a trial again."""
     folder = Path(tempfile.mkdtemp())
     try:
-        task, key = fresh_task(number), jax.random.key(number)
-        own = {"epochs": 4, "scheduler": "successive_halving", "directory": folder}
+        task, key = plain_task(number), jax.random.key(number)
+        own = {"epochs": 6, "scheduler": "successive_halving", "directory": folder}
         jt.search(task, RATES, key=key, **USUAL, **own)
         assert jt.rerun(folder, 1, task).same
-        return jt.load(folder, task)
+        assert jt.load(folder, task).finished
+        return task.loss
     finally:
         shutil.rmtree(folder)
 
@@ -104,21 +107,21 @@ KINDS = {
     "function": search_function,
     "run": search_run,
 }
+"""Name to a search with a number of its own; it returns a function of its task."""
 
 
-def left():
-    """Return what the process holds now, after a collection."""
+def left(functions=()):
+    """Return what the process holds now, and how many of the functions still live."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "megabytes": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        "megabytes": round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6),
         "maps": len(Path("/proc/self/maps").read_text().splitlines()),
-        "threads": threading.active_count(),
-        "tasks": len(os.listdir("/proc/self/task")),
+        "threads": len(os.listdir("/proc/self/task")),
         "files": len(os.listdir("/proc/self/fd")),
         "executables": len(jax.devices()[0].client.live_executables()),
         "arrays": len(jax.live_arrays()),
-        "objects": len(gc.get_objects()),
+        "functions": sum(function() is not None for function in functions),
     }
 
 
@@ -127,19 +130,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--searches", type=int, default=500)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--every", type=int, default=25, help="print each so many")
+    parser.add_argument("--every", type=int, default=25, help="a row each so many")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
-    rows, begin = [], time.perf_counter()
+    rows, functions, begin = [], [], time.perf_counter()
     for number in range(options.searches):
-        KINDS[options.kinds[number % len(options.kinds)]](number)
-        row = {"searches": number + 1, **left()}
-        row["seconds"] = time.perf_counter() - begin
-        if number == 0:
-            print("".join(f"{name:>12}" for name in row))
-        if number == 0 or (number + 1) % options.every == 0:
-            rows.append(row)
-            print("".join(f"{value:12.0f}" for value in row.values()), flush=True)
+        kind = options.kinds[number % len(options.kinds)]
+        functions.append(weakref.ref(KINDS[kind](number)))
+        if number and (number + 1) % options.every:
+            continue
+        seconds = round(time.perf_counter() - begin)
+        rows.append({"searches": number + 1, **left(functions), "seconds": seconds})
+        if not number:
+            print("".join(f"{name:>12}" for name in rows[0]))
+        print("".join(f"{value:12}" for value in rows[-1].values()), flush=True)
+    write(options, rows)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ TIERS = {
         accelerator analysis batches batching benchmarks confirm data divergence
         ensemble epochs first fitting folds fuzz growing kernels loops model_samplers
         models old_runs optimizers planning programs repeats report rewrite schedule
-        search storage supervised tasks trained training user_code width workers
+        search soak storage supervised tasks trained training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -248,16 +248,18 @@ def _trace_lane(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trace
     """Trace a lane of these functions for these shapes."""
     # data are shapes here and no constants of the program, so its hash leaves them out
     del under  # the settings of JAX, on which a program depends as well
-    task, key, values = jax.tree.unflatten(tree, shapes)
+    values = jax.tree.unflatten(tree, shapes)[2]
     found: dict[str, Any] = {}
 
-    def lane(task: Task, key: Key, values: dict[str, Any]) -> Any:
+    # JAX keeps the structure of arguments for ever, and this one has the functions
+    def lane(leaves: Sequence[Any]) -> Any:
+        task, key, values = jax.tree.unflatten(tree, leaves)
         hparams = static.hparams(values)
         metrics, trained = _lane(task, key, hparams, static.batching)
         found.update(read=frozenset(hparams.read), metrics=tuple(metrics))
         return metrics, trained
 
-    jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
+    jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(shapes)
     # what functions look up says nothing about what they use
     # the inputs are the leaves of the task, the key, and the values in their order
     used = _used(jaxpr.jaxpr, [KEY, *sorted(values)])

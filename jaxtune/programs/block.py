@@ -132,7 +132,7 @@ def start_program() -> RecentJit:
 def _start_program(on_cpu: bool) -> RecentJit:
     """Compile `start` with options that only this backend knows."""
     options = QUICK_COMPILE if on_cpu else None
-    return RecentJit(_start, static_argnames="static", compiler_options=options)
+    return RecentJit(_start, static=["static"], compiler_options=options)
 
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
@@ -155,7 +155,7 @@ def _over_lanes(one: Callable[..., Any], static: Static) -> Callable[..., Any]:
 
 
 # the states are donated: the device need not hold those of before and after at once
-@recent_jit(static_argnames="static", donate_argnames="state")
+@recent_jit(static=["static"], donate_argnames="state")
 def advance(
     task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
 ) -> Lane:
@@ -177,7 +177,7 @@ def advance(
     return jax.lax.fori_loop(0, epochs, epoch, state)
 
 
-@recent_jit(static_argnames="static", donate_argnames="state")
+@recent_jit(static=["static"], donate_argnames="state")
 def advance_part(
     task: Task,
     root: Key,
@@ -207,7 +207,7 @@ def advance_part(
     return _over_lanes(one, static)(*block, *state)
 
 
-@recent_jit(static_argnames="static")
+@recent_jit(static=["static"])
 def empty_batches(task: Task, block: Block, state: Lane, static: Static) -> OpenBatch:
     """Return open batches that hold no example yet."""
     batching = static.batching
@@ -219,7 +219,7 @@ def empty_batches(task: Task, block: Block, state: Lane, static: Static) -> Open
     return jax.vmap(one)(block.hparams, state)
 
 
-@recent_jit(static_argnames=("split", "static"))
+@recent_jit(static=["split", "static"])
 def score(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:
@@ -236,7 +236,7 @@ def score(
     return scored, state.status
 
 
-@recent_jit(static_argnames="static")
+@recent_jit(static=["static"])
 def evaluated(
     task: Task, block: Block, state: Lane, static: Static
 ) -> tuple[PyTree, PyTree]:
@@ -251,7 +251,7 @@ def evaluated(
     return jax.vmap(one)(block.hparams, state)
 
 
-@recent_jit(static_argnames=("split", "static"))
+@recent_jit(static=["split", "static"])
 def predict(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> PyTree:
@@ -296,7 +296,7 @@ def _gather(state: Lane, fresh: Lane, source: Array) -> Lane:
 GATHERS = Recent(lambda _: jax.jit(partial(_gather)))
 
 
-@recent_jit(static_argnames=("split", "static"))
+@recent_jit(static=["split", "static"])
 def measure(
     task: Task, root: Key, block: Block, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:

@@ -116,7 +116,7 @@ def sensitivity(state: ModelState) -> Array:
 
 
 @in_32_bits
-@recent_jit(static_argnames="rows")
+@recent_jit(static=["rows"])
 def _sensitivity(state: ModelState, rows: int) -> Array:
     """Return ``[d]`` inverse length scales of the fitted process."""
     process = model_of(shortened(state.history, rows), state.space)[0]

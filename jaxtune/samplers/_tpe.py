@@ -93,7 +93,7 @@ class Crowd(NamedTuple):
     full: Array  # [t] bool, the rows of ``tried`` that hold one
 
 
-@recent_jit(static_argnames=("most", "draws"))
+@recent_jit(static=["most", "draws"])
 def _suggest(
     state: ModelState, out: Array, n: Array, share: float, most: int, draws: int
 ) -> Array:

@@ -50,8 +50,8 @@ def _programs() -> tuple[RecentJit, RecentJit]:
     with on_host():
         options = _quick_to_compile()
     return (
-        RecentJit(_fit, static_argnames=FIXED, compiler_options=options),
-        RecentJit(_pick, static_argnames=PICKS, compiler_options=options),
+        RecentJit(_fit, static=FIXED, compiler_options=options),
+        RecentJit(_pick, static=[PICKS], compiler_options=options),
     )
 
 
