@@ -6,7 +6,6 @@ of what is on record) those of the other, by `old_runs.py`, both with jax 0.9.2 
 which rounds otherwise, only the scores that are on record.
 """
 
-import json
 import tarfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import killed
 import numpy as np
 import old_runs
 import pytest
+from editing import edit_settings
 
 import jaxtune as jt
 from jaxtune import environment
@@ -103,12 +103,10 @@ def test_a_finished_run_of_an_earlier_version_is_extended(runs):
 
 @pytest.mark.parametrize("version", ["0.0.9", "99.0"])
 def test_other_versions_are_refused_with_their_name(version, runs):
-    path = runs / "halving_cut" / "run.json"
-    settings = json.loads(path.read_text())
-    settings["version"]["jaxtune"] = version
-    path.write_text(json.dumps(settings))
+    path = runs / "halving_cut"
+    edit_settings(path, lambda s: s["version"].update(jaxtune=version))
     with pytest.raises(jt.RunError, match=version.replace(".", r"\.")):
-        jt.resume(path.parent, killed.line(), verbose=0)
+        jt.resume(path, killed.line(), verbose=0)
 
 
 def test_another_task_than_that_of_an_old_run_is_refused(runs):
@@ -141,9 +139,7 @@ def interrupted(path, stop_after, **own):
     try:
         return jt.search(bowl, SPACE, directory=path, **arguments | own)
     except KeyboardInterrupt:
-        settings = json.loads((path / "run.json").read_text())
-        del settings["refine"]["arguments"]["rounds"]
-        (path / "run.json").write_text(json.dumps(settings))
+        edit_settings(path, lambda s: s["refine"]["arguments"].pop("rounds"))
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
