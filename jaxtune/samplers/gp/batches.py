@@ -104,9 +104,9 @@ def next_batch(
         return suggested(state, n, acquisition, rows, region, argument)
     space, history = state.space, state.history
     padded, out = with_room(state, n)
-    fit = {"history": history, "argument": np.float32(argument)}
+    fit: dict[str, Any] = {"history": history, "argument": np.float32(argument)}
     fit |= {"rows": rows, "region": region}
-    pick = {"key": state.key, "trials": history.trials}
+    pick: dict[str, Any] = {"key": state.key, "trials": history.trials}
     pick |= {"pending": padded.pending, "out": np.int32(out), "n": np.int32(n)}
     pick |= {"acquisition": acquisition}
     with on_host(), one_thread():
