@@ -3,13 +3,15 @@
 Each search has functions of its own, made for it: in turn a task with a closure, a
 model of Flax whose class is new, a plain function with the sampler that learns, and a
 task under a scheduler in a run directory, which is loaded, and of which a trial is
-trained again. After each, what is left is counted: memory, memory maps, threads, open
-files, executables and arrays of JAX, and functions of tasks that are gone.
+trained again. After each, what is left is counted: memory, that of it which is in use
+(the rest is what the allocator keeps for later), memory maps, threads, open files,
+executables and arrays of JAX, and functions of tasks that are gone.
 
     python benchmarks/soak.py [--searches 500] [--kinds task network] [--json FILE]
 """
 
 import argparse
+import ctypes
 import gc
 import os
 import shutil
@@ -116,6 +118,7 @@ def left(functions=()):
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "megabytes": round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6),
+        "in_use": round(in_use() / 1e6),
         "maps": len(Path("/proc/self/maps").read_text().splitlines()),
         "threads": len(os.listdir("/proc/self/task")),
         "files": len(os.listdir("/proc/self/fd")),
@@ -123,6 +126,28 @@ def left(functions=()):
         "arrays": len(jax.live_arrays()),
         "functions": sum(function() is not None for function in functions),
     }
+
+
+class Allocator(ctypes.Structure):
+    """The numbers of the C library, see ``man mallinfo2``."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def in_use():
+    """Return the bytes that the allocator has given out; 0 where it does not say."""
+    asked = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if asked is None:
+        return 0
+    asked.restype = Allocator
+    found = asked()
+    return found.uordblks + found.hblkhd
 
 
 def main() -> None:

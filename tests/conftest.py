@@ -42,6 +42,7 @@ TIERS = {
     "unit": """
         bad_input border conditions constraints forms gaussian_process goals house
         parzen precision products random refine samplers schedulers schedules space
+        supply
     """,
     "search": """
         accelerator analysis batches batching benchmarks confirm damage data divergence

@@ -49,7 +49,8 @@ def test_thirty_new_tasks_leave_what_the_last_two_need():
         assert after[name] <= before[name], name
     # a task that stays takes 200 maps and 14 MB, and so 24 of them 5000 and 330
     assert after["maps"] <= before["maps"] + 500
-    assert after["megabytes"] <= before["megabytes"] + 100
+    assert after["in_use"] <= before["in_use"] + 20
+    assert after["megabytes"] <= before["megabytes"] + 150
     assert after["threads"] <= before["threads"] + 4
 
 
@@ -135,7 +136,8 @@ def test_five_hundred_new_tasks_leave_what_fifty_do(tmp_path):
     by = {row["searches"]: row for row in rows}
     first, rest = by[50], [row for row in rows if row["searches"] > 50]
     assert rest[-1]["searches"] == 500
-    for name in ("executables", "arrays", "files", "functions"):
+    for name in ("executables", "arrays", "files", "functions", "maps", "in_use"):
         assert max(row[name] for row in rest) <= 1.1 * first[name], name
-    for name in ("maps", "megabytes", "threads"):
-        assert max(row[name] for row in rest) <= 1.2 * first[name], name
+    assert max(row["threads"] for row in rest) <= first["threads"] + 4
+    # the allocator keeps pages that it once had to give out at the same time
+    assert max(row["megabytes"] for row in rest) <= 1.3 * first["megabytes"]
