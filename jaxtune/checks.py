@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from jaxtune.printing import printable
+
 
 def is_whole(value: Any, least: int) -> TypeGuard[int]:
     """Return whether the value is a whole number (no ``bool``) from ``least``."""
@@ -46,7 +48,7 @@ def warn(message: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(printable(message), stacklevel=level)
 
 
 def _ours(module: str) -> bool:
@@ -56,3 +58,7 @@ def _ours(module: str) -> bool:
 
 class RunError(RuntimeError):
     """A run directory that cannot be used as requested; nothing in it was changed."""
+
+    def __init__(self, message: str = ""):
+        # it may quote names of a stranger's run, and ends up on a terminal
+        super().__init__(printable(str(message)))

@@ -45,7 +45,8 @@ TIERS = {
         supply
     """,
     "search": """
-        accelerator analysis batches batching benchmarks confirm damage data divergence
+        accelerator analysis batches batching benchmarks boundary confirm damage data
+        divergence
         ensemble epochs first fitting folds fuzz growing kernels loops model_samplers
         models old_runs optimizers planning programs repeats report rewrite schedule
         search soak storage supervised tasks trained training user_code width workers

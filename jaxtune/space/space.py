@@ -92,7 +92,7 @@ class Space:
         listed = {name: conditions.resolved(dimensions, name) for name in dimensions}
         for name in listed:
             try:
-                conditions.check(listed, name)
+                conditions.check_conditions(listed, name)
             except ValueError as error:
                 raise ValueError(f"dimension {name!r}: {error}") from None
         self._dimensions = listed

@@ -17,6 +17,7 @@ from jaxtune.planning.layout import Bucket, Layout
 from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.programs.lane import Batching
+from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
@@ -31,6 +32,7 @@ from jaxtune.storage.aims import (
     goals_document,
     goals_of,
 )
+from jaxtune.storage.bounds import check_bounds
 from jaxtune.storage.compared import argument_of, differences, in_words
 from jaxtune.storage.directory import SETTINGS, begun, check_directory, settings_of
 from jaxtune.storage.documents import (
@@ -382,7 +384,8 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     settings = {**EARLIER, **settings_of(directory)}
-    try:
+    with decoding(directory / SETTINGS):
+        check_bounds(settings)
         settings["refine"] = _zoom_of_earlier(settings["refine"])
         # read once only to see errors here, where they name the file
         schedule_of(settings)
@@ -390,16 +393,14 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         rates_of(settings)
         key_of(settings)
         first_of(settings["first"])
+        for name in HOMES:
+            value_of(settings[name])
         constraints_of(settings["constraints"])
         goals_of(settings["goals"])
         scoring_of(settings)
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{directory / SETTINGS} is damaged ({error!r}). Use a copy of the run."
-        ) from error
     return settings
 
 
@@ -459,7 +460,10 @@ def scoring_of(settings: dict[str, Any]) -> Scoring:
 def key_of(settings: dict[str, Any]) -> Any:
     """Return the root key of a run."""
     data = jnp.asarray(settings["key"]["data"], jnp.uint32)
-    return jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    key = jax.random.wrap_key_data(data, impl=settings["key"]["implementation"])
+    if key.shape:
+        raise ValueError(f"a key of shape {key.shape}")
+    return key
 
 
 def _layout_document(layout: Layout) -> dict[str, Any]:
@@ -514,6 +518,10 @@ def forms_of(document: dict[str, Any]) -> str:
     return forms
 
 
+# the package that has the makers of a part
+HOMES = {"sampler": "samplers", "refine": "rounds", "scheduler": "schedulers"}
+
+
 def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
     """Return the given sampler, refiner or scheduler, or else that of a run.
 
@@ -531,7 +539,8 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
     if given is not None or settings[name] is None:
         return given
     recipe = value_of(settings[name])
-    if not isinstance(recipe, Recipe) or recipe.name not in MAKERS:
+    known = isinstance(recipe, Recipe) and recipe.name in MAKERS
+    if not known or MAKERS[recipe.name].__module__.split(".")[1] != HOMES[name]:
         raise RunError(
             f"the run's {name} is not one of jaxtune's own ({recipe}), so a run cannot "
             f"hold it. Give it: jaxtune.resume(directory, task, {name}=...)."
@@ -542,4 +551,10 @@ def made_of(settings: dict[str, Any], name: str, given: Any) -> Any:
                 f"the run's {name} was made with {argument}={value}, which a run "
                 f"cannot hold. Give it: jaxtune.resume(directory, task, {name}=...)."
             )
-    return remake(recipe)
+    try:
+        return remake(recipe)
+    except Exception as error:  # of any kind, as in `reading.decoding`
+        raise RunError(
+            f"the run's {name} cannot be made again ({in_short(error)}). Give it: "
+            f"jaxtune.resume(directory, task, {name}=...)."
+        ) from error

@@ -142,7 +142,7 @@ def seal_files(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> No
     seal(db, "files", version)
 
 
-def adopt(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
+def seal_all(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
     """Add the sums of all that is recorded, to a record that has none.
 
     Rounds are entered one after another, each with all that is of it.
@@ -237,7 +237,11 @@ def blob_of(db: sqlite3.Connection, block: int, part: int) -> bytes | None:
 
 def is_state(db: sqlite3.Connection, block: int, blob: bytes) -> bool:
     """Return whether these are the states that a block was written with."""
-    query = "SELECT parts FROM sums WHERE kind = 'block' AND number = ?"
+    # the newest: it may have been recorded again
+    query = (
+        "SELECT parts FROM sums WHERE kind = 'block' AND number = ? "
+        "ORDER BY entry DESC LIMIT 1"
+    )
     (parts,) = db.execute(query, (block,)).fetchone()
     return parts[:BYTES] == sum_of(blob)
 

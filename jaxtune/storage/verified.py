@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtune.checks import RunError
+from jaxtune.reading import LARGEST, decoding, is_there, read_regular
 from jaxtune.storage import sums
 from jaxtune.storage.directory import (
     DATA,
@@ -53,12 +54,13 @@ def open_verified(directory: Path, write: bool = False) -> Store:
     """
     store = Store(directory / RECORD, write=write)
     try:
-        with store.query() as db:
+        with store.query() as db, decoding(store.path):
             found = list(damages(db, directory))
         if found:
             raise RunError(damaged(directory, found))
         if write and not store.has("sums"):
-            _adopt(store, directory)
+            with decoding(store.path):
+                _adopt(store, directory)
     except BaseException:
         store.close()
         raise
@@ -81,14 +83,14 @@ def _adopt(store: Store, directory: Path) -> None:
         for table, statement in statements(ADDED + sums.TABLES).items():
             if not store.has(table):
                 db.execute(statement)
-        sums.adopt(db, files_of(directory), SETTINGS)
+        sums.seal_all(db, files_of(directory), SETTINGS)
         db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
     """Return the files beside a record, name to content."""
     paths = [directory / name for name in FILES]
-    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+    return {path.name: read_regular(path, LARGEST) for path in paths if is_there(path)}
 
 
 def damages(
@@ -222,7 +224,7 @@ COUNTED = (
     "events",
     "files",
 )
-STATES = "states of block"
+FILE, STATES = "file", "states of block"
 PARTS = (STATES, "curves of block", "predictions of block")
 
 
@@ -266,9 +268,9 @@ def _files(
             for row in db.execute(query, (name, entry.number)).fetchall()
         ]
         path = directory / name
-        if not path.is_file():
+        if not is_there(path):
             # a run may be passed on without its data
             if known and name != DATA:
-                yield Damage("file", name)
-        elif sum_of(path.read_bytes()) not in known:
-            yield Damage("file", name)
+                yield Damage(FILE, name)
+        elif sum_of(read_regular(path, LARGEST)) not in known:
+            yield Damage(FILE, name)
