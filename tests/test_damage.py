@@ -15,6 +15,9 @@ import jaxtune as jt
 from jaxtune.cli import main
 from jaxtune.storage import recording
 
+# a lost block is trained again; what that needs is trained again too, which is told
+pytestmark = pytest.mark.filterwarnings("default:.*states of block")
+
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), how=jt.choice(["a", "b"]))
 TABLES = (
     "rounds",
@@ -59,7 +62,7 @@ def runs(tmp_path_factory):
         ("cut", sought, bowl, 3),
         ("paused", trained, killed.line(), 5),
     ):
-        whole = killed.digest(make())
+        whole = digest(make())
         if blocks is None:
             make(folder / name)
         else:
@@ -69,9 +72,29 @@ def runs(tmp_path_factory):
     return found
 
 
+@pytest.fixture(scope="module")
+def more_runs(runs, tmp_path_factory):
+    """Further runs, one whose trials took over states and one with curves."""
+    folder, found = tmp_path_factory.mktemp("more"), dict(runs)
+    pbt = {"scheduler": jt.schedulers.pbt(interval=2), "trials": 8}
+    whole = trained(**pbt)
+    with killed.cut_after(8):
+        trained(folder / "varied", **pbt)
+    found["varied"] = (folder / "varied", killed.line(), digest(whole))
+    curved = trained(folder / "curved", scheduler=None, history=True)
+    found["curved"] = (folder / "curved", killed.line(), digest(curved))
+    return found
+
+
+def digest(result):
+    """Return a hash of the table, and of every epoch if there is a history."""
+    curves = result.history if result.setup.workload.scoring.history else {}
+    return killed.digest(result), *(v.tobytes() for _, v in sorted(curves.items()))
+
+
 def use(directory, task):
     """Return the hash of a run's table after it was resumed."""
-    return killed.digest(jt.resume(directory, task, verbose=0))
+    return digest(jt.resume(directory, task, verbose=0))
 
 
 def changed_bytes(directory, rng):
@@ -242,7 +265,7 @@ def test_a_damaged_run_is_refused_checked_and_repaired(runs, tmp_path):
     mended = call("repair", at, "--out", tmp_path / "copy", "--task", f"{script}:bowl")
     assert mended.exit_code == 0, mended.output
     assert "2 of 3 blocks are kept" in mended.output
-    assert killed.digest(jt.load(tmp_path / "copy", task)) == whole
+    assert digest(jt.load(tmp_path / "copy", task)) == whole
     assert call("check", tmp_path / "copy").exit_code == 0
     assert "all 32 trials are as written" in str(jt.check(tmp_path / "copy"))
 
@@ -254,7 +277,7 @@ def test_a_damaged_run_is_refused_checked_and_repaired(runs, tmp_path):
         ("DELETE FROM trials WHERE trial = 3", "trial 3"),
         ("DELETE FROM events WHERE kind = 'opened'", "event"),
         ("DELETE FROM sums WHERE entry = 4", "checksum 5"),
-        ("DELETE FROM sums", "table rounds"),
+        ("DELETE FROM sums", "list of files"),
         ("UPDATE rounds SET ended = NULL WHERE round = 0", "end of round 0"),
         ("UPDATE rounds SET ended = x'00' WHERE round = 1", "ends of rounds"),
         ("INSERT INTO metrics VALUES (0, 1, 'more', 2.0)", "block 0"),
@@ -287,7 +310,7 @@ def test_states_that_are_lost_are_trained_again(runs, tmp_path):
         at = edited(source, tmp_path / str(number), edit)
         with pytest.warns(UserWarning, match="states of block . are missing"):
             found = jt.resume(at, task, verbose=0)
-        assert killed.digest(found) == whole
+        assert digest(found) == whole
         assert jt.check(at).fine
     jt.repair(edited(source, tmp_path / "spoiled", edit), tmp_path / "copy")
     with pytest.warns(UserWarning, match="states of block"):
@@ -338,11 +361,40 @@ def test_an_extension_may_be_killed_between_its_files(runs, tmp_path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             jt.extend(at, bowl, trials=16, verbose=0)
     assert jt.check(at).fine
-    assert killed.digest(jt.load(at, bowl)) == runs["finished"][2]
+    assert digest(jt.load(at, bowl)) == runs["finished"][2]
     old = (at / "run.json").read_bytes()
     longer = jt.extend(at, bowl, trials=16, verbose=0)
     assert len(longer.trials) == 48
     assert jt.check(at).fine
-    (at / "run.json").write_bytes(old)  # with more on record than it says
+    # not the settings before, with more on record than they say
+    at = shutil.copytree(runs["finished"][0], tmp_path / "other")
+    jt.extend(at, bowl, trials=16, verbose=0)
+    (at / "run.json").write_bytes(old)
     with pytest.raises(jt.RunError, match=r"file run\.json"):
         jt.load(at)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "kept"),
+    [
+        ("cut", "UPDATE lanes SET status = 3 WHERE block = 0", (32, 3)),
+        ("cut", "DELETE FROM blocks WHERE block = 1", (32, 3)),
+        ("cut", "UPDATE trials SET hparams = '{}' WHERE trial = 20", (16, 2)),
+        ("cut", "UPDATE rounds SET box = '' WHERE round = 0", (0, 0)),
+        ("cut", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 3)),
+        ("cut", "DELETE FROM events", (32, 3)),
+        ("cut", "UPDATE sums SET link = x'00' WHERE entry = 3", (32, 3)),
+        ("finished", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 4)),
+        ("paused", "UPDATE metrics SET value = 0 WHERE block = 1", (16, 4)),
+        ("varied", "UPDATE variations SET value = x'00' WHERE number = 1", (8, 4)),
+        ("curved", "UPDATE rounds SET ended = x'00'", (16, 0)),
+    ],
+)
+def test_a_repaired_run_ends_as_if_it_had_not_been_damaged(
+    name, spoil, kept, more_runs, tmp_path
+):
+    source, task, whole = more_runs[name]
+    found = jt.repair(edited(source, tmp_path / "run", spoil), tmp_path / "copy")
+    assert (found.kept_trials, found.kept_blocks) == kept
+    assert use(tmp_path / "copy", task) == whole
+    assert jt.check(tmp_path / "copy").fine

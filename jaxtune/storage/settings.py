@@ -57,6 +57,7 @@ from jaxtune.storage.documents import (
 from jaxtune.storage.layouts import forms_of, layout_document, layout_of
 from jaxtune.storage.own_code import code_of_search
 from jaxtune.storage.past import prior_hashes
+from jaxtune.storage.verified import check_written
 from jaxtune.versions import SAME_BITS, WAYS
 
 IN_FULL = recipe_of(in_full())
@@ -433,6 +434,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
       RunError: no run, a damaged run, or a run of a newer version.
     """
     settings = {**EARLIER, **settings_of(directory)}
+    check_written(directory)
     with decoding(directory / SETTINGS):
         check_bounds(settings)
         settings["refine"] = _zoom_of_earlier(settings["refine"])

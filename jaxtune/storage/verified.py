@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxtune.checks import RunError
 from jaxtune.reading import LARGEST, decoding, is_there, read_regular
 from jaxtune.storage import sums
-from jaxtune.storage.directory import (
-    DATA,
-    PRIOR,
-    RECORD,
-    ROWS,
-    SETTINGS,
-)
+from jaxtune.storage.directory import DATA, PRIOR, RECORD, ROWS, SETTINGS
 from jaxtune.storage.store import ADDED, SCHEMA, Store, statements
 from jaxtune.storage.sums import STATE, Entry, content, entry_sum, sum_of
 
@@ -65,6 +60,22 @@ def open_verified(directory: Path, write: bool = False) -> Store:
         store.close()
         raise
     return store
+
+
+def check_written(directory: Path) -> None:
+    """Raise ``RunError`` if ``run.json`` is not as it was written.
+
+    What was changed in it may be of any kind, so it is told before anything is made of
+    it. A record that is not there is told when it is opened.
+    """
+    if not is_there(directory / RECORD):
+        return
+    store = Store(directory / RECORD, write=False, damaged=True)
+    with closing(store), store.query() as db:
+        if store.has("sums"):
+            found = list(_files(db, directory, entries_of(db), (SETTINGS,)))
+            if found:
+                raise RunError(damaged(directory, found))
 
 
 def damaged(directory: Path, found: list[Damage]) -> str:
@@ -173,7 +184,8 @@ def _order(entries: list[Entry]) -> Iterator[Damage]:
     link = b""
     for at, entry in enumerate(entries):
         if entry.entry != at or sum_of(link, entry.sum) != entry.link:
-            yield Damage("checksum", entry.entry, entry.entry)
+            # its content may be as it was written all the same
+            yield Damage("checksum", entry.entry)
         link = entry.link
 
 
@@ -249,8 +261,12 @@ def _number(db: sqlite3.Connection, query: str) -> int:
 
 
 def _files(
-    db: sqlite3.Connection, directory: Path, entries: list[Entry]
+    db: sqlite3.Connection,
+    directory: Path,
+    entries: list[Entry],
+    names: Sequence[str] = FILES,
 ) -> Iterator[Damage]:
+    """Yield files beside the record that are not as they were written."""
     versions = [entry for entry in entries if entry.kind == "files"]
     if not versions:
         yield Damage("list of files", 0)
@@ -259,11 +275,12 @@ def _files(
     # killed in between, and then nothing of them is recorded
     followed = any(
         entry.kind in ("round", "trials", "block", "end")
-        for entry in entries[versions[-1].entry + 1 :]
+        for entry in entries
+        if entry.entry > versions[-1].entry
     )
     fine = versions[-1:] if followed else versions[-2:]
     query = "SELECT sum FROM files WHERE name = ? AND version = ?"
-    for name in FILES:
+    for name in names:
         known = [
             row[0]
             for entry in fine
