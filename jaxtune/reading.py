@@ -35,6 +35,10 @@ def is_there(path: Path) -> bool:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}). Make its folder readable."
+        ) from error
     if not stat.S_ISREG(mode):
         raise _another_kind(path, mode)
     return True
