@@ -5,6 +5,7 @@ a signal, as it would with Ctrl-C.
 """
 
 import csv
+import faulthandler
 import io
 import json
 import os
@@ -85,14 +86,20 @@ def outside(tmp_path):
 def interrupted_if_it_hangs():
     """Raise in what hangs, as Ctrl-C would; nothing here takes a tenth of the time."""
 
+    hung = []
+
     def hangs(*_):
+        hung.append(True)
         raise AssertionError("it hangs")
 
     before = signal.signal(signal.SIGALRM, hangs)
     signal.setitimer(signal.ITIMER_REAL, 60)
+    faulthandler.dump_traceback_later(900, exit=True)  # what is deaf to signals
     yield
+    faulthandler.cancel_dump_traceback_later()
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+    assert not hung  # SQLite may have turned the error into one of its own
 
 
 def refused(use, *named):
@@ -834,5 +841,6 @@ MODELS = {
 def test_a_models_document_may_say_anything(name, tmp_path):
     text = MODELS[name].encode("utf-8", "surrogateescape")
     (tmp_path / "jaxtune.json").write_bytes(text)
-    with pytest.raises(ValueError, match="no model of jaxtune"):
+    told = r"no model of jaxtune.*arrays of" if "forms" in MODELS[name] else "no model"
+    with pytest.raises(ValueError, match=told):
         jt.load_model(tmp_path)
