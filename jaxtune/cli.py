@@ -1,7 +1,7 @@
 """The command line; each command is one call of the public API.
 
-Exit codes: 0 done, 1 a trial whose scores differ or a failed self-test, 2 an error,
-130 interrupted.
+Exit codes: 0 done, 1 a trial whose scores differ, a damaged run or a failed self-test,
+2 an error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jaxtune
 from jaxtune.cache import compiled_once
 from jaxtune.printing import printable
 from jaxtune.storage.kernels import load_kernels
-from jaxtune.storage.settings import LAST_BITS
+from jaxtune.storage.settings import ALLOWED
 from jaxtune.trained.files import check_destination
 
 ERROR, INTERRUPTED = 2, 130
@@ -113,7 +113,7 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
 @click.option(
     "--allow",
     multiple=True,
-    type=click.Choice(LAST_BITS),
+    type=click.Choice(ALLOWED),
     help="Resume although this differs from how the run began; the last bits of scores "
     "may change.",
 )

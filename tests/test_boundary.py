@@ -682,6 +682,7 @@ def each_of(paths):
     return ((path, value) for path in paths for value in VALUES)
 
 
+@pytest.mark.filterwarnings("ignore:.*another setting of JAX")  # it is read
 @pytest.mark.parametrize(
     "chosen", [some_of, pytest.param(each_of, marks=pytest.mark.slow)]
 )

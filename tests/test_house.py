@@ -31,6 +31,7 @@ LAYERS = {
     "hardware": 2,
     "random": 1,
     "ranking": 1,
+    "recent": 0,
     "threads": 1,
     "cache": 2,
     "forms": 2,

@@ -9,7 +9,6 @@ points crowd.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -18,6 +17,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.environment import in_32_bits
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.rounds.unwanted import Unwanted, absent, worse
 from jaxtune.space import Dimension, Space, check_part
@@ -118,7 +118,7 @@ def zoom(
         limits, rule = within or space, worse if rounds == "all" else absent
         # numbers are traced: zooms that differ in them share a program
         return _box_of(
-            space, limits, points, scores, rule, count, margin, floor, evidence
+            space, limits, points, scores, count, margin, floor, evidence, rule
         )
 
     refine.rounds = rounds  # type: ignore[attr-defined]
@@ -133,17 +133,17 @@ def _top_count(top: int | float | None, n: int, rounds: str, grows: bool) -> int
     return min(top if isinstance(top, int) else max(2, round(top * n)), n)
 
 
-@partial(jax.jit, static_argnums=4)
+@recent_jit(static=["rule"])
 def _box_of(
     space: Space,
     limits: Space,
     points: Array,
     scores: Array,
-    rule: Unwanted,
     count: Array,
     margin: Array,
     floor: Array,
     evidence: Array,
+    rule: Unwanted,
 ) -> Space:
     """Return the space of the box around the best points."""
     # the points of earlier rounds may lie outside

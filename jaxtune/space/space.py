@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxtune.environment import in_32_bits
 from jaxtune.markup import html_table
+from jaxtune.recent import recent_jit
 from jaxtune.space import conditions
 from jaxtune.space.dimension import BELOW_ONE, Dimension
 from jaxtune.space.makers import Invalid
@@ -91,7 +92,7 @@ class Space:
         listed = {name: conditions.resolved(dimensions, name) for name in dimensions}
         for name in listed:
             try:
-                conditions.check(listed, name)
+                conditions.check_conditions(listed, name)
             except ValueError as error:
                 raise ValueError(f"dimension {name!r}: {error}") from None
         self._dimensions = listed
@@ -365,7 +366,7 @@ def _array(values: ArrayLike) -> Any:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _decode(space: Space, points: Array) -> dict[str, Array]:
     points = jnp.asarray(points, jnp.float32)
     columns = dict(zip(space.searched, points.T, strict=True))
@@ -383,7 +384,7 @@ def _decode(space: Space, points: Array) -> dict[str, Array]:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
     rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
     holds = conditions.active(space._dimensions, hparams)
@@ -391,7 +392,7 @@ def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _encode(space: Space, hparams: dict[str, Array]) -> Array:
     holds = conditions.active(space._dimensions, hparams)
     columns = [

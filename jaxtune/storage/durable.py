@@ -28,19 +28,16 @@ from jaxtune.storage.documents import (
     hparams_of,
 )
 from jaxtune.storage.forms import check_training
+from jaxtune.storage.rows import insert_rows, new_rows, rows_on_record
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
-from jaxtune.training.journal import (
-    BlockAssignment,
-    FinishedBlock,
-    Journal,
-    MissingStates,
-)
+from jaxtune.tasks import Stream
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
-from jaxtune.training.state_store import RecordedStates, StateStore
+from jaxtune.training.state_store import MissingStates, RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
@@ -60,6 +57,7 @@ class Durable(Journal):
       space: the space that the user gave.
       budgets: epochs of a whole training in each round; 0 for plain functions.
       with_curves: whether blocks are scored after every epoch.
+      stream: of the training data, if there is one.
     """
 
     def __init__(
@@ -68,10 +66,12 @@ class Durable(Journal):
         space: Space,
         budgets: Sequence[int],
         with_curves: bool = False,
+        stream: Stream | None = None,
     ):
         super().__init__()
         self._store, self._space, self._budgets = store, space, budgets
-        self._with_curves = with_curves
+        self._with_curves, self._stream = with_curves, stream
+        self._epochs_read = set(rows_on_record(store))
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one(LAST_BLOCK)
@@ -298,6 +298,10 @@ class Durable(Journal):
         with self._lock:
             self._last_width, self._states = block.width, states
             self._waiting.append(pending)
+            trained = int(block.assignment.epochs.max())
+            rows = new_rows(self._stream, self._epochs_read, trained)
+            if rows:
+                self._waiting.append(partial(insert_rows, rows))
             states.settle()
             if self._writer.due:
                 self._hand_over()
@@ -343,6 +347,10 @@ class Durable(Journal):
 
     def forget(self, block: int) -> None:
         """Forget a block, so that it is trained again."""
+        warn(
+            f"{self._store.path.parent}: states of block {block} are missing or "
+            "damaged, so that it is trained again."
+        )
         self.flush()
         with self._store.change() as db:
             for table in sums.OF_BLOCKS:
@@ -356,10 +364,6 @@ class Durable(Journal):
         with self._store.query() as db:
             fine = blob is not None and sums.is_state(db, block, blob)
         if not fine:
-            warn(
-                f"{self._store.path.parent}: the states of block {block} are missing "
-                "or damaged, so that it is trained again."
-            )
             raise MissingStates(block)
         with decoding(self._store.path):
             tree = from_bytes(blob)
