@@ -7,15 +7,19 @@ from typing import Any
 
 from jaxtune import _named, ranking
 from jaxtune.checks import is_whole, warn
+from jaxtune.door import NAMES, an, demand, list_of, optional, whole
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
-from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.rounds.schedule import Schedule, Stage, flat
 from jaxtune.schedulers import Scheduler
-from jaxtune.space import Space, as_space, check_part, with_default_inside
+from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
 from jaxtune.tasks import Task
 from jaxtune.tasks.spelling import standard_name
+
+MOST = 1000  # dimensions: what decodes them is unrolled
+A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...).")
 
 
 def checked_scheduler(task: Task, given: Any) -> Scheduler:
@@ -34,6 +38,7 @@ def schedule_for(
     """Return the rounds of a search over a space, or those of a schedule."""
     rounds = 1 if rounds is None else rounds
     if isinstance(space, Schedule):
+        _check_schedule(space)
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(
                 f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
@@ -42,6 +47,7 @@ def schedule_for(
         again = check_confirm(confirm, space.trials)
         return with_confirmation(less_the_repeats(space, again), again)
     space = as_space(space)
+    _check_size(space)
     if trials is None:
         raise ValueError("trials: say how many configurations to try.")
     check_counts(trials=trials, rounds=rounds)
@@ -57,6 +63,32 @@ def schedule_for(
     inside = {name: with_default_inside(space[name]) for name in conditional}
     searched = flat(space.replace(**inside), trials - again.trials, rounds)
     return with_confirmation(searched, again)
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    """Raise ``ValueError`` for a schedule that the user has put together wrongly."""
+    demand("Schedule", "space", schedule.space, A_SPACE)
+    demand("Schedule", "stages", schedule.stages, list_of(A_STAGE, 1))
+    for stage in schedule.stages:
+        demand("Stage", "searched", stage.searched, NAMES)
+        demand("Stage", "trials", stage.trials, whole(1))
+        demand("Stage", "epochs", stage.epochs, optional(whole(1)))
+        unknown = [n for n in stage.searched if n not in schedule.space.searched]
+        if unknown:
+            raise ValueError(
+                f"Stage: searched has {unknown[0]!r}, and the space searches "
+                f"{', '.join(schedule.space.searched)}. Use these names."
+            )
+    _check_size(schedule.space)
+
+
+def _check_size(space: Space) -> None:
+    if space.dim > MOST:
+        raise ValueError(
+            f"space: {space.dim} dimensions are searched, and programs of more than "
+            f"{MOST} compile for minutes. Search fewer, or one number that several of "
+            "them follow from."
+        )
 
 
 def check_repeatable(
