@@ -31,13 +31,11 @@ class Argument(NamedTuple):
       words: what follows "must be" in the message, or from ``in`` on "must lie".
       holds: whether a plain value is of this kind.
       way_out: a sentence that says what to use instead; may be empty.
-      traced: whether a value that JAX traces is taken as it is.
     """
 
     words: str
     holds: Callable[[Any], bool]
     way_out: str = ""
-    traced: bool = False
 
 
 def guarded(**kinds: Argument) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
@@ -78,6 +76,8 @@ def guarded(**kinds: Argument) -> Callable[[Callable[P, Made]], Callable[P, Made
 def demand(where: str, argument: str, value: Any, kind: Argument) -> Any:
     """Return a value of a kind, a scalar array as a number of Python's.
 
+    A value that JAX traces has no number yet, and only its dtype is looked at.
+
     Args:
       where: the function, for the message.
       argument: its name.
@@ -87,8 +87,6 @@ def demand(where: str, argument: str, value: Any, kind: Argument) -> Any:
     Raises:
       ValueError: it is not of this kind.
     """
-    if kind.traced and isinstance(value, jax.core.Tracer):
-        return value
     found = as_plain(value)
     if not kind.holds(found):
         way_out = f" {kind.way_out}" if kind.way_out else ""
@@ -168,11 +166,13 @@ def real(
         return bool(inside)
 
     def holds(value: Any) -> bool:
+        if traced and isinstance(value, jax.core.Tracer):
+            return has_real_numbers(value)
         if traced and isinstance(value, np.ndarray | jax.Array):
             return has_real_numbers(value) and all(map(one, np.ravel(value).tolist()))
         return one(value)
 
-    return Argument(words, holds, "", traced)
+    return Argument(words, holds)
 
 
 def one_of(*names: str) -> Argument:
@@ -182,11 +182,9 @@ def one_of(*names: str) -> Argument:
     return Argument(words, lambda value: isinstance(value, str) and value in names)
 
 
-def an(
-    words: str, types: type | tuple[type, ...], way_out: str = "", traced: bool = False
-) -> Argument:
+def an(words: str, types: type | tuple[type, ...], way_out: str = "") -> Argument:
     """Return the kind of the objects of some types."""
-    return Argument(words, lambda value: isinstance(value, types), way_out, traced)
+    return Argument(words, lambda value: isinstance(value, types), way_out)
 
 
 def either(*kinds: Argument) -> Argument:
@@ -195,7 +193,6 @@ def either(*kinds: Argument) -> Argument:
         ", or ".join(kind.words for kind in kinds),
         lambda value: any(kind.holds(value) for kind in kinds),
         next((kind.way_out for kind in kinds if kind.way_out), ""),
-        any(kind.traced for kind in kinds),
     )
 
 
@@ -208,7 +205,7 @@ def list_of(of: Argument, least: int = 0) -> Argument:
     """Return the kind of lists or tuples of at least ``least`` members of a kind."""
 
     def holds(value: Any) -> bool:
-        row = isinstance(value, np.ndarray) and value.ndim == 1
+        row = isinstance(value, np.ndarray | jax.Array) and value.ndim == 1
         lists = row or isinstance(value, list | tuple | range)
         if not lists or len(value) < least:
             return False
@@ -241,7 +238,7 @@ def a_key() -> Argument:
         raw = value.dtype == np.uint32 and value.ndim >= 1
         return bool(typed or raw)
 
-    return Argument("a random key", holds, "Use jax.random.key(0).", traced=True)
+    return Argument("a random key", holds, "Use jax.random.key(0).")
 
 
 KEY = a_key()
