@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxtune import executors, samplers, schedulers
 from jaxtune.rounds.refine import zoom
+from jaxtune.samplers.base import is_sampler
 
 Makers = Mapping[str, Callable[..., Any]]
 
@@ -46,9 +47,7 @@ EXECUTORS: Makers = {
 def sampler(given: Any) -> samplers.Sampler:
     """Return the sampler that is meant; ``ValueError`` for what is none."""
     made = _made("sampler", SAMPLERS, given)
-    # any tuple of three functions in this order is one
-    functions = [getattr(made, name, None) for name in ("init", "ask", "tell")]
-    if not all(map(callable, functions)):
+    if not is_sampler(made):
         raise _other("sampler", given, "samplers", "tpe()")
     return made
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.checks import check_share, check_whole
-from jaxtune.results.result import Result
+from jaxtune.door import either, guarded, real, whole
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import crowding, outer
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
@@ -35,6 +35,7 @@ class Edge(NamedTuple):
     suggestion: Any
 
 
+@guarded(result=A_RESULT, top=either(whole(1), real(0, 1)))
 def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     """Find the edges of the user's space that most of the best trials are near.
 
@@ -64,10 +65,6 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     Raises:
       ValueError: fewer than four trials with a score, or ``top`` out of range.
     """
-    if isinstance(top, int):
-        check_whole("edges", "top", top)
-    else:
-        check_share("edges", "top", top, 0, 1)
     space, points, standing = result.setup.space, coordinates(result), result.standing
     count = max(4, top if isinstance(top, int) else round(top * len(standing)))
     if np.isfinite(standing).sum() < 4:

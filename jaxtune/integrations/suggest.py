@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from jaxtune.door import FUNCTION, Argument, guarded
 from jaxtune.integrations.branches import discover
 from jaxtune.integrations.trial import Replayer
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
+
+STATIC = Argument(
+    "a list of names",
+    lambda value: (
+        isinstance(value, Collection)
+        and not isinstance(value, str | bytes)
+        and all(isinstance(name, str) for name in value)
+    ),
+    "Use such as ['layers'].",
+)
 
 
 class Suggested(NamedTuple):
@@ -23,6 +34,7 @@ class Suggested(NamedTuple):
     objective: Callable[[Key, Mapping[str, Any]], Array]
 
 
+@guarded(objective=FUNCTION, static=STATIC)
 def from_optuna_objective(
     objective: Callable[[Any], Any], static: Collection[str] = ()
 ) -> Suggested:
@@ -64,11 +76,6 @@ def from_optuna_objective(
     >>> len(result.trials)
     16
     """
-    if isinstance(static, str):
-        raise ValueError(
-            f"from_optuna_objective: static needs a list of names, got {static!r}. Use "
-            f"[{static!r}]."
-        )
     seen = discover(objective, frozenset(static))
     if not seen.dimensions:
         raise ValueError("from_optuna_objective: the objective suggests nothing.")

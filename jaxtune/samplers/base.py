@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from jaxtune.door import KEY, an, demand, whole
+from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
@@ -66,8 +66,15 @@ class Sampler(NamedTuple):
     tell: Tell
 
 
-A_SAMPLER = an(
-    "a sampler", Sampler, "Use what one of jaxtune.samplers returns, such as sobol()."
+def is_sampler(value: Any) -> bool:
+    """Return whether a value has the functions of a sampler, whatever its type."""
+    return all(callable(getattr(value, name, None)) for name in Sampler._fields)
+
+
+A_SAMPLER = Argument(
+    "a sampler",
+    is_sampler,
+    "Use what one of jaxtune.samplers returns, such as sobol().",
 )
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxtune.checks import is_whole
+from jaxtune.door import an
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
@@ -159,6 +160,9 @@ class Task:
     def held(self) -> PyTree:
         """The training examples in memory: all of them, or the first of a stream."""
         return self.train.head if isinstance(self.train, Stream) else self.train
+
+
+A_TASK = an("a task", Task, "Use classification(...), regression(...) or Task(...).")
 
 
 def with_recipe(task: Task, recipe: Recipe | None) -> Task:
