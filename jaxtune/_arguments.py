@@ -7,7 +7,18 @@ from typing import Any
 
 from jaxtune import _named, ranking
 from jaxtune.checks import is_whole, warn
-from jaxtune.door import NAMES, an, demand, list_of, optional, whole
+from jaxtune.door import (
+    FLAG,
+    NAMES,
+    Argument,
+    an,
+    demand,
+    either,
+    list_of,
+    optional,
+    real,
+    whole,
+)
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
@@ -15,10 +26,17 @@ from jaxtune.rounds.schedule import Schedule, Stage, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
-from jaxtune.tasks import Task
+from jaxtune.tasks import Task, optimizers
 from jaxtune.tasks.spelling import standard_name
 
 MOST = 1000  # dimensions: what decodes them is unrolled
+WIDEST = 2**20  # lanes in a block, which are all computed, also where most are empty
+BLOCK = optional(whole(1, WIDEST))
+VERBOSE = either(FLAG, whole(0))
+CALLBACKS = list_of(
+    Argument("a Callback", lambda value: hasattr(value, "on_round")),
+)
+ALLOW = NAMES._replace(way_out="Use a list, such as ['block'].")
 A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...).")
 
 
@@ -147,6 +165,8 @@ def check_counts(**sizes: Any) -> None:
     for name, size in sizes.items():
         if not is_whole(size, 1):
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
+        if name == "block" and size > WIDEST:
+            raise ValueError(f"block: got {size}. Use at most {WIDEST} lanes.")
 
 
 def checked_budget(task: Task, epochs: int | None) -> int:
@@ -183,6 +203,7 @@ def checked_objective(
 
 
 def _check_limits(task: Task, space: Space) -> None:
+    _check_ranges(task, space)
     for name, (low, high) in task.limits:
         if name not in space.names:
             continue
@@ -196,6 +217,19 @@ def _check_limits(task: Task, space: Space) -> None:
                 f"dimension {name!r}: the space has {bounds}, but the model takes "
                 f"{low} to {high}. Change the space, or make the model larger."
             )
+
+
+def _check_ranges(task: Task, space: Space) -> None:
+    """Raise ``ValueError`` for numbers that our optimisers and models cannot take."""
+    ranges = {}
+    if task.trains and optimizers.reads_standard_names(task.optimizer):
+        ranges |= optimizers.RANGES
+    if ("hidden_units", "max_units") in task.padding:
+        ranges["dropout"] = real(0, 1)
+    for name in ranges.keys() & set(space.names):
+        for value in space[name].choices or space[name].bounds:
+            if is_number(value):
+                demand("space", name, value, ranges[name])
 
 
 def check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:

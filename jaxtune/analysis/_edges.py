@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.door import either, guarded, real, whole
+from jaxtune.door import Argument, either, guarded, whole
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import crowding, outer
 from jaxtune.space import Dimension
@@ -35,7 +35,12 @@ class Edge(NamedTuple):
     suggestion: Any
 
 
-@guarded(result=A_RESULT, top=either(whole(1), real(0, 1)))
+A_SHARE = Argument(
+    "a share in [0, 1]", lambda value: isinstance(value, float) and 0 <= value <= 1
+)
+
+
+@guarded(result=A_RESULT, top=either(whole(1), A_SHARE))
 def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     """Find the edges of the user's space that most of the best trials are near.
 

@@ -188,6 +188,11 @@ NAMED: dict[str, tuple[Callable[..., optax.GradientTransformation], float | None
 NAMES = tuple(NAMED)
 
 
+def reads_standard_names(optimizer: Any) -> bool:
+    """Return whether a task's optimiser reads the standard names as `standard` does."""
+    return getattr(optimizer, "__module__", None) == __name__
+
+
 @cache  # functions are compared by identity: one for each name
 def named(name: str) -> Callable[..., optax.GradientTransformation]:
     """Return the function that makes an optimiser by its name, as `standard` does.

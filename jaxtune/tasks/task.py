@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,15 @@ import jax
 import numpy as np
 
 from jaxtune.checks import is_whole
-from jaxtune.door import an
+from jaxtune.door import (
+    FLAG,
+    FUNCTION,
+    Argument,
+    an,
+    as_plain,
+    check_each,
+    optional,
+)
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
@@ -232,6 +240,8 @@ def check_data(task: Task) -> Task:
         not fit 32 bits, or a batch size that is no whole number. The message names the
         array and the row.
     """
+    if task.trains:
+        _check_fields(task)
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     checked = {name: _check_split(name, split) for name, split in splits.items()}
     if task.stream is not None:
@@ -240,12 +250,53 @@ def check_data(task: Task) -> Task:
     task = dataclasses.replace(task, **checked, optimizer=optimizer)
     # the space may have a batch size of its own, so the rows are compared with it there
     size = task.batch_size
-    size = int(size) if isinstance(size, np.integer) else size
+    size = as_plain(size)
     if not is_whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
     return (
         task if size is task.batch_size else dataclasses.replace(task, batch_size=size)
     )
+
+
+def _are_modes(pairs: Any) -> bool:
+    """Return whether a value is a tuple of pairs of a name and ``max`` or ``min``."""
+    return isinstance(pairs, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str | int)
+        and pair[1] in ("max", "min")
+        for pair in pairs
+    )
+
+
+MODES = Argument(
+    "a tuple of pairs of a name and 'max' or 'min'",
+    _are_modes,
+    "Use such as (('accuracy', 'max'),).",
+)
+
+
+def _check_fields(task: Task) -> None:
+    """Check what is no data; not in ``__init__``, which JAX calls with tracers."""
+    fields = (
+        ("init", task.init, FUNCTION),
+        ("loss", task.loss, FUNCTION),
+        ("evaluate", task.evaluate, FUNCTION),
+        ("predict", task.predict, optional(FUNCTION)),
+        ("shuffle", task.shuffle, FLAG),
+        ("stateful", task.stateful, FLAG),
+        ("metrics", task.metrics, MODES),
+    )
+    check_each("Task", fields)
+    if not hasattr(task.predict, "measures"):  # a task with functions of the user
+        return
+    for name in ("train", "valid", "test"):
+        split = getattr(task, name)
+        if split is not None and not isinstance(split, Mapping | Stream):
+            raise ValueError(
+                f"{name}: got {type(split).__name__}. A task that is made already has "
+                f"named arrays: use replace(task, {name}={{'x': x, 'y': y}})."
+            )
 
 
 def _check_split(split: str, data: PyTree) -> PyTree:
