@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtune import data, executors, presets, samplers, schedulers, schedules, stop
 from jaxtune._extend import extend
 from jaxtune._plan import Plan, plan
+from jaxtune._repair import Checkup, check, repair
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
 from jaxtune.checks import RunError
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Best",
     "Callback",
+    "Checkup",
     "Choice",
     "Dimension",
     "Ensemble",
@@ -65,6 +67,7 @@ __all__ = [
     "TrainedModel",
     "Trials",
     "analysis",
+    "check",
     "choice",
     "classification",
     "data",
@@ -84,6 +87,7 @@ __all__ = [
     "power_of_two",
     "presets",
     "regression",
+    "repair",
     "replay",
     "report",
     "require",

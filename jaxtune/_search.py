@@ -81,6 +81,7 @@ from jaxtune.storage.settings import (
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
+from jaxtune.training.journal import Journal, MissingStates
 from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -406,9 +407,8 @@ def run_search(
             directory, wanted, traced, choices, session.device, allow, before
         )
         with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
-            result = run_rounds(
-                wanted, plans, journal, report, callback, session.make_pool, limits
-            )
+            parts = wanted, plans, journal, report, callback, session.make_pool, limits
+            result = _run_rounds(journal, partial(run_rounds, *parts))
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)
@@ -420,6 +420,15 @@ def run_search(
             "are returned"
         )
     return dataclasses.replace(result, seconds=seconds)
+
+
+def _run_rounds(journal: Journal, run: Callable[[], Result]) -> Result:
+    """Run all rounds; a block whose states a repaired record lacks is trained again."""
+    while True:
+        try:
+            return run()
+        except MissingStates as missing:
+            journal.forget(missing.block)
 
 
 def _limits(

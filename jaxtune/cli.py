@@ -209,6 +209,47 @@ def rerun_command(directory: Path, trial: int, task: str | None, as_json: bool) 
     sys.exit(0 if found.same else 1)
 
 
+@main.command(name="check")
+@DIRECTORY
+@JSON
+def check_command(directory: Path, as_json: bool) -> None:
+    """Compare a run with its checksums, and say what can be saved.
+
+    Exit code 0 if it is as it was written, else 1.
+    """
+    with _plain_errors():
+        found = jaxtune.check(directory)
+    if as_json:
+        _print_json({"fine": found.fine} | found._asdict())
+    else:
+        click.echo(str(found))
+    sys.exit(0 if found.fine else 1)
+
+
+@main.command(name="repair")
+@DIRECTORY
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new directory, for the copy.",
+)
+@TASK
+def repair_command(directory: Path, out: Path, task: str | None) -> None:
+    """Save what is not damaged as a copy, and train the rest again.
+
+    The result is that of a search that was never damaged, to the bit. The damaged run
+    stays as it is.
+    """
+    with _plain_errors():
+        found = jaxtune.repair(directory, out)
+        click.echo(
+            f"{out}: {found.kept_trials} of {found.trials} trials and "
+            f"{found.kept_blocks} of {found.blocks} blocks are kept"
+        )
+        click.echo(repr(jaxtune.resume(out, _task(task))))
+
+
 @main.command(name="train")
 @DIRECTORY
 @click.argument("trial", type=int, required=False)

@@ -44,7 +44,7 @@ TIERS = {
         parzen precision products random refine samplers schedulers schedules space
     """,
     "search": """
-        accelerator analysis batches batching benchmarks confirm data divergence
+        accelerator analysis batches batching benchmarks confirm damage data divergence
         ensemble epochs first fitting folds fuzz growing kernels loops model_samplers
         models old_runs optimizers planning programs repeats report rewrite schedule
         search storage supervised tasks trained training user_code width workers

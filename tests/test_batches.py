@@ -1,7 +1,6 @@
 """Samplers that learn are told the trials of their own round, batch by batch."""
 
 import itertools
-import json
 import re
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from editing import edit_settings
 from test_storage import SCHEDULERS, assert_same, cut  # noqa: F401
 
 import jaxtune as jt
@@ -227,10 +227,7 @@ def test_a_run_that_began_without_batches_goes_on_without(tmp_path):
     count = itertools.count(1)
     stop = lambda _: "cut" if next(count) == 2 else ""  # noqa: E731
     seek(sampler="sobol", directory=tmp_path, stop=stop)
-    file = tmp_path / "run.json"
-    settings = json.loads(file.read_text())
-    assert settings.pop("default_sampler") == "gaussian_process"
-    file.write_text(json.dumps(settings))
+    edit_settings(tmp_path, lambda settings: settings.pop("default_sampler"))
     assert_same(seek(directory=tmp_path), straight)  # its default was another one
     with pytest.raises(jt.RunError, match="sampler"):
         seek(directory=tmp_path, sampler="tpe")
@@ -255,10 +252,8 @@ def test_a_run_of_another_way_to_choose_is_refused_if_rounds_are_to_come(tmp_pat
     count = itertools.count(1)
     part = seek(**own, stop=lambda _: "cut" if next(count) == 2 else "")
     assert len(part.spaces) == 1
-    file = tmp_path / "run.json"
-    settings = json.loads(file.read_text())
-    assert settings.pop("sampler_way") == 2  # as versions had it that wrote none
-    file.write_text(json.dumps(settings))
+    # as versions had it that wrote none
+    edit_settings(tmp_path, lambda settings: settings.pop("sampler_way"))
     with pytest.raises(jt.RunError, match=r"chooses points in another way.*allow="):
         seek(**own)
     with pytest.raises(jt.RunError, match="rounds to come"):

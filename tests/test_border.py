@@ -1,7 +1,6 @@
 """Code that needs a value when its program is compiled is refused by name."""
 
 import functools
-import json
 import warnings
 
 import equinox as eqx
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from editing import edit_settings
 from flax import nnx
 from user_code.models import Deterministic, Sized
 from user_code.row import SPLITS
@@ -511,10 +511,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_places(tmp_path, monkeypatch):
             lambda *given: lay_out(*given)._replace(as_places=True),
         )
         first = jt.search(**task, directory=tmp_path)
-    settings = tmp_path / "run.json"
-    document = json.loads(settings.read_text())
-    assert document["layout"].pop("as_places") is True
-    settings.write_text(json.dumps(document))
+    edit_settings(tmp_path, lambda settings: settings["layout"].pop("as_places"))
     again = jt.search(**task, directory=tmp_path)
     assert again.setup.workload.layout.as_places
     np.testing.assert_array_equal(first.trials["score"], again.trials["score"])

@@ -61,6 +61,7 @@ LAYERS = {
     "_plan": 16,
     "_search": 16,
     "_resume": 17,
+    "_repair": 17,
     "doctor": 17,
     "_extend": 18,
     "__init__": 19,

@@ -1,11 +1,11 @@
 """Runs that earlier versions wrote: they open, resume and rerun.
 
-Version 0.1.0 wrote those of the archive with jax 0.9.2 and Flax 0.12.6, which Python
-3.11 still gets. There the bits are compared; under another jax, which rounds otherwise,
-only the scores that are on record.
+Version 0.1.0 (a6f0931) wrote those of one archive, and 0.2.0 (7f3f639, without sums
+of what is on record) those of the other, by `old_runs.py`, both with jax 0.9.2 and Flax
+0.12.6, which Python 3.11 still gets. There the bits are compared; under another jax,
+which rounds otherwise, only the scores that are on record.
 """
 
-import json
 import tarfile
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import jax
 import jax.numpy as jnp
 import killed
 import numpy as np
+import old_runs
 import pytest
+from editing import edit_settings
 
 import jaxtune as jt
 from jaxtune import environment
 from jaxtune.storage.directory import settings_of
 
-ARCHIVE = Path(__file__).with_name("runs_of_0_1_0.tar.xz")
+ARCHIVES = ["runs_of_0_1_0", "runs_of_0_2_0"]
 SPACE = jt.Space(learning_rate=jt.log_uniform(1e-3, 10.0))
 
 
@@ -35,18 +37,22 @@ def hill(key, hparams):
 
 
 TASKS = {
-    "function": bowl,
-    "static": hill,  # three programs, whose last blocks are not full
-    "halving": killed.line(),
-    "pbt": killed.line(),
+    "function": lambda: bowl,
+    "static": lambda: hill,  # three programs, whose last blocks are not full
+    "halving": killed.line,
+    "pbt": killed.line,
 }
+TASKS |= {name: task for name, (task, *_) in old_runs.SEARCHES.items()}
+# all else of these is in their directories
+TASKS |= {"folds": lambda: None, "network": lambda: None}
 
 
 @pytest.fixture
 def runs(tmp_path):
-    """Each task's finished run, and one that was interrupted after five blocks."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    """Of each task a finished run, and one that was interrupted after some blocks."""
+    for name in ARCHIVES:
+        with tarfile.open(Path(__file__).with_name(f"{name}.tar.xz")) as archive:
+            archive.extractall(tmp_path, filter="data")
     return tmp_path
 
 
@@ -61,7 +67,7 @@ def allowed(path):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_run_of_an_earlier_version_opens_resumes_and_reruns(name, runs):
-    task, allow = TASKS[name], allowed(runs / name)
+    task, allow = TASKS[name](), allowed(runs / name)
     whole = jt.load(runs / name, task)
     assert whole.finished
     part = jt.load(runs / f"{name}_cut", task)
@@ -73,7 +79,8 @@ def test_a_run_of_an_earlier_version_opens_resumes_and_reruns(name, runs):
             jt.resume(runs / f"{name}_cut", task, allow=others, verbose=0)
     found = jt.resume(runs / f"{name}_cut", task, allow=allow, verbose=0)
     assert found.finished
-    again = [jt.rerun(runs / name, trial, task) for trial in (1, 9)]
+    last = len(whole.trials) - 1
+    again = [jt.rerun(runs / name, trial, task) for trial in (1, last)]
     done = np.flatnonzero(np.isin(part.trials["status"], ("ok", "stopped")))
     np.testing.assert_array_equal(found.trials.scores[done], part.trials.scores[done])
     if allow:  # written elsewhere: the last bits of the rest may differ
@@ -82,14 +89,24 @@ def test_a_run_of_an_earlier_version_opens_resumes_and_reruns(name, runs):
     assert all(one.same for one in again)
 
 
+def test_a_finished_run_of_an_earlier_version_is_extended(runs):
+    task, space, arguments, _ = old_runs.SEARCHES["goals"]
+    allow = allowed(runs / "goals")
+    found = jt.extend(
+        runs / "goals", task(), trials=8, rounds=1, allow=allow, verbose=0
+    )
+    if not allow:
+        more = arguments | {"trials": 32, "rounds": 4}
+        at_once = jt.search(task(), space, key=jax.random.key(7), verbose=0, **more)
+        assert killed.digest(found) == killed.digest(at_once)
+
+
 @pytest.mark.parametrize("version", ["0.0.9", "99.0"])
 def test_other_versions_are_refused_with_their_name(version, runs):
-    path = runs / "halving_cut" / "run.json"
-    settings = json.loads(path.read_text())
-    settings["version"]["jaxtune"] = version
-    path.write_text(json.dumps(settings))
+    path = runs / "halving_cut"
+    edit_settings(path, lambda s: s["version"].update(jaxtune=version))
     with pytest.raises(jt.RunError, match=version.replace(".", r"\.")):
-        jt.resume(path.parent, killed.line(), verbose=0)
+        jt.resume(path, killed.line(), verbose=0)
 
 
 def test_another_task_than_that_of_an_old_run_is_refused(runs):
@@ -122,9 +139,7 @@ def interrupted(path, stop_after, **own):
     try:
         return jt.search(bowl, SPACE, directory=path, **arguments | own)
     except KeyboardInterrupt:
-        settings = json.loads((path / "run.json").read_text())
-        del settings["refine"]["arguments"]["rounds"]
-        (path / "run.json").write_text(json.dumps(settings))
+        edit_settings(path, lambda s: s["refine"]["arguments"].pop("rounds"))
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

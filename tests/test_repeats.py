@@ -1,12 +1,12 @@
 """No configuration is trained twice in a search while untried ones are left."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from editing import edit_settings
 
 import jaxtune as jt
 from jaxtune import _search
@@ -151,10 +151,7 @@ def test_a_run_that_began_with_repeats_keeps_them(tmp_path, monkeypatch):
             search(directory=tmp_path / "run", callbacks=[Interrupt()], **more)
     assert len(set(configurations(whole))) < 20
     # the settings of versions that knew no other way
-    path = tmp_path / "run" / "run.json"
-    settings = json.loads(path.read_text())
-    assert settings.pop("distinct") is False
-    path.write_text(json.dumps(settings))
+    edit_settings(tmp_path / "run", lambda settings: settings.pop("distinct"))
     again = search(directory=tmp_path / "run", **more)
     np.testing.assert_array_equal(again.trials.points, whole.trials.points)
     assert configurations(search(**more)) != configurations(whole)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from editing import edit_settings
 from jax import lax
 
 import jaxtune as jt
@@ -19,7 +20,6 @@ from jaxtune.planning.preparation import CACHE, prepare
 from jaxtune.planning.touched import bytes_in_a_step
 from jaxtune.planning.tracing import trace
 from jaxtune.programs import block as block_program
-from jaxtune.storage.directory import SETTINGS
 from jaxtune.storage.settings import checked_settings
 from jaxtune.storage.subject import task_of
 
@@ -124,24 +124,17 @@ def test_a_rewritten_run_is_not_resumed_as_written(task, tmp_path):
         jt.search(task, SPACE, directory=tmp_path, rewrite=False, **SIZES)
 
 
-def change_settings(folder, change):
-    path = folder / SETTINGS
-    settings = json.loads(path.read_text())
-    change(settings)
-    path.write_text(json.dumps(settings))
-
-
 def test_a_run_without_forms_is_as_written(task, tmp_path):
     jt.search(task, SPACE, directory=tmp_path, rewrite=False, **SIZES)
     # as version 0.1.0 wrote it
-    change_settings(tmp_path, lambda settings: settings["layout"].pop("forms"))
+    edit_settings(tmp_path, lambda settings: settings["layout"].pop("forms"))
     assert forms(jt.load(tmp_path, task)) == ""
     assert jt.rerun(tmp_path, 1, task).same
 
 
 def test_a_run_with_forms_of_a_newer_version_is_refused(task, tmp_path):
     jt.search(task, SPACE, directory=tmp_path, **SIZES)
-    change_settings(tmp_path, lambda s: s["layout"].update(forms="cpu-99"))
+    edit_settings(tmp_path, lambda s: s["layout"].update(forms="cpu-99"))
     with pytest.raises(RunError, match=r"'cpu-99'.*Use a newer jaxtune"):
         jt.load(tmp_path, task)
 
@@ -161,7 +154,7 @@ def test_a_network_of_version_0_1_0_stays_unfolded(tmp_path):
         assert old != text
         settings["recipe"] = json.loads(old)
 
-    change_settings(tmp_path, forget)
+    edit_settings(tmp_path, forget)
     made = dict(task_of(tmp_path, checked_settings(tmp_path)).recipe.arguments)["model"]
     assert dict(made.arguments)["unfolded"] is True
 

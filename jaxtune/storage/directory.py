@@ -19,6 +19,7 @@ from typing import Any
 import filelock
 
 from jaxtune.checks import RunError
+from jaxtune.storage import sums
 from jaxtune.storage.durable import note
 from jaxtune.storage.store import SCHEMA, Store
 
@@ -171,22 +172,21 @@ def create(
     for name in {*OWN, *_PARTS} - {LOCK}:
         (directory / name).unlink(missing_ok=True)
     store = Store.create(directory / RECORD)
-    if data is not None:
-        write_whole(directory / DATA, data)
-    if rows is not None:
-        write_whole(directory / ROWS, rows)
-    if prior is not None:
-        write_whole(directory / PRIOR, prior)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "schema": SCHEMA, "id": uuid.uuid4().hex, "created": now}
-    write_settings(directory, head | settings)
+    made = {DATA: data, ROWS: rows, PRIOR: prior, SETTINGS: as_bytes(head | settings)}
+    files = {name: content for name, content in made.items() if content is not None}
+    with store.change() as db:
+        sums.seal_files(db, files, SETTINGS)
+    for name, content in files.items():  # run.json is the last
+        write_whole(directory / name, content)
     return store
 
 
-def write_settings(directory: Path, settings: dict[str, Any]) -> None:
-    """Write ``run.json``, whole or not at all."""
+def as_bytes(settings: dict[str, Any]) -> bytes:
+    """Return the content of ``run.json``."""
     text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
-    write_whole(directory / SETTINGS, text.encode())
+    return text.encode()
 
 
 def note_writer(store: Store) -> None:

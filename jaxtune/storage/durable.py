@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune.checks import RunError
+from jaxtune.checks import RunError, warn
 from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
 from jaxtune.space import Space
 from jaxtune.space.points import Points
-from jaxtune.storage import writer
+from jaxtune.storage import sums, writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.documents import (
     box_document,
@@ -25,9 +25,15 @@ from jaxtune.storage.documents import (
     hparams_documents,
     hparams_of,
 )
-from jaxtune.storage.store import CURVES, PREDICTIONS, Store
+from jaxtune.storage.store import Store
+from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
-from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
+from jaxtune.training.journal import (
+    BlockAssignment,
+    FinishedBlock,
+    Journal,
+    MissingStates,
+)
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
@@ -36,6 +42,7 @@ from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
 AT_ONCE = 1  # transactions that may wait for the disk while the search goes on
+LAST_BLOCK = "SELECT coalesce(max(block) + 1, 0) FROM blocks"
 PLACES = "places"  # in a blob of states: of the states that the block left, these
 
 
@@ -62,12 +69,9 @@ class Durable(Journal):
         super().__init__()
         self._store, self._space, self._budgets = store, space, budgets
         self._with_curves = with_curves
-        if with_curves:
-            with store.change() as db:
-                db.execute(CURVES)
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
-        self._recorded = store.one("SELECT count(*) FROM blocks")
+        self._recorded = store.one(LAST_BLOCK)
         self._recorded_variations = 0
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
         self._last_width: int | None = store.one(last)
@@ -83,9 +87,9 @@ class Durable(Journal):
         """Begin a round; return its recorded points, or make and record them now."""
         # blocks are numbered through all rounds, also when ended rounds are skipped
         self.flush()
-        before = "SELECT count(*) FROM blocks WHERE round < ?"
+        # of a repaired record, blocks may be missing
         self._round, self._variation, self._states = number, 0, None
-        self._block = self._store.one(before, number)
+        self._block = self._store.one(f"{LAST_BLOCK} WHERE round < ?", number)
         variations = "SELECT count(*) FROM variations WHERE round = ?"
         self._recorded_variations = self._store.one(variations, number)
         # counted here from now on: rows that wait for the disk are not in the table
@@ -97,17 +101,14 @@ class Durable(Journal):
         rows, box = self._rows(number, start), json.dumps(box_document(start.space))
         with self._store.change() as db:
             db.execute("INSERT INTO rounds VALUES (?, ?, NULL)", (number, box))
-            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+            seal(db, "round", number)
+            _insert_trials(rows, db)
             note(db, "round", f"{number}: {len(rows)} trials")
         return start
 
     def add(self, number: int, more: Points) -> None:
         """Record more points of a round, with the blocks before them."""
-        rows = self._rows(number, more)
-
-        def insert(db: sqlite3.Connection) -> None:
-            db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
-
+        insert = partial(_insert_trials, self._rows(number, more))
         with self._lock:
             self._waiting.append(insert)
 
@@ -155,6 +156,7 @@ class Durable(Journal):
                 of_round = "SELECT block FROM blocks WHERE round = ?"
                 forget = f"DELETE FROM predictions WHERE block IN ({of_round})"
                 db.execute(forget, (number,))
+            seal(db, "end", number)
             note(db, "round", f"{number}: ended")
 
         with self._lock:
@@ -175,9 +177,8 @@ class Durable(Journal):
         varied, lineage = made
         tree = {"final": _points_tree(varied), "lineage": lineage._asdict()}
         row = (self._round, number, to_bytes(tree))
-        insert = "INSERT INTO variations VALUES (?, ?, ?)"
         with self._lock:
-            self._waiting.append(partial(_execute, insert, row))
+            self._waiting.append(partial(_insert_variation, row))
         return made
 
     def width(self, usual: int) -> int:
@@ -213,6 +214,8 @@ class Durable(Journal):
             "ORDER BY place",
             number,
         )
+        if not lanes:  # a repaired record has none of a block that was damaged
+            return number, None
         trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
         pairs = (
             (trial, assignment.trial),
@@ -319,14 +322,26 @@ class Durable(Journal):
                 changes.append(partial(_forget, unneeded))
             self._writer.write(changes)
 
+    def forget(self, block: int) -> None:
+        """Forget a block, so that it is trained again."""
+        self.flush()
+        with self._store.change() as db:
+            for table in sums.OF_BLOCKS:
+                db.execute(f"DELETE FROM {table} WHERE block = ?", (block,))
+            seal(db, "forgotten", block)
+        self._recorded = self._store.one(LAST_BLOCK)
+
     def states(self, block: int) -> RecordedStates:
         """Return the states that were recorded with a block."""
         blob = self._store.one("SELECT state FROM blocks WHERE block = ?", block)
-        if blob is None:
-            raise RunError(
-                f"{self._store.path}: the states of block {block} are missing. Use a "
-                "copy of the run."
+        with self._store.query() as db:
+            fine = blob is not None and sums.is_state(db, block, blob)
+        if not fine:
+            warn(
+                f"{self._store.path.parent}: the states of block {block} are missing "
+                "or damaged, so that it is trained again."
             )
+            raise MissingStates(block)
         tree = from_bytes(blob)
         places = tree.pop(PLACES, None)
         leaves = [tree[str(i)] for i in range(len(tree))]
@@ -376,14 +391,21 @@ def _insert(
         db.execute("INSERT INTO curves VALUES (?, ?)", (number, blob))
     if result.outputs is not None:
         blob = to_bytes({"outputs": result.outputs})
-        db.execute(PREDICTIONS)
         db.execute("INSERT INTO predictions VALUES (?, ?)", (number, blob))
     db.executemany("INSERT INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?)", lanes)
     db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", metrics)
+    seal(db, "block", number)
 
 
-def _execute(statement: str, row: tuple[Any, ...], db: sqlite3.Connection) -> None:
-    db.execute(statement, row)
+def _insert_trials(rows: list[tuple], db: sqlite3.Connection) -> None:
+    db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", rows)
+    if rows:
+        seal(db, "trials", rows[0][0])
+
+
+def _insert_variation(row: tuple, db: sqlite3.Connection) -> None:
+    db.execute("INSERT INTO variations VALUES (?, ?, ?)", row)
+    seal_last(db, "variation", "variations")
 
 
 def _forget(blocks: list[int], db: sqlite3.Connection) -> None:
@@ -403,6 +425,7 @@ def note(db: Any, kind: str, detail: str) -> None:
     """Add an event to the run's log."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     db.execute("INSERT INTO events VALUES (?, ?, ?)", (now, kind, detail))
+    seal_last(db, "event", "events")
 
 
 def started(store: Store, space: Space, number: int) -> Points | None:

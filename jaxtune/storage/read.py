@@ -23,7 +23,7 @@ from jaxtune.space import Space
 from jaxtune.storage import fingerprint
 from jaxtune.storage.aims import constraints_of, goals_of
 from jaxtune.storage.arrays import from_bytes
-from jaxtune.storage.directory import RECORD, check_directory
+from jaxtune.storage.directory import check_directory
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.settings import (
@@ -38,6 +38,7 @@ from jaxtune.storage.settings import (
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
+from jaxtune.storage.verified import open_verified
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.ledger import no_rungs
@@ -83,7 +84,7 @@ def load(
     """
     path = check_directory(directory)
     settings = checked_settings(path)
-    store = Store(path / RECORD, write=False)
+    store = open_verified(path)
     try:
         return _result(store, path, settings, task)
     finally:
@@ -148,7 +149,7 @@ def _stopped(store: Store) -> str | None:
 
 def seconds_of(directory: str | os.PathLike[str]) -> float:
     """Return the seconds that a run took, as `load` reports them."""
-    store = Store(check_directory(directory) / RECORD, write=False)
+    store = open_verified(check_directory(directory))
     try:
         return _seconds(store)
     finally:

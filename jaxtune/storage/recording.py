@@ -12,13 +12,14 @@ from typing import Any
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
 from jaxtune.storage.directory import (
-    RECORD,
+    SETTINGS,
+    as_bytes,
     check_directory,
     create,
     holds_run,
     locked,
     note_writer,
-    write_settings,
+    write_whole,
 )
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
@@ -35,6 +36,8 @@ from jaxtune.storage.settings import (
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import data_of
+from jaxtune.storage.sums import seal_files
+from jaxtune.storage.verified import open_verified
 from jaxtune.training.journal import Journal
 
 
@@ -84,7 +87,7 @@ def open_journal(
                 requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
             search = adopted
-            store = Store(path / RECORD, write=True)
+            store = open_verified(path, write=True)
             try:
                 begun = store.one("SELECT count(*) FROM rounds")
                 check_way(settings, requested, begun, allow)
@@ -136,9 +139,11 @@ def _extend(path: Path, store: Store, settings: dict[str, Any]) -> None:
     rounds = f"{len(settings['rounds'])} rounds"
     try:
         # noted first: without the new settings, the run is as it was
+        content = as_bytes(settings)
         with store.change() as db:
             note(db, "extended", rounds)
-        write_settings(path, settings)
+            seal_files(db, {SETTINGS: content}, SETTINGS)
+        write_whole(path / SETTINGS, content)
     except BaseException:
         store.close()
         raise

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.checks import RunError
+from jaxtune.storage import sums
 
 APPLICATION = 0x6A617874  # "jaxt": marks the file as ours
-SCHEMA = 1
+SCHEMA = 2  # 1, up to version 0.2.0, has no checksums
 PAGE = 16384  # bytes; with 4096, states took 1.6 times as long to write
 
-TABLES = """
+RECORDED = """
 CREATE TABLE rounds (
   round INTEGER PRIMARY KEY, box TEXT NOT NULL, ended BLOB);
 CREATE TABLE trials (
@@ -39,22 +40,32 @@ CREATE TABLE metrics (
   block INTEGER, place INTEGER, name TEXT, value REAL,
   PRIMARY KEY (block, name, place)) WITHOUT ROWID;
 CREATE TABLE events (time TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL);
-CREATE INDEX lanes_of_trials ON lanes (trial, seed);
 """
-# apart from TABLES: version 0.1.0 had no such table, and can read a file that has one
-DEVICES = """
-CREATE TABLE IF NOT EXISTS devices (
+# a record of version 0.1 or 0.2 gets those that it has not when it is written to
+ADDED = """
+CREATE TABLE devices (
   block INTEGER PRIMARY KEY REFERENCES blocks, kind TEXT NOT NULL);
-"""
-# made with the first row: a run without it is read by earlier versions as before
-CURVES = """
-CREATE TABLE IF NOT EXISTS curves (
+CREATE TABLE curves (
+  block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+CREATE TABLE predictions (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
 """
-PREDICTIONS = """
-CREATE TABLE IF NOT EXISTS predictions (
-  block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
-"""
+
+
+def statements(tables: str) -> dict[str, str]:
+    """Return the statement that creates each table, by the table's name.
+
+    Tables refuse values of another type, as far as SQLite can.
+    """
+    strict = sqlite3.sqlite_version_info >= (3, 37)
+    made = {}
+    for statement in tables.strip().split(";")[:-1]:
+        statement = statement.strip()
+        if strict:
+            without = statement.endswith("WITHOUT ROWID")
+            statement += ", STRICT" if without else " STRICT"
+        made[statement.split()[2]] = statement
+    return made
 
 
 class Store:
@@ -63,19 +74,21 @@ class Store:
     Args:
       path: the file.
       write: whether to open it for changes; then the caller holds the directory's lock.
+      damaged: whether a file may be damaged, to read what is left of it.
     """
 
-    def __init__(self, path: Path, write: bool):
+    def __init__(self, path: Path, write: bool, damaged: bool = False):
         self.path, self._write = path, write
         # changes are made in another thread, and a query must not see half of one
         self._one_at_a_time = threading.RLock()
         with self._explained(), ExitStack() as undo:
             self._db = undo.enter_context(closing(_connect(path, write)))
             self._check()
+            if not damaged:
+                self._check_whole()
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
-                self._db.execute(DEVICES)
             else:
                 # one transaction for all queries: a search that is running may write
                 # between them, and the result must be of one moment
@@ -90,11 +103,12 @@ class Store:
             closing(sqlite3.connect(path, isolation_level=None)) as db,
         ):
             marks = (
-                f"PRAGMA application_id = {APPLICATION};",
-                f"PRAGMA user_version = {SCHEMA};",
+                f"PRAGMA application_id = {APPLICATION}",
+                f"PRAGMA user_version = {SCHEMA}",
             )
             db.execute(f"PRAGMA page_size = {PAGE}")
-            db.executescript("BEGIN;" + TABLES + "".join(marks) + "COMMIT;")
+            tables = statements(RECORDED + ADDED + sums.TABLES).values()
+            db.executescript(";".join(["BEGIN", *tables, *marks, "COMMIT;"]))
         return cls(path, write=True)
 
     def ask(self, query: str, *values: Any) -> list[tuple]:
@@ -107,8 +121,14 @@ class Store:
         rows = self.ask(query, *values)
         return rows[0][0] if rows else None
 
+    @contextmanager
+    def query(self) -> Iterator[sqlite3.Connection]:
+        """Yield the open file for several queries."""
+        with self._one_at_a_time, self._explained():
+            yield self._db
+
     def has(self, table: str) -> bool:
-        """Return whether there is a table of this name; some are made late."""
+        """Return whether there is a table of this name; old records have fewer."""
         query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
         return bool(self.one(query, table))
 
@@ -160,6 +180,8 @@ class Store:
                 f"{self.path}: written by a newer jaxtune (schema {schema}; this "
                 f"version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
             )
+
+    def _check_whole(self) -> None:
         # a file that is cut within its last page can pass SQLite's own check
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:

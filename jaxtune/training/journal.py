@@ -60,6 +60,18 @@ class FinishedBlock(NamedTuple):
     new: bool = False
 
 
+class MissingStates(Exception):
+    """The states of a block are not on record, and lanes go on from them.
+
+    Args:
+      block: its number; after `Journal.forget` it is trained again.
+    """
+
+    def __init__(self, block: int):
+        super().__init__(block)
+        self.block = block
+
+
 class Journal:
     """The journal of one search; this one only numbers the blocks and forgets the rest.
 
@@ -133,6 +145,9 @@ class Journal:
           block: a new one.
           states: of the round, after this block.
         """
+
+    def forget(self, block: int) -> None:
+        """Forget a block, so that it is trained again."""
 
     def states(self, block: int) -> RecordedStates:
         """Return the states that were recorded with a block."""
