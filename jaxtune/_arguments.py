@@ -37,6 +37,10 @@ CALLBACKS = list_of(
     Argument("a Callback", lambda value: hasattr(value, "on_round")),
 )
 ALLOW = NAMES._replace(way_out="Use a list, such as ['block'].")
+TUPLE = NAMES._replace(
+    words="a tuple of names",
+    holds=lambda value: isinstance(value, tuple) and NAMES.holds(value),
+)
 A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...).")
 
 
@@ -88,7 +92,7 @@ def _check_schedule(schedule: Schedule) -> None:
     demand("Schedule", "space", schedule.space, A_SPACE)
     demand("Schedule", "stages", schedule.stages, list_of(A_STAGE, 1))
     for stage in schedule.stages:
-        demand("Stage", "searched", stage.searched, NAMES)
+        demand("Stage", "searched", stage.searched, TUPLE)
         demand("Stage", "trials", stage.trials, whole(1))
         demand("Stage", "epochs", stage.epochs, optional(whole(1)))
         unknown = [n for n in stage.searched if n not in schedule.space.searched]

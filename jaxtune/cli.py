@@ -50,7 +50,7 @@ class _Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
         except BrokenPipeError:  # a pipe that has read enough, such as of head
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             sys.exit(ERROR)
         except Exception as error:
             if ctx.params.get("debug") or os.environ.get(DEBUG):

@@ -19,7 +19,7 @@ from jaxtune.planning.preparation import prepare
 from jaxtune.programs import block as block_program
 from jaxtune.programs.lane import DIVERGED, RUNNING
 from jaxtune.results.names import check_metrics
-from jaxtune.rounds.refine import Refiner
+from jaxtune.rounds.refine import A_REFINER, Refiner
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.base import A_SAMPLER
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
@@ -102,7 +102,7 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
         chex.assert_trees_all_equal_structs(_plain(after), _plain(state))
 
 
-@guarded(refiner=FUNCTION, space=optional(A_SPACE), n=whole(2))
+@guarded(refiner=A_REFINER, space=optional(A_SPACE), n=whole(2))
 def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> None:
     """Check the contract of a refiner.
 

@@ -9,6 +9,7 @@ points crowd.
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any, Protocol
 
@@ -58,6 +59,26 @@ class Refiner(Protocol):
     def __call__(
         self, space: Space, points: ArrayLike, scores: ArrayLike, /
     ) -> Space: ...
+
+
+def _takes_three(value: Any) -> bool:
+    """Return whether a function can be called with a space, points and scores."""
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        inspect.signature(value).bind("space", "points", "scores")
+    except TypeError:
+        return False
+    except ValueError:  # some built-in functions have no signature
+        pass
+    return True
+
+
+A_REFINER = Argument(
+    "a refiner, a function (space, points, scores) -> Space",
+    _takes_three,
+    "Use zoom(), or a function like it.",
+)
 
 
 @maker
