@@ -225,7 +225,7 @@ def _check_limits(task: Task, space: Space) -> None:
 
 def _check_ranges(task: Task, space: Space) -> None:
     """Raise ``ValueError`` for numbers that our optimisers and models cannot take."""
-    ranges = {}
+    ranges: dict[str, Argument] = {}
     if task.trains and optimizers.reads_standard_names(task.optimizer):
         ranges |= optimizers.RANGES
     if ("hidden_units", "max_units") in task.padding:

@@ -260,7 +260,8 @@ def piecewise(
     Raises:
       ValueError: factors of another number than steps.
     """
-    scales = list(scale) if np.ndim(scale) else [scale] * len(at)
+    several: Any = scale
+    scales = list(several) if np.ndim(several) else [scale] * len(at)
     if len(scales) != len(at):
         raise ValueError(
             f"scale: got {len(scales)} factors for {len(at)} steps in at. Use one for "
