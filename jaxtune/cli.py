@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -50,7 +50,8 @@ class _Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
         except BrokenPipeError:  # a pipe that has read enough, such as of head
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            # or Python flushes it once more when it ends, and fails with code 120
+            sys.stdout = cast(Any, click.utils.PacifyFlushWrapper(sys.stdout))
             sys.exit(ERROR)
         except Exception as error:
             if ctx.params.get("debug") or os.environ.get(DEBUG):
