@@ -9,9 +9,9 @@ import runpy
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -38,21 +38,46 @@ TASK = click.option(
 )
 
 
+@contextmanager
+def _one_end_for_pipes() -> Iterator[None]:
+    """End with an error where a pipe, such as that of head, has read enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        # the last flush would fail once more; a test has no such stream
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(ERROR) from None
+
+
 class _Commands(click.Group):
     """The commands, whose errors have the exit codes above, whatever raises them."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; click and Python would end with 1 for some errors."""
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        """Run the command line; click's own ends with 1 for some errors."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
         try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException):
+            code = super().main(*args, standalone_mode=False, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else DONE)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the words of a command line; ``--help`` prints here."""
+        with _one_end_for_pipes():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and report errors that nobody expected."""
+        try:
+            with _one_end_for_pipes():
+                return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
-        except (KeyboardInterrupt, click.Abort):
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:  # a pipe that has read enough, such as of head
-            # or Python flushes it once more when it ends, and fails with code 120
-            sys.stdout = cast(Any, click.utils.PacifyFlushWrapper(sys.stdout))
-            sys.exit(ERROR)
         except Exception as error:
             if ctx.params.get("debug") or os.environ.get(DEBUG):
                 traceback.print_exc()

@@ -1,5 +1,6 @@
 """The command line, run as a newcomer runs it."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_bash_completes_in_earnest(tmp_path):
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["report", "rerun", "resume"], done.stderr
+    assert done.stdout.split() == ["repair", "report", "rerun", "resume"], done.stderr
 
 
 def test_importing_the_package_imports_no_extra():
@@ -126,7 +127,7 @@ def test_importing_the_package_imports_no_extra():
         (KeyError("deep"), 2),
         (AssertionError(), 2),
         (RecursionError("too deep"), 2),
-        (BrokenPipeError(), 2),
+        (BrokenPipeError(errno.EPIPE, "head"), 2),
         (KeyboardInterrupt(), 130),
     ],
     ids=lambda value: getattr(type(value), "__name__", None),
