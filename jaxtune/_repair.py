@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtune.checks import RunError
+from jaxtune.reading import decoding, is_there
 from jaxtune.storage.directory import RECORD, check_directory, locked, settings_of
-from jaxtune.storage.salvage import Salvage, salvage, write_copy
+from jaxtune.storage.saved import Salvage, salvage, write_copy
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import Entry
 
 
 class Checkup(NamedTuple):
-    """What is damaged in a run, and what can be saved of it.
+    """The damages of a run, and what can be saved of it.
 
     Args:
       directory: of the run.
@@ -25,6 +26,8 @@ class Checkup(NamedTuple):
       kept_trials: of these, whose configurations can be saved.
       blocks: of trainings that are on record.
       kept_blocks: of these, that can be saved; the others are trained again.
+      lost: files beside the record that are damaged and that nothing replaces: then
+        nothing can be saved without a copy of them.
       summed: whether the run has checksums; versions up to 0.2.0 wrote none, and then
         only what SQLite itself notices is told.
     """
@@ -35,6 +38,7 @@ class Checkup(NamedTuple):
     kept_trials: int
     blocks: int
     kept_blocks: int
+    lost: tuple[str, ...] = ()
     summed: bool = True
 
     @property
@@ -50,16 +54,20 @@ class Checkup(NamedTuple):
             )
         if self.fine:
             return f"{self.directory}: all {self.trials} trials are as written."
-        return "\n".join(
-            [
-                f"{self.directory} is damaged: {len(self.damages)} parts are not as "
-                "written.",
-                *(f"  {damage}" for damage in self.damages),
-                f"{self.kept_trials} of {self.trials} trials and {self.kept_blocks} of "
-                f"{self.blocks} blocks of trainings can be kept; the rest is trained "
-                "again, to the same bits.",
-                f"Save them: jaxtune repair {self.directory} --out COPY",
-            ]
+        head = f"{self.directory} is damaged. Not as written:"
+        return "\n".join([head, *(f"  {each}" for each in self.damages), self._rest()])
+
+    def _rest(self) -> str:
+        if self.lost:
+            return (
+                f"Nothing else has what is in {', '.join(self.lost)}. Use a copy of "
+                "the run."
+            )
+        return (
+            f"{self.kept_trials} of {self.trials} trials and {self.kept_blocks} of "
+            f"{self.blocks} blocks of trainings can be kept; others are trained "
+            "again.\n"
+            f"Save them: jaxtune repair {self.directory} --out COPY"
         )
 
 
@@ -137,10 +145,10 @@ def repair(directory: str | os.PathLike[str], out: str | os.PathLike[str]) -> Ch
 
 @contextmanager
 def _salvaged(path: Path) -> Iterator[tuple[Salvage | None, Store]]:
-    if not (path / RECORD).exists():
+    if not is_there(path / RECORD):
         settings_of(path)  # says what is wrong
     with closing(Store(path / RECORD, write=False, damaged=True)) as store:
-        with store.query() as db:
+        with store.query() as db, decoding(store.path):
             found = salvage(db, path) if store.has("sums") else None
         yield found, store
 
@@ -152,7 +160,8 @@ def _checkup(path: Path, found: Salvage | None) -> Checkup:
     trials, kept_trials = map(_trials, (found.entries, found.kept))
     blocks, kept_blocks = map(_blocks, (found.entries, found.kept))
     damages = tuple(map(str, found.damages))
-    return Checkup(path, damages, trials, kept_trials, blocks, kept_blocks)
+    lost = tuple(found.lost)
+    return Checkup(path, damages, trials, kept_trials, blocks, kept_blocks, lost)
 
 
 def _trials(entries: list[Entry]) -> int:

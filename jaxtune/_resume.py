@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,9 +37,11 @@ from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.past import prior_of
 from jaxtune.storage.read import load
+from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     check_allowed,
+    check_jax_settings,
     checked_settings,
     key_of,
     made_of,
@@ -46,6 +49,7 @@ from jaxtune.storage.settings import (
     scoring_of,
 )
 from jaxtune.storage.subject import task_of
+from jaxtune.storage.verified import open_verified
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.retraining import retrain
@@ -101,7 +105,9 @@ def resume(
       constraints: needed if the run has a `require`; then all of them.
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
-        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``. And ``"code"``: a
+        sampler, a requirement or the like of your own, or a function that your task
+        calls on the host, is written otherwise and means the same.
       stop: ends it before its time again, as for `search`. What stopped the run before
         counts no more.
       callbacks: called with what happens from now on, see `Callback`.
@@ -307,12 +313,13 @@ def rerun(
 
     Raises:
       IndexError: no such trial.
-      RunError: no run, a task other than the run's, or a trial that has not been
-        scored.
+      RunError: no run, a task other than the run's, a setting of JAX by which it would
+        compute other numbers, or a trial that has not been scored.
     """
     check_versions()
     check_transfers()
     path = check_directory(directory)
+    check_jax_settings(checked_settings(path))
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space
     status = result.trials.row(trial)["status"]
@@ -329,9 +336,9 @@ def rerun(
     load_kernels(path)
     seeds = np.arange(result.setup.repeats)
     trajectory, overrides = result.trajectory(trial), result.width_overrides
-    return Rerun(
-        trial, recorded, retrain(workload, space, trajectory, seeds, overrides)
-    )
+    with closing(open_verified(path)) as store, same_rows(store, workload.task):
+        again = retrain(workload, space, trajectory, seeds, overrides)
+    return Rerun(trial, recorded, again)
 
 
 def _recorded(result: Result, trial: int) -> dict[str, np.ndarray]:

@@ -81,7 +81,8 @@ from jaxtune.storage.settings import (
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
-from jaxtune.training.journal import Journal, MissingStates
+from jaxtune.training.journal import Journal
+from jaxtune.training.state_store import MissingStates
 from jaxtune.training.stopping import INTERRUPTED
 from jaxtune.types import Key, Objective
 from jaxtune.versions import check_versions
@@ -407,8 +408,11 @@ def run_search(
             directory, wanted, traced, choices, session.device, allow, before
         )
         with record as (journal, wanted), notify_start_and_end(callback, wanted.setup):
-            parts = wanted, plans, journal, report, callback, session.make_pool, limits
-            result = _run_rounds(journal, partial(run_rounds, *parts))
+            make_pool = session.make_pool
+            run = partial(
+                run_rounds, wanted, plans, journal, report, callback, make_pool, limits
+            )
+            result = _run_rounds(journal, run)
         seconds = time.perf_counter() - begin
         if directory is not None:  # with the sessions before this one
             seconds = seconds_of(directory)

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import platform
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -65,9 +66,9 @@ def tuned_kernels() -> Path | None:
 def _made(path: Path) -> Path | None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if os.access(path, os.W_OK):
+        why = _why_not(path)
+        if not why:
             return path
-        why = "it cannot be written"
     except OSError as error:
         why = str(error.strerror)
     warn(
@@ -75,6 +76,17 @@ def _made(path: Path) -> Path | None:
         "to off."
     )
     return None
+
+
+def _why_not(path: Path) -> str:
+    """Return why a folder is not used, as its programs are executed; empty if it is."""
+    about = path.stat()
+    if hasattr(os, "getuid"):
+        if about.st_uid not in (0, os.getuid()):
+            return "it belongs to another user, whose programs would be executed"
+        if about.st_mode & stat.S_IWOTH:
+            return "everybody can write to it, and its programs are executed"
+    return "" if os.access(path, os.W_OK) else "it cannot be written"
 
 
 @functools.cache

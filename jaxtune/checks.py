@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-
-def is_whole(value: Any, least: int) -> TypeGuard[int]:
-    """Return whether the value is a whole number (no ``bool``) from ``least``."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and bool(value >= least)
+from jaxtune.door import is_whole as is_whole
+from jaxtune.printing import printable
 
 
 def as_whole(value: Any) -> Any:
@@ -29,24 +26,13 @@ def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
         )
 
 
-def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
-    # bool is a subclass of int, and True is no share
-    kinds = int | float | np.integer | np.floating
-    number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise ValueError(
-            f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
-        )
-
-
 def warn(message: str) -> None:
     """Issue a ``UserWarning`` at the line that called into this package."""
     # stacklevel counts frames, and how many of them are ours depends on the caller
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(printable(message), stacklevel=level)
 
 
 def _ours(module: str) -> bool:
@@ -56,3 +42,7 @@ def _ours(module: str) -> bool:
 
 class RunError(RuntimeError):
     """A run directory that cannot be used as requested; nothing in it was changed."""
+
+    def __init__(self, message: str = ""):
+        # it may quote names of a stranger's run, and ends up on a terminal
+        super().__init__(printable(str(message)))

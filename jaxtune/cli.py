@@ -17,8 +17,9 @@ import click
 
 import jaxtune
 from jaxtune.cache import compiled_once
+from jaxtune.printing import printable
 from jaxtune.storage.kernels import load_kernels
-from jaxtune.storage.settings import LAST_BITS
+from jaxtune.storage.settings import ALLOWED
 from jaxtune.trained.files import check_destination
 
 # the exit codes, and all of them: 1 is an answer, so no error may end with it
@@ -174,7 +175,7 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
 @click.option(
     "--allow",
     multiple=True,
-    type=click.Choice(LAST_BITS),
+    type=click.Choice(ALLOWED),
     help="Resume although this differs from how the run began; the last bits of scores "
     "may change.",
 )
@@ -199,7 +200,7 @@ def resume_command(
         result = jaxtune.resume(
             directory, _task(task), block=block, allow=allow, executor=executor
         )
-        click.echo(repr(result))
+        _say(repr(result))
 
 
 @main.command(name="extend")
@@ -244,7 +245,7 @@ def extend_command(
             first="best" if best else None,
             confirm=_whole_if_it_is(confirm),
         )
-        click.echo(repr(result))
+        _say(repr(result))
 
 
 @main.command(name="rerun")
@@ -265,9 +266,9 @@ def rerun_command(directory: Path, trial: int, task: str | None, as_json: bool) 
     for name, recorded in found.recorded.items():
         again = found.again.get(name)
         if found.same:
-            click.echo(f"{name}: {_numbers(recorded)}, again to the bit")
+            _say(f"{name}: {_numbers(recorded)}, again to the bit")
         else:
-            click.echo(f"{name}: recorded {_numbers(recorded)}, now {_numbers(again)}")
+            _say(f"{name}: recorded {_numbers(recorded)}, now {_numbers(again)}")
     sys.exit(DONE if found.same else DIFFERS)
 
 
@@ -284,7 +285,7 @@ def check_command(directory: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"fine": found.fine} | found._asdict())
     else:
-        click.echo(str(found))
+        _say(str(found))
     sys.exit(DONE if found.fine else DIFFERS)
 
 
@@ -309,7 +310,7 @@ def repair_command(directory: Path, out: Path, task: str | None) -> None:
             f"{out}: {found.kept_trials} of {found.trials} trials and "
             f"{found.kept_blocks} of {found.blocks} blocks are kept"
         )
-        click.echo(repr(jaxtune.resume(out, _task(task))))
+        _say(repr(jaxtune.resume(out, _task(task))))
 
 
 @main.command(name="train")
@@ -352,8 +353,8 @@ def train_command(
         result = jaxtune.load(directory, _task(task))
         load_kernels(directory)
         model = result.train(trial, seed=seed, epochs=epochs, data=data)
-        click.echo(repr(model))
-        click.echo(f"wrote {model.save(out)}")
+        _say(repr(model))
+        _say(f"wrote {model.save(out)}")
 
 
 @main.command(name="ensemble")
@@ -384,8 +385,8 @@ def ensemble_command(
         ensemble = result.ensemble(top, size=size)
         if test:
             ensemble.test()
-        click.echo(repr(ensemble))
-        click.echo(f"wrote {ensemble.save(out)}")
+        _say(repr(ensemble))
+        _say(f"wrote {ensemble.save(out)}")
 
 
 @main.command(name="report")
@@ -406,7 +407,7 @@ def report_command(directory: Path, out: Path | None) -> None:
         except OSError as error:
             why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
             raise _Failed(why) from error
-        click.echo(f"wrote {page}")
+        _say(f"wrote {page}")
 
 
 @main.command(name="export")
@@ -427,7 +428,7 @@ def export_command(directory: Path, to: tuple[str, str]) -> None:
     """
     with _plain_errors():
         result = jaxtune.load(directory)
-        click.echo(f"wrote {jaxtune.integrations.export(result, *to)}")
+        _say(f"wrote {jaxtune.integrations.export(result, *to)}")
 
 
 @main.command(name="completion")
@@ -447,6 +448,18 @@ def completion_command(shell: str) -> None:
 class _Failed(click.ClickException):
     # click's own code is 1, which here means that the scores of a trial differ
     exit_code = ERROR
+
+    def __init__(self, message: str):
+        super().__init__(_safe(message))
+
+
+def _say(text: str) -> None:
+    """Print text that may quote a run, which may be a stranger's."""
+    click.echo(_safe(text))
+
+
+def _safe(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 @contextmanager

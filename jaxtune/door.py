@@ -11,12 +11,10 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import jax
 import numpy as np
-
-from jaxtune.checks import is_whole
 
 P = ParamSpec("P")
 Made = TypeVar("Made")
@@ -112,6 +110,12 @@ def shown(value: Any) -> str:
     """Return how a value looks in a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def is_whole(value: Any, least: int) -> TypeGuard[int]:
+    """Return whether the value is a whole number (no ``bool``) from ``least``."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
 
 
 def is_finite(value: Any) -> bool:

@@ -370,13 +370,13 @@ def compilations() -> int:
     Returns:
       The number; compare it before and after a search.
     """
-    programs: list[Any] = [
+    programs = [
         block_program.start_program(),
         block_program.advance,
         block_program.score,
         block_program.measure,
     ]
-    return sum(program._cache_size() for program in programs)
+    return sum(program.programs() for program in programs)
 
 
 def _assert_inside(smaller: Space, space: Space) -> None:

@@ -487,7 +487,7 @@ def test_a_crash_leaves_the_old_run_or_the_longer_one(at, tmp_path, monkeypatch)
 
     target = {
         "before": (recording, "_extend"),
-        "noted": (recording, "write_settings"),
+        "noted": (recording, "write_whole"),
         "written": (recording, "note_writer"),
     }[at]
     with monkeypatch.context() as patch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from jaxtune.integrations.tool import Tool
 from jaxtune.results.result import Result, Setup
+from jaxtune.writing import replace_file
 
 
 class Table(Tool):
@@ -26,35 +26,37 @@ class Table(Tool):
 
     def on_round(self, result: Result) -> None:
         """Write all trials so far; a reader finds the old table or the new one."""
-        unfinished = f"{self.where}.tmp"
-        self.write(self.frame(result), unfinished)
-        os.replace(unfinished, self.where)
+        replace_file(self.where, self.content(self.frame(result)))
 
     def frame(self, result: Result) -> Any:
         """Return what is written, as a data frame."""
         return result.trials.to_pandas()
 
-    def write(self, frame: Any, where: str) -> None:
-        """Write a data frame to a file."""
+    def content(self, frame: Any) -> bytes:
+        """Return the file of a data frame."""
         raise NotImplementedError
 
 
 class Csv(Table):
-    """A comma-separated file; missing values are empty."""
+    """A comma-separated file; missing values are empty.
 
-    def write(self, frame: Any, where: str) -> None:
-        frame.to_csv(where, index=False)
+    A name or value that a spreadsheet would take for a formula has an apostrophe before
+    it.
+    """
+
+    def content(self, frame: Any) -> bytes:
+        return _csv(frame)
 
 
 class Parquet(Table):
     """A parquet file; values other than numbers are written as strings."""
 
-    def write(self, frame: Any, where: str) -> None:
+    def content(self, frame: Any) -> bytes:
         for name in frame.columns:
             # a column of parquet has one type, and a choice may mix several
             if frame[name].dtype == object:
                 frame[name] = frame[name].map(_text)
-        frame.to_parquet(where, index=False)
+        return frame.to_parquet(None, index=False)
 
 
 class EveryEpoch(Table):
@@ -86,8 +88,39 @@ class EveryEpoch(Table):
         columns = {"trial": trial, "seed": seed, "epoch": epochs[place]}
         return pd.DataFrame(columns | {n: v[shown] for n, v in history.items()})
 
-    def write(self, frame: Any, where: str) -> None:
-        frame.to_csv(where, index=False)
+    def content(self, frame: Any) -> bytes:
+        return _csv(frame)
+
+
+def _csv(frame: Any) -> bytes:
+    """Return a data frame as CSV, in which nothing is a formula."""
+    for name in frame.columns:
+        if frame[name].dtype.kind not in "biuf":  # text, or values of several kinds
+            frame[name] = frame[name].map(_no_formula)
+    frame.columns = [_no_formula(name) for name in frame.columns]
+    return frame.to_csv(None, index=False).encode()
+
+
+# a cell that begins so is computed, and may call programs or send other cells away
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def _no_formula(value: Any) -> Any:
+    """Return text with an apostrophe before what a spreadsheet would compute."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if not text.lstrip(" ").startswith(FORMULAS) or _is_number(text):
+        return value
+    return f"'{text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +33,7 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import Job, run
 from jaxtune.space import Space
+from jaxtune.writing import replace_file
 
 FUNCTION_WIDTHS = (16, 64, 256, 1024, 4096, 16384)
 SECONDS = 0.2  # a measurement takes at least so long, unless the training is shorter
@@ -187,6 +187,4 @@ def _read(path: Path) -> Calibration:
 
 def _write(path: Path, found: Calibration) -> None:
     path.parent.mkdir(exist_ok=True)
-    whole = path.with_suffix(f".{os.getpid()}")
-    whole.write_text(json.dumps(found._asdict()))
-    os.replace(whole, path)
+    replace_file(path, json.dumps(found._asdict()).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxtune.report import data, sections
 from jaxtune.results.result import Result
+from jaxtune.writing import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +27,8 @@ def write(result: Result, path: Path) -> Path:
     Returns:
       The path.
     """
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(page(result), encoding="utf-8")
-    os.replace(part, path)  # a reader finds the old page or the new one, never half
+    # a reader finds the old page or the new one, never half
+    replace_file(path, page(result).encode())
     return path
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jaxtune import ranking
 from jaxtune.goals.order import names_in
+from jaxtune.printing import printable
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
@@ -30,16 +31,13 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     counts = [f"{(status == word).sum()} {word}" for word in _words(status)]
     state = "finished" if result.finished else "not finished"
     state += f" ({result.stopped})" if result.stopped else ""
-    # no markup: a user's names may hold square brackets, which rich would interpret
-    console.print(
+    _line(
+        console,
         f"{len(result.trials)} of {result.setup.trials} trials, {state}: "
         f"{', '.join(counts)}. Score: {result.setup.metric} ({result.setup.mode})",
-        markup=False,
-        highlight=False,
     )
     for kind, trials in _devices(result).items():
-        text = f"{trials} trials trained on {kind}"
-        console.print(text, markup=False, highlight=False)
+        _line(console, f"{trials} trials trained on {kind}")
     names = result.setup.space.searched
     boxes = [
         (number + 1, *(bounds_cell(box[name]) for name in names))
@@ -54,8 +52,7 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     if result.setup.constraints.limits:
         shown = " and ".join(map(str, result.setup.constraints.limits))
         count = int(result.feasible.sum())
-        text = f"{count} of {len(result.trials)} trials have {shown}"
-        console.print(text, markup=False, highlight=False)
+        _line(console, f"{count} of {len(result.trials)} trials have {shown}")
     scored = _best(result, top)
     # in the order of the table; a plain function has no epochs
     columns = [name for name in result.trials.names if name in wanted]
@@ -177,9 +174,19 @@ def _print(console: Console, table: Table) -> None:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=_safe(title), title_justify="left")
     for name in head:
-        table.add_column(escape(name), justify="right", no_wrap=True)
+        table.add_column(_safe(name), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*[escape(str(value)) for value in row])
+        table.add_row(*[_safe(value) for value in row])
     return table
+
+
+def _safe(value: Any) -> str:
+    """Return text that neither rich nor the terminal interprets."""
+    return escape(printable(str(value)))
+
+
+def _line(console: Console, text: str) -> None:
+    """Print a line as it is: names may hold square brackets, which rich interprets."""
+    console.print(printable(text), markup=False, highlight=False)

@@ -10,10 +10,8 @@ points crowd.
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from typing import Any, Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -30,6 +28,7 @@ from jaxtune.door import (
     whole,
 )
 from jaxtune.environment import in_32_bits
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.rounds.unwanted import Unwanted, absent, worse
 from jaxtune.space import A_SPACE, Dimension, Space, check_part
@@ -160,7 +159,7 @@ def zoom(
         limits, rule = within or space, worse if rounds == "all" else absent
         # numbers are traced: zooms that differ in them share a program
         return _box_of(
-            space, limits, points, scores, rule, count, margin, floor, evidence
+            space, limits, points, scores, count, margin, floor, evidence, rule
         )
 
     refine.rounds = rounds  # type: ignore[attr-defined]
@@ -175,17 +174,17 @@ def _top_count(top: int | float | None, n: int, rounds: str, grows: bool) -> int
     return min(top if isinstance(top, int) else max(2, round(top * n)), n)
 
 
-@partial(jax.jit, static_argnums=4)
+@recent_jit(static=["rule"])
 def _box_of(
     space: Space,
     limits: Space,
     points: Array,
     scores: Array,
-    rule: Unwanted,
     count: Array,
     margin: Array,
     floor: Array,
     evidence: Array,
+    rule: Unwanted,
 ) -> Space:
     """Return the space of the box around the best points."""
     # the points of earlier rounds may lie outside

@@ -7,14 +7,13 @@ scores of the batch so far.
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 
 from jaxtune.cache import compiled_once
 from jaxtune.door import an, demand, guarded, one_of, optional, whole
 from jaxtune.environment import in_32_bits
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
@@ -116,7 +115,7 @@ def sensitivity(state: ModelState) -> Array:
 
 
 @in_32_bits
-@partial(jax.jit, static_argnums=1)
+@recent_jit(static=["rows"])
 def _sensitivity(state: ModelState, rows: int) -> Array:
     """Return ``[d]`` inverse length scales of the fitted process."""
     process = model_of(shortened(state.history, rows), state.space)[0]

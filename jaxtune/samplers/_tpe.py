@@ -9,7 +9,6 @@ constant liar).
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.door import guarded, real, whole
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, cut, model_based, with_room
 from jaxtune.samplers.base import Sampler
@@ -94,7 +94,7 @@ class Crowd(NamedTuple):
     full: Array  # [t] bool, the rows of ``tried`` that hold one
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@recent_jit(static=["most", "draws"])
 def _suggest(
     state: ModelState, out: Array, n: Array, share: float, most: int, draws: int
 ) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune.door import guarded, optional, real, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.random import DRAWN, EXPLOIT, MOVE, REDRAW
+from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -99,7 +100,7 @@ def pbt(
         )
 
     def explore(key: Key, space: Space, points: Array, epoch: int) -> Array:
-        return _explore(key, space, points, epoch, step, resample)
+        return _explore(space, key, points, epoch, step, resample)
 
     return own_scheduler(plan, decide, explore)
 
@@ -130,9 +131,9 @@ def _draw(key: Key, rung: int, members: int) -> Array:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _explore(
-    key: Key, space: Space, points: Array, epoch: int, step: float, resample: float
+    space: Space, key: Key, points: Array, epoch: int, step: float, resample: float
 ) -> Array:
     """Return points ``[n, d]``, each coordinate moved a little or drawn afresh."""
     key = jax.random.fold_in(key, epoch)

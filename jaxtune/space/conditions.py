@@ -69,7 +69,7 @@ def ancestors(dimensions: Mapping[str, Dimension], name: str) -> list[str]:
     return found
 
 
-def check(dimensions: Mapping[str, Dimension], name: str) -> None:
+def check_conditions(dimensions: Mapping[str, Dimension], name: str) -> None:
     """Check the conditions of one dimension.
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtune.door import MAPPING, Argument, an, guarded, shown, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.markup import html_table
+from jaxtune.recent import recent_jit
 from jaxtune.space import conditions
 from jaxtune.space.columns import as_numbers, check_hparams
 from jaxtune.space.dimension import BELOW_ONE, Dimension
@@ -374,7 +375,7 @@ def _array(values: ArrayLike) -> Any:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _decode(space: Space, points: Array) -> dict[str, Array]:
     points = jnp.asarray(points, jnp.float32)
     columns = dict(zip(space.searched, points.T, strict=True))
@@ -392,7 +393,7 @@ def _decode(space: Space, points: Array) -> dict[str, Array]:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
     rows = jnp.ones(jnp.shape(next(iter(hparams.values()))), bool)
     holds = conditions.active(space._dimensions, hparams)
@@ -400,7 +401,7 @@ def _active(space: Space, hparams: dict[str, Array]) -> dict[str, Array]:
 
 
 @in_32_bits
-@jax.jit
+@recent_jit()
 def _encode(space: Space, hparams: dict[str, Array]) -> Array:
     holds = conditions.active(space._dimensions, hparams)
     columns = [
@@ -433,7 +434,7 @@ def _with_conditions(
     listed |= {name: conditions.resolved(dimensions, name) for name in new}
     for name in new:
         try:
-            conditions.check(listed, name)
+            conditions.check_conditions(listed, name)
         except ValueError as error:
             raise ValueError(f"dimension {name!r}: {error}") from None
     return listed

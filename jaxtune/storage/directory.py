@@ -1,7 +1,8 @@
 """A run directory: ``run.json`` with the settings, ``run.sqlite`` and a lock.
 
 ``run.json`` is written last and in one step, so a directory holds a run if this file
-exists. All file names are constants, so nothing in a directory can point outside it.
+exists. All file names are constants and all files regular ones, so nothing in a
+directory can point outside it. The directory itself may be a link: the user gave it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from typing import Any
 import filelock
 
 from jaxtune.checks import RunError
+from jaxtune.reading import is_there, read_json
 from jaxtune.storage import sums
 from jaxtune.storage.durable import note
 from jaxtune.storage.store import SCHEMA, Store
+from jaxtune.writing import remove_unfinished, replace_file
 
 FORMAT = "jaxtune run"
+LONGEST_SETTINGS = 64 * 2**20  # bytes of run.json; of most runs it has some thousand
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
 KERNELS, ROWS, PRIOR = "kernels.zip", "folds.npz", "prior.npz"
 # SQLite puts the files with a suffix beside its own
@@ -51,7 +55,7 @@ def check_directory(directory: Any) -> Path:
 
 def holds_run(directory: Path) -> bool:
     """Return whether a directory holds a run, finished or not."""
-    return (directory / SETTINGS).is_file()
+    return is_there(directory / SETTINGS)
 
 
 def begun(directory: Any) -> bool:
@@ -75,23 +79,20 @@ def settings_of(directory: Path) -> dict[str, Any]:
         raise RunError(f"{directory} is no directory. Use the directory of a run.")
     if not holds_run(directory):
         why = "Use the directory that was passed to jaxtune.search"
-        if (directory / RECORD).exists():
+        if is_there(directory / RECORD):
             why = "Its search was interrupted before it began. Start the search again"
         raise RunError(f"{directory} holds no run (there is no {SETTINGS}). {why}.")
-    try:
-        settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise RunError(
-            f"{directory / SETTINGS} cannot be read ({error}). Use a copy of the run."
-        ) from None
+    settings = read_json(directory / SETTINGS, LONGEST_SETTINGS)
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
         raise RunError(
             f"{directory / SETTINGS} is not the file of a jaxtune run. Use the "
             "directory of a run."
         )
-    if not isinstance(settings.get("schema"), int) or settings["schema"] > SCHEMA:
+    schema = settings.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        shown = repr(schema)[:40]
         raise RunError(
-            f"{directory}: written by a newer jaxtune (schema {settings['schema']}; "
+            f"{directory}: written by a newer jaxtune (schema {shown}; "
             f"this version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
         )
     return settings
@@ -109,6 +110,8 @@ def locked(directory: Path) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        # some versions of filelock follow a link, and empty the file that it leads to
+        is_there(directory / LOCK)
         # the operating system's lock, which it releases when a process dies
         lock = filelock.FileLock(directory / LOCK, timeout=0)
         lock.acquire()
@@ -162,6 +165,7 @@ def create(
     Raises:
       RunError: a directory with other files in it, or one that cannot be written to.
     """
+    remove_unfinished(directory, (SETTINGS, *OWN))
     others = sorted({path.name for path in directory.iterdir()} - {*OWN, *_PARTS})
     if others:
         raise RunError(
@@ -195,19 +199,14 @@ def note_writer(store: Store) -> None:
         note(db, "opened", f"process {os.getpid()} on {socket.gethostname()}")
 
 
+# left by an interrupted creation of version 0.2 or earlier
 _PARTS = tuple(f"{name}.part" for name in (SETTINGS, DATA, ROWS, KERNELS, PRIOR))
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
+    """Write a file of a run, whole or not at all."""
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            # before the rename, else a power cut could leave an empty file of that name
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        replace_file(path, data)
     except OSError as error:
         raise RunError(
             f"{path} cannot be written ({error.strerror}). Free some space, or use "

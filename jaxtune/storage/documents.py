@@ -20,6 +20,8 @@ import numpy as np
 from jaxtune.registry import Recipe
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.space import Dimension, Space
+from jaxtune.space.dimension import KINDS
+from jaxtune.space.scales import SCALES
 
 
 class Unserialisable(NamedTuple):
@@ -102,8 +104,29 @@ def _dimension_of(document: dict[str, Any]) -> Dimension:
         for parent, values in document["condition"]
     )
     choices = tuple(map(value_of, document["choices"]))
-    bounds = _bounds_of(document)
-    return Dimension(**fixed, **bounds, choices=choices, condition=condition)
+    return _checked(
+        Dimension(**fixed, **_bounds_of(document), choices=choices, condition=condition)
+    )
+
+
+def _checked(dim: Dimension) -> Dimension:
+    """Return a dimension; ``ValueError`` for one that no maker makes."""
+    numbers = dim.low.ndim == dim.high.ndim == 0 and dim.low.dtype.kind in "if"
+    named = dim.kind in KINDS and dim.scale in SCALES
+    flags = isinstance(dim.static, bool) and isinstance(dim.searched, bool)
+    listed = dim.allowed is None or (
+        dim.allowed.shape == (len(dim.choices),) and dim.allowed.any()
+    )
+    if not (numbers and named and flags and listed):
+        raise ValueError("a dimension of another form")
+    if not (np.isfinite([dim.low, dim.high]).all() and dim.low <= dim.high):
+        raise ValueError(f"a dimension from {dim.low} to {dim.high}")
+    given = isinstance(dim.default, int | float) and math.isfinite(dim.default)
+    if dim.kind in ("continuous", "integer", "power_of_two") and not given:
+        raise ValueError(f"a dimension with the default {dim.default!r}")
+    if not isinstance(dim.tier, int) or not 1 <= dim.tier <= 4:
+        raise ValueError(f"a dimension of tier {dim.tier!r}")
+    return dim
 
 
 def box_document(box: Space) -> dict[str, Any]:
@@ -114,7 +137,7 @@ def box_document(box: Space) -> dict[str, Any]:
 def box_of(space: Space, document: dict[str, Any]) -> Space:
     """Return the box of a document, which was cut from a space."""
     parts = {
-        name: dataclasses.replace(space[name], **_bounds_of(document[name]))
+        name: _checked(dataclasses.replace(space[name], **_bounds_of(document[name])))
         for name in space.names
     }
     return space.replace(**parts)

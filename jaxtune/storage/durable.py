@@ -15,29 +15,29 @@ import numpy as np
 from jaxtune.checks import RunError, warn
 from jaxtune.programs.job import BlockResult
 from jaxtune.programs.kept import KeptStates
+from jaxtune.reading import decoding
 from jaxtune.space import Space
 from jaxtune.space.points import Points
 from jaxtune.storage import sums, writer
 from jaxtune.storage.arrays import from_bytes, to_bytes
+from jaxtune.storage.bounds import MOST
 from jaxtune.storage.documents import (
     box_document,
     box_of,
     hparams_documents,
     hparams_of,
 )
+from jaxtune.storage.forms import check_training
+from jaxtune.storage.rows import insert_rows, new_rows, rows_on_record
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
-from jaxtune.training.journal import (
-    BlockAssignment,
-    FinishedBlock,
-    Journal,
-    MissingStates,
-)
+from jaxtune.tasks import Stream
+from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 from jaxtune.training.round_state import LaneEpochs, RoundMetrics
-from jaxtune.training.state_store import RecordedStates, StateStore
+from jaxtune.training.state_store import MissingStates, RecordedStates, StateStore
 from jaxtune.training.trajectory import Lineage
 from jaxtune.training.widths import WidthOverrides
 
@@ -57,6 +57,7 @@ class Durable(Journal):
       space: the space that the user gave.
       budgets: epochs of a whole training in each round; 0 for plain functions.
       with_curves: whether blocks are scored after every epoch.
+      stream: of the training data, if there is one.
     """
 
     def __init__(
@@ -65,16 +66,18 @@ class Durable(Journal):
         space: Space,
         budgets: Sequence[int],
         with_curves: bool = False,
+        stream: Stream | None = None,
     ):
         super().__init__()
         self._store, self._space, self._budgets = store, space, budgets
-        self._with_curves = with_curves
+        self._with_curves, self._stream = with_curves, stream
+        self._epochs_read = set(rows_on_record(store))
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one(LAST_BLOCK)
         self._recorded_variations = 0
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
-        self._last_width: int | None = store.one(last)
+        self._last_width = _as_width(store, store.one(last))
         self._writer = Writer(store)
         self._waiting: list[Change | PendingBlock] = []
         self._states: StateStore | None = None
@@ -94,7 +97,8 @@ class Durable(Journal):
         self._recorded_variations = self._store.one(variations, number)
         # counted here from now on: rows that wait for the disk are not in the table
         self._trials = self._store.one("SELECT count(*) FROM trials")
-        known = started(self._store, self._space, number)
+        with decoding(self._store.path):
+            known = started(self._store, self._space, number)
         return known or self._begun(number, make())
 
     def _begun(self, number: int, start: Points) -> Points:
@@ -128,9 +132,15 @@ class Durable(Journal):
         blob = self._store.one("SELECT ended FROM rounds WHERE round = ?", number)
         if blob is None:
             return None
-        start = started(self._store, self._space, number)
-        assert start is not None, "a round that has ended has begun"
-        return start, training_of(from_bytes(blob), start, self._budgets[number])
+        with decoding(self._store.path):
+            start = started(self._store, self._space, number)
+            if start is None:
+                raise ValueError(f"round {number} has no points")
+            training = training_of(from_bytes(blob), start, self._budgets[number])
+            first = "SELECT min(trial) FROM trials WHERE round = ?"
+            count, repeats = len(start.points), training.outcome.status.shape[1]
+            check_training(training, count, self._store.one(first, number), repeats)
+        return start, training
 
     def begun(self, number: int) -> bool:
         """Return whether the beginning of a round is recorded."""
@@ -170,8 +180,10 @@ class Durable(Journal):
         """Return what trials train with after they took over states, or make it now."""
         number, self._variation = self._variation, self._variation + 1
         if number < self._recorded_variations:
-            known = variation(self._store, self._space, self._round, number)
-            assert known is not None, "variations are numbered without a gap"
+            with decoding(self._store.path):
+                known = variation(self._store, self._space, self._round, number)
+                if known is None:
+                    raise ValueError(f"there is no change {number} of its trials")
             return known
         made = make()
         varied, lineage = made
@@ -186,7 +198,7 @@ class Durable(Journal):
         recorded = None
         if self._block < self._recorded:
             query = "SELECT width FROM blocks WHERE block = ?"
-            recorded = self._store.one(query, self._block)
+            recorded = _as_width(self._store, self._store.one(query, self._block))
         return recorded or self._chosen or self._last(usual)
 
     def packing_width(self, usual: int) -> int:
@@ -200,7 +212,7 @@ class Durable(Journal):
         if self._block >= self._recorded:
             return self._last_width or usual
         query = "SELECT width FROM blocks WHERE block < ? ORDER BY block DESC LIMIT 1"
-        return self._store.one(query, self._block) or usual
+        return _as_width(self._store, self._store.one(query, self._block)) or usual
 
     def lookup_block(
         self, assignment: BlockAssignment
@@ -216,7 +228,10 @@ class Durable(Journal):
         )
         if not lanes:  # a repaired record has none of a block that was damaged
             return number, None
-        trial, seed, epochs, arrives, status = map(np.asarray, zip(*lanes, strict=True))
+        with decoding(self._store.path):
+            columns = np.asarray(lanes, np.int64).reshape(-1, 5).T
+            trial, seed, epochs, arrives, status = columns
+            known = self._result_of(number, status)
         pairs = (
             (trial, assignment.trial),
             (seed, assignment.seed),
@@ -231,8 +246,12 @@ class Durable(Journal):
                 f"{sorted(set(assignment.trial.tolist()))}: its scheduler decides "
                 "differently than before. Use the scheduler that the run began with."
             )
-        return number, BlockResult(
-            metrics=self._metrics(number, len(lanes)),
+        return number, known
+
+    def _result_of(self, number: int, status: np.ndarray) -> BlockResult:
+        """Return the result of a recorded block."""
+        return BlockResult(
+            metrics=self._metrics(number, len(status)),
             status=status.astype("i4"),
             states=(),  # they stay on the disk until a lane goes on from them
             device=self._device(number),
@@ -279,6 +298,10 @@ class Durable(Journal):
         with self._lock:
             self._last_width, self._states = block.width, states
             self._waiting.append(pending)
+            trained = int(block.assignment.epochs.max())
+            rows = new_rows(self._stream, self._epochs_read, trained)
+            if rows:
+                self._waiting.append(partial(insert_rows, rows))
             states.settle()
             if self._writer.due:
                 self._hand_over()
@@ -324,6 +347,10 @@ class Durable(Journal):
 
     def forget(self, block: int) -> None:
         """Forget a block, so that it is trained again."""
+        warn(
+            f"{self._store.path.parent}: states of block {block} are missing or "
+            "damaged, so that it is trained again."
+        )
         self.flush()
         with self._store.change() as db:
             for table in sums.OF_BLOCKS:
@@ -337,18 +364,27 @@ class Durable(Journal):
         with self._store.query() as db:
             fine = blob is not None and sums.is_state(db, block, blob)
         if not fine:
-            warn(
-                f"{self._store.path.parent}: the states of block {block} are missing "
-                "or damaged, so that it is trained again."
-            )
             raise MissingStates(block)
-        tree = from_bytes(blob)
-        places = tree.pop(PLACES, None)
-        leaves = [tree[str(i)] for i in range(len(tree))]
-        count = len(leaves[0])
+        with decoding(self._store.path):
+            tree = from_bytes(blob)
+            places = tree.pop(PLACES, None)
+            leaves = [tree[str(i)] for i in range(len(tree))]
+            count = len(leaves[0])
         if places is None:  # of version 0.1, which kept all of them
             places = np.arange(count)
         return RecordedStates(places, (KeptStates(leaves, np.arange(count)),))
+
+
+def _as_width(store: Store, recorded: Any) -> int | None:
+    """Return a recorded width; ``RunError`` for one that no block has."""
+    if recorded is None:
+        return None
+    if not isinstance(recorded, int) or not 1 <= recorded <= MOST["block"]:
+        raise RunError(
+            f"{store.path} is damaged (a block of {recorded} lanes). Use a copy of the "
+            "run."
+        )
+    return recorded
 
 
 class PendingBlock(NamedTuple):
@@ -443,7 +479,10 @@ def started(store: Store, space: Space, number: int) -> Points | None:
         for name in documents[0]
         if name not in space.names
     }
-    return Points(box_of(space, json.loads(box)), points, hparams, sizes)
+    within = box_of(space, json.loads(box))
+    if points.shape[1] != len(within.searched):
+        raise ValueError(f"points {points.shape} of {len(within.searched)} dimensions")
+    return Points(within, points, hparams, sizes)
 
 
 def variation(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.checks import RunError
+from jaxtune.reading import LARGEST, decoding, read_regular
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import ROWS
 from jaxtune.tasks import Task
@@ -50,8 +51,8 @@ def with_recorded_folds(path: Path, settings: dict[str, Any], task: Task) -> Tas
             f"the run has folds of {known} rows, and train has {task.examples}. Use "
             "what the run began with, or another directory."
         )
-    try:
-        tree = from_bytes((path / ROWS).read_bytes())
+    with decoding(path / ROWS, "is damaged or missing"):
+        tree = from_bytes(read_regular(path / ROWS, LARGEST))
         train, valid = tree.get("train", {}), tree["valid"]
         if len(valid) != count:
             raise ValueError(f"{len(valid)} folds, not {count}")
@@ -62,15 +63,19 @@ def with_recorded_folds(path: Path, settings: dict[str, Any], task: Task) -> Tas
             )
             for name in map(str, range(count))
         ]
-    except (RunError, OSError, LookupError, ValueError, TypeError) as error:
-        raise RunError(
-            f"{path / ROWS} is damaged or missing ({error!r}). Use a copy of the run."
-        ) from error
+        for rows in (rows for pair in pairs for rows in pair):
+            _check_rows(rows, task.examples)
     return folded_task(task, pairs)
 
 
 def _names(rows: list[np.ndarray]) -> list[str]:
     return [str(number) for number in range(len(rows))]
+
+
+def _check_rows(rows: np.ndarray, examples: int) -> None:
+    outside = rows.size and not 0 <= rows.min() <= rows.max() < examples
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or outside:
+        raise ValueError(f"rows of a fold that are not from 0 to {examples - 1}")
 
 
 def _others(rows: np.ndarray, examples: int) -> np.ndarray:

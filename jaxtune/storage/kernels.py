@@ -9,7 +9,7 @@ the time after that folder is gone.
 from __future__ import annotations
 
 import io
-import os
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,12 @@ from pathlib import Path
 
 from jaxtune import cache
 from jaxtune.checks import warn
+from jaxtune.reading import in_short, is_there, read_regular
 from jaxtune.storage.directory import KERNELS, holds_run, write_whole
+from jaxtune.writing import replace_file
+
+LARGEST = 64 * 2**20  # bytes of all kernels; each has some hundred
+NAME = re.compile(r"[\w=+-][\w.=+-]{0,199}")
 
 
 @contextmanager
@@ -37,14 +42,14 @@ def load_kernels(directory: Path) -> None:
       directory: of a run; most have none, as only GPUs choose by timing.
     """
     source, target = directory / KERNELS, cache.tuned_kernels()
-    if target is None or not source.is_file():
+    if target is None or not is_there(source):
         return
     target.mkdir(parents=True, exist_ok=True)
     others = 0
     for name, content in _packed(source).items():
         path = target / name
         if not path.exists():
-            _write(path, content)
+            replace_file(path, content)  # another process may read it at this moment
         others += path.read_bytes() != content
     if others:
         warn(
@@ -61,8 +66,8 @@ def keep_kernels(directory: Path) -> None:
     if source is None or not source.is_dir() or not holds_run(directory):
         return
     # what the run began with stays, whatever this machine has found
-    known = _packed(target) if target.is_file() else {}
-    found = {p.name: p.read_bytes() for p in source.iterdir() if p.is_file()}
+    known = _packed(target) if is_there(target) else {}
+    found = {p.name: p.read_bytes() for p in source.iterdir() if _ours(p)}
     if found.keys() <= known.keys():
         return
     whole = io.BytesIO()
@@ -75,17 +80,18 @@ def keep_kernels(directory: Path) -> None:
 def _packed(path: Path) -> dict[str, bytes]:
     """Return the files of a run; a damaged copy is none, as it only saves time."""
     try:
-        with zipfile.ZipFile(path) as packed:
+        with zipfile.ZipFile(io.BytesIO(read_regular(path, LARGEST))) as packed:
             # a name with a folder in it is not XLA's, and must not lead elsewhere
-            names = [name for name in packed.namelist() if Path(name).name == name]
-            return {name: packed.read(name) for name in names}
-    except (OSError, zipfile.BadZipFile) as error:
-        warn(f"{path} cannot be read ({error}), so kernels are chosen anew.")
+            listed = [one for one in packed.infolist() if NAME.fullmatch(one.filename)]
+            if sum(one.file_size for one in listed) > LARGEST:
+                raise ValueError(f"its files have more than {LARGEST:,} bytes")
+            return {one.filename: packed.read(one) for one in listed}
+    except Exception as error:  # of any kind, as in `reading.decoding`
+        why = in_short(error)
+        warn(f"{path} cannot be read ({why}), so kernels are chosen anew.")
         return {}
 
 
-def _write(path: Path, content: bytes) -> None:
-    # another process may read it at this moment
-    whole = path.with_suffix(f".{os.getpid()}")
-    whole.write_bytes(content)
-    os.replace(whole, path)
+def _ours(path: Path) -> bool:
+    """Return whether a file is one of XLA's, and not one that is being written."""
+    return NAME.fullmatch(path.name) is not None and path.is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.executors.base import ExecutorSession
+from jaxtune.reading import is_there, read_regular
 from jaxtune.storage.directory import LOCK, OWN, SETTINGS, begun
 
 
@@ -47,4 +48,4 @@ def _files(directory: Any) -> dict[str, bytes]:
     if not begun(directory):
         return {}
     paths = [Path(directory) / name for name in {SETTINGS, *OWN} - {LOCK}]
-    return {path.name: path.read_bytes() for path in paths if path.exists()}
+    return {path.name: read_regular(path) for path in paths if is_there(path)}

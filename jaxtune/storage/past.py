@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.checks import RunError
+from jaxtune.reading import LARGEST, decoding, is_there, read_regular
 from jaxtune.rounds.past import Past
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import PRIOR, SETTINGS
@@ -49,13 +50,12 @@ def prior_of(directory: Path, settings: dict[str, Any]) -> tuple[Past, ...]:
     if not wanted:
         return ()
     path = directory / PRIOR
-    if not path.is_file():
+    if not is_there(path):
         raise RunError(f"{path} is missing. Use a copy of the run.")
-    tree = from_bytes(path.read_bytes())
-    try:
+    with decoding(path):
+        tree = from_bytes(read_regular(path, LARGEST))
         pasts = tuple(Past(**tree[str(i)]) for i in range(len(tree)))
-    except (KeyError, TypeError):
-        pasts = ()
-    if prior_hashes(pasts) != wanted:
+        found = prior_hashes(pasts)
+    if found != wanted:
         raise RunError(f"{path} is damaged: not what {SETTINGS} says. Use a copy.")
     return pasts

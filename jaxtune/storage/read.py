@@ -15,6 +15,7 @@ from jaxtune.checks import RunError
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.programs.lane import FAILED, WAITING
+from jaxtune.reading import decoding
 from jaxtune.results.result import Result, Setup
 from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
@@ -26,15 +27,17 @@ from jaxtune.storage.arrays import from_bytes
 from jaxtune.storage.directory import check_directory
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
+from jaxtune.storage.forms import check_training
+from jaxtune.storage.layouts import check_examples, layout_of
 from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
     checked_settings,
     key_of,
-    layout_of,
     rates_of,
     schedule_of,
     scoring_of,
+    warn_of_jax_settings,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
@@ -47,6 +50,8 @@ from jaxtune.training.round_state import LaneEpochs, RoundMetrics, without_uneve
 from jaxtune.training.trajectory import concatenate_lineages, first_rows, no_lineage
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
+
+MOST_LANES = 10**8  # of an open round, whose lanes are laid out before they are read
 
 
 def load(
@@ -84,28 +89,32 @@ def load(
     """
     path = check_directory(directory)
     settings = checked_settings(path)
+    warn_of_jax_settings(path, settings)
     store = open_verified(path)
     try:
-        return _result(store, path, settings, task)
+        workload = _workload(path, settings, task)
+        with decoding(store.path):
+            return _result(store, path, settings, workload)
     finally:
         store.close()
 
 
 def _result(
-    store: Store, path: Path, settings: dict[str, Any], task: Task | Objective | None
+    store: Store, path: Path, settings: dict[str, Any], workload: Workload
 ) -> Result:
     schedule = schedule_of(settings)
     space = schedule.space
-    workload = _workload(path, settings, space, task)
     begun = store.one("SELECT count(*) FROM rounds")
     if not begun:
         raise RunError(f"{path} has no trials yet. Try again later, or resume it.")
     budgets = budgets_of(settings)
+    repeats = settings["seeds"] * (settings["folds"] or 1)
     boxes, rounds = [], []
     history: list[Trials] = []
     for number in range(begun):
         start = started(store, space, number)
-        assert start is not None, "a round that has begun has points"
+        if start is None:
+            raise ValueError(f"round {number} has no points")
         blob = store.one("SELECT ended FROM rounds WHERE round = ?", number)
         training = (
             _unfinished(store, space, number, settings, budgets[number])
@@ -113,6 +122,7 @@ def _result(
             else training_of(from_bytes(blob), start, budgets[number])
         )
         first = sum(map(len, history))
+        check_training(training, len(start.points), first, repeats)
         ids = np.arange(first, first + len(start.points))
         boxes.append(start.space)
         rounds.append(training)
@@ -151,7 +161,8 @@ def seconds_of(directory: str | os.PathLike[str]) -> float:
     """Return the seconds that a run took, as `load` reports them."""
     store = open_verified(check_directory(directory))
     try:
-        return _seconds(store)
+        with decoding(store.path):
+            return _seconds(store)
     finally:
         store.close()
 
@@ -165,7 +176,7 @@ def _seconds(store: Store) -> float:
 
 
 def _workload(
-    path: Path, settings: dict[str, Any], space: Space, task: Task | Objective | None
+    path: Path, settings: dict[str, Any], task: Task | Objective | None
 ) -> Workload:
     if task is None:
         known: Any = task_of(path, settings)
@@ -182,7 +193,13 @@ def _workload(
         scoring=scoring_of(settings),
         keep=settings["keep"],
     )
+    # of another task, the difference is told by its hashes
+    examples = settings["task"].get("examples")
+    same = task is None or (known.trains and known.examples == examples)
+    if known is not None and same:
+        check_examples(workload.layout, known, settings["epochs"])
     if task is not None:  # a task from the directory is the run's own
+        space = schedule_of(settings).space
         known = fingerprint.task_hashes(workload, trace(workload, space))
         check_same_task(settings, known)
     return workload
@@ -193,10 +210,13 @@ def _unfinished(
 ) -> Training:
     """Return what is known of a round that has not ended."""
     start = started(store, space, number)
-    assert start is not None
+    if start is None:
+        raise ValueError(f"round {number} has no points")
     seeds = settings["seeds"] * (settings["folds"] or 1)
     first = store.one("SELECT min(trial) FROM trials WHERE round = ?", number)
     ids = np.arange(first, first + len(start.points))
+    if len(ids) * seeds > MOST_LANES:
+        raise ValueError(f"{len(ids):,} trials of {seeds:,} trainings each")
     taken, now, which = [first_rows(ids, start)], start, 0
     while (known := variation(store, space, number, which)) is not None:
         now, which = known[0], which + 1

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxtune.checks import warn
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
 from jaxtune.storage.directory import (
@@ -24,10 +25,13 @@ from jaxtune.storage.directory import (
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run
+from jaxtune.storage.layouts import check_epochs_trained, check_layout
 from jaxtune.storage.past import prior_bytes
+from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
+    budgets_of,
     check_same,
     check_way,
     checked_settings,
@@ -86,28 +90,34 @@ def open_journal(
                 traced = trace(adopted.workload, search.schedule.space)
                 requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
+            space = search.schedule.space
+            check_layout(adopted.workload.layout, search.workload.layout, space)
             search = adopted
             store = open_verified(path, write=True)
             try:
                 begun = store.one("SELECT count(*) FROM rounds")
                 check_way(settings, requested, begun, allow)
+                in_full = settings["scheduler"] is None
+                check_epochs_trained(store, budgets_of(settings), in_full)
             except BaseException:
                 store.close()
                 raise
             if settings is not recorded:
                 _extend(path, store, settings)
         else:
+            _warn_about(requested["not_compared"])
             task, prior = search.workload.task, prior_bytes(search.prior)
             rows = document_of_folds(task)
             store = create(path, requested, data_of(task), rows, prior)
         try:
-            begin = time.perf_counter()
-            with _explained(path, store, begin):
+            begin, task = time.perf_counter(), search.workload.task
+            with same_rows(store, task), _explained(path, store, begin):
                 note_writer(store)
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
                 each = search.workload.scoring.each_epoch
-                journal = Durable(store, search.schedule.space, budgets, each)
+                space = search.schedule.space
+                journal = Durable(store, space, budgets, each, task.stream)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)
@@ -117,6 +127,16 @@ def open_journal(
                 _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
+
+
+def _warn_about(unknown: list[str]) -> None:
+    """Say once, where a run begins, what a resumed run will not be compared in."""
+    if unknown:
+        warn(
+            "directory: a run that is resumed is refused where your functions differ, "
+            f"but these cannot be compared: {'; '.join(unknown)}. Leave them as they "
+            "are, or have the functions read arrays and numbers."
+        )
 
 
 def _finish(store: Store, seconds: float, stopped: str) -> None:

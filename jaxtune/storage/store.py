@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.checks import RunError
+from jaxtune.reading import decoding, in_short
 from jaxtune.storage import sums
+from jaxtune.storage.opening import Steps, check_schema, connected, file_size
 
 APPLICATION = 0x6A617874  # "jaxt": marks the file as ours
 SCHEMA = 2  # 1, up to version 0.2.0, has no checksums
@@ -49,7 +51,10 @@ CREATE TABLE curves (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
 CREATE TABLE predictions (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+CREATE TABLE streams (epoch INTEGER PRIMARY KEY, sum TEXT NOT NULL);
 """
+# up to version 0.2.0
+INDEX = "CREATE INDEX lanes_of_trials ON lanes (trial, seed);"
 
 
 def statements(tables: str) -> dict[str, str]:
@@ -68,6 +73,13 @@ def statements(tables: str) -> dict[str, str]:
     return made
 
 
+# a file has nothing that none of these makes: texts that were written once stay here
+KNOWN = (
+    RECORDED + INDEX + ADDED + sums.TABLES,
+    ";".join(statements(RECORDED + ADDED + sums.TABLES).values()),
+)
+
+
 class Store:
     """An open SQLite file, changed only through `change`.
 
@@ -81,18 +93,22 @@ class Store:
         self.path, self._write = path, write
         # changes are made in another thread, and a query must not see half of one
         self._one_at_a_time = threading.RLock()
-        with self._explained(), ExitStack() as undo:
-            self._db = undo.enter_context(closing(_connect(path, write)))
-            self._check()
-            if not damaged:
-                self._check_whole()
-            if write:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-            else:
+        with decoding(path), self._explained(), ExitStack() as undo:
+            self._db = undo.enter_context(closing(connected(path, write)))
+            self._steps = Steps(self._db)
+            if not write:
                 # one transaction for all queries: a search that is running may write
                 # between them, and the result must be of one moment
                 self._db.execute("BEGIN")
+            self._check()
+            if not damaged:
+                self._check_whole()
+            self._size = file_size(path)
+            if write:
+                # from here on a statement of ours runs to its end
+                self._steps.end()
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
             undo.pop_all()  # opened: it is closed by `close`
 
     @classmethod
@@ -114,6 +130,7 @@ class Store:
     def ask(self, query: str, *values: Any) -> list[tuple]:
         """Return the rows of a query."""
         with self._one_at_a_time, self._explained():
+            self._steps.begin(self._size)
             return self._db.execute(query, values).fetchall()
 
     def one(self, query: str, *values: Any) -> Any:
@@ -125,6 +142,7 @@ class Store:
     def query(self) -> Iterator[sqlite3.Connection]:
         """Yield the open file for several queries."""
         with self._one_at_a_time, self._explained():
+            self._steps.begin(self._size)
             yield self._db
 
     def has(self, table: str) -> bool:
@@ -180,18 +198,33 @@ class Store:
                 f"{self.path}: written by a newer jaxtune (schema {schema}; this "
                 f"version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
             )
+        check_schema(self._db, self.path, RECORDED, KNOWN)
 
     def _check_whole(self) -> None:
         # a file that is cut within its last page can pass SQLite's own check
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if self.path.stat().st_size % page:
             raise sqlite3.DatabaseError("malformed: the last page is cut")
+        self._steps.begin(file_size(self.path))
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(f"malformed: {damage}")
 
-    def _explained(self) -> Any:
-        return self._explained_at(self.path)
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with self._explained_at(self.path):
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if str(error) != "interrupted":
+                    raise
+                if self._steps.spent:
+                    raise RunError(
+                        f"{self.path} is damaged (a query does not end). Use a copy of "
+                        "the run."
+                    ) from error
+                # Python's own error is lost in SQLite
+                raise KeyboardInterrupt from None
 
     @staticmethod
     @contextmanager
@@ -205,6 +238,10 @@ class Store:
                 if symptom in message:
                     explanation = text.format(error=message)
                     raise RunError(f"{path}: {explanation}.") from error
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+                raise RunError(
+                    f"{path} is damaged ({in_short(error)}). Use a copy of the run."
+                ) from error
             raise
 
 
@@ -221,31 +258,8 @@ EXPLANATIONS = {
     "not a database": "is no database. Use a copy of the run, or another directory",
     "malformed": "is damaged ({error}). Use a copy of the run",
     "no such table": "is damaged ({error}). Use a copy of the run",
+    "Could not decode": "is damaged ({error}). Use a copy of the run",
     "no such column": "is damaged ({error}). Use a copy of the run",
     "unable to open": "cannot be opened ({error}). Make the directory readable",
     "locked": "another program is writing to it. Wait for it, or stop it",
 }
-
-
-def _connect(path: Path, write: bool) -> sqlite3.Connection:
-    if not path.exists():
-        raise RunError(
-            f"{path} is missing, so there is no run to open. Use a copy of the run."
-        )
-    where = path.resolve().as_uri()
-    if write:
-        return sqlite3.connect(
-            f"{where}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-        )
-    db = sqlite3.connect(f"{where}?mode=ro", uri=True, isolation_level=None)
-    try:
-        db.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
-        db.close()
-        # Even a reader of a WAL file writes files beside it, which a read-only medium
-        # refuses. "immutable" does without, but misses changes that are not merged yet.
-        merged = not path.with_name(path.name + "-wal").exists()
-        if not (merged and isinstance(error, sqlite3.OperationalError)):
-            raise
-        db = sqlite3.connect(f"{where}?immutable=1", uri=True, isolation_level=None)
-    return db

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxtune.checks import RunError
+from jaxtune.reading import in_short, is_there, read_regular
 from jaxtune.registry import Recipe
 from jaxtune.storage.arrays import from_bytes, to_bytes
 from jaxtune.storage.directory import DATA
@@ -50,7 +52,7 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
     Raises:
       RunError: a recipe or data that are damaged.
     """
-    if settings["recipe"] is None or not (directory / DATA).is_file():
+    if settings["recipe"] is None or not is_there(directory / DATA):
         return None
     from jaxtune import models
 
@@ -59,9 +61,11 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         recipe = value_of(settings["recipe"])
         arguments = dict(recipe.arguments)
         network: Recipe = arguments.pop("model")
-        known: dict[str, Any] = {"MLP": models.MLP, "CNN": _cnn}
-        model = known[network.name](**dict(network.arguments))
-        data = from_bytes((directory / DATA).read_bytes())
+        known: dict[str, Any] = {"MLP": models.MLP, "CNN": models.CNN}
+        given = dict(network.arguments)
+        check_fields(known[network.name], given)
+        model = (_cnn if network.name == "CNN" else models.MLP)(**given)
+        data = from_bytes(read_regular(directory / DATA, 2 * LARGEST))
         labels = arguments.pop("labels", None)
         if labels is not None:
             data = {name: _labelled(part, labels) for name, part in data.items()}
@@ -69,11 +73,29 @@ def task_of(directory: Path, settings: dict[str, Any]) -> Task | None:
         make: Any = MAKERS[recipe.name]
         task = make(model, **splits, **arguments)
         return with_recorded_folds(directory, settings, task)
-    except (RunError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # of any kind, as in `reading.decoding`
         raise RunError(
-            f"{directory}: its task cannot be made again ({error!r}). Give it: "
+            f"{directory}: its task cannot be made again ({in_short(error)}). Give it: "
             "jaxtune.resume(directory, task)."
         ) from error
+
+
+# the type of a field, as it is written, to the types of its values in a recipe
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+
+
+def check_fields(model: Any, given: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for arguments of another type than the fields of a model."""
+    types = {field.name: TYPES.get(str(field.type)) for field in fields(model)}
+    for name, value in given.items():
+        kinds = types.get(name)
+        if kinds is None or type(value) not in kinds:
+            raise ValueError(f"{model.__name__} with {name}={value!r}")
 
 
 def _labelled(part: dict[str, Any], labels: tuple[Any, ...]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def seal_files(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> No
     seal(db, "files", version)
 
 
-def adopt(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
+def seal_all(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
     """Add the sums of all that is recorded, to a record that has none.
 
     Rounds are entered one after another, each with all that is of it.
@@ -151,6 +151,8 @@ def adopt(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None:
     for (number,) in db.execute("SELECT round FROM rounds ORDER BY round").fetchall():
         for kind, which in _of_round(db, number):
             seal(db, kind, which)
+    for (epoch,) in db.execute("SELECT epoch FROM streams ORDER BY epoch").fetchall():
+        seal(db, "stream", epoch)
     for (row,) in db.execute("SELECT rowid FROM events ORDER BY rowid").fetchall():
         seal(db, "event", row)
 
@@ -237,7 +239,11 @@ def blob_of(db: sqlite3.Connection, block: int, part: int) -> bytes | None:
 
 def is_state(db: sqlite3.Connection, block: int, blob: bytes) -> bool:
     """Return whether these are the states that a block was written with."""
-    query = "SELECT parts FROM sums WHERE kind = 'block' AND number = ?"
+    # the newest: it may have been recorded again
+    query = (
+        "SELECT parts FROM sums WHERE kind = 'block' AND number = ? "
+        "ORDER BY entry DESC LIMIT 1"
+    )
     (parts,) = db.execute(query, (block,)).fetchone()
     return parts[:BYTES] == sum_of(blob)
 
@@ -252,6 +258,11 @@ def _event(db: sqlite3.Connection, number: int) -> Content:
     return Content({"events": db.execute(query, (number,)).fetchall()}, [])
 
 
+def _stream(db: sqlite3.Connection, number: int) -> Content:
+    query = "SELECT epoch, sum FROM streams WHERE epoch = ?"
+    return Content({"streams": db.execute(query, (number,)).fetchall()}, [])
+
+
 def _nothing(db: sqlite3.Connection, number: int) -> Content:
     return Content({}, [])
 
@@ -262,5 +273,6 @@ READ: dict[str, Callable[[sqlite3.Connection, int], Content]] = {
     "variation": _variation,
     "end": _end,
     "event": _event,
+    "stream": _stream,
     "forgotten": _nothing,  # a block that is recorded again
 }

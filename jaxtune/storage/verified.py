@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxtune.checks import RunError
+from jaxtune.reading import LARGEST, decoding, is_there, read_regular
 from jaxtune.storage import sums
-from jaxtune.storage.directory import (
-    DATA,
-    PRIOR,
-    RECORD,
-    ROWS,
-    SETTINGS,
-)
+from jaxtune.storage.directory import DATA, PRIOR, RECORD, ROWS, SETTINGS
 from jaxtune.storage.store import ADDED, SCHEMA, Store, statements
 from jaxtune.storage.sums import STATE, Entry, content, entry_sum, sum_of
 
@@ -53,16 +49,33 @@ def open_verified(directory: Path, write: bool = False) -> Store:
     """
     store = Store(directory / RECORD, write=write)
     try:
-        with store.query() as db:
+        with store.query() as db, decoding(store.path):
             found = list(damages(db, directory))
         if found:
             raise RunError(damaged(directory, found))
         if write and not store.has("sums"):
-            _adopt(store, directory)
+            with decoding(store.path):
+                _adopt(store, directory)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def check_written(directory: Path) -> None:
+    """Raise ``RunError`` if ``run.json`` is not as it was written.
+
+    What was changed in it may be of any kind, so it is told before anything is made of
+    it. A record that is not there is told when it is opened.
+    """
+    if not is_there(directory / RECORD):
+        return
+    store = Store(directory / RECORD, write=False, damaged=True)
+    with closing(store), store.query() as db:
+        if store.has("sums"):
+            found = list(_files(db, directory, entries_of(db), (SETTINGS,)))
+            if found:
+                raise RunError(damaged(directory, found))
 
 
 def damaged(directory: Path, found: list[Damage]) -> str:
@@ -81,14 +94,14 @@ def _adopt(store: Store, directory: Path) -> None:
         for table, statement in statements(ADDED + sums.TABLES).items():
             if not store.has(table):
                 db.execute(statement)
-        sums.adopt(db, files_of(directory), SETTINGS)
+        sums.seal_all(db, files_of(directory), SETTINGS)
         db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
     """Return the files beside a record, name to content."""
     paths = [directory / name for name in FILES]
-    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+    return {path.name: read_regular(path, LARGEST) for path in paths if is_there(path)}
 
 
 def damages(
@@ -171,7 +184,8 @@ def _order(entries: list[Entry]) -> Iterator[Damage]:
     link = b""
     for at, entry in enumerate(entries):
         if entry.entry != at or sum_of(link, entry.sum) != entry.link:
-            yield Damage("checksum", entry.entry, entry.entry)
+            # its content may be as it was written all the same
+            yield Damage("checksum", entry.entry)
         link = entry.link
 
 
@@ -209,6 +223,7 @@ NAMES = {
     "block": "block",
     "end": "end of round",
     "event": "event",
+    "stream": "rows of epoch",
     "forgotten": "forgotten block",
 }
 COUNTED = (
@@ -221,8 +236,9 @@ COUNTED = (
     "devices",
     "events",
     "files",
+    "streams",
 )
-STATES = "states of block"
+FILE, STATES = "file", "states of block"
 PARTS = (STATES, "curves of block", "predictions of block")
 
 
@@ -245,8 +261,12 @@ def _number(db: sqlite3.Connection, query: str) -> int:
 
 
 def _files(
-    db: sqlite3.Connection, directory: Path, entries: list[Entry]
+    db: sqlite3.Connection,
+    directory: Path,
+    entries: list[Entry],
+    names: Sequence[str] = FILES,
 ) -> Iterator[Damage]:
+    """Yield files beside the record that are not as they were written."""
     versions = [entry for entry in entries if entry.kind == "files"]
     if not versions:
         yield Damage("list of files", 0)
@@ -255,20 +275,21 @@ def _files(
     # killed in between, and then nothing of them is recorded
     followed = any(
         entry.kind in ("round", "trials", "block", "end")
-        for entry in entries[versions[-1].entry + 1 :]
+        for entry in entries
+        if entry.entry > versions[-1].entry
     )
     fine = versions[-1:] if followed else versions[-2:]
     query = "SELECT sum FROM files WHERE name = ? AND version = ?"
-    for name in FILES:
+    for name in names:
         known = [
             row[0]
             for entry in fine
             for row in db.execute(query, (name, entry.number)).fetchall()
         ]
         path = directory / name
-        if not path.is_file():
+        if not is_there(path):
             # a run may be passed on without its data
             if known and name != DATA:
-                yield Damage("file", name)
-        elif sum_of(path.read_bytes()) not in known:
-            yield Damage("file", name)
+                yield Damage(FILE, name)
+        elif sum_of(read_regular(path, LARGEST)) not in known:
+            yield Damage(FILE, name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import optax
 
+from jaxtune.recent import MOST
 from jaxtune.tasks import optimizers
 
 LENGTHS = ("steps", "epochs", "examples")
@@ -28,7 +29,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
         return {}
 
 
-@lru_cache(maxsize=64)  # functions are compared by identity: the same one each time
+@lru_cache(maxsize=MOST)  # functions are compared by identity: the same one each time
 def constant(
     transformation: optax.GradientTransformation,
 ) -> Callable[..., optax.GradientTransformation]:

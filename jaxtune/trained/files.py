@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-import uuid
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.printing import printable
+from jaxtune.reading import in_short, read_regular
+from jaxtune.storage.bounds import check_numbers
 from jaxtune.tasks import Task
 from jaxtune.trained.document import (
     ENSEMBLE,
@@ -26,10 +30,13 @@ from jaxtune.trained.document import (
 from jaxtune.trained.ensemble import Ensemble
 from jaxtune.trained.model import TrainedModel
 from jaxtune.trained.parts import nested
+from jaxtune.writing import replace_file, unfinished_path
 
 SUFFIX = ".safetensors"
 DOCUMENT = "jaxtune.json"  # in a folder, beside the files of Orbax
 KEY = "jaxtune"  # of the metadata of safetensors
+LONGEST = 64 * 2**20  # bytes of a document
+COMPRESSED = 1000  # bytes of arrays for each byte of a checkpoint, at most
 
 
 def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Any:
@@ -68,13 +75,34 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Any:
         raise ValueError(f"task: got {type(task).__name__}. Use a jaxtune.Task.")
     if not where.exists():
         raise ValueError(f"{where}: there is no model. Check the path.")
+    _check_files(where)
     read = _read_folder if where.is_dir() else _read_file
     document, arrays = _decoded(where, lambda: read(where))
     _check_version(where, document)
+    parts = Saved(arrays, document)
+    made = _decoded(where, lambda: _without_task(parts))
     # errors about the task are the user's, and go through as they are
-    if task is not None:
-        return model_from(Saved(arrays, document), task)
-    return _decoded(where, lambda: model_from(Saved(arrays, document), None))
+    return made if task is None else model_from(parts, task)
+
+
+def _without_task(parts: Saved) -> TrainedModel | Ensemble:
+    check_numbers(parts.document)
+    return model_from(parts, None)
+
+
+def _check_files(where: Path) -> None:
+    """Raise ``ValueError`` for anything but regular files; the path may be a link."""
+    top = where.resolve()
+    if not top.is_dir() and not top.is_file():
+        raise ValueError(f"{where}: no regular file. Use the path of a model.")
+    for folder, folders, files in os.walk(top):
+        for name in [*folders, *files]:
+            mode = (Path(folder) / name).lstat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise ValueError(
+                    f"{where}: it has a link, a pipe or a device in it, {name!r}. Use "
+                    "a copy of the model."
+                )
 
 
 def save_model(model: TrainedModel | Ensemble, path: Path) -> Path:
@@ -83,8 +111,7 @@ def save_model(model: TrainedModel | Ensemble, path: Path) -> Path:
     parts = saved(model)
     write = _write_file if path.suffix == SUFFIX else _write_folder
     try:
-        with _in_one_step(path) as part:
-            write(part, parts)
+        write(path, parts)
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error}).") from error
     return path
@@ -111,10 +138,12 @@ def check_destination(path: Path) -> None:
 
 @contextmanager
 def _in_one_step(path: Path) -> Iterator[Path]:
-    """Give a path beside this one, which takes its place at the end."""
-    part = path.absolute().with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    """Give the path of a folder beside this one, which takes its place at the end."""
+    part = unfinished_path(path.absolute())
     try:
         yield part
+        if path.is_symlink():  # the link is replaced, and not what it leads to
+            path.unlink()
         if path.is_dir():  # a folder is not replaced in one step
             old = part.with_suffix(".old")
             os.replace(path, old)
@@ -125,7 +154,6 @@ def _in_one_step(path: Path) -> Iterator[Path]:
     finally:
         if part.is_dir():
             shutil.rmtree(part)
-        part.unlink(missing_ok=True)
 
 
 def _write_file(path: Path, parts: Saved) -> None:
@@ -138,7 +166,7 @@ def _write_file(path: Path, parts: Saved) -> None:
     arrays = [np.asarray(array, order="C") for array in parts.arrays.values()]
     metadata = {"format": "flax", KEY: json.dumps(document)}
     # not by its save_file, which lets nobody else read the file
-    path.write_bytes(save(dict(zip(unique, arrays, strict=True)), metadata))
+    replace_file(path, save(dict(zip(unique, arrays, strict=True)), metadata))
 
 
 def _read_file(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
@@ -160,19 +188,21 @@ def _write_folder(path: Path, parts: Saved) -> None:
     import orbax.checkpoint as ocp
 
     tree = nested(parts.arrays)
-    path.mkdir()  # its own error is plainer than that of the checkpointer
-    path.rmdir()
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, tree)
     forms = [[list(a.shape), a.dtype.name] for a in parts.arrays.values()]
     document = {**parts.document, "forms": forms}
-    (path / DOCUMENT).write_text(json.dumps(document, indent=1))
+    with _in_one_step(path) as part:
+        part.mkdir()  # its own error is plainer than that of the checkpointer
+        part.rmdir()
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(part, tree)
+        replace_file(part / DOCUMENT, json.dumps(document, indent=1).encode())
 
 
 def _read_folder(path: Path) -> tuple[Any, dict[tuple[str, ...], np.ndarray]]:
     import orbax.checkpoint as ocp
 
-    document = json.loads((path / DOCUMENT).read_text(encoding="utf-8"))
+    document = json.loads(read_regular(path / DOCUMENT, LONGEST))
+    _check_forms(path, document["forms"])
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     paths = [tuple(step) for step in document["arrays"]]
     like = {
@@ -196,10 +226,20 @@ def _decoded(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except ModuleNotFoundError:
         raise
-    except (LookupError, ValueError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # of any kind, as in `reading.decoding`
         raise ValueError(
-            f"{path}: no model of jaxtune, or a damaged one ({error})."
+            f"{path}: no model of jaxtune, or a damaged one ({in_short(error)}). Use a "
+            "copy of the model."
         ) from error
+
+
+def _check_forms(path: Path, forms: list[Any]) -> None:
+    """Raise ``ValueError`` for arrays that are no part of a checkpoint of its size."""
+    # a checkpoint has no bytes of what is all zeros, and may claim any size
+    there = sum(file.stat().st_size for file in path.rglob("*"))
+    told = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in forms)
+    if not 0 <= told <= COMPRESSED * there:
+        raise ValueError(f"arrays of {told:,} bytes in files of {there:,}")
 
 
 def _check_version(path: Path, document: Any) -> None:
@@ -209,7 +249,8 @@ def _check_version(path: Path, document: Any) -> None:
     ):
         raise ValueError(f"{path}: no model of jaxtune.")
     if document.get("version") != VERSION:
+        version = printable(str(document.get("jaxtune")))[:40]
         raise ValueError(
-            f"{path}: a model of jaxtune {document.get('jaxtune')}, which this version "
+            f"{path}: a model of jaxtune {version}, which this version "
             "cannot read. Use that version."
         )

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune.programs.block import Listed, Static
 from jaxtune.registry import Recipe
 from jaxtune.storage.documents import Unserialisable, value_document, value_of
+from jaxtune.storage.subject import check_fields
 from jaxtune.tasks import Task
 from jaxtune.tasks.inputs import Inputs
 from jaxtune.tasks.labels import Classes
@@ -223,7 +224,9 @@ def functions_of_document(
 
     recipe = value_of(known["model"])
     known_models: dict[str, Any] = {"MLP": models.MLP, "CNN": models.CNN}
-    model = known_models[recipe.name](**dict(recipe.arguments))
+    arguments = dict(recipe.arguments)
+    check_fields(known_models[recipe.name], arguments)
+    model = known_models[recipe.name](**arguments)
     network = Network(model, known["precision"], Inputs())
     classes = known["classes"]
     measures = (

@@ -60,18 +60,6 @@ class FinishedBlock(NamedTuple):
     new: bool = False
 
 
-class MissingStates(Exception):
-    """The states of a block are not on record, and lanes go on from them.
-
-    Args:
-      block: its number; after `Journal.forget` it is trained again.
-    """
-
-    def __init__(self, block: int):
-        super().__init__(block)
-        self.block = block
-
-
 class Journal:
     """The journal of one search; this one only numbers the blocks and forgets the rest.
 

@@ -37,6 +37,18 @@ class StoredState:
     users: int = 0
 
 
+class MissingStates(Exception):
+    """The states of a block are not on record, and lanes go on from them.
+
+    Args:
+      block: its number; after `Journal.forget` it is trained again.
+    """
+
+    def __init__(self, block: int):
+        super().__init__(block)
+        self.block = block
+
+
 class RecordedStates(NamedTuple):
     """States of a block that are on record, or will be.
 
@@ -100,6 +112,7 @@ class StateStore:
 
         Raises:
           KeyError: a lane without a state.
+          MissingStates: a block is recorded without a state that is needed now.
         """
         sources: dict[tuple[int, int], Source] = {}
         for at in np.flatnonzero(wanted).tolist():
@@ -110,7 +123,7 @@ class StateStore:
                 row, number = row - len(parts[number].rows), number + 1
             part = parts[number]
             if part.rows[row] == MISSING:
-                raise KeyError(f"block {state.block} is recorded without this state")
+                raise MissingStates(state.block)
             source = sources.setdefault(
                 (state.block, number),
                 Source(part.leaves, np.full(len(lanes), -1, np.int32)),

@@ -1,4 +1,4 @@
-"""What can be saved of a damaged run, and a copy that has it.
+"""The parts of a damaged run that can be saved, and a copy that has them.
 
 All that is as it was written goes into the copy. A block that is not is left out, and
 is trained again when the copy is resumed. Points decide about all that follows, so a
@@ -20,6 +20,7 @@ from jaxtune.storage.durable import note
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import NOTHING, Entry, sum_of
 from jaxtune.storage.verified import (
+    FILE,
     STATES,
     Damage,
     damages,
@@ -32,7 +33,7 @@ POINTS = ("round", "trials", "variation")
 
 
 class Salvage(NamedTuple):
-    """What can be saved of a run.
+    """The parts of a run that can be saved.
 
     Args:
       damages: what is not as it was written.
@@ -51,6 +52,12 @@ class Salvage(NamedTuple):
         """Entries with a damage other than of states, which can be computed again."""
         return {d.entry for d in self.damages if d.kind != STATES}
 
+    @property
+    def lost(self) -> list[str]:
+        """Files beside the record that are damaged, and that nothing replaces."""
+        damaged = {str(d.which) for d in self.damages if d.kind == FILE} - {DATA}
+        return sorted(damaged - set(self.files))
+
 
 def salvage(db: sqlite3.Connection, directory: Path) -> Salvage:
     """Return what can be saved of a run.
@@ -60,12 +67,25 @@ def salvage(db: sqlite3.Connection, directory: Path) -> Salvage:
       directory: of the run.
     """
     found, entries = list(damages(db, directory, states=True)), entries_of(db)
-    spoiled = {damage.which for damage in found if damage.kind == "file"}
-    files = {n: data for n, data in files_of(directory).items() if n not in spoiled}
-    if SETTINGS not in files:
-        files |= _recorded_settings(db)
+    files = files_of(directory)
+    spoiled = {damage.which for damage in found if damage.kind == FILE}
+    if spoiled and not _as_summed(files, entries):
+        files = {n: data for n, data in files.items() if n not in spoiled}
+        if SETTINGS not in files:
+            files |= _recorded_settings(db)
     known = Salvage(found, entries, [], files)
     return known._replace(kept=list(_kept(entries, known.bad)))
+
+
+def _as_summed(files: dict[str, bytes], entries: list[Entry]) -> bool:
+    """Return whether files are as written, and only the list of them is damaged."""
+    rows = [(name, sum_of(data)) for name, data in sorted(files.items())]
+    now = sums.Content({"files": rows}, [])
+    return any(
+        sums.entry_sum(entry.kind, entry.number, now, b"") == entry.sum
+        for entry in entries
+        if entry.kind == "files"
+    )
 
 
 def _recorded_settings(db: sqlite3.Connection) -> dict[str, bytes]:
@@ -92,7 +112,7 @@ def _kept(entries: list[Entry], bad: set[int]) -> Iterator[Entry]:
             number = entry.number
         if entry.kind == "block" and (number in again or entry not in standing):
             continue
-        # of a round that has ended the numbers of its blocks stay, see `_copy_block`
+        # of a round that has ended the numbers of its blocks stay, see `_copy`
         if entry.entry not in bad or (entry.kind == "block" and number in ends):
             yield entry
 
@@ -131,13 +151,10 @@ def write_copy(found: Salvage, db: sqlite3.Connection, out: Path) -> None:
     Raises:
       RunError: a file is damaged that cannot be made again.
     """
-    lost = {d.which for d in found.damages if d.kind == "file"} - {SETTINGS, DATA}
-    if SETTINGS not in found.files:
-        lost.add(SETTINGS)
-    if lost:
+    if found.lost:
         raise RunError(
-            f"{', '.join(map(str, sorted(lost)))}: damaged, and nothing else has what "
-            "is in it. Use a copy of this file, or begin the search again."
+            f"{', '.join(found.lost)}: damaged, and nothing else has what is in it. "
+            "Use a copy of this file, or begin the search again."
         )
     spoiled = [(d.which,) for d in found.damages if d.kind == STATES]
     with closing(Store.create(out / RECORD)) as store, store.change() as new:
@@ -193,6 +210,7 @@ COPIED = {
         ("trials", "SELECT * FROM trials WHERE trial >= ?1 AND trial < ?1 + ?2")
     ],
     "variation": [("variations", "SELECT * FROM variations WHERE rowid = ?")],
+    "stream": [("streams", "SELECT * FROM streams WHERE epoch = ?")],
     "event": [("events", "SELECT * FROM events WHERE rowid = ?")],
     "block": [
         (table, f"SELECT * FROM {table} WHERE block = ?") for table in sums.OF_BLOCKS
