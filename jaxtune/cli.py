@@ -54,12 +54,13 @@ def _one_end_for_pipes() -> Iterator[None]:
 class _Commands(click.Group):
     """The commands, whose errors have the exit codes above, whatever raises them."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Run the command line; click's own ends with 1 for some errors."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+        run: Any = super().main
+        if not kwargs.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **kwargs)
         try:
-            code = super().main(*args, standalone_mode=False, **kwargs)
+            code = run(*args, standalone_mode=False, **kwargs)
         except click.ClickException as error:
             error.show()
             code = error.exit_code
