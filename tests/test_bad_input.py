@@ -378,6 +378,11 @@ DOOR = {
         V,
         r"train y.*complex64. Use numbers, such as the real",
     ),
+    "data of tuples": (
+        plain(train={"x": (1.0, 2.0), "y": (0.0, 1.0)}),
+        V,
+        r"train\['x'\]\[0\] is one value, .*numpy.asarray",
+    ),
     "test of other targets": (
         regress(test=(X, X[:, :2])),
         V,

@@ -19,6 +19,7 @@ from jaxtune.door import (
     as_plain,
     check_each,
     optional,
+    shown,
 )
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
@@ -311,8 +312,13 @@ def _check_split(split: str, data: PyTree) -> PyTree:
     ]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
-    # a scalar has no rows to train on: it counts as empty
-    lengths = [np.shape(array)[0] if np.ndim(array) else 0 for array in arrays]
+    for name, array in zip(names, arrays, strict=True):
+        if np.ndim(array) == 0:
+            raise ValueError(
+                f"{name} is one value, {shown(array)}, and has no rows. Use arrays, "
+                "such as numpy.asarray(...) of a tuple."
+            )
+    lengths = [np.shape(array)[0] for array in arrays]
     for name, length in zip(names, lengths, strict=True):
         if length == 0:
             raise ValueError(f"{name} is empty. Every split needs examples.")
