@@ -10,6 +10,7 @@ from jaxtune.checks import is_whole, warn
 from jaxtune.door import (
     FLAG,
     NAMES,
+    SOME_NAMES,
     Argument,
     an,
     demand,
@@ -36,7 +37,7 @@ VERBOSE = either(FLAG, whole(0))
 CALLBACKS = list_of(
     Argument("a Callback", lambda value: hasattr(value, "on_round")),
 )
-ALLOW = NAMES._replace(way_out="Use a list, such as ['block'].")
+ALLOW = SOME_NAMES._replace(way_out="Use a list, such as ['block'].")
 TUPLE = NAMES._replace(
     words="a tuple of names",
     holds=lambda value: isinstance(value, tuple) and NAMES.holds(value),

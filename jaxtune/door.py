@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
@@ -29,11 +29,14 @@ class Argument(NamedTuple):
       words: what follows "must be" in the message, or from ``in`` on "must lie".
       holds: whether a plain value is of this kind.
       way_out: a sentence that says what to use instead; may be empty.
+      kept: whether a scalar array stays what it is: a number of Python's would make
+        another program of a function that is traced.
     """
 
     words: str
     holds: Callable[[Any], bool]
     way_out: str = ""
+    kept: bool = False
 
 
 def guarded(**kinds: Argument) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
@@ -91,7 +94,7 @@ def demand(where: str, argument: str, value: Any, kind: Argument) -> Any:
         verb = "lie" if kind.words.startswith("in ") else "be"
         wanted = f"{argument} must {verb} {kind.words}"
         raise ValueError(f"{where}: {wanted}, got {shown(value)}.{way_out}")
-    return found
+    return value if kind.kept else found
 
 
 def as_plain(value: Any) -> Any:
@@ -176,7 +179,7 @@ def real(
             return has_real_numbers(value) and all(map(one, np.ravel(value).tolist()))
         return one(value)
 
-    return Argument(words, holds)
+    return Argument(words, holds, kept=traced)
 
 
 def one_of(*names: str) -> Argument:
@@ -197,6 +200,7 @@ def either(*kinds: Argument) -> Argument:
         ", or ".join(kind.words for kind in kinds),
         lambda value: any(kind.holds(value) for kind in kinds),
         next((kind.way_out for kind in kinds if kind.way_out), ""),
+        any(kind.kept for kind in kinds),
     )
 
 
@@ -210,6 +214,8 @@ def list_of(of: Argument, least: int = 0) -> Argument:
 
     def holds(value: Any) -> bool:
         row = isinstance(value, np.ndarray | jax.Array) and value.ndim == 1
+        if row and isinstance(value, jax.core.Tracer):  # no number, and no length
+            return of.kept and has_real_numbers(value)
         lists = row or isinstance(value, list | tuple | range)
         if not lists or len(value) < least:
             return False
@@ -217,11 +223,16 @@ def list_of(of: Argument, least: int = 0) -> Argument:
 
     enough = f" ({least} or more)" if least else ""
     words = f"a list{enough}, each {of.words}"
-    return Argument(words, holds, of.way_out)
+    return Argument(words, holds, of.way_out, of.kept)
 
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+
+
+def _are_names(value: Any) -> bool:
+    several = isinstance(value, Collection) and not isinstance(value, str | bytes)
+    return several and all(isinstance(name, str) for name in value)
 
 
 FLAG = an("True or False", bool)
@@ -230,6 +241,7 @@ PATH = Argument("a path", _is_path, "Use a string, such as 'runs/digits', or a P
 FUNCTION = Argument("a function", callable)
 MAPPING = an("a dict", Mapping)
 NAMES = list_of(NAME)
+SOME_NAMES = Argument("a list of names", _are_names)  # in any order, also a set
 
 
 def a_key() -> Argument:

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from jaxtune.door import FUNCTION, Argument, guarded
+from jaxtune.door import FUNCTION, SOME_NAMES, guarded
 from jaxtune.integrations.branches import discover
 from jaxtune.integrations.trial import Replayer
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
-STATIC = Argument(
-    "a list of names",
-    lambda value: (
-        isinstance(value, Collection)
-        and not isinstance(value, str | bytes)
-        and all(isinstance(name, str) for name in value)
-    ),
-    "Use such as ['layers'].",
-)
+STATIC = SOME_NAMES._replace(way_out="Use such as ['layers'].")
 
 
 class Suggested(NamedTuple):

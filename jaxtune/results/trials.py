@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxtune.checks import is_whole
@@ -22,7 +21,10 @@ A_TRIAL = Argument(
 )
 ROWS = Argument(
     "an array of rows",
-    lambda value: isinstance(value, np.ndarray | jax.Array | list | tuple | range),
+    lambda value: (
+        isinstance(value, list | tuple | range | slice)
+        or (hasattr(value, "__array__") and np.ndim(value) > 0)
+    ),
 )
 A_TABLE = Argument("a table of trials", lambda value: isinstance(value, Trials))
 

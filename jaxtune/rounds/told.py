@@ -52,7 +52,7 @@ def asked(
 
 def _checked_points(answer: Any, count: int, box: Space) -> np.ndarray:
     """Return the points of a sampler, which may be the user's own."""
-    pair = isinstance(answer, tuple) and len(answer) == 2
+    pair = isinstance(answer, tuple | list) and len(answer) == 2
     if not pair:
         raise ValueError(
             f"sampler: ask returned {shown(answer)}. Return a pair, the state and "

@@ -56,7 +56,7 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
       ValueError: a count below 1; in ``init``, a wrong number of counts or more than
         2**31 - 1 points.
     """
-    several = isinstance(points_per_dim, list | tuple | np.ndarray)
+    several = bool(np.ndim(points_per_dim))
     given: Any = points_per_dim if several else [points_per_dim]
     wanted = [as_plain(count) for count in given]
 
