@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._arguments import check_repeatable
+from jaxtune._arguments import ALLOW, BLOCK, CALLBACKS, VERBOSE, check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
+from jaxtune.door import guarded
 from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
+from jaxtune.results.trials import A_TRIAL
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.pace import paced
@@ -35,9 +38,11 @@ from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.past import prior_of
 from jaxtune.storage.read import load
+from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     check_allowed,
+    check_jax_settings,
     checked_settings,
     key_of,
     made_of,
@@ -45,6 +50,7 @@ from jaxtune.storage.settings import (
     scoring_of,
 )
 from jaxtune.storage.subject import task_of
+from jaxtune.storage.verified import open_verified
 from jaxtune.tasks import Task
 from jaxtune.tasks.function import as_task
 from jaxtune.training.retraining import retrain
@@ -52,6 +58,7 @@ from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 
 
+@guarded(block=BLOCK, allow=ALLOW, callbacks=CALLBACKS, verbose=VERBOSE)
 def resume(
     directory: str | os.PathLike[str],
     task: Task | Objective | None = None,
@@ -100,7 +107,9 @@ def resume(
       constraints: needed if the run has a `require`; then all of them.
       block: another number of lanes in a block; needs ``allow=["block"]``.
       allow: settings that may differ from those of the run, though they change last
-        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``.
+        bits: ``"version"``, ``"device"``, ``"flags"``, ``"block"``. And ``"code"``: a
+        sampler, a requirement or the like of your own, or a function that your task
+        calls on the host, is written otherwise and means the same.
       stop: ends it before its time again, as for `search`. What stopped the run before
         counts no more.
       callbacks: called with what happens from now on, see `Callback`.
@@ -285,6 +294,7 @@ class Rerun(NamedTuple):
         )
 
 
+@guarded(trial=A_TRIAL)
 def rerun(
     directory: str | os.PathLike[str],
     trial: int,
@@ -311,13 +321,14 @@ def rerun(
 
     Raises:
       IndexError: no such trial.
-      RunError: no run, a task other than the run's, or a trial that has not been
-        scored.
+      RunError: no run, a task other than the run's, a setting of JAX by which it would
+        compute other numbers, or a trial that has not been scored.
     """
     check_versions()
     check_process()
     check_transfers()
     path = check_directory(directory)
+    check_jax_settings(checked_settings(path))
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space
     status = result.trials.row(trial)["status"]
@@ -334,9 +345,9 @@ def rerun(
     load_kernels(path)
     seeds = np.arange(result.setup.repeats)
     trajectory, overrides = result.trajectory(trial), result.width_overrides
-    return Rerun(
-        trial, recorded, retrain(workload, space, trajectory, seeds, overrides)
-    )
+    with closing(open_verified(path)) as store, same_rows(store, workload.task):
+        again = retrain(workload, space, trajectory, seeds, overrides)
+    return Rerun(trial, recorded, again)
 
 
 def _recorded(result: Result, trial: int) -> dict[str, np.ndarray]:

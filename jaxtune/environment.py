@@ -55,6 +55,11 @@ def device() -> dict[str, str]:
     return {**known, "precision": precision, **device_software()}
 
 
+def host_kind() -> str:
+    """Return the model of the CPU that computes what is not sent to a device."""
+    return kind(None)
+
+
 # packages that bring the compiler and the libraries of an accelerator
 PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "jax-rocm7-plugin", "libtpu")
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -79,14 +84,51 @@ def _version(package: str) -> str:
         return ""
 
 
+# settings of JAX by which the same functions compute other numbers: other draws, other
+# types, or operations in another order
+OF_FUNCTIONS = (
+    *("threefry_partitionable", "random_seed_offset", "default_prng_impl"),
+    *("high_dynamic_range_gumbel", "default_dtype_bits", "allow_f16_reductions"),
+    *("softmax_custom_jvp", "use_direct_linearize"),
+)
+# settings of JAX by which the same program is compiled otherwise
+OF_COMPILING = (
+    *("disable_jit", "optimization_level", "exec_time_optimization_effort"),
+    *("disable_most_optimizations", "compiler_enable_remat_pass", "use_magma"),
+    *("use_hlo_logistic_lowering", "accurate_erf_inv", "bcoo_cusparse_lowering"),
+    *("use_shardy_partitioner", "threefry_gpu_kernel_lowering"),
+)
+# variables of the environment that the libraries of an accelerator read
+VARIABLES = ("LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE")
+
+
 def flags() -> dict[str, Any]:
-    """Return the flags and settings that change numbers, read anew at each call."""
+    """Return the flags and settings that change last bits, read anew at each call."""
     given = os.environ.get("XLA_FLAGS", "").split()
     config: Any = jax.config
     return {
         "XLA_FLAGS": sorted(flag for flag in given if not flag.startswith(HARMLESS)),
         "jax_enable_x64": bool(config.jax_enable_x64),
         "jax_default_matmul_precision": str(config.jax_default_matmul_precision),
+        **{name: os.environ.get(name, "") for name in VARIABLES},
+        **_settings_of_jax(OF_COMPILING),
+    }
+
+
+def jax_settings() -> dict[str, Any]:
+    """Return JAX's settings that change more than last bits, read anew at each call."""
+    return _settings_of_jax(OF_FUNCTIONS)
+
+
+def _settings_of_jax(names: tuple[str, ...]) -> dict[str, Any]:
+    """Return settings by name; no version of JAX has all of them."""
+    config: Any = jax.config
+    known = [f"jax_{name}" for name in names if f"jax_{name}" in config.values]
+    # of this thread, where JAX keeps it by thread
+    found = {name: getattr(config, name, config.values[name]) for name in known}
+    return {
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in found.items()
     }
 
 
@@ -101,8 +143,8 @@ SETTINGS = (
 
 @functools.cache
 def kind(device: Any) -> str:
-    """Return an accelerator's name, or for a CPU the model of the processor."""
-    if device.platform != "cpu":
+    """Return an accelerator's name, or for a CPU, or ``None``, the processor's."""
+    if device is not None and device.platform != "cpu":
         return device.device_kind
     # JAX calls every CPU "cpu", but programs are compiled for one processor
     info = Path("/proc/cpuinfo")

@@ -40,16 +40,16 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions constraints forms gaussian_process goals house
+        bad_input border conditions constraints door forms gaussian_process goals house
         parzen precision products random refine samplers schedulers schedules space
+        supply
     """,
     "search": """
         accelerator analysis batches batching benchmarks boundary confirm damage data
-        divergence
-        ensemble epochs first fitting folds fuzz growing kernels loops model_samplers
-        models old_runs optimizers planning programs repeats report rewrite schedule
-        search storage supervised surroundings tasks trained training user_code width
-        workers
+        divergence ensemble epochs first fitting folds fuzz growing identity kernels
+        loops model_samplers models old_runs optimizers planning programs repeats report
+        rewrite schedule search soak storage supervised surroundings tasks trained
+        training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -80,6 +80,10 @@ def more_runs(runs, tmp_path_factory):
     whole = trained(**pbt)
     with killed.cut_after(8):
         trained(folder / "varied", **pbt)
+    with killed.cut_after(4):
+        trained(folder / "narrowed", block=2)
+    whole_of_two = digest(trained(block=2))
+    found["narrowed"] = (folder / "narrowed", killed.line(), whole_of_two)
     found["varied"] = (folder / "varied", killed.line(), digest(whole))
     curved = trained(folder / "curved", scheduler=None, history=True)
     found["curved"] = (folder / "curved", killed.line(), digest(curved))
@@ -317,6 +321,15 @@ def test_states_that_are_lost_are_trained_again(runs, tmp_path):
         assert use(tmp_path / "copy", task) == whole
 
 
+@pytest.mark.parametrize("block", [0, 1, 2, 3])
+def test_states_may_be_missed_after_new_blocks(block, more_runs, tmp_path):
+    source, task, whole = more_runs["narrowed"]
+    edit = f"UPDATE blocks SET state = NULL WHERE block = {block}"
+    at = edited(source, tmp_path / "run", edit)
+    assert use(at, task) == whole
+    assert jt.check(at).fine
+
+
 def test_a_record_of_an_earlier_version_gets_sums_when_it_is_written_to(runs, tmp_path):
     source, task, whole = runs["cut"]
     at = without_sums(shutil.copytree(source, tmp_path / "run"))
@@ -366,7 +379,10 @@ def test_an_extension_may_be_killed_between_its_files(runs, tmp_path, monkeypatc
     longer = jt.extend(at, bowl, trials=16, verbose=0)
     assert len(longer.trials) == 48
     assert jt.check(at).fine
-    (at / "run.json").write_bytes(old)  # with more on record than it says
+    # not the settings before, with more on record than they say
+    at = shutil.copytree(runs["finished"][0], tmp_path / "other")
+    jt.extend(at, bowl, trials=16, verbose=0)
+    (at / "run.json").write_bytes(old)
     with pytest.raises(jt.RunError, match=r"file run\.json"):
         jt.load(at)
 
@@ -380,6 +396,7 @@ def test_an_extension_may_be_killed_between_its_files(runs, tmp_path, monkeypatc
         ("cut", "UPDATE rounds SET box = '' WHERE round = 0", (0, 0)),
         ("cut", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 3)),
         ("cut", "DELETE FROM events", (32, 3)),
+        ("cut", "UPDATE sums SET link = x'00' WHERE entry = 3", (32, 3)),
         ("finished", "UPDATE rounds SET ended = x'00' WHERE round = 0", (32, 4)),
         ("paused", "UPDATE metrics SET value = 0 WHERE block = 1", (16, 4)),
         ("varied", "UPDATE variations SET value = x'00' WHERE number = 1", (8, 4)),

@@ -154,7 +154,7 @@ def test_gather_moves_lanes_and_starts_the_others_afresh():
     state = {"a": jnp.arange(8.0).reshape(4, 2), "b": jnp.arange(4)}
     fresh = jax.tree.map(lambda leaf: -leaf - 1, state)
     source = jnp.asarray([2, -1, 2, 0])
-    moved = gather(state, fresh, source)
+    moved = gather(None, state, fresh, source)
     for name in state:
         for slot, origin in enumerate([2, -1, 2, 0]):
             expected = fresh[name][slot] if origin < 0 else state[name][origin]

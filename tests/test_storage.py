@@ -774,10 +774,12 @@ def test_a_scheduler_that_changes_its_mind_is_noticed(
         run(small_task, small_space, tmp_path, scheduler=fickle)
     cut(10**9)
     mood.append("bad")
+    with pytest.raises(jt.RunError, match=r"code of its scheduler: decide\.mood"):
+        jt.resume(tmp_path, scheduler=fickle)
     with pytest.raises(
         jt.RunError, match=r"block \d .* its scheduler decides differently"
     ):
-        jt.resume(tmp_path, scheduler=fickle)
+        jt.resume(tmp_path, scheduler=fickle, allow=["code"])
     mood.clear()
     assert jt.resume(tmp_path, scheduler=fickle).finished
 

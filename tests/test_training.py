@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import jaxtune as jt
 from jaxtune.planning.preparation import prepare
-from jaxtune.programs.block import gather
+from jaxtune.programs.block import GATHERS, gather
 from jaxtune.programs.kept import KeptStates, assembled, keep
 from jaxtune.random import INIT, ORDER, lane_key, permutation
 from jaxtune.schedulers import Bracket, Decision, Plan, Scheduler
@@ -250,7 +251,7 @@ def test_asha_keeps_its_block_full_until_trials_run_out(task):
 
 def test_a_scheduler_compiles_one_program_more_and_later_rounds_none(task):
     def programs():
-        return jt.testing.compilations() + jt.programs.block.gather._cache_size()
+        return jt.testing.compilations() + GATHERS.of(task)._cache_size()
 
     space = jt.Space(
         learning_rate=jt.log_uniform(1e-3, 1.0), learning_rate_decay=jt.uniform(0, 2)
@@ -643,7 +644,7 @@ def test_a_pool_is_a_dictionary_that_knows_which_blocks_it_needs(steps):
             sources = store.take(every, np.ones(len(every), bool))
             if number % 3:  # as another process gets them
                 sources = pickle.loads(pickle.dumps(sources))
-            got = assembled(sources, None, like, gather, device)
+            got = assembled(sources, None, like, partial(gather, None), device)
             np.testing.assert_array_equal(got["a"], np.stack(list(known.values())))
             data = jax.random.key_data(got["k"])[:, 0]
             np.testing.assert_array_equal(data, got["a"][:, 0] // 10)

@@ -54,7 +54,7 @@ def with_grouped_batches(
     took = _seconds(workload, space, loads, device)
     while len(micros) < MOST:
         options = [
-            workload._replace(layout=_grouped(workload.layout, space, [*micros, size]))
+            workload._replace(layout=grouped(workload.layout, space, [*micros, size]))
             for size in _candidates(space, batching.micro)
             if size not in micros
         ]
@@ -83,7 +83,7 @@ def _shares(space: Space) -> Counter[int]:
     return shares
 
 
-def _grouped(layout: Layout, space: Space, micros: Sequence[int]) -> Layout:
+def grouped(layout: Layout, space: Space, micros: Sequence[int]) -> Layout:
     """Return a layout with a group for each micro-batch that some batch size has."""
     batching, found = layout.batching, []
     assert batching is not None, "only tasks have batches"

@@ -19,6 +19,7 @@ from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
 from jaxtune.planning.workload import Workload
 from jaxtune.programs.block import Static
+from jaxtune.recent import Recent
 from jaxtune.space import Space
 from jaxtune.tasks import Hparams, Task
 from jaxtune.tasks.hparams import is_traced
@@ -93,17 +94,20 @@ def sizes_of(
 def _count(name: str, task: Task, static: Static, values: dict[str, Any]) -> float:
     leaves, tree = jax.tree.flatten((task, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    return _count_once(name, static, tree, shapes, tuple(thread_settings().items()))
+    once = _COUNTS.of(task)
+    return once(name, static, tree, shapes, tuple(thread_settings().items()))
 
 
-@lru_cache(maxsize=4096)
-def _count_once(
+def _count_lane(
     name: str, static: Static, tree: Any, shapes: tuple, under: tuple
 ) -> float:
-    """Count a size, unless the same functions were traced for the same shapes."""
+    """Count a size of a lane of these functions for these shapes."""
     del under  # the settings of JAX, on which a program depends as well
     task, values = jax.tree.unflatten(tree, shapes)
     # the values are shapes here: a size cannot depend on them
     empty: Any = {n: np.zeros(v.shape, v.dtype) for n, v in values.items()}
     lane = static.hparams(empty)
     return COUNTS[name][0](task, lane)
+
+
+_COUNTS = Recent(lambda _: lru_cache(maxsize=4096)(_count_lane))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
+from jaxtune.recent import Recent
 from jaxtune.space import Dimension, Space
 from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
@@ -239,30 +240,36 @@ def _plain(constant: Any) -> Any:
 def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
     leaves, tree = jax.tree.flatten((workload.task, workload.key, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    return _traced_once(static, tree, shapes, tuple(thread_settings().items()))
+    once = _TRACES.of(workload.task)
+    return once(static, tree, shapes, tuple(thread_settings().items()))
 
 
-@lru_cache(maxsize=64)
-def _traced_once(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
-    """Trace a lane, unless the same functions were traced for the same shapes."""
+def _trace_lane(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
+    """Trace a lane of these functions for these shapes."""
     # data are shapes here and no constants of the program, so its hash leaves them out
     del under  # the settings of JAX, on which a program depends as well
-    task, key, values = jax.tree.unflatten(tree, shapes)
+    values = jax.tree.unflatten(tree, shapes)[2]
     found: dict[str, Any] = {}
 
-    def lane(task: Task, key: Key, values: dict[str, Any]) -> Any:
+    # JAX keeps the structure of arguments for ever, and this one has the functions
+    def lane(leaves: Sequence[Any]) -> Any:
+        task, key, values = jax.tree.unflatten(tree, leaves)
         hparams = static.hparams(values)
         metrics, trained = _lane(task, key, hparams, static.batching)
         found.update(read=frozenset(hparams.read), metrics=tuple(metrics))
         return metrics, trained
 
-    jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(task, key, values)
+    jaxpr, (_, trained) = jax.make_jaxpr(lane, return_shape=True)(shapes)
     # what functions look up says nothing about what they use
     # the inputs are the leaves of the task, the key, and the values in their order
     used = _used(jaxpr.jaxpr, [KEY, *sorted(values)])
     read = (used - {KEY}) | (found.pop("read") - set(values))
     params, random = trained.params, KEY in used
     return Traced(jaxpr=jaxpr, params=params, read=read, random=random, **found)
+
+
+# what was traced of a task, so that no search traces it again
+_TRACES = Recent(lambda _: lru_cache(maxsize=64)(_trace_lane))
 
 
 def _used(program: Any, names: list[str]) -> frozenset[str]:

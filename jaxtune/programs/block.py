@@ -18,6 +18,7 @@ from jaxtune.forms import AS_WRITTEN, in_fast_form
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.lane import Batching, Lane, OpenBatch
 from jaxtune.random import lane_key
+from jaxtune.recent import Recent, RecentJit, recent_jit
 from jaxtune.space.arrival import Choice, arrived
 from jaxtune.tasks import Hparams, Task
 from jaxtune.tasks.task import as_lane, split_of
@@ -122,16 +123,16 @@ def start(task: Task, root: Key, block: Block, static: Static) -> Lane:
     return start_program()(task, root, block, static)
 
 
-def start_program() -> Any:
+def start_program() -> RecentJit:
     """Return the program of `start`."""
     return _start_program(jax.default_backend() == "cpu")
 
 
 @cache
-def _start_program(on_cpu: bool) -> Any:
+def _start_program(on_cpu: bool) -> RecentJit:
     """Compile `start` with options that only this backend knows."""
     options = QUICK_COMPILE if on_cpu else None
-    return jax.jit(_start, static_argnames="static", compiler_options=options)
+    return RecentJit(_start, static=["static"], compiler_options=options)
 
 
 def _start(task: Task, root: Key, block: Block, static: Static) -> Lane:
@@ -154,7 +155,7 @@ def _over_lanes(one: Callable[..., Any], static: Static) -> Callable[..., Any]:
 
 
 # the states are donated: the device need not hold those of before and after at once
-@partial(jax.jit, static_argnames="static", donate_argnames="state")
+@recent_jit(static=["static"], donate_argnames="state")
 def advance(
     task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
 ) -> Lane:
@@ -176,7 +177,7 @@ def advance(
     return jax.lax.fori_loop(0, epochs, epoch, state)
 
 
-@partial(jax.jit, static_argnames="static", donate_argnames="state")
+@recent_jit(static=["static"], donate_argnames="state")
 def advance_part(
     task: Task,
     root: Key,
@@ -206,7 +207,7 @@ def advance_part(
     return _over_lanes(one, static)(*block, *state)
 
 
-@partial(jax.jit, static_argnames="static")
+@recent_jit(static=["static"])
 def empty_batches(task: Task, block: Block, state: Lane, static: Static) -> OpenBatch:
     """Return open batches that hold no example yet."""
     batching = static.batching
@@ -218,7 +219,7 @@ def empty_batches(task: Task, block: Block, state: Lane, static: Static) -> Open
     return jax.vmap(one)(block.hparams, state)
 
 
-@partial(jax.jit, static_argnames=("split", "static"))
+@recent_jit(static=["split", "static"])
 def score(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:
@@ -235,7 +236,7 @@ def score(
     return scored, state.status
 
 
-@partial(jax.jit, static_argnames="static")
+@recent_jit(static=["static"])
 def evaluated(
     task: Task, block: Block, state: Lane, static: Static
 ) -> tuple[PyTree, PyTree]:
@@ -250,7 +251,7 @@ def evaluated(
     return jax.vmap(one)(block.hparams, state)
 
 
-@partial(jax.jit, static_argnames=("split", "static"))
+@recent_jit(static=["split", "static"])
 def predict(
     task: Task, block: Block, state: Lane, split: str, static: Static
 ) -> PyTree:
@@ -265,11 +266,11 @@ def predict(
     return _over_lanes(one, static)(block.hparams, state)
 
 
-@jax.jit
-def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
+def gather(task: Task | None, state: Lane, fresh: Lane, source: Array) -> Lane:
     """Return lane ``source[i]`` as lane ``i``; for -1, lane ``i`` of ``fresh``.
 
     Args:
+      task: with which the program is released.
       state: stacked lanes, first axis ``[W]``.
       fresh: stacked lanes of the same width, from `start`.
       source: ``[W]`` int32, a lane of ``state``, or -1.
@@ -277,6 +278,10 @@ def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
     Returns:
       Stacked lanes.
     """
+    return GATHERS.of(task)(state, fresh, source)
+
+
+def _gather(state: Lane, fresh: Lane, source: Array) -> Lane:
     new = source < 0
 
     def pick(old: Array, started: Array) -> Array:
@@ -287,7 +292,11 @@ def gather(state: Lane, fresh: Lane, source: Array) -> Lane:
     return jax.tree.map(pick, state, fresh)
 
 
-@partial(jax.jit, static_argnames=("split", "static"))
+# states have no structure of the task, but a program of theirs ends with it
+GATHERS = Recent(lambda _: jax.jit(partial(_gather)))
+
+
+@recent_jit(static=["split", "static"])
 def measure(
     task: Task, root: Key, block: Block, split: str, static: Static
 ) -> tuple[dict[str, Array], Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -121,7 +122,8 @@ def begin(task: Task, root: Key, job: Job) -> Lane:
         started = block_program.start(task, root, job.block, job.static)
     # a block may hold both, as packing fills it with whatever lanes wait
     (device,) = root.devices()
-    return assembled(job.sources, started, job.like, block_program.gather, device)
+    gather = partial(block_program.gather, task)
+    return assembled(job.sources, started, job.like, gather, device)
 
 
 def end(

@@ -12,6 +12,12 @@ from jaxtune.space import Space, as_text
 from jaxtune.storage import aims
 from jaxtune.storage.documents import box_of, first_of, space_of, value_of
 
+LAST_BITS = ("version", "device", "flags", "block")
+"""Settings that may differ if allowed, since they change no more than last bits."""
+
+ALLOWED = (*LAST_BITS, "code")
+"""All that may differ if allowed; of code only the user knows what a change means."""
+
 LONGEST = 100  # letters of a value in a message
 
 
@@ -42,6 +48,8 @@ def in_words(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:
         was, now = show(path, old), show(path, new)
         if was != now:  # the words may leave out what differs
             named = argument_of(path) if word == "space" else name
+            if word == "code":
+                named = f"code of its {path.split('.')[1]}"
             return f"{named}: {_cut(was)}, now {_cut(now)}"
     was, now = [_short(_at(settings, path)) for settings in (old, new)]
     return f"{path}: {was}, now {now}"
@@ -139,6 +147,18 @@ def _goals(path: str, settings: dict[str, Any]) -> str:
     return ", ".join(f"{n} ({mode})" for n, mode in settings["goals"]) or "none"
 
 
+def _jax(path: str, settings: dict[str, Any]) -> str:
+    return f"{path.split('.')[1]}={_at(settings, path)!r}"
+
+
+def _code(path: str, settings: dict[str, Any]) -> str:
+    value = _at(settings, path)
+    name = ".".join(path.split(".")[2:])
+    if not isinstance(value, str):
+        return f"{name}, none" if value is None else _short(value)
+    return f"{name}, {value[:12]}"
+
+
 # name of the argument, and its value in words
 WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "rounds": ("plan of rounds", _rounds),
@@ -151,4 +171,37 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "scheduler": ("scheduler", _part),
     "constraints": ("constraints", _constraints),
     "goals": ("goals", _goals),
+    "jax": ("setting of JAX", _jax),
+    "code": ("code", _code),
 }
+
+
+def way_out(path: str, old: dict[str, Any]) -> str:
+    """Return what a user can do about a difference.
+
+    Args:
+      path: names of the setting, with dots.
+      old: settings of the run.
+    """
+    word = path.split(".")[0]
+    allowed = "jaxtune.resume(directory, task, allow=[{!r}])"
+    if word in LAST_BITS:
+        return f"If different last bits are acceptable, use {allowed.format(word)}."
+    if word == "code" or path.startswith("task.callbacks"):
+        return (
+            "Use the functions that the run began with, and the values that they read; "
+            f"or, if they mean the same, {allowed.format('code')}; or another "
+            "directory."
+        )
+    if word == "jax":
+        name, value = path.split(".")[1], _at(old, path)
+        return (
+            f"Call jax.config.update({name!r}, {value!r}) first, or use another "
+            "directory."
+        )
+    if path == "task.constants":
+        return (
+            "The task's functions hold other arrays, such as weights, than when the "
+            "run began. Use those, or another directory."
+        )
+    return "Use what the run began with, or another directory."

@@ -28,9 +28,11 @@ from jaxtune.storage.documents import (
     hparams_of,
 )
 from jaxtune.storage.forms import check_training
+from jaxtune.storage.rows import insert_rows, new_rows, rows_on_record
 from jaxtune.storage.store import Store
 from jaxtune.storage.sums import seal, seal_last
 from jaxtune.storage.writer import Change, Writer
+from jaxtune.tasks import Stream
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
@@ -55,6 +57,7 @@ class Durable(Journal):
       space: the space that the user gave.
       budgets: epochs of a whole training in each round; 0 for plain functions.
       with_curves: whether blocks are scored after every epoch.
+      stream: of the training data, if there is one.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class Durable(Journal):
         space: Space,
         budgets: Sequence[int],
         with_curves: bool = False,
+        stream: Stream | None = None,
     ):
         super().__init__()
         self._store, self._space, self._budgets = store, space, budgets
-        self._with_curves = with_curves
+        self._with_curves, self._stream = with_curves, stream
+        self._epochs_read = set(rows_on_record(store))
         self._round = self._variation = self._trials = 0
         # what the file knew when it was opened: all after it is known here
         self._recorded = store.one(LAST_BLOCK)
@@ -293,6 +298,10 @@ class Durable(Journal):
         with self._lock:
             self._last_width, self._states = block.width, states
             self._waiting.append(pending)
+            trained = int(block.assignment.epochs.max())
+            rows = new_rows(self._stream, self._epochs_read, trained)
+            if rows:
+                self._waiting.append(partial(insert_rows, rows))
             states.settle()
             if self._writer.due:
                 self._hand_over()

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtune.planning.tracing import Traced, digest
 from jaxtune.planning.workload import Workload
+from jaxtune.storage.captured import callbacks_of, constants_sum
 from jaxtune.tasks.function import function_name
 from jaxtune.types import PyTree
 
@@ -26,12 +27,19 @@ def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any
     Returns:
       For a task, hashes of the data, the optimiser's code and the programs, and shapes
       and dtypes of data and parameters in full. For a function, its name and a hash of
-      its programs.
+      its programs. For both, of the arrays and the functions of the host that programs
+      hold.
     """
     task = workload.task
+    held = {
+        # first, as the text of a program may name a callback
+        "callbacks": callbacks_of(traced).sums,
+        "program": digest(traced),
+        "constants": constants_sum(traced),
+    }
     if not task.trains:
         # without the module: a script is __main__ at first, and later a module
-        return {"function": function_name(task), "program": digest(traced)}
+        return {"function": function_name(task), **held}
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     if task.folds is not None:
         splits["folds"] = task.folds
@@ -39,7 +47,7 @@ def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any
         "data": {name: _leaves(split) for name, split in splits.items()},
         "parameters": [_leaves(program.params) for program in traced],
         "optimizer": code(task.optimizer),
-        "program": digest(traced),
+        **held,
         "batch_size": task.batch_size,
         "examples": task.examples,
     }

@@ -29,15 +29,16 @@ from jaxtune.storage.directory import check_directory
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.forms import check_training
+from jaxtune.storage.layouts import check_examples, layout_of
 from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
     checked_settings,
     key_of,
-    layout_of,
     rates_of,
     schedule_of,
     scoring_of,
+    warn_of_jax_settings,
 )
 from jaxtune.storage.store import Store
 from jaxtune.storage.subject import task_of
@@ -90,6 +91,7 @@ def load(
     check_process()
     path = check_directory(directory)
     settings = checked_settings(path)
+    warn_of_jax_settings(path, settings)
     store = open_verified(path)
     try:
         workload = _workload(path, settings, task)
@@ -193,6 +195,11 @@ def _workload(
         scoring=scoring_of(settings),
         keep=settings["keep"],
     )
+    # of another task, the difference is told by its hashes
+    examples = settings["task"].get("examples")
+    same = task is None or (known.trains and known.examples == examples)
+    if known is not None and same:
+        check_examples(workload.layout, known, settings["epochs"])
     if task is not None:  # a task from the directory is the run's own
         space = schedule_of(settings).space
         known = fingerprint.task_hashes(workload, trace(workload, space))

@@ -10,10 +10,11 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from jaxtune.checks import RunError, tell
+from jaxtune.checks import RunError, tell, warn
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
 from jaxtune.signals import Ended
+from jaxtune.storage.bounds import check_bounds
 from jaxtune.storage.directory import (
     RECORD,
     SETTINGS,
@@ -28,10 +29,13 @@ from jaxtune.storage.directory import (
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run, load_kernels
+from jaxtune.storage.layouts import check_epochs_trained, check_layout
 from jaxtune.storage.past import prior_bytes
+from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
     UserChoices,
     adopt,
+    budgets_of,
     check_same,
     check_way,
     checked_settings,
@@ -92,27 +96,35 @@ def open_journal(
                 traced = trace(adopted.workload, search.schedule.space)
                 requested = settings_document(search, traced, given, device)
             check_same(settings, requested, given, allow)
+            space = search.schedule.space
+            check_layout(adopted.workload.layout, search.workload.layout, space)
             search = adopted
             store = open_verified(path, write=not reads)
             try:
                 begun = store.one("SELECT count(*) FROM rounds")
                 check_way(settings, requested, begun, allow)
+                in_full = settings["scheduler"] is None
+                check_epochs_trained(store, budgets_of(settings), in_full)
             except BaseException:
                 store.close()
                 raise
             if settings is not recorded:
                 _extend(path, store, settings)
         else:
+            _warn_about(requested["not_compared"])
             task, prior = search.workload.task, prior_bytes(search.prior)
             rows, settings = document_of_folds(task), requested
+            _check_size(path, requested)
             store = create(path, requested, data_of(task), rows, prior)
         try:
-            begin = time.perf_counter()
-            with nullcontext() if reads else _explained(path, store, settings, begin):
+            begin, task = time.perf_counter(), search.workload.task
+            whole = nullcontext() if reads else _explained(path, store, settings, begin)
+            with same_rows(store, task), whole:
                 rounds = range(len(search.schedule.stages))
                 budgets = [search.workload_of(number).epochs for number in rounds]
                 each = search.workload.scoring.each_epoch
-                journal = Durable(store, search.schedule.space, budgets, each)
+                space = search.schedule.space
+                journal = Durable(store, space, budgets, each, task.stream)
                 # an allowed change: blocks that are not recorded get the new width
                 if given.block not in (None, search.workload.width):
                     journal.set_width(given.block)
@@ -157,6 +169,27 @@ def _finished(path: Path) -> bool:
         return store.one(ENDS) == "finished"
     finally:
         store.close()
+
+
+def _check_size(path: Path, settings: dict[str, Any]) -> None:
+    """Raise ``RunError`` for a search whose run could not be read."""
+    try:
+        check_bounds(settings)
+    except ValueError as error:
+        raise RunError(
+            f"{path}: a run cannot hold this search ({error}). Make it smaller, or "
+            "leave out directory=."
+        ) from None
+
+
+def _warn_about(unknown: list[str]) -> None:
+    """Say once, where a run begins, what a resumed run will not be compared in."""
+    if unknown:
+        warn(
+            "directory: a run that is resumed is refused where your functions differ, "
+            f"but these cannot be compared: {'; '.join(unknown)}. Leave them as they "
+            "are, or have the functions read arrays and numbers."
+        )
 
 
 def _finish(store: Store, seconds: float, stopped: str) -> None:

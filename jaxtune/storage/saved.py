@@ -112,7 +112,7 @@ def _kept(entries: list[Entry], bad: set[int]) -> Iterator[Entry]:
             number = entry.number
         if entry.kind == "block" and (number in again or entry not in standing):
             continue
-        # of a round that has ended the numbers of its blocks stay, see `_copy_block`
+        # of a round that has ended the numbers of its blocks stay, see `_copy`
         if entry.entry not in bad or (entry.kind == "block" and number in ends):
             yield entry
 
@@ -210,6 +210,7 @@ COPIED = {
         ("trials", "SELECT * FROM trials WHERE trial >= ?1 AND trial < ?1 + ?2")
     ],
     "variation": [("variations", "SELECT * FROM variations WHERE rowid = ?")],
+    "stream": [("streams", "SELECT * FROM streams WHERE epoch = ?")],
     "event": [("events", "SELECT * FROM events WHERE rowid = ?")],
     "block": [
         (table, f"SELECT * FROM {table} WHERE block = ?") for table in sums.OF_BLOCKS

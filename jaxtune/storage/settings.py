@@ -11,12 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune import environment
-from jaxtune.checks import RunError
-from jaxtune.forms import AS_WRITTEN, rules_of
-from jaxtune.planning.layout import Bucket, Layout
+from jaxtune.checks import RunError, warn
+from jaxtune.forms import AS_WRITTEN
 from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
-from jaxtune.programs.lane import Batching
 from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
 from jaxtune.rounds.arguments import Search
@@ -33,7 +31,15 @@ from jaxtune.storage.aims import (
     goals_of,
 )
 from jaxtune.storage.bounds import check_bounds
-from jaxtune.storage.compared import argument_of, differences, in_words
+from jaxtune.storage.captured import callbacks_of
+from jaxtune.storage.compared import (
+    ALLOWED,
+    LAST_BITS,
+    argument_of,
+    differences,
+    in_words,
+    way_out,
+)
 from jaxtune.storage.directory import SETTINGS, begun, check_directory, settings_of
 from jaxtune.storage.documents import (
     Unserialisable,
@@ -48,6 +54,8 @@ from jaxtune.storage.documents import (
     value_document,
     value_of,
 )
+from jaxtune.storage.layouts import forms_of, layout_document, layout_of
+from jaxtune.storage.own_code import code_of_search
 from jaxtune.storage.past import prior_hashes
 from jaxtune.storage.verified import check_written
 from jaxtune.versions import SAME_BITS, WAYS
@@ -58,9 +66,6 @@ PACE = ("batches", "ahead")  # of a round
 
 # the refiner of a search that was given none, up to version 0.2.0
 FORMER_ZOOM = zoom(top=0.1, margin=1.0, evidence=0.05, rounds="last")
-
-LAST_BITS = ("version", "device", "flags", "block")
-"""Settings that may differ if allowed, since they change no more than last bits."""
 
 
 class UserChoices(NamedTuple):
@@ -102,7 +107,10 @@ def settings_document(
         "scheduler": search.scheduler,
     }
     recipe = workload.task.recipe
+    own = code_of_search(search)
     settings = {
+        # first, as they explain other differences
+        "jax": environment.jax_settings(),
         "space": space_document(search.schedule.space),
         "rounds": schedule_document(search.schedule),
         "start": None if start is None else box_document(start),
@@ -127,16 +135,19 @@ def settings_document(
         "prior": prior_hashes(search.prior),
         "constraints": constraints_document(search.constraints),
         "goals": goals_document(search.goals),
+        "code": own.sums,
         "programs": given.programs,
         "block": workload.width,
         "rates": workload.rates,
         "across": workload.across,
-        "layout": _layout_document(workload.layout),
+        "layout": layout_document(workload.layout),
         "task": fingerprint.task_hashes(workload, traced),
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
-        "device": device,
+        # samplers compute on the host
+        "device": {**device, "host": environment.host_kind()},
         "flags": environment.flags(),
+        "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
     }
     # through JSON, so that tuples are lists as in the settings that are read
     return json.loads(json.dumps(settings))
@@ -163,7 +174,7 @@ def check_same(
       recorded: the settings of the run.
       requested: the settings of the search that is to resume it.
       given: what the user chose; other choices are taken from the run.
-      allow: those of `LAST_BITS` that may differ.
+      allow: those of `ALLOWED` that may differ.
 
     Raises:
       RunError: a setting differs; the error has both values and the way out.
@@ -171,7 +182,10 @@ def check_same(
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
     ignored |= {"block_given", "sampler_way"}  # see `check_way`
-    ignored |= set(check_allowed(allow))
+    ignored |= {"not_compared", *check_allowed(allow)}
+    if "code" in allow:
+        ignored |= {"task.callbacks", "task.optimizer"}
+        recorded, requested = _without_code(recorded), _without_code(requested)
     recorded, requested = _without_pace(recorded), _without_pace(requested)
     if given.block is None:
         ignored.add("block")
@@ -192,6 +206,12 @@ def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
         for part in settings["rounds"]
     ]
     return settings | {"rounds": rounds}
+
+
+def _without_code(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without the hashes of the functions of requirements."""
+    rules = [part | {"code": ""} for part in settings["constraints"]]
+    return settings | {"constraints": rules}
 
 
 def _way_of(sampler: Sampler) -> int:
@@ -265,38 +285,70 @@ def with_more_rounds(
 
 
 def check_allowed(allow: Sequence[str]) -> Sequence[str]:
-    """Return ``allow``; raise ``ValueError`` for what changes more than last bits."""
-    unknown = [word for word in allow if word not in LAST_BITS]
+    """Return ``allow``; raise ``ValueError`` for what no option allows."""
+    unknown = [word for word in allow if word not in ALLOWED]
     if isinstance(allow, str) or unknown:
         raise ValueError(
             f"allow: got {allow!r}. Use a list of settings that change no more than "
-            f"the last bits: {', '.join(LAST_BITS)}."
+            f"the last bits: {', '.join(LAST_BITS)}; or 'code', if your functions are "
+            "written otherwise and mean the same."
         )
     return allow
 
 
 def check_same_task(recorded: dict[str, Any], known: dict[str, Any]) -> None:
     """Raise ``RunError`` for another task than that of a run."""
-    _refuse({"task": recorded["task"]}, {"task": known}, _by_version(recorded))
+    old, new = {"task": recorded["task"]}, {"task": known}
+    _refuse(old, new, _by_version(recorded) | _not_recorded(old, new))
+
+
+def warn_of_jax_settings(directory: Path, recorded: dict[str, Any]) -> None:
+    """Warn where JAX is set to compute other numbers than in a run that is read."""
+    try:
+        check_jax_settings(recorded)
+    except RunError as error:
+        warn(
+            f"{directory}: {error} Until then, whatever is trained again from this run "
+            "differs from its table."
+        )
+
+
+def check_jax_settings(recorded: dict[str, Any]) -> None:
+    """Raise ``RunError`` where JAX is set to compute other numbers than in a run."""
+    old, new = {"jax": recorded["jax"]}, {"jax": environment.jax_settings()}
+    _refuse(old, new, _not_recorded(old, new))
 
 
 def _by_version(recorded: dict[str, Any]) -> set[str]:
     """Return what may differ because another version wrote the run."""
     was, now, ignored = dict(recorded["version"]), environment.versions(), set()
+    programs = {"task.program", "task.constants"}
     if was["jaxtune"] in SAME_BITS:
         was["jaxtune"] = now["jaxtune"]
         ignored.add("version.jaxtune")
         if "function" in recorded["task"]:
-            ignored.add("task.program")  # it was not the program of a task then
+            ignored |= programs  # it was not the program of a task then
     if was != now:
-        ignored.add("task.program")  # versions of jax print a program differently
+        ignored |= programs  # versions of jax write a program differently
     return ignored
 
 
 def _not_recorded(recorded: dict[str, Any], requested: dict[str, Any]) -> set[str]:
-    """Return what a run of an earlier version does not say about its device."""
-    known = recorded["device"]
-    return {f"device.{name}" for name in requested["device"] if name not in known}
+    """Return what a run of an earlier version, or another version of JAX, lacks."""
+    unknown = {"code"} if recorded.get("code", {}) is None else set()
+    for word in set(COMPARED_BY_NAME) - {"version"}:
+        if word in recorded:
+            unknown |= _missing(word, recorded[word], requested[word])
+    return unknown
+
+
+def _missing(
+    word: str, recorded: dict[str, Any], requested: dict[str, Any]
+) -> set[str]:
+    new = {name for name in requested if name not in recorded}
+    # settings of JAX come and go with its versions
+    gone = {n for n in recorded if n not in requested and n.startswith("jax_")}
+    return {f"{word}.{name}" for name in new | gone}
 
 
 def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None:
@@ -308,14 +360,11 @@ def _refuse(old: dict[str, Any], new: dict[str, Any], ignored: set[str]) -> None
     if not found:
         return
     path = found[0]
-    word = path.split(".")[0]
     others = len({argument_of(path) for path in found}) - 1
     more = f" ({others} more difference{'s' * (others > 1)})" if others else ""
-    way_out = "Use what the run began with, or another directory."
-    if word in LAST_BITS:
-        call = f"jaxtune.resume(directory, task, allow=[{word!r}])"
-        way_out = f"If different last bits are acceptable, use {call}."
-    raise RunError(f"the run has another {in_words(path, old, new)}{more}. {way_out}")
+    raise RunError(
+        f"the run has another {in_words(path, old, new)}{more}. {way_out(path, old)}"
+    )
 
 
 def adopt(search: Search, recorded: dict[str, Any]) -> Search:
@@ -403,6 +452,9 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
+        for name in COMPARED_BY_NAME:
+            if not isinstance(settings[name], dict):
+                raise TypeError(f"{name} is no object")
     return settings
 
 
@@ -430,7 +482,13 @@ EARLIER: dict[str, Any] = {
     "sampler_way": 1,
     "constraints": [],
     "goals": [],
+    "jax": {},
+    "code": None,
+    "not_compared": [],
 }
+
+# the settings whose parts are compared as far as both sides have them
+COMPARED_BY_NAME = ("jax", "device", "flags", "task", "version")
 
 # all are required: a missing setting means a damaged file, never a default
 NAMES = (
@@ -468,56 +526,9 @@ def key_of(settings: dict[str, Any]) -> Any:
     return key
 
 
-def _layout_document(layout: Layout) -> dict[str, Any]:
-    batching = layout.batching
-    return {
-        "batching": None if batching is None else _batching_document(batching),
-        "buckets": [
-            {"name": b.name, "field": b.field, "tops": list(b.tops)}
-            for b in layout.buckets
-        ],
-        "forms": layout.forms,
-        "as_places": layout.as_places,
-        "by_size": [_batching_document(batching) for batching in layout.by_size],
-    }
-
-
-def _batching_document(batching: Batching) -> dict[str, Any]:
-    # only the programs of some optimisers know the epochs of a whole training
-    return {n: v for n, v in batching._asdict().items() if v is not None}
-
-
 def rates_of(settings: dict[str, Any]) -> tuple[tuple[int, float], ...]:
     """Return the rates that were measured to choose the width."""
     return tuple((width, rate) for width, rate in settings["rates"])
-
-
-def layout_of(document: dict[str, Any]) -> Layout:
-    """Return the layout of a document."""
-    batching = document["batching"]
-    return Layout(
-        None if batching is None else Batching(**batching),
-        tuple(
-            Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
-        ),
-        forms_of(document),
-        # before version 0.2.0 every choice was the place of its value
-        document.get("as_places", True),
-        # up to version 0.2.0 batch sizes were in one group
-        tuple(Batching(**batching) for batching in document.get("by_size", ())),
-    )
-
-
-def forms_of(document: dict[str, Any]) -> str:
-    """Return the table of forms of a layout.
-
-    Raises:
-      ValueError: a table that this version does not have.
-    """
-    # version 0.1.0 had no forms, so its programs are as they were written
-    forms = document.get("forms", AS_WRITTEN)
-    rules_of(forms)
-    return forms
 
 
 # the package that has the makers of a part

@@ -51,6 +51,7 @@ CREATE TABLE curves (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
 CREATE TABLE predictions (
   block INTEGER PRIMARY KEY REFERENCES blocks, value BLOB NOT NULL);
+CREATE TABLE streams (epoch INTEGER PRIMARY KEY, sum TEXT NOT NULL);
 """
 # up to version 0.2.0
 INDEX = "CREATE INDEX lanes_of_trials ON lanes (trial, seed);"

@@ -151,6 +151,8 @@ def seal_all(db: sqlite3.Connection, files: dict[str, bytes], kept: str) -> None
     for (number,) in db.execute("SELECT round FROM rounds ORDER BY round").fetchall():
         for kind, which in _of_round(db, number):
             seal(db, kind, which)
+    for (epoch,) in db.execute("SELECT epoch FROM streams ORDER BY epoch").fetchall():
+        seal(db, "stream", epoch)
     for (row,) in db.execute("SELECT rowid FROM events ORDER BY rowid").fetchall():
         seal(db, "event", row)
 
@@ -256,6 +258,11 @@ def _event(db: sqlite3.Connection, number: int) -> Content:
     return Content({"events": db.execute(query, (number,)).fetchall()}, [])
 
 
+def _stream(db: sqlite3.Connection, number: int) -> Content:
+    query = "SELECT epoch, sum FROM streams WHERE epoch = ?"
+    return Content({"streams": db.execute(query, (number,)).fetchall()}, [])
+
+
 def _nothing(db: sqlite3.Connection, number: int) -> Content:
     return Content({}, [])
 
@@ -266,5 +273,6 @@ READ: dict[str, Callable[[sqlite3.Connection, int], Content]] = {
     "variation": _variation,
     "end": _end,
     "event": _event,
+    "stream": _stream,
     "forgotten": _nothing,  # a block that is recorded again
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxtune.checks import is_whole
+from jaxtune.checks import RunError, is_whole
+from jaxtune.door import as_plain, shown
 from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.tasks.containers import as_array, is_one_array
 from jaxtune.types import PyTree
@@ -32,6 +34,8 @@ class Stream:
       head: the first rows of epoch 0, for shapes and checks; numbers are in 32 bits.
       prepare: function applied to every batch.
       sums: epoch to the checksum of its rows; mutable, filled while reading.
+      expected: epoch to the checksum that a run has on record; mutable, see
+        `expecting`.
     """
 
     source: Callable[[int], Iterable[Any]]
@@ -39,7 +43,8 @@ class Stream:
     rows: int
     head: PyTree
     prepare: Prepare
-    sums: dict[int, int] = dataclasses.field(default_factory=dict, repr=False)
+    sums: dict[int, str] = dataclasses.field(default_factory=dict, repr=False)
+    expected: dict[int, str] = dataclasses.field(default_factory=dict, repr=False)
 
     def through(self, prepare: Prepare) -> Stream:
         """Return a stream of the same rows with one more function applied.
@@ -57,7 +62,33 @@ class Stream:
 
         head = _checked("train", prepare("train", self.head))
         # other rows come out of it, so its checksums start anew
-        return dataclasses.replace(self, prepare=both, head=head, sums={})
+        return dataclasses.replace(self, prepare=both, head=head, sums={}, expected={})
+
+    @contextmanager
+    def expecting(self, sums: Mapping[int, str]) -> Iterator[None]:
+        """Refuse inside rows of other checksums, with the error of another run.
+
+        A run that goes on with later epochs reads the last one of these first, so that
+        it cannot go on with other rows. A run that reads no more is not asked.
+
+        Args:
+          sums: epoch to the checksum of its rows.
+        """
+        self.expected.update(sums)
+        try:
+            for epoch in set(sums).intersection(self.sums):
+                self._check_expected(epoch, self.sums[epoch])
+            yield
+        finally:
+            self.expected.clear()
+
+    def _check_expected(self, epoch: int, found: str) -> None:
+        if self.expected.get(epoch, found) != found:
+            raise RunError(
+                f"the run has trained on other rows of epoch {epoch} than its stream "
+                "gives now. Use the rows that the run began with, or another "
+                "directory; source(epoch) must depend on the epoch alone."
+            )
 
     def parts(self, epoch: int, size: int) -> Iterator[PyTree]:
         """Yield an epoch's rows in order, ``size`` at a time; the last part is shorter.
@@ -72,9 +103,15 @@ class Stream:
         Raises:
           ValueError: arrays unlike those of the first rows, more or fewer rows than
             ``examples``, or other rows than when this epoch was read before.
+          RunError: other rows than those that a run has on record.
         """
         waiting: list[PyTree] = []
-        have, total, known = 0, 0, 0
+        if self.expected and not {epoch, *self.sums}.intersection(self.expected):
+            for _ in self.parts(max(self.expected), self.rows):
+                pass
+        have, total = 0, 0
+        # one for each array, so that it does not matter how rows are cut into batches
+        known = [0] * len(jax.tree.leaves(self.head))
         for number, raw in enumerate(self.source(epoch)):
             name = f"train of epoch {epoch}, batch {number}"
             batch = _checked(name, self.prepare(name, raw))
@@ -82,8 +119,8 @@ class Stream:
             total += length(batch)
             if total > self.examples:
                 self._refuse(epoch, f"more than {self.examples}")
-            for leaf in jax.tree.leaves(batch):
-                known = zlib.crc32(np.ascontiguousarray(leaf).data, known)
+            for at, leaf in enumerate(jax.tree.leaves(batch)):
+                known[at] = zlib.crc32(np.ascontiguousarray(leaf).data, known[at])
             waiting.append(batch)
             have += length(batch)
             while have >= size:
@@ -93,7 +130,9 @@ class Stream:
         if total != self.examples:
             self._refuse(epoch, str(total))
         # rounds and reruns read an epoch again: other rows would give other scores
-        if self.sums.setdefault(epoch, known) != known:
+        found = "-".join(f"{one:08x}" for one in known)
+        self._check_expected(epoch, found)
+        if self.sums.setdefault(epoch, found) != found:
             raise ValueError(
                 f"stream: epoch {epoch} brought other rows than when it was read "
                 "before. source(epoch) must depend on the epoch alone: seed it by it."
@@ -151,16 +190,20 @@ def stream(
             f"stream: source is a {type(source).__name__}. Use a function epoch -> "
             "batches, such as lambda epoch: loader."
         )
-    examples, rows = (
-        int(size) if isinstance(size, np.integer) else size for size in (examples, rows)
-    )
+    examples, rows = (as_plain(size) for size in (examples, rows))
     for name, size in (("examples", examples), ("rows", rows)):
         if not is_whole(size, 1):
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
     # no more batches than that, since an epoch need not fit into memory
-    for batch in source(0):
+    begun = source(0)
+    if not hasattr(begun, "__iter__") and not hasattr(begun, "__getitem__"):
+        raise ValueError(
+            f"stream: source returned {shown(begun)}. Return batches, such as a list "
+            "or a generator of pairs."
+        )
+    for batch in begun:
         first.append(_arrays(f"train of epoch 0, batch {len(first)}", batch))
         have += length(first[-1])
         if have >= min(rows, examples):

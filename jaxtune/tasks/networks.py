@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.recent import MOST
 from jaxtune.tasks.adapters import as_model
 from jaxtune.tasks.arrays import check_told_apart
 from jaxtune.tasks.calling import Model
@@ -139,7 +140,7 @@ def predict_of(network: Network, measures: Measures) -> Predict:
     return Predict(network, measures, apply)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MOST)
 def _shared(
     network: Network, measures: Measures, shape: tuple[int, ...], dtype: Any
 ) -> Functions:

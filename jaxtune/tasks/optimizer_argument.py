@@ -10,6 +10,7 @@ from typing import Any
 
 import optax
 
+from jaxtune.recent import MOST
 from jaxtune.tasks import optimizers
 
 LENGTHS = ("steps", "epochs", "examples")
@@ -28,7 +29,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
         return {}
 
 
-@lru_cache(maxsize=64)  # functions are compared by identity: the same one each time
+@lru_cache(maxsize=MOST)  # functions are compared by identity: the same one each time
 def constant(
     transformation: optax.GradientTransformation,
 ) -> Callable[..., optax.GradientTransformation]:
@@ -76,6 +77,11 @@ def as_optimizer(given: Any) -> Callable[..., Any]:
         if one.default is one.empty
         and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]
+    if needed and needed[0] in optimizers.RANGES:
+        raise ValueError(
+            f"optimizer: its argument {needed[0]!r} gets all hyperparameters. Use "
+            f"(hparams), and hparams[{needed[0]!r}] inside."
+        )
     unknown = [name for name in needed[1:] if name not in LENGTHS]
     if unknown or (needed and needed[0] in LENGTHS):
         raise ValueError(

@@ -6,8 +6,8 @@ prediction best; a member that is added twice has twice the weight.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.environment import promoting
+from jaxtune.recent import MOST
 from jaxtune.tasks.measuring import Measures, metrics_of_outputs
 from jaxtune.tasks.outputs import prediction
 from jaxtune.tasks.predicted import probabilities_of
@@ -97,7 +98,7 @@ def select(
     """
     measured = {name: part for name, part in split.items() if name != "x"}
     chosen, scores, alone = jax.device_get(
-        _additions(votes, measured, measures, metric, mode, size)
+        _additions_of(measures, metric, mode, size)(votes, measured)
     )
     oriented = np.asarray(ranking.orient(scores, mode))
     if not np.isfinite(oriented).any():
@@ -107,9 +108,14 @@ def select(
     return Selection(counts, float(scores[last]), scores[: last + 1], alone)
 
 
-@partial(jax.jit, static_argnames=("measures", "metric", "mode", "size"))
+@lru_cache(maxsize=MOST)
+def _additions_of(measures: Measures, metric: str, mode: str, size: int) -> Any:
+    """Return the program of `_additions` with these arguments."""
+    return jax.jit(partial(_additions, measures, metric, mode, size))
+
+
 def _additions(
-    votes: Array, split: PyTree, measures: Measures, metric: str, mode: str, size: int
+    measures: Measures, metric: str, mode: str, size: int, votes: Array, split: PyTree
 ) -> tuple[Array, Array, Array]:
     """Return the member ``[size]`` of each addition, the scores after it, and alone."""
 

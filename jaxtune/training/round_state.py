@@ -282,7 +282,7 @@ class RoundState:
         static = self._statics[group]
         sources = self._states.take(lanes, np.ones(len(lanes), bool))
         (device,) = self._workload.key.devices()
-        like, gather = self._shapes[group](), block_program.gather
+        like, gather = self._shapes[group](), partial(block_program.gather, self._task)
         state = assembled(sources, None, like, gather, device)
         return TrainedLanes(self._block(lanes, static, len(lanes)), static, state)
 

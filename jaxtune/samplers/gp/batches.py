@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from jaxtune.environment import on_host, thread_settings, under
+from jaxtune.recent import Recent, RecentJit
 from jaxtune.samplers._model_based import ModelState, cut, with_room
 from jaxtune.samplers.gp.suggest import (
     Fit,
@@ -25,12 +26,12 @@ from jaxtune.samplers.gp.suggest import (
     picked,
     suggested,
 )
+from jaxtune.samplers.history import History
 from jaxtune.space import Space
 from jaxtune.threads import one_thread
 from jaxtune.types import Array, Key
 
 FIXED, PICKS = ("rows", "region"), "acquisition"  # arguments that are no arrays
-_compiled: set[Any] = set()  # signatures, of both programs
 
 
 def _quick_to_compile() -> dict[str, Any]:
@@ -44,19 +45,29 @@ def _quick_to_compile() -> dict[str, Any]:
 
 
 @cache
-def _programs() -> tuple[Any, Any]:
+def _programs() -> tuple[RecentJit, RecentJit]:
     """Return the programs, which all samplers with equal arguments share."""
     with on_host():
         options = _quick_to_compile()
     return (
-        jax.jit(fit_history, static_argnames=FIXED, compiler_options=options),
-        jax.jit(_pick, static_argnames=PICKS, compiler_options=options),
+        RecentJit(_fit, static=FIXED, compiler_options=options),
+        RecentJit(_pick, static=[PICKS], compiler_options=options),
     )
 
 
+# signatures of what was compiled of both
+_COMPILED: Recent[set[Any]] = Recent(lambda _: set())
+
+
+def _fit(
+    space: Space, history: History, argument: Array, rows: int, region: Region | None
+) -> Fit:
+    return fit_history(history, space, argument, rows, region)
+
+
 def _pick(
-    model: Fit,
     space: Space,
+    model: Fit,
     key: Key,
     trials: Array,
     pending: Array,
@@ -93,22 +104,22 @@ def next_batch(
         return suggested(state, n, acquisition, rows, region, argument)
     space, history = state.space, state.history
     padded, out = with_room(state, n)
-    fit = {"history": history, "space": space, "argument": np.float32(argument)}
+    fit: dict[str, Any] = {"history": history, "argument": np.float32(argument)}
     fit |= {"rows": rows, "region": region}
-    pick = {"space": space, "key": state.key, "trials": history.trials}
+    pick: dict[str, Any] = {"key": state.key, "trials": history.trials}
     pick |= {"pending": padded.pending, "out": np.int32(out), "n": np.int32(n)}
     pick |= {"acquisition": acquisition}
     with on_host(), one_thread():
         fits, picks = _programs()
-        with _beside(fit, pick):
-            model = fits(**fit)
+        with _beside(space, fit, pick):
+            model = fits(space, **fit)
         # JAX returns before it has computed, and the one thread is for computing
-        points = jax.block_until_ready(picks(model, **pick))
+        points = jax.block_until_ready(picks(space, model, **pick))
     return cut(points, n)
 
 
 @contextmanager
-def _beside(fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
+def _beside(space: Space, fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
     """Compile the second program in a thread during this context, if it is new."""
     static = {name: fit[name] for name in FIXED} | {PICKS: pick[PICKS]}
     every = {**fit, **pick}
@@ -117,7 +128,8 @@ def _beside(fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
     thread = thread_settings()
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     signature = (tree, shapes, tuple(static.items()), tuple(thread.items()))
-    if signature in _compiled:
+    compiled = _COMPILED.of(space)
+    if signature in compiled:
         yield
         return
 
@@ -125,7 +137,7 @@ def _beside(fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
         # what it raises will be raised in its place
         with suppress(Exception), under(thread), on_host():
             fits, picks = _programs()
-            picks.lower(fits.eval_shape(**fit), **pick).compile()
+            picks.lower(space, fits.eval_shape(space, **fit), **pick).compile()
 
     beside = threading.Thread(target=compile_pick, name="jaxtune-compiling")
     beside.start()
@@ -133,4 +145,4 @@ def _beside(fit: dict[str, Any], pick: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         beside.join()
-    _compiled.add(signature)
+    compiled.add(signature)
