@@ -18,7 +18,10 @@ from jaxtune.space import (
 KNOWN = ("sgd", "momentum", "rmsprop", "adam")
 
 
-@guarded(optimizers=list_of(one_of(*KNOWN), 1))
+SOME = list_of(one_of(*KNOWN), 1)._replace(way_out=f"Use some of {', '.join(KNOWN)}.")
+
+
+@guarded(optimizers=SOME)
 def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
     """Return a space of the nine usual hyperparameters, and the optimiser.
 

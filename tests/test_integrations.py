@@ -402,7 +402,7 @@ def test_an_objective_that_cannot_be_searched_says_why():
     def again(trial):
         return trial.suggest_int("x", 0, 1) + trial.suggest_int("x", 0, 2)
 
-    with pytest.raises(ValueError, match=r"static needs a list.*\['layers'\]"):
+    with pytest.raises(ValueError, match=r"static must be a list.*\['layers'\]"):
         made(suggesting, static="layers")
     with pytest.raises(ValueError, match=r"static has 'layer', which.*rate, mix"):
         made(suggesting, static=["layer"])
