@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -425,6 +426,52 @@ def test_a_comment_changes_nothing_and_an_operation_does():
     assert plain == written('def f(x):\n    """Add."""\n    # one\n    return (x\n+ 1)')
     for other in ("x - 1", "x + 2", "x.y + 1", "x + 1.0", "1 + x", "y + 1"):
         assert plain != written(f"def f(x):\n    return {other}\n")
+
+
+SCRIPT = """
+import dataclasses, enum, functools, typing
+
+class Kind(enum.Enum):
+    A = 1
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Settings:
+    scale: float = 2.0
+    kind: Kind = Kind.A
+
+class Pair(typing.NamedTuple):
+    one: float
+    two: object
+
+class Model:
+    def __init__(self):
+        self.settings, self.pair = Settings(), Pair(1.0, self)
+    @property
+    def scale(self):
+        return self.settings.scale
+    def __call__(self, x):
+        return x * self.scale * inner(x)
+
+@functools.lru_cache
+def inner(x):
+    return x + 1
+
+model = Model()
+def f(x):
+    return model(x)
+"""
+
+
+def test_a_script_and_a_module_have_the_same_sums(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    names = ("__main__", "script")
+    one, other = (runpy.run_path(str(path), run_name=name)["f"] for name in names)
+    assert sums_of("f", one) == sums_of("f", other)
+    assert not sums_of("f", one).unknown
+    path.write_text(SCRIPT.replace("scale: float = 2.0", "scale: float = 3.0"))
+    changed = runpy.run_path(str(path))["f"]
+    assert sums_of("f", one).sums["f.model"] != sums_of("f", changed).sums["f.model"]
 
 
 CHILD = """

@@ -36,7 +36,11 @@ from jaxtune.storage.bytecode import (
     imports_of,
 )
 from jaxtune.storage.documents import value_document
-from jaxtune.storage.packages import found_installed, is_installed
+from jaxtune.storage.packages import (
+    found_installed,
+    is_installed,
+    is_installed_module,
+)
 
 # behind one function; what is more, deeper or larger is not known
 MOST = 20_000  # values that are no numbers and texts
@@ -47,6 +51,11 @@ PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, range, slice)
 PLAIN += (bytearray, type(None), type(...), np.dtype)
 # nothing is computed by these
 QUIET = (logging.Logger, io.IOBase, type(os.environ), type(threading.Lock()))
+# of dataclasses; in which module they are depends on how a script is run
+WRITTEN_BY_PYTHON = (
+    *("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__"),
+    *("__ge__", "__setattr__", "__delattr__", "__replace__"),
+)
 CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 # state that changes while a search runs, and not by what is written in a program
 RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
@@ -293,6 +302,7 @@ class _Walk:
             for name, part in sorted(vars(value).items())
             if not (name.startswith("__") and name.endswith("__")) or callable(part)
             if name not in ("__dict__", "__weakref__", "__doc__", "_abc_impl")
+            and not (name in WRITTEN_BY_PYTHON and _is_written(part))
         ]
         bases = [self.of(where, base) for base in value.__bases__]
         return _sum("class", value.__qualname__, *bases, *inside)
@@ -335,10 +345,9 @@ class _Walk:
 
     def _opaque(self, where: str, value: Any) -> str:
         kind = type(value)
-        # a script is __main__ at first, and later a module
-        name = _name(kind) if is_installed(kind) else kind.__qualname__
-        self.unknown.append(f"{where}: an object of {name}")
-        return _sum("opaque", name)
+        if not hasattr(kind, "__get__"):  # an attribute of a class, as of named tuples
+            self.unknown.append(f"{where}: an object of {_name(kind)}")
+        return _sum("opaque", _name(kind))
 
 
 Look = Callable[[_Walk, str, Any], str]
@@ -382,6 +391,12 @@ def _module_of(value: Any) -> str:
     return getattr(value, "__module__", None) or ""
 
 
+def _is_written(value: Any) -> bool:
+    """Return whether Python or a package wrote a method, and not the user."""
+    written = isinstance(value, types.FunctionType)
+    return written and (value.__code__.co_filename == "<string>" or is_installed(value))
+
+
 def _slots(value: Any) -> dict[str, Any] | None:
     names = [n for kind in type(value).__mro__ for n in getattr(kind, "__slots__", ())]
     return {n: getattr(value, n, None) for n in names} if names else None
@@ -397,7 +412,9 @@ def _content(cell: Any) -> Any:
 def _name(value: Any) -> str:
     module = _module_of(value)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
-    return f"{module}.{name or type(value).__name__}"
+    name = name or type(value).__name__
+    # a script is __main__ at first, and later a module
+    return f"{module}.{name}" if is_installed_module(module) else name
 
 
 def _followed(value: Any, path: tuple[str, ...]) -> tuple[str, Any]:

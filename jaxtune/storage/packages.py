@@ -40,11 +40,12 @@ def is_installed(thing: types.FunctionType | type | types.ModuleType) -> bool:
     file = thing.__code__.co_filename if isinstance(thing, types.FunctionType) else "<"
     if file.startswith("<") and not file.startswith("<frozen"):
         # a function that a library writes as it runs, such as a method of a dataclass
-        return _module_installed(thing.__module__)
+        return is_installed_module(thing.__module__)
     return _of_a_package(file)
 
 
-def _module_installed(name: str | None) -> bool:
+def is_installed_module(name: str | None) -> bool:
+    """Return whether a module that has been imported is not the user's own."""
     module = sys.modules.get(name or "")
     if name == "__main__" or module is None:
         return name == "builtins"
@@ -54,7 +55,7 @@ def _module_installed(name: str | None) -> bool:
 def found_installed(name: str) -> bool:
     """Return whether a package that may not be imported yet is an installed one."""
     if name in sys.modules:
-        return _module_installed(name)
+        return is_installed_module(name)
     try:
         found = importlib.util.find_spec(name) if name else None
     except (ImportError, ValueError):
