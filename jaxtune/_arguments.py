@@ -7,15 +7,42 @@ from typing import Any
 
 from jaxtune import _named, ranking
 from jaxtune.checks import is_whole, warn
+from jaxtune.door import (
+    FLAG,
+    NAMES,
+    SOME_NAMES,
+    Argument,
+    an,
+    demand,
+    either,
+    list_of,
+    optional,
+    real,
+    whole,
+)
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
-from jaxtune.rounds.schedule import Schedule, flat
+from jaxtune.rounds.schedule import Schedule, Stage, flat
 from jaxtune.schedulers import Scheduler
-from jaxtune.space import Space, as_space, check_part, with_default_inside
+from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
-from jaxtune.tasks import Task
+from jaxtune.tasks import Task, optimizers
 from jaxtune.tasks.spelling import standard_name
+
+MOST = 1000  # dimensions: what decodes them is unrolled
+WIDEST = 2**20  # lanes in a block, which are all computed, also where most are empty
+BLOCK = optional(whole(1, WIDEST))
+VERBOSE = either(FLAG, whole(0))
+CALLBACKS = list_of(
+    Argument("a Callback", lambda value: hasattr(value, "on_round")),
+)
+ALLOW = SOME_NAMES._replace(way_out="Use a list, such as ['block'].")
+TUPLE = NAMES._replace(
+    words="a tuple of names",
+    holds=lambda value: isinstance(value, tuple) and NAMES.holds(value),
+)
+A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...).")
 
 
 def checked_scheduler(task: Task, given: Any) -> Scheduler:
@@ -34,6 +61,7 @@ def schedule_for(
     """Return the rounds of a search over a space, or those of a schedule."""
     rounds = 1 if rounds is None else rounds
     if isinstance(space, Schedule):
+        _check_schedule(space)
         if (trials or space.trials) != space.trials or rounds != 1:
             raise ValueError(
                 f"trials={trials}, rounds={rounds}: the schedule has {space.trials} "
@@ -42,6 +70,7 @@ def schedule_for(
         again = check_confirm(confirm, space.trials)
         return with_confirmation(less_the_repeats(space, again), again)
     space = as_space(space)
+    _check_size(space)
     if trials is None:
         raise ValueError("trials: say how many configurations to try.")
     check_counts(trials=trials, rounds=rounds)
@@ -57,6 +86,32 @@ def schedule_for(
     inside = {name: with_default_inside(space[name]) for name in conditional}
     searched = flat(space.replace(**inside), trials - again.trials, rounds)
     return with_confirmation(searched, again)
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    """Raise ``ValueError`` for a schedule that the user has put together wrongly."""
+    demand("Schedule", "space", schedule.space, A_SPACE)
+    demand("Schedule", "stages", schedule.stages, list_of(A_STAGE, 1))
+    for stage in schedule.stages:
+        demand("Stage", "searched", stage.searched, TUPLE)
+        demand("Stage", "trials", stage.trials, whole(1))
+        demand("Stage", "epochs", stage.epochs, optional(whole(1)))
+        unknown = [n for n in stage.searched if n not in schedule.space.searched]
+        if unknown:
+            raise ValueError(
+                f"Stage: searched has {unknown[0]!r}, and the space searches "
+                f"{', '.join(schedule.space.searched)}. Use these names."
+            )
+    _check_size(schedule.space)
+
+
+def _check_size(space: Space) -> None:
+    if space.dim > MOST:
+        raise ValueError(
+            f"space: {space.dim} dimensions are searched, and programs of more than "
+            f"{MOST} compile for minutes. Search fewer, or one number that several of "
+            "them follow from."
+        )
 
 
 def check_repeatable(
@@ -115,6 +170,8 @@ def check_counts(**sizes: Any) -> None:
     for name, size in sizes.items():
         if not is_whole(size, 1):
             raise ValueError(f"{name}: got {size!r}. Use a whole number from 1.")
+        if name == "block" and size > WIDEST:
+            raise ValueError(f"block: got {size}. Use at most {WIDEST} lanes.")
 
 
 def checked_budget(task: Task, epochs: int | None) -> int:
@@ -151,6 +208,7 @@ def checked_objective(
 
 
 def _check_limits(task: Task, space: Space) -> None:
+    _check_ranges(task, space)
     for name, (low, high) in task.limits:
         if name not in space.names:
             continue
@@ -164,6 +222,19 @@ def _check_limits(task: Task, space: Space) -> None:
                 f"dimension {name!r}: the space has {bounds}, but the model takes "
                 f"{low} to {high}. Change the space, or make the model larger."
             )
+
+
+def _check_ranges(task: Task, space: Space) -> None:
+    """Raise ``ValueError`` for numbers that our optimisers and models cannot take."""
+    ranges: dict[str, Argument] = {}
+    if task.trains and optimizers.reads_standard_names(task.optimizer):
+        ranges |= optimizers.RANGES
+    if ("hidden_units", "max_units") in task.padding:
+        ranges["dropout"] = real(0, 1)
+    for name in ranges.keys() & set(space.names):
+        for value in space[name].choices or space[name].bounds:
+            if is_number(value):
+                demand("space", name, value, ranges[name])
 
 
 def check_metric(traced: tuple[Traced, ...], metric: str, trains: bool) -> None:

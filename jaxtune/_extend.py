@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtune import ranking
+from jaxtune._arguments import ALLOW, CALLBACKS, VERBOSE
 from jaxtune._resume import Parts, go_on, task_at_hand
 from jaxtune._search import StopLike
 from jaxtune.checks import RunError, as_whole, is_whole
+from jaxtune.door import guarded
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.results.result import Result
@@ -35,6 +37,7 @@ from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 
 
+@guarded(allow=ALLOW, callbacks=CALLBACKS, verbose=VERBOSE)
 def extend(
     directory: str | os.PathLike[str],
     task: Task | Objective | None = None,

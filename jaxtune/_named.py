@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune import executors, samplers, schedulers
-from jaxtune.rounds.refine import zoom
+from jaxtune.rounds.refine import A_REFINER, zoom
+from jaxtune.samplers.base import is_sampler
 
 Makers = Mapping[str, Callable[..., Any]]
 
@@ -46,9 +47,7 @@ EXECUTORS: Makers = {
 def sampler(given: Any) -> samplers.Sampler:
     """Return the sampler that is meant; ``ValueError`` for what is none."""
     made = _made("sampler", SAMPLERS, given)
-    # any tuple of three functions in this order is one
-    functions = [getattr(made, name, None) for name in ("init", "ask", "tell")]
-    if not all(map(callable, functions)):
+    if not is_sampler(made):
         raise _other("sampler", given, "samplers", "tpe()")
     return made
 
@@ -64,8 +63,8 @@ def scheduler(given: Any) -> schedulers.Scheduler:
 def refiner(given: Any) -> Any:
     """Return the refiner that is meant, ``zoom`` if none is given."""
     made = _made("refine", REFINERS, "zoom" if given is None else given)
-    if not callable(made):
-        raise ValueError(f"refine: got {given!r}. Use zoom(), or a function like it.")
+    if not A_REFINER.holds(made):
+        raise ValueError(f"refine: got {given!r}. {A_REFINER.way_out}")
     return made
 
 

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._arguments import schedule_for
+from jaxtune._arguments import BLOCK, schedule_for
 from jaxtune.checks import as_whole, check_whole
+from jaxtune.door import FLAG, guarded, whole
 from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
 from jaxtune.planning.batches import with_grouped_batches
@@ -109,6 +110,7 @@ class Plan(NamedTuple):
         return "\n".join(lines) + ")"
 
 
+@guarded(seeds=whole(1), block=BLOCK, rewrite=FLAG, memory=FLAG)
 def plan(
     task: Task | Objective,
     space: Space,

@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._arguments import check_repeatable
+from jaxtune._arguments import ALLOW, BLOCK, CALLBACKS, VERBOSE, check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
 from jaxtune.checks import RunError, as_whole
+from jaxtune.door import guarded
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
 from jaxtune.results.result import Result
+from jaxtune.results.trials import A_TRIAL
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.pace import paced
@@ -55,6 +57,7 @@ from jaxtune.types import Objective
 from jaxtune.versions import check_versions
 
 
+@guarded(block=BLOCK, allow=ALLOW, callbacks=CALLBACKS, verbose=VERBOSE)
 def resume(
     directory: str | os.PathLike[str],
     task: Task | Objective | None = None,
@@ -283,6 +286,7 @@ class Rerun(NamedTuple):
         )
 
 
+@guarded(trial=A_TRIAL)
 def rerun(
     directory: str | os.PathLike[str],
     trial: int,

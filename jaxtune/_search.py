@@ -15,6 +15,8 @@ import numpy as np
 
 from jaxtune import _named
 from jaxtune._arguments import (
+    CALLBACKS,
+    VERBOSE,
     check_counts,
     check_metric,
     check_random,
@@ -31,6 +33,7 @@ from jaxtune._arguments import (
 from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
 from jaxtune.checks import as_whole
+from jaxtune.door import FLAG, guarded
 from jaxtune.environment import check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.goals.arguments import as_constraints
@@ -90,6 +93,11 @@ PriorLike = (
 StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | None
 
 
+@guarded(
+    rewrite=FLAG,
+    verbose=VERBOSE,
+    callbacks=CALLBACKS,
+)
 def search(
     task: Task | Objective,
     space: Space | Schedule | Mapping[str, Dimension],

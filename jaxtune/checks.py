@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
+from jaxtune.door import is_whole as is_whole
 from jaxtune.printing import printable
-
-
-def is_whole(value: Any, least: int) -> TypeGuard[int]:
-    """Return whether the value is a whole number (no ``bool``) from ``least``."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and bool(value >= least)
 
 
 def as_whole(value: Any) -> Any:
@@ -28,17 +23,6 @@ def check_whole(name: str, argument: str, value: Any, least: int = 1) -> None:
     if value is not None and not is_whole(value, least):
         raise ValueError(
             f"{name}: {argument} must be a whole number from {least}, got {value!r}."
-        )
-
-
-def check_share(name: str, argument: str, value: Any, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless the value is a number in ``[low, high]``."""
-    # bool is a subclass of int, and True is no share
-    kinds = int | float | np.integer | np.floating
-    number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise ValueError(
-            f"{name}: {argument} must lie in [{low:g}, {high:g}], got {value!r}."
         )
 
 

@@ -1,17 +1,15 @@
-"""The command line; each command is one call of the public API.
-
-Exit codes: 0 done, 1 a trial whose scores differ, a damaged run or a failed self-test,
-2 an error, 130 interrupted.
-"""
+"""The command line; each command is one call of the public API."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import runpy
 import sys
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,12 @@ from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import ALLOWED
 from jaxtune.trained.files import check_destination
 
-ERROR, INTERRUPTED = 2, 130
+# the exit codes, and all of them: 1 is an answer, so no error may end with it
+DONE, DIFFERS, ERROR, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = """Exit codes: 0 done; 1 the answer is no: a trial whose scores differ, a
+damaged run, or a failed self-test; 2 an error, of usage or any other; 130 interrupted.
+"""
+DEBUG = "JAXTUNE_DEBUG"  # a variable that is set prints tracebacks, as --debug does
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -36,10 +39,70 @@ TASK = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _one_end_for_pipes() -> Iterator[None]:
+    """End with an error where a pipe, such as that of head, has read enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        # the last flush would fail once more; a test has no such stream
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(ERROR) from None
+
+
+class _Commands(click.Group):
+    """The commands, whose errors have the exit codes above, whatever raises them."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Run the command line; click's own ends with 1 for some errors."""
+        run: Any = super().main
+        if not kwargs.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **kwargs)
+        try:
+            code = run(*args, standalone_mode=False, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else DONE)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the words of a command line; ``--help`` prints here."""
+        with _one_end_for_pipes():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and report errors that nobody expected."""
+        try:
+            with _one_end_for_pipes():
+                return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug") or os.environ.get(DEBUG):
+                traceback.print_exc()
+            raise _Failed(
+                f"{type(error).__name__}: {error}\n"
+                "jaxtune did not expect this. Run it with jaxtune --debug ... to see "
+                "where it comes from; if that is not your own code, please report it "
+                "with what is printed then, and with that of jaxtune doctor."
+            ) from error
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
 @click.version_option(jaxtune.__version__)
-def main() -> None:
+@click.option(
+    "--debug", is_flag=True, help=f"Print tracebacks of errors, as {DEBUG}=1 does."
+)
+def main(debug: bool) -> None:
     """Hyperparameter search where many models train in one JAX program."""
+    del debug  # of the group, which reads it from the context
 
 
 # The functions have names of their own: `resume`, `rerun` and others are the public
@@ -64,7 +127,7 @@ def demo_command(out: Path) -> None:
         click.echo(
             f"{error}. The demo needs the extra: pip install 'jaxtune[demo]'", err=True
         )
-        sys.exit(1)
+        sys.exit(ERROR)
     with _plain_errors():
         script["main"](out)
 
@@ -87,7 +150,7 @@ def doctor_command(as_json: bool) -> None:
         for finding in found:
             mark = " " if finding.fine else "!"
             click.echo(f"{mark} {finding.name:<22} {finding.value}")
-    sys.exit(0 if all(finding.fine for finding in found) else 1)
+    sys.exit(DONE if all(finding.fine for finding in found) else DIFFERS)
 
 
 @main.command(name="show")
@@ -200,14 +263,14 @@ def rerun_command(directory: Path, trial: int, task: str | None, as_json: bool) 
         found = jaxtune.rerun(directory, trial, _task(task))
     if as_json:
         _print_json({"trial": trial, "same": found.same} | _both(found))
-        sys.exit(0 if found.same else 1)
+        sys.exit(DONE if found.same else DIFFERS)
     for name, recorded in found.recorded.items():
         again = found.again.get(name)
         if found.same:
             _say(f"{name}: {_numbers(recorded)}, again to the bit")
         else:
             _say(f"{name}: recorded {_numbers(recorded)}, now {_numbers(again)}")
-    sys.exit(0 if found.same else 1)
+    sys.exit(DONE if found.same else DIFFERS)
 
 
 @main.command(name="check")
@@ -224,7 +287,7 @@ def check_command(directory: Path, as_json: bool) -> None:
         _print_json({"fine": found.fine} | found._asdict())
     else:
         _say(str(found))
-    sys.exit(0 if found.fine else 1)
+    sys.exit(DONE if found.fine else DIFFERS)
 
 
 @main.command(name="repair")
@@ -402,7 +465,7 @@ def _safe(text: str) -> str:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Report what a user can fix in one line; leave tracebacks to our own bugs."""
+    """Report what a user can fix in one line; `_Commands` reports our own bugs."""
     known = (jaxtune.RunError, ValueError, IndexError, MemoryError, OSError)
     try:
         yield

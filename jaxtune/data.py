@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.door import NAME, Argument, either, guarded, optional, shown
 from jaxtune.tasks import Stream, stream
 from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.tasks.containers import as_array, columns
@@ -18,7 +19,21 @@ __all__ = ["Stream", "from_datasets", "from_grain", "from_pandas", "stream"]
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
+FRAME = Argument("a data frame", lambda value: hasattr(value, "columns"))
+DATASET = Argument(
+    "a dataset of Hugging Face", lambda value: hasattr(value, "with_format")
+)
+EXAMPLES = Argument(
+    "a dataset of examples, pairs or dicts",
+    lambda value: hasattr(value, "__iter__") or hasattr(value, "__getitem__"),
+)
+COLUMNS = Argument(
+    "a list of names of columns",
+    lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes),
+)
 
+
+@guarded(frame=FRAME, inputs=optional(COLUMNS))
 def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) -> Arrays:
     """Return columns of a data frame as ``(x [N, d] float32, y [N])``.
 
@@ -44,7 +59,7 @@ def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) ->
     """
     listed = list(frame.columns)
     names = [name for name in listed if name != target] if inputs is None else inputs
-    table = [(name, _column(frame, name, listed)) for name in names]
+    table = [(name, _column(frame, name, listed, "inputs")) for name in names]
     if not table:
         raise ValueError("from_pandas: no column is left to predict from.")
     x = columns("from_pandas", table)
@@ -55,6 +70,7 @@ def from_pandas(frame: Any, target: str, inputs: Sequence[str] | None = None) ->
     return x.astype(np.float32), _numbers(y)
 
 
+@guarded(dataset=DATASET, inputs=either(NAME, COLUMNS))
 def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arrays:
     """Return columns of a Hugging Face dataset as ``(x [N, ...], y [N])``.
 
@@ -81,11 +97,12 @@ def from_datasets(dataset: Any, inputs: str | Sequence[str], target: str) -> Arr
     names = [inputs] if isinstance(inputs, str) else list(inputs)
     # whatever format the user set, columns come as NumPy arrays
     table = dataset.with_format("numpy")[:]
-    found = [np.asarray(_column(table, name, list(table))) for name in names]
+    found = [np.asarray(_column(table, n, list(table), "inputs")) for n in names]
     x = found[0] if isinstance(inputs, str) else np.stack(found, axis=1)
     return x, _numbers(np.asarray(_column(table, target, list(table))))
 
 
+@guarded(dataset=EXAMPLES)
 def from_grain(dataset: Iterable[Any], inputs: str = "x", target: str = "y") -> Arrays:
     """Return the elements of a Grain dataset as ``(x [N, ...], y [N])``.
 
@@ -111,9 +128,9 @@ def from_grain(dataset: Iterable[Any], inputs: str = "x", target: str = "y") -> 
       ValueError: no elements.
     """
     pairs = [
-        tuple(_column(e, name, list(e)) for name in (inputs, target))
+        (_column(e, inputs, list(e), "inputs"), _column(e, target, list(e)))
         if isinstance(e, dict)
-        else e
+        else _pair(e)
         for e in dataset
     ]
     if not pairs:
@@ -122,10 +139,20 @@ def from_grain(dataset: Iterable[Any], inputs: str = "x", target: str = "y") -> 
     return x, _numbers(y)
 
 
-def _column(table: Any, name: str, names: list[str]) -> Any:
+def _column(table: Any, name: str, names: list[str], argument: str = "target") -> Any:
     if name not in names:
-        raise KeyError(f"no column {name!r}. There are {', '.join(map(str, names))}.")
+        there = ", ".join(map(str, names))
+        raise KeyError(f"{argument}: no column {name!r}. There are {there}.")
     return table[name]
+
+
+def _pair(example: Any) -> Any:
+    if not isinstance(example, tuple | list) or len(example) != 2:
+        raise ValueError(
+            f"from_grain: dataset has the element {shown(example)}. Use one of pairs, "
+            "or of dicts."
+        )
+    return example
 
 
 def _numbers(target: np.ndarray) -> np.ndarray:

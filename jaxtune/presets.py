@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtune.door import guarded, list_of, one_of
 from jaxtune.space import (
     Space,
     choice,
@@ -14,7 +15,10 @@ from jaxtune.space import (
     when,
 )
 
+KNOWN = ("sgd", "momentum", "rmsprop", "adam")
 
+
+@guarded(optimizers=list_of(one_of(*KNOWN), 1))
 def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
     """Return a space of the nine usual hyperparameters, and the optimiser.
 
@@ -41,13 +45,6 @@ def standard(optimizers: Sequence[str] = ("momentum", "adam")) -> Space:
     Raises:
       ValueError: an unknown optimiser, or none at all.
     """
-    known = ("sgd", "momentum", "rmsprop", "adam")
-    unknown = [name for name in optimizers if name not in known]
-    if unknown or not optimizers:
-        raise ValueError(
-            f"standard: got optimizers={list(optimizers)!r}. Use some of "
-            f"{', '.join(known)}."
-        )
     dimensions = {
         "learning_rate": log_uniform(1e-4, 1.0, default=1e-2, tier=1),
         "optimizer": choice(list(optimizers), tier=1),

@@ -35,6 +35,10 @@ def is_there(path: Path) -> bool:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}). Make its folder readable."
+        ) from error
     if not stat.S_ISREG(mode):
         raise _another_kind(path, mode)
     return True
@@ -107,5 +111,7 @@ def decoding(
 
 def in_short(error: Exception) -> str:
     """Return the kind and text of an error, which may quote a whole file, in short."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    kind, text = type(error).__name__, str(error)
+    if not isinstance(error, ValueError) or not text:  # whose text says it all
+        text = f"{kind}: {text}" if text else kind
     return text if len(text) <= 200 else f"{text[:200]}..."

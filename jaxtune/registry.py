@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import numpy as np
+from jaxtune.door import as_plain
 
 P = ParamSpec("P")
 Made = TypeVar("Made")
@@ -52,7 +52,7 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
     def remembering(*args: P.args, **kwargs: P.kwargs) -> Made:
         bound = signature.bind(*args, **kwargs)
         # a run directory holds Python's numbers
-        bound.arguments.update({n: _plain(v) for n, v in bound.arguments.items()})
+        bound.arguments.update({n: as_plain(v) for n, v in bound.arguments.items()})
         made = make(*bound.args, **bound.kwargs)
         # a default that is passed and one that is left out give the same recipe
         bound.apply_defaults()
@@ -64,11 +64,6 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
 
     MAKERS[make.__name__] = remembering
     return remembering
-
-
-def _plain(value: Any) -> Any:
-    known = isinstance(value, np.number | np.bool_ | np.str_)
-    return value.item() if known else value
 
 
 def recipe_of(made: Any) -> Recipe | None:

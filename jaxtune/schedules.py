@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxtune.door import FLAG, either, guarded, list_of, optional, real
 from jaxtune.types import Array
 
 Number = Array | float
@@ -29,6 +30,13 @@ __all__ = [
 ]
 
 
+# all may be traced; a number of steps below 1 is a share of a training
+RATE = LATER = real(0, traced=True)
+FACTOR = real(above=0, traced=True)
+STEPS = FACTOR._replace(way_out="Use the steps of a whole training.")
+
+
+@guarded(peak=RATE, steps=STEPS, end=RATE, begin=LATER)
 def linear(
     peak: Number, steps: Number, end: Number = 0.0, begin: Number = 0
 ) -> Schedule:
@@ -50,7 +58,7 @@ def linear(
       ``count -> rate``, ``[]`` float32.
     """
     peak, end = _real(peak), _real(end)
-    begin, last = _steps(begin, steps), _last(steps)
+    begin, last = _steps(begin, steps), _real(steps)
 
     def schedule(count: Any) -> Array:
         share = _share(_real(count) - begin, last - begin)
@@ -59,6 +67,7 @@ def linear(
     return schedule
 
 
+@guarded(peak=RATE, steps=STEPS, end=RATE, exponent=RATE)
 def cosine(
     peak: Number, steps: Number, end: Number = 0.0, exponent: Number = 1.0
 ) -> Schedule:
@@ -83,6 +92,14 @@ def cosine(
     return warmup_cosine(peak, steps, 0, end=end, exponent=exponent)
 
 
+@guarded(
+    peak=RATE,
+    steps=STEPS,
+    warmup=LATER,
+    start=RATE,
+    end=RATE,
+    exponent=RATE,
+)
 def warmup_cosine(
     peak: Number,
     steps: Number,
@@ -116,7 +133,7 @@ def warmup_cosine(
       ``count -> rate``, ``[]`` float32.
     """
     peak, start, end = _real(peak), _real(start), _real(end)
-    exponent, last = _real(exponent), _last(steps)
+    exponent, last = _real(exponent), _real(steps)
     warm = _steps(warmup, steps)
 
     def schedule(count: Any) -> Array:
@@ -128,6 +145,14 @@ def warmup_cosine(
     return schedule
 
 
+@guarded(
+    peak=RATE,
+    steps=STEPS,
+    rate=FACTOR,
+    begin=LATER,
+    end=optional(RATE),
+    staircase=FLAG,
+)
 def exponential(
     peak: Number,
     steps: Number,
@@ -156,7 +181,7 @@ def exponential(
       ``count -> rate``, ``[]`` float32.
     """
     peak, rate = _real(peak), _real(rate)
-    begin, period = _steps(begin, steps), _last(steps)
+    begin, period = _steps(begin, steps), _real(steps)
 
     def schedule(count: Any) -> Array:
         turns = jnp.maximum(_real(count) - begin, 0) / period
@@ -169,6 +194,7 @@ def exponential(
     return schedule
 
 
+@guarded(peak=RATE, steps=STEPS, rise=LATER, start=FACTOR, final=FACTOR)
 def one_cycle(
     peak: Number,
     steps: Number,
@@ -195,7 +221,7 @@ def one_cycle(
     Returns:
       ``count -> rate``, ``[]`` float32.
     """
-    peak, top, last = _real(peak), _steps(rise, steps), _last(steps)
+    peak, top, last = _real(peak), _steps(rise, steps), _real(steps)
     first = peak / _real(start)
     lowest = first / _real(final)
 
@@ -208,6 +234,7 @@ def one_cycle(
     return schedule
 
 
+@guarded(peak=RATE, steps=STEPS, at=list_of(LATER), scale=either(RATE, list_of(RATE)))
 def piecewise(
     peak: Number,
     steps: Number,
@@ -233,13 +260,14 @@ def piecewise(
     Raises:
       ValueError: factors of another number than steps.
     """
-    scales = list(scale) if isinstance(scale, Sequence) else [scale] * len(at)
+    several: Any = scale
+    scales = list(several) if np.ndim(several) else [scale] * len(at)
     if len(scales) != len(at):
         raise ValueError(
             f"scale: got {len(scales)} factors for {len(at)} steps in at. Use one for "
             "each, or one number for all."
         )
-    peak, _ = _real(peak), _last(steps)
+    peak = _real(peak)
     bounds = [_steps(bound, steps) for bound in at]
     factors = [_real(factor) for factor in scales]
 
@@ -256,13 +284,6 @@ def piecewise(
 def _real(value: Any) -> Any:
     """Return a number as float32, whatever the settings of JAX."""
     return jnp.asarray(value, jnp.float32)
-
-
-def _last(steps: Any) -> Any:
-    """Return the steps of a training as a real number; ``ValueError`` for none."""
-    if not isinstance(steps, jax.core.Tracer) and not steps > 0:
-        raise ValueError(f"steps: got {steps!r}. Use the steps of a whole training.")
-    return _real(steps)
 
 
 def _steps(value: Any, steps: Any) -> Any:

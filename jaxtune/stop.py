@@ -151,7 +151,7 @@ def check_stop(given: Any) -> tuple[Stop, ...]:
         return (given,)
     many = given if isinstance(given, list | tuple) else [given]
     for one in many:
-        maker = one in (at, after, stalled)
+        maker = any(one is make for make in (at, after, stalled))
         if not callable(one) or maker or isinstance(one, type):
             raise ValueError(
                 f"stop: got {one!r}. Use jaxtune.stop.at(0.97), stop.after('2h'), "

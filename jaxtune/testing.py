@@ -14,15 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.door import FUNCTION, KEY, guarded, optional, whole
 from jaxtune.planning.preparation import prepare
 from jaxtune.programs import block as block_program
 from jaxtune.programs.lane import DIVERGED, RUNNING
 from jaxtune.results.names import check_metrics
-from jaxtune.rounds.refine import Refiner
+from jaxtune.rounds.refine import A_REFINER, Refiner
 from jaxtune.samplers import Sampler
+from jaxtune.samplers.base import A_SAMPLER
 from jaxtune.schedulers import Decision, Plan, Progress, Scheduler
-from jaxtune.schedulers.base import Explore
+from jaxtune.schedulers.base import A_SCHEDULER, Explore
 from jaxtune.space import (
+    A_SPACE,
     Space,
     choice,
     integer,
@@ -34,6 +37,7 @@ from jaxtune.space import (
 from jaxtune.tasks import Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
+from jaxtune.tasks.task import A_TASK
 from jaxtune.training.ledger import Ledger, RungScores, check_decision
 from jaxtune.training.retraining import train_in_full
 from jaxtune.types import Key
@@ -59,6 +63,7 @@ def mixed_space() -> Space:
     )
 
 
+@guarded(sampler=A_SAMPLER, space=optional(A_SPACE), n=whole(3))
 def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> None:
     """Check the contract of a sampler, from its first point on.
 
@@ -97,6 +102,7 @@ def check_sampler(sampler: Sampler, space: Space | None = None, n: int = 12) -> 
         chex.assert_trees_all_equal_structs(_plain(after), _plain(state))
 
 
+@guarded(refiner=A_REFINER, space=optional(A_SPACE), n=whole(2))
 def check_refiner(refiner: Refiner, space: Space | None = None, n: int = 64) -> None:
     """Check the contract of a refiner.
 
@@ -160,6 +166,14 @@ class Simulation(NamedTuple):
     steps: list[tuple[Progress, Decision]]
 
 
+@guarded(
+    scheduler=A_SCHEDULER,
+    score=FUNCTION,
+    trials=whole(1),
+    epochs=whole(1),
+    key=optional(KEY),
+    concurrent=whole(1),
+)
 def simulate(
     scheduler: Scheduler,
     score: Callable[[int, int], float],
@@ -224,6 +238,7 @@ def _advance(ledger: Ledger, score: Callable[[int, int], float]) -> None:
     ledger.note(rows, epochs, arrives, {"score": values}, status)
 
 
+@guarded(scheduler=A_SCHEDULER, trials=whole(1), epochs=whole(1))
 def check_scheduler(scheduler: Scheduler, trials: int = 40, epochs: int = 27) -> None:
     """Check the contract of a scheduler.
 
@@ -286,6 +301,7 @@ def _check_explore(explore: Explore) -> None:
         assert alone, "a member's exploration must not depend on another's"
 
 
+@guarded(task=A_TASK, space=A_SPACE, epochs=whole(1))
 def check_task(task: Task, space: Space, epochs: int = 1) -> None:
     """Train a few lanes of a task and check the contract of its functions.
 

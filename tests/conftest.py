@@ -40,7 +40,7 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions constraints forms gaussian_process goals house
+        bad_input border conditions constraints door forms gaussian_process goals house
         parzen precision products random refine samplers schedulers schedules space
         supply
     """,

@@ -1,5 +1,6 @@
 """The command line, run as a newcomer runs it."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 import jaxtune as jt
 from jaxtune import doctor, versions
-from jaxtune.cli import main
+from jaxtune.cli import DIFFERS, DONE, ERROR, INTERRUPTED, main
 
 
 def run(*arguments, cwd=None):
@@ -109,7 +110,7 @@ def test_bash_completes_in_earnest(tmp_path):
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["report", "rerun", "resume"], done.stderr
+    assert done.stdout.split() == ["repair", "report", "rerun", "resume"], done.stderr
 
 
 def test_importing_the_package_imports_no_extra():
@@ -118,3 +119,39 @@ def test_importing_the_package_imports_no_extra():
     code = f"import sys, jaxtune; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyError("deep"), 2),
+        (AssertionError(), 2),
+        (RecursionError("too deep"), 2),
+        (BrokenPipeError(errno.EPIPE, "head"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: getattr(type(value), "__name__", None),
+)
+def test_no_error_ends_as_scores_that_differ_do(error, code, monkeypatch):
+    def diagnose():
+        raise error
+
+    monkeypatch.setattr(doctor, "diagnose", diagnose)
+    assert CliRunner().invoke(main, ["doctor"]).exit_code == code
+
+
+def test_an_error_that_nobody_expected_is_told_in_short(monkeypatch):
+    monkeypatch.setattr(doctor, "diagnose", lambda: {}["deep"])
+    short = CliRunner().invoke(main, ["doctor"]).output
+    assert "KeyError: 'deep'" in short
+    assert "--debug" in short
+    assert "Traceback" not in short
+    assert "Traceback" in CliRunner().invoke(main, ["--debug", "doctor"]).output
+    monkeypatch.setenv("JAXTUNE_DEBUG", "1")
+    assert "Traceback" in CliRunner().invoke(main, ["doctor"]).output
+
+
+def test_the_help_says_what_the_exit_codes_mean():
+    said = CliRunner().invoke(main, ["--help"]).output
+    for code in (DONE, DIFFERS, ERROR, INTERRUPTED):
+        assert f" {code} " in said.replace("\n", " ")

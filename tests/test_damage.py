@@ -80,6 +80,10 @@ def more_runs(runs, tmp_path_factory):
     whole = trained(**pbt)
     with killed.cut_after(8):
         trained(folder / "varied", **pbt)
+    with killed.cut_after(4):
+        trained(folder / "narrowed", block=2)
+    whole_of_two = digest(trained(block=2))
+    found["narrowed"] = (folder / "narrowed", killed.line(), whole_of_two)
     found["varied"] = (folder / "varied", killed.line(), digest(whole))
     curved = trained(folder / "curved", scheduler=None, history=True)
     found["curved"] = (folder / "curved", killed.line(), digest(curved))
@@ -315,6 +319,15 @@ def test_states_that_are_lost_are_trained_again(runs, tmp_path):
     jt.repair(edited(source, tmp_path / "spoiled", edit), tmp_path / "copy")
     with pytest.warns(UserWarning, match="states of block"):
         assert use(tmp_path / "copy", task) == whole
+
+
+@pytest.mark.parametrize("block", [0, 1, 2, 3])
+def test_states_may_be_missed_after_new_blocks(block, more_runs, tmp_path):
+    source, task, whole = more_runs["narrowed"]
+    edit = f"UPDATE blocks SET state = NULL WHERE block = {block}"
+    at = edited(source, tmp_path / "run", edit)
+    assert use(at, task) == whole
+    assert jt.check(at).fine
 
 
 def test_a_record_of_an_earlier_version_gets_sums_when_it_is_written_to(runs, tmp_path):

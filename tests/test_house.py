@@ -21,8 +21,9 @@ PACKAGE = ROOT / "jaxtune"
 LAYERS = {
     "markup": 0,
     "precision": 0,
+    "door": 0,
     "printing": 0,
-    "registry": 0,
+    "registry": 1,
     "types": 0,
     "versions": 0,
     "writing": 0,

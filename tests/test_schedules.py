@@ -103,7 +103,7 @@ def test_a_warmup_of_the_whole_training_never_falls():
 @pytest.mark.parametrize("name", jt.schedules.__all__)
 def test_a_schedule_without_steps_is_refused(name):
     more = {"warmup_cosine": [1], "exponential": [0.1], "piecewise": [[0.5]]}
-    with pytest.raises(ValueError, match="steps: got 0"):
+    with pytest.raises(ValueError, match="steps must be a number above 0, got 0"):
         getattr(jt.schedules, name)(PEAK, 0, *more.get(name, []))
 
 

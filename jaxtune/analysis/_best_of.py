@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.results.result import Result
+from jaxtune.door import guarded, list_of, optional, whole
+from jaxtune.results.result import A_RESULT, Result
 
 
 class BestOf(NamedTuple):
@@ -27,6 +28,13 @@ class BestOf(NamedTuple):
     high: float
 
 
+@guarded(
+    result=A_RESULT,
+    counts=optional(list_of(whole(1), 1)),
+    round=whole(0),
+    resamples=whole(1, 10**6),
+    seed=whole(0),
+)
 def best_of(
     result: Result,
     counts: Sequence[int] | None = None,
@@ -85,8 +93,6 @@ def best_of(
     n = len(scores)
     if counts is None:
         counts = sorted({2**k for k in range(n.bit_length()) if 2**k <= n} | {n})
-    if min(counts) < 1:
-        raise ValueError(f"best_of: got {min(counts)} trials. Use numbers from 1.")
     # a failure counts as the worst score
     worst = scores[fine].min()
     ordered = np.sort(np.where(fine, scores, worst))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.results.result import Result
+from jaxtune.door import guarded
+from jaxtune.results.result import A_RESULT, Result
 
 
+@guarded(result=A_RESULT)
 def coordinates(result: Result) -> np.ndarray:
     """Return every trial as a point of the whole space, whatever its round's box was.
 

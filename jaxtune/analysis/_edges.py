@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.checks import check_share, check_whole
-from jaxtune.results.result import Result
+from jaxtune.door import Argument, either, guarded, whole
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import crowding, outer
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
@@ -35,6 +35,12 @@ class Edge(NamedTuple):
     suggestion: Any
 
 
+A_SHARE = Argument(
+    "a share in [0, 1]", lambda value: isinstance(value, float) and 0 <= value <= 1
+)
+
+
+@guarded(result=A_RESULT, top=either(whole(1), A_SHARE))
 def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     """Find the edges of the user's space that most of the best trials are near.
 
@@ -64,10 +70,6 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     Raises:
       ValueError: fewer than four trials with a score, or ``top`` out of range.
     """
-    if isinstance(top, int):
-        check_whole("edges", "top", top)
-    else:
-        check_share("edges", "top", top, 0, 1)
     space, points, standing = result.setup.space, coordinates(result), result.standing
     count = max(4, top if isinstance(top, int) else round(top * len(standing)))
     if np.isfinite(standing).sum() < 4:

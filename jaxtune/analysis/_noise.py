@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import check_share, check_whole
+from jaxtune.door import guarded, real, whole
 from jaxtune.results.folded import per_seed
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.training.retraining import retrain
 
 FEWEST = 4  # trials with a score
@@ -52,6 +52,7 @@ class Reevaluation(NamedTuple):
     optimism: float
 
 
+@guarded(result=A_RESULT, best=real(0, 1))
 def noise(result: Result, best: float = 0.25) -> Noise:
     """Measure how much of the best score is luck, and how much seeds differ.
 
@@ -85,7 +86,6 @@ def noise(result: Result, best: float = 0.25) -> Noise:
     Raises:
       ValueError: one seed, or fewer than four trials with a score.
     """
-    check_share("noise", "best", best, 0, 1)
     scores = per_seed(result.trials.scores, result.setup.folds).astype(np.float64)
     standing = result.standing
     seeds = scores.shape[1]
@@ -115,6 +115,7 @@ def _left_out(values: np.ndarray, seed: int, mode: str) -> float:
     return float(values[np.argmax(ranking.orient(others, mode)), seed])
 
 
+@guarded(result=A_RESULT, top=whole(1), seeds=whole(2))
 def reevaluate(
     result: Result, top: int = 5, seeds: int = 8
 ) -> tuple[Reevaluation, ...]:
@@ -148,8 +149,6 @@ def reevaluate(
       ValueError: a number below 1 or, for ``seeds``, 2; or no trial with a score.
     """
     result.setup.check_task("reevaluate")
-    check_whole("reevaluate", "top", top)
-    check_whole("reevaluate", "seeds", seeds, 2)
     order = ranking.order(result.standing)
     order = order[np.isfinite(result.standing[order])][:top]
     if not len(order):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.results.result import Result
+from jaxtune.door import NAME, demand, guarded, one_of, whole
+from jaxtune.results.result import A_RESULT, Result
 
 NEAR = 50  # trials that a value is computed from
 SMOOTH = 1.0  # of SciPy's interpolator; 0 would pass through every score
@@ -27,6 +28,7 @@ class Surface(NamedTuple):
     score: np.ndarray
 
 
+@guarded(result=A_RESULT, x=NAME, y=NAME, size=whole(2, 2000))
 def surface(result: Result, x: str, y: str, size: int = 60) -> Surface:
     """Smooth the scores of trials over two hyperparameters.
 
@@ -60,6 +62,8 @@ def surface(result: Result, x: str, y: str, size: int = 60) -> Surface:
     from scipy.spatial import KDTree
 
     names = result.setup.space.searched
+    for argument, name in (("x", x), ("y", y)):
+        demand("surface", argument, name, one_of(*names))
     at = coordinates(result)[:, [names.index(x), names.index(y)]]
     values = result.trials["score"].astype(np.float64)
     fine = np.isfinite(values) & np.isfinite(at).all(axis=1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.planning import flops
 from jaxtune.planning.layout import groups
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 
+@guarded(result=A_RESULT)
 def operations(result: Result) -> float:
     """Count the floating-point operations of the trainings, a model's padding included.
 

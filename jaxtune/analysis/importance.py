@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.results.result import Result
+from jaxtune.door import guarded, whole
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
 
 FEWEST = 20  # trials; with fewer, the best tenth is one or two
@@ -59,6 +60,7 @@ class Importances(NamedTuple):
     trials: int
 
 
+@guarded(result=A_RESULT, resamples=whole(0, 10**6), seed=whole(0))
 def importances(result: Result, resamples: int = 50, seed: int = 0) -> Importances:
     """Measure how much each hyperparameter decided which trials are the best tenth.
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.results.result import Result
+from jaxtune.door import guarded
+from jaxtune.results.result import A_RESULT, Result
 
 FEWEST = 5  # trials; with fewer a correlation says nothing
 
@@ -27,6 +28,7 @@ class RungCorrelation(NamedTuple):
     correlation: float
 
 
+@guarded(result=A_RESULT)
 def rung_correlations(result: Result) -> tuple[RungCorrelation, ...]:
     """Compare the order of trials at each rung with that at each later one.
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import jax
 
 from jaxtune import environment
+from jaxtune.door import FLAG, guarded
 from jaxtune.executors.base import Executor, ExecutorSession
 from jaxtune.executors.sharded import Sharded
 from jaxtune.executors.streamed import local_pool
@@ -16,6 +17,7 @@ from jaxtune.tasks import Stream
 from jaxtune.types import PyTree
 
 
+@guarded(shard=FLAG)
 def local(*, shard: bool = False) -> Executor:
     """Run blocks on all devices of this process, and on all cores of a CPU.
 

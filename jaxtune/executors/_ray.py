@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from jaxtune import environment
 from jaxtune.checks import is_whole, warn
+from jaxtune.door import FLAG, MAPPING, guarded, optional, real
 from jaxtune.environment import cores, thread_settings
 from jaxtune.executors import ray_worker
 from jaxtune.executors.base import Executor, ExecutorSession
@@ -43,6 +44,13 @@ LOCAL_CONFIG = {"task_oom_retries": 0}
 FRESH = 2.0  # seconds for which a count of workers is used again
 
 
+@guarded(
+    cpus=real(),
+    gpus=real(),
+    resources=optional(MAPPING),
+    mixed=FLAG,
+    runtime_env=optional(MAPPING),
+)
 def ray(
     address: str | None = None,
     *,
@@ -111,12 +119,13 @@ def ray(
 
 
 def _check(address: Any, workers: Any, tries: Any, cpus: float, gpus: float) -> None:
-    if address is not None and not isinstance(address, str):
+    if address is not None and not (isinstance(address, str) and address):
         raise ValueError(
             f"ray: address={address!r}. Use 'auto', 'host:port', or none at all."
         )
     for name, count in (("workers", workers), ("tries", tries)):
-        if count is not None and not is_whole(count, 1):
+        left_out = name == "workers" and count is None
+        if not left_out and not is_whole(count, 1):
             raise ValueError(f"ray: {name}={count!r}. Use a whole number from 1.")
     if workers is not None and address is not None:
         raise ValueError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
+from jaxtune.door import NAME, PATH, guarded
 from jaxtune.integrations.tool import Tool
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 TOOLS = {
     "csv": "tables.Csv",
@@ -20,6 +21,7 @@ TOOLS = {
 """Name of a tool to the module and the class that write for it."""
 
 
+@guarded(result=A_RESULT, to=NAME, where=PATH)
 def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
     """Write a result for another tool.
 
@@ -67,6 +69,7 @@ def export(result: Result, to: str, where: str | os.PathLike[str]) -> str:
     return tool.where
 
 
+@guarded(to=NAME, where=PATH)
 def live(to: str, where: str | os.PathLike[str]) -> Tool:
     """Return a callback that writes for another tool while a search runs.
 

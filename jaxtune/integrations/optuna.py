@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import Argument, guarded
 from jaxtune.goals.order import Goal
 from jaxtune.integrations.tool import Tool, as_scalar, mean_curve, metric_names
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result, Setup
-from jaxtune.space import Dimension, Space
+from jaxtune.space import A_SPACE, Dimension, Space
 
 if TYPE_CHECKING:
     import optuna as package
@@ -163,6 +164,12 @@ def _category(value: Any) -> Any:
     return value if value is None else as_scalar(value)
 
 
+STUDY = Argument(
+    "a study of Optuna", lambda value: hasattr(value, "get_trials"), "Use create_study."
+)
+
+
+@guarded(study=STUDY, space=A_SPACE)
 def from_optuna(study: package.Study, space: Space) -> tuple[np.ndarray, np.ndarray]:
     """Return the finished trials of a study as points and scores for a sampler.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from jaxtune.door import FUNCTION, SOME_NAMES, guarded
 from jaxtune.integrations.branches import discover
 from jaxtune.integrations.trial import Replayer
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
+
+STATIC = SOME_NAMES._replace(way_out="Use such as ['layers'].")
 
 
 class Suggested(NamedTuple):
@@ -23,6 +26,7 @@ class Suggested(NamedTuple):
     objective: Callable[[Key, Mapping[str, Any]], Array]
 
 
+@guarded(objective=FUNCTION, static=STATIC)
 def from_optuna_objective(
     objective: Callable[[Any], Any], static: Collection[str] = ()
 ) -> Suggested:
@@ -64,11 +68,6 @@ def from_optuna_objective(
     >>> len(result.trials)
     16
     """
-    if isinstance(static, str):
-        raise ValueError(
-            f"from_optuna_objective: static needs a list of names, got {static!r}. Use "
-            f"[{static!r}]."
-        )
     seen = discover(objective, frozenset(static))
     if not seen.dimensions:
         raise ValueError("from_optuna_objective: the objective suggests nothing.")

@@ -21,6 +21,13 @@ class Trial:
     def _suggested(self, name: str, make: Callable[[], Dimension]) -> Any:
         raise NotImplementedError
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"trial: got .{name}, and a trial that is traced has suggest_float, "
+            "suggest_int, suggest_categorical, report and should_prune alone. Use what "
+            "these return in place of it."
+        )
+
     def suggest_float(
         self,
         name: str,

@@ -8,8 +8,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxtune.door import FLAG, check_each, one_of, optional, whole
 from jaxtune.models import masks
-from jaxtune.models.layers import activate, normalise
+from jaxtune.models.layers import ACTIVATIONS, NORMS, activate, normalise
 from jaxtune.models.masks import MaskedConv, MaskedDense
 from jaxtune.types import Array
 
@@ -54,6 +55,19 @@ class CNN(nn.Module):
     activation: str = "relu"
     norm: str | None = None
     unfolded: bool = False
+
+    def __post_init__(self) -> None:
+        fields = (
+            ("classes", self.classes, whole(1)),
+            ("max_channels", self.max_channels, whole(1)),
+            ("max_layers", self.max_layers, whole(1)),
+            ("max_units", self.max_units, whole(1)),
+            ("activation", self.activation, one_of(*ACTIVATIONS)),
+            ("norm", self.norm, optional(one_of(*NORMS))),
+            ("unfolded", self.unfolded, FLAG),
+        )
+        check_each("CNN", fields)
+        super().__post_init__()
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:

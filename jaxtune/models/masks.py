@@ -16,10 +16,12 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from jaxtune.door import FLAG, KEY, check_each, guarded, list_of, real, whole
 from jaxtune.models.products import product, unfolded_convolution
 from jaxtune.types import Array, Key
 
 
+@guarded(active=real(traced=True), size=whole(0))
 def unit_mask(active: Array | int, size: int) -> Array:
     """Mark the units in use, which come first.
 
@@ -157,6 +159,10 @@ class MaskedDense(nn.Module):
 
     size: int
 
+    def __post_init__(self) -> None:
+        check_each("MaskedDense", [("size", self.size, whole(1))])
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self,
@@ -187,6 +193,12 @@ class MaskedDense(nn.Module):
         return only(outputs, out)
 
 
+WINDOW = list_of(whole(1), 2)._replace(
+    words="two whole numbers from 1",
+    holds=lambda value: list_of(whole(1), 2).holds(value) and len(value) == 2,
+)
+
+
 class MaskedConv(nn.Module):
     """A convolution of stride 1 whose first channels are in use.
 
@@ -210,6 +222,15 @@ class MaskedConv(nn.Module):
     size: int
     window: tuple[int, int] = (3, 3)
     unfolded: bool = False
+
+    def __post_init__(self) -> None:
+        fields = (
+            ("size", self.size, whole(1)),
+            ("window", self.window, WINDOW),
+            ("unfolded", self.unfolded, FLAG),
+        )
+        check_each("MaskedConv", fields)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -259,6 +280,10 @@ class MaskedLayerNorm(nn.Module):
 
     epsilon: float = 1e-6
 
+    def __post_init__(self) -> None:
+        check_each("MaskedLayerNorm", [("epsilon", self.epsilon, real(0))])
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Array, active: Array | int) -> Array:
         """Apply the layer.
@@ -297,6 +322,14 @@ class MaskedBatchNorm(nn.Module):
     momentum: float = 0.99
     epsilon: float = 1e-5
 
+    def __post_init__(self) -> None:
+        fields = (
+            ("momentum", self.momentum, real(0, 1)),
+            ("epsilon", self.epsilon, real(0)),
+        )
+        check_each("MaskedBatchNorm", fields)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Array, active: Array | int, train: bool) -> Array:
         """Apply the layer.
@@ -331,6 +364,7 @@ def _last(x: Array, rank: int) -> Array:
     return jnp.expand_dims(x, tuple(range(rank - 1)))
 
 
+@guarded(rate=real(0, 1, traced=True), key=KEY)
 def dropout(x: Array, rate: Array | float, key: Key) -> Array:
     """Set each element to zero with probability ``rate`` and scale up the others.
 

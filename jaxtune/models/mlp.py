@@ -7,8 +7,9 @@ from typing import Any
 
 import flax.linen as nn
 
+from jaxtune.door import check_each, one_of, optional, whole
 from jaxtune.models import masks
-from jaxtune.models.layers import activate, normalise
+from jaxtune.models.layers import ACTIVATIONS, NORMS, activate, normalise
 from jaxtune.models.masks import MaskedDense
 from jaxtune.types import Array
 
@@ -48,6 +49,17 @@ class MLP(nn.Module):
     max_layers: int = 1
     activation: str = "relu"
     norm: str | None = None
+
+    def __post_init__(self) -> None:
+        fields = (
+            ("classes", self.classes, whole(1)),
+            ("max_units", self.max_units, whole(1)),
+            ("max_layers", self.max_layers, whole(1)),
+            ("activation", self.activation, one_of(*ACTIVATIONS)),
+            ("norm", self.norm, optional(one_of(*NORMS))),
+        )
+        check_each("MLP", fields)
+        super().__post_init__()
 
     @property
     def limits(self) -> dict[str, tuple[int, int]]:

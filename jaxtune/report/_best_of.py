@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import analysis
+from jaxtune.door import guarded
 from jaxtune.report.points import empty_figure, round_colour
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@guarded(result=A_RESULT)
 def best_of(result: Result) -> Figure:
     """Draw the expected best score of n trials, for each round.
 

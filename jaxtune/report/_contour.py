@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.analysis._surface import surface
+from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import positions, set_scale
 from jaxtune.report.points import (
     drawn,
@@ -16,7 +17,7 @@ from jaxtune.report.points import (
     pair,
     set_title,
 )
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEVELS = 12
 
 
+@guarded(result=A_RESULT, x=optional(NAME), y=optional(NAME))
 def contour(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     """Draw a smooth map of the score over two hyperparameters, and the trials on it.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.report.axes import COLOURS, set_score
 from jaxtune.report.points import by_rank, drawn, empty_figure, scores, set_title
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 LINES = 500
 
 
+@guarded(result=A_RESULT)
 def curves(result: Result) -> Figure:
     """Draw the scores of trials at the rungs of a scheduler, as learning curves.
 

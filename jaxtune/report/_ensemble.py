@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.trained.ensembling import EnsembleChoice, choose
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 TOP, SIZE = 20, 50  # as `Result.ensemble` has them
 
 
+@guarded(result=A_RESULT)
 def ensemble(result: Result) -> Figure:
     """Draw the score of an ensemble after each addition, beside the best model alone.
 

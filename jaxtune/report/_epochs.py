@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import guarded, whole
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.report.axes import COLOURS, decades
 from jaxtune.report.points import empty_figure
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ TOP = 5  # trials with a colour of their own
 OTHERS = 200  # trials that are drawn in grey
 
 
+@guarded(result=A_RESULT, top=whole(1))
 def epochs(result: Result, top: int = TOP) -> Figure:
     """Draw every metric after every epoch: the best trials, and the others in grey.
 

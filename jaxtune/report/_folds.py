@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import guarded
 from jaxtune.report.axes import COLOURS, set_score
 from jaxtune.report.points import empty_figure
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 TRIALS = 12  # more would have no room for their names
 
 
+@guarded(result=A_RESULT)
 def fold_scores(result: Result) -> Figure:
     """Draw the scores of the best trials on each fold, and their means.
 

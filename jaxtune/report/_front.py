@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import drawn, empty_figure, set_title
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ MOST = 3  # panels beside each other
 DECADE = 10  # a goal that spans more is drawn on a log scale
 
 
+@guarded(result=A_RESULT)
 def front(result: Result) -> Figure:
     """Draw all trials by two goals, and the front; with more goals, each pair of them.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.report.axes import set_score
 from jaxtune.report.points import (
     drawn,
@@ -15,12 +16,13 @@ from jaxtune.report.points import (
     scores,
     set_title,
 )
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@guarded(result=A_RESULT)
 def history(result: Result) -> Figure:
     """Draw every trial's score, the range over its seeds, and the best score so far.
 

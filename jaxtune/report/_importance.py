@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
+from jaxtune.door import an, guarded, optional
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+FOUND = an("importances", Importances, "Use jaxtune.analysis.importances(result).")
+
+
+@guarded(result=A_RESULT, found=optional(FOUND))
 def importance(result: Result, found: Importances | None = None) -> Figure:
     """Draw the importance of each hyperparameter with its interval, coloured by tier.
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import set_scale
 from jaxtune.report.points import check_searched, empty_figure, important
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@guarded(result=A_RESULT, name=optional(NAME))
 def lineage(result: Result, name: str | None = None) -> Figure:
     """Draw one hyperparameter of every member over time, and the states it took over.
 

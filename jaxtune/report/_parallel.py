@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.door import guarded
 from jaxtune.report.axes import decades
 from jaxtune.report.cells import tick
 from jaxtune.report.points import by_rank, drawn, scores, set_title
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
 from jaxtune.space.dimension import BELOW_ONE, KINDS
 
@@ -22,6 +23,7 @@ LINES = 500
 FEW = 8  # up to so many values, an axis labels each of them
 
 
+@guarded(result=A_RESULT)
 def parallel(result: Result) -> Figure:
     """Draw each trial as a line through its values, the best ones darkest and on top.
 

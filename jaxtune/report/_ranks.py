@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.door import NAMES, guarded, optional
 from jaxtune.report.axes import set_scale, set_score
 from jaxtune.report.points import (
     by_rank,
@@ -18,7 +19,7 @@ from jaxtune.report.points import (
     scores,
     thinning_note,
 )
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ACROSS = 3
 
 
+@guarded(result=A_RESULT, names=optional(NAMES))
 def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     """Draw trials over pairs of hyperparameters, coloured from the worst to the best.
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import guarded
 from jaxtune.report.axes import COLOURS
 from jaxtune.report.points import empty_figure
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ STATES = {
 }
 
 
+@guarded(result=A_RESULT)
 def rungs(result: Result) -> Figure:
     """Draw the epochs of every trial, the longest first; the area is the total trained.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxtune.door import guarded
 from jaxtune.report.axes import set_scale, set_score
 from jaxtune.report.points import (
     MOST,
@@ -16,7 +17,7 @@ from jaxtune.report.points import (
     scores,
     thinning_note,
 )
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ ACROSS = 3  # panels in a row
 FEW = 500  # points in a panel, however many panels share the figure's 3 * MOST
 
 
+@guarded(result=A_RESULT)
 def slices(result: Result) -> Figure:
     """Draw the score over each searched hyperparameter, coloured by round.
 

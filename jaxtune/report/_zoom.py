@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import by_place, set_scale, set_score
 from jaxtune.report.points import (
     drawn,
@@ -17,7 +18,7 @@ from jaxtune.report.points import (
     scores,
     set_title,
 )
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Space
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@guarded(result=A_RESULT, x=optional(NAME), y=optional(NAME))
 def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     """Draw each round's points and box over two hyperparameters.
 

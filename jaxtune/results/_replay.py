@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune.door import KEY, guarded, one_of, optional, whole
 from jaxtune.random import check_key
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
+from jaxtune.results.trials import A_TRIAL
 from jaxtune.training.retraining import judge, retrain
 from jaxtune.training.trajectory import TrajectorySegment
 from jaxtune.training.widths import overrides_of
@@ -28,6 +30,13 @@ class Replay(NamedTuple):
     metrics: dict[str, np.ndarray]
 
 
+@guarded(
+    result=A_RESULT,
+    trial=optional(A_TRIAL),
+    key=optional(KEY),
+    seeds=optional(whole(1)),
+    split=one_of("train", "valid", "test"),
+)
 def replay(
     result: Result,
     trial: int | None = None,

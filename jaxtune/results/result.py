@@ -13,6 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import (
+    MAPPING,
+    PATH,
+    an,
+    either,
+    guarded,
+    list_of,
+    optional,
+    real,
+)
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.front import dominance_ranks, volume
 from jaxtune.goals.limits import violation
@@ -24,7 +34,7 @@ from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.names import REPEAT_OF
-from jaxtune.results.trials import Trials
+from jaxtune.results.trials import A_TRIAL, Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
 from jaxtune.training.retraining import judge
@@ -121,6 +131,9 @@ class Cost(NamedTuple):
     saved: int
     occupancy: float
     seconds: float
+
+
+REFERENCE = list_of(real())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,6 +307,7 @@ class Result:
         values = oriented(goals, self.trials.columns)[rows]
         return tuple(rows[dominance_ranks(values) == 0].tolist())
 
+    @guarded(reference=optional(either(MAPPING, REFERENCE)))
     def hypervolume(
         self, reference: Mapping[str, float] | Sequence[float] | None = None
     ) -> float:
@@ -394,6 +408,7 @@ class Result:
         shapes = [part.shape[2:] for part in parts if part is not None]
         return self._by_round(parts, *(shapes[0] if shapes else ()))
 
+    @guarded(trial=A_TRIAL)
     def model_epochs(self, trial: int) -> np.ndarray:
         """Return the epoch ``[s]`` of the model of each seed; 0 for one that failed.
 
@@ -403,6 +418,7 @@ class Result:
         Args:
           trial: its id.
         """
+        self.trials.check_id(trial)
         epochs, folds = self.best_epochs[trial], self.setup.folds
         if folds is None:
             return epochs
@@ -468,6 +484,7 @@ class Result:
                 parts.setdefault(kind, []).append(trials)
         return {kind: np.concatenate(trials) for kind, trials in parts.items()}
 
+    @guarded(trial=A_TRIAL)
     def trajectory(self, trial: int) -> list[TrajectorySegment]:
         """Return the segments of a trial: several if it took over states.
 
@@ -661,6 +678,7 @@ class Result:
 
         return out_of_fold.outputs_by_row(self, trial, seed)
 
+    @guarded(path=PATH)
     def report(self, path: str | Path) -> Path:
         """Write one self-contained page: answer, picture, boxes, trials.
 
@@ -769,3 +787,6 @@ def _reference(
             f"of {', '.join(names)}."
         )
     return values
+
+
+A_RESULT = an("a Result", Result, "Use what jaxtune.search or jaxtune.load returns.")

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from jaxtune.checks import is_whole
+from jaxtune.door import Argument, demand, guarded
 from jaxtune.markup import html_table
 
 SHOWN = 5  # rows from each end, in a notebook
+
+
+A_TRIAL = Argument(
+    "the id of a trial, a whole number", partial(is_whole, least=-(2**63))
+)
+ROWS = Argument(
+    "an array of rows",
+    lambda value: (
+        isinstance(value, list | tuple | range | slice)
+        or (hasattr(value, "__array__") and np.ndim(value) > 0)
+    ),
+)
+A_TABLE = Argument("a table of trials", lambda value: isinstance(value, Trials))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +63,7 @@ class Trials:
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return one column ``[n]``."""
-        if name not in self.columns:
+        if not isinstance(name, str) or name not in self.columns:
             raise KeyError(f"no column {name!r}. There are {', '.join(self.columns)}.")
         return self.columns[name]
 
@@ -73,6 +89,7 @@ class Trials:
         """Names of the columns."""
         return tuple(self.columns)
 
+    @guarded(more=A_TABLE)
     def append(self, more: Trials) -> Trials:
         """Return a table with the rows of another one after these.
 
@@ -88,6 +105,7 @@ class Trials:
         fields = [field.name for field in dataclasses.fields(self)]
         return Trials(*[join(getattr(self, f), getattr(more, f)) for f in fields])
 
+    @guarded(rows=ROWS)
     def take(self, rows: np.ndarray) -> Trials:
         """Return a table of some rows.
 
@@ -103,6 +121,7 @@ class Trials:
         fields = [field.name for field in dataclasses.fields(self)]
         return Trials(*[some(getattr(self, field)) for field in fields])
 
+    @guarded(trial=A_TRIAL)
     def row(self, trial: int) -> dict[str, Any]:
         """Return one trial as a dict of Python values.
 
@@ -115,13 +134,22 @@ class Trials:
         Raises:
           IndexError: no such trial.
         """
-        if not 0 <= trial < len(self):
-            raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
+        self.check_id(trial)
         # ids are rows: a table starts at trial 0 and is only appended to
         rows = {name: column[trial] for name, column in self.columns.items()}
         return {
             k: v.item() if isinstance(v, np.generic) else v for k, v in rows.items()
         }
+
+    def check_id(self, trial: int) -> None:
+        """Raise ``IndexError`` for a trial that the table does not have.
+
+        Args:
+          trial: its id.
+        """
+        demand("trials", "trial", trial, A_TRIAL)
+        if not 0 <= trial < len(self):
+            raise IndexError(f"trial {trial} is not in 0 ... {len(self) - 1}.")
 
     def to_pandas(self) -> Any:
         """Return a data frame, one row per trial; with several seeds, a column

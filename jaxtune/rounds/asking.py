@@ -23,6 +23,7 @@ from jaxtune.environment import on_host, thread_settings, under, unplaced
 from jaxtune.goals.rejection import allowed_only
 from jaxtune.goals.scalarisation import asked_in_parts
 from jaxtune.random import BATCH, PAST, SAMPLE
+from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
@@ -33,7 +34,7 @@ from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Stage
 from jaxtune.rounds.told import Told, asked, encoded
 from jaxtune.samplers import Sampler
-from jaxtune.space import Space
+from jaxtune.space import Space, check_part
 from jaxtune.space.points import Points, joined_points
 from jaxtune.training.journal import Journal
 from jaxtune.training.round import Training
@@ -333,4 +334,13 @@ def _refined(search: Search, end: Points, history: Sequence[Trials]) -> Space:
     earlier = [encoded(end.space, rows.decoded) for rows in history[:-1]]
     points = np.concatenate([*earlier, np.asarray(end.points)])
     # jnp.asarray would compile a program for every number of points
-    return search.refine(end.space, *jax.device_put((points, scores)))
+    found = search.refine(end.space, *jax.device_put((points, scores)))
+    if recipe_of(search.refine) is None:
+        check_part(search.schedule.space, found, "refine: its box")
+        if found.searched != end.space.searched:
+            raise ValueError(
+                f"refine: its box searches {', '.join(found.searched)}, and it got one "
+                f"that searches {', '.join(end.space.searched)}. Fix nothing: use "
+                "space.restrict(...)."
+            )
+    return found

@@ -9,18 +9,30 @@ points crowd.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxtune import ranking
+from jaxtune.door import (
+    Argument,
+    demand,
+    either,
+    guarded,
+    one_of,
+    optional,
+    real,
+    whole,
+)
 from jaxtune.environment import in_32_bits
 from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.rounds.unwanted import Unwanted, absent, worse
-from jaxtune.space import Dimension, Space, check_part
+from jaxtune.space import A_SPACE, Dimension, Space, check_part
+from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike
 
 ROUNDS = ("all", "last")
@@ -28,6 +40,10 @@ LEAST = 4  # best points that span a box, where top is not given
 # the same of a box that may grow: two of three are most, and of four it takes three
 LEAST_GROWING = 3
 FEWEST = 128  # rows of a program: fewer would save less time than compiling costs
+
+
+# 1 is no share: a single point spans no box
+SHARE = Argument("a share in (0, 1]", lambda v: isinstance(v, float) and 0 < v <= 1)
 
 
 class Refiner(Protocol):
@@ -44,7 +60,35 @@ class Refiner(Protocol):
     ) -> Space: ...
 
 
+def _takes_three(value: Any) -> bool:
+    """Return whether a function can be called with a space, points and scores."""
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        inspect.signature(value).bind("space", "points", "scores")
+    except TypeError:
+        return False
+    except ValueError:  # some built-in functions have no signature
+        pass
+    return True
+
+
+A_REFINER = Argument(
+    "a refiner, a function (space, points, scores) -> Space",
+    _takes_three,
+    "Use zoom(), or a function like it.",
+)
+
+
 @maker
+@guarded(
+    top=optional(either(whole(2), SHARE)),
+    margin=real(0),
+    floor=real(0, 1),
+    evidence=real(0, 1),
+    within=optional(A_SPACE),
+    rounds=one_of(*ROUNDS),
+)
 def zoom(
     top: int | float | None = None,
     margin: float = 0.25,
@@ -103,9 +147,6 @@ def zoom(
         ``evidence`` out of range; ``within`` is not a space; ``rounds`` is neither.
         ``refine`` raises it if its box is not part of ``within``.
     """
-    _check_arguments(top, margin, floor, evidence, within)
-    if rounds not in ROUNDS:
-        raise ValueError(f"zoom: rounds must be 'all' or 'last', got {rounds!r}.")
 
     @in_32_bits
     def refine(space: Space, points: ArrayLike, scores: ArrayLike) -> Space:
@@ -113,7 +154,7 @@ def zoom(
         if within is not None:
             check_part(within, space, "zoom: the box in within")
         count = _top_count(top, scores.shape[0], rounds, within is not None)
-        if not isinstance(points, jax.core.Tracer):
+        if not isinstance(points, Tracer):
             points, scores = _filled_up(points, scores)
         limits, rule = within or space, worse if rounds == "all" else absent
         # numbers are traced: zooms that differ in them share a program
@@ -224,49 +265,30 @@ def outer(u: Any) -> tuple[Any, Any]:
     return u < 0.25, u >= 0.75
 
 
-def _check_arguments(
-    top: int | float | None,
-    margin: float,
-    floor: float,
-    evidence: float,
-    within: Space | None,
-) -> None:
-    """Raise ``ValueError`` for an argument of `zoom` out of range."""
-    top = LEAST if top is None else top
-    if isinstance(top, bool) or not isinstance(top, int | float):
-        raise ValueError(f"zoom: top must be a count or a share, got {top!r}.")
-    if (isinstance(top, int) and top < 2) or (
-        isinstance(top, float) and not 0 < top <= 1
-    ):
-        raise ValueError(
-            f"zoom: top must be an int of at least 2 or a share in (0, 1], got {top}."
-        )
-    if not 0 <= margin < np.inf:
-        raise ValueError(f"zoom: margin must be at least 0 and finite, got {margin}.")
-    for name, share in (("floor", floor), ("evidence", evidence)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"zoom: {name} must lie in [0, 1], got {share}.")
-    if within is not None and not isinstance(within, Space):
-        raise ValueError(f"zoom: within must be a Space, got {within!r}.")
-
-
 def _check_points(
     space: Space, points: ArrayLike, scores: ArrayLike
 ) -> tuple[Array, Array]:
     """Return both as JAX arrays; ``ValueError`` for shapes or scores of no use."""
-    points, scores = jnp.asarray(points), jnp.asarray(scores)
+    demand("zoom", "space", space, A_SPACE)
+    points = jnp.asarray(as_numbers("zoom: points", points))
+    scores = jnp.asarray(as_numbers("zoom: scores", scores))
     if scores.ndim != 1 or points.shape != (scores.shape[0], space.dim):
         raise ValueError(
             f"zoom: points {points.shape} and scores {scores.shape} do not match; this "
             f"space needs (n, {space.dim}) and (n,)."
         )
     # under jit nothing can be raised; too few points then leave the box as it is
-    if not isinstance(scores, jax.core.Tracer):
+    if not isinstance(scores, Tracer):
         finite = int(np.isfinite(scores).sum())
         if finite < 2:
             raise ValueError(
                 f"zoom needs at least two finite scores, got {finite} among "
                 f"{scores.size}. Sample more points, or search lower learning rates."
+            )
+        inside = ~np.isnan(points).any(1) if not isinstance(points, Tracer) else True
+        if not (np.isfinite(scores) & inside).any():
+            raise ValueError(
+                "zoom: points have NaN in every row with a score. Use points in [0, 1)."
             )
     return points, scores
 

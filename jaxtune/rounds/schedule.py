@@ -121,16 +121,17 @@ def tiered(space: Space, budget: int, rounds: int = 1) -> Schedule:
         if not is_whole(value, 1):
             raise ValueError(f"{name}: got {value!r}. Use a whole number from 1.")
     opens = _opening_tiers(space)
+    tiers = sorted(set(opens.values()))
+    if budget < 2 * len(tiers) * rounds:
+        raise ValueError(
+            f"budget={budget} cannot fill {len(tiers) * rounds} rounds with two trials "
+            "each. Use a larger budget, or fewer rounds."
+        )
     open_at = [
         tuple(name for name in space.searched if opens[name] <= tier)
-        for tier in sorted(set(opens.values()))
+        for tier in tiers
         for _ in range(rounds)
     ]
-    if budget < 2 * len(open_at):
-        raise ValueError(
-            f"budget={budget} cannot fill {len(open_at)} rounds with two trials each. "
-            "Use a larger budget, or fewer rounds."
-        )
     counts = _at_most_once(space, open_at, apportion(budget, [*map(len, open_at)], 2))
     return Schedule(space, tuple(map(Stage, open_at, counts)))
 

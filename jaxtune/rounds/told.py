@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.door import shown
 from jaxtune.goals.rejection import AllowedState
 from jaxtune.samplers import Sampler
 from jaxtune.space import Space
+from jaxtune.space.columns import as_numbers
 from jaxtune.space.points import in_buffer
 from jaxtune.types import HparamArrays, Key
 
@@ -45,7 +47,31 @@ def asked(
         state = sampler.tell(state, encoded(box, decoded), jax.device_put(scores))
     if pending is not None and len(pending):
         state = _expecting(state, pending)
-    return np.asarray(sampler.ask(state, count)[1])
+    return _checked_points(sampler.ask(state, count), count, box)
+
+
+def _checked_points(answer: Any, count: int, box: Space) -> np.ndarray:
+    """Return the points of a sampler, which may be the user's own."""
+    pair = isinstance(answer, tuple | list) and len(answer) == 2
+    if not pair:
+        raise ValueError(
+            f"sampler: ask returned {shown(answer)}. Return a pair, the state and "
+            "points (n, d)."
+        )
+    points = np.asarray(as_numbers("sampler: points", answer[1]))
+    if points.shape != (count, box.dim):
+        raise ValueError(
+            f"sampler: ask returned points of shape {points.shape} for n={count}. "
+            f"Return ({count}, {box.dim}), columns as in {box.searched}."
+        )
+    outside = ~((points >= 0) & (points < 1))
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f"sampler: ask returned {points[row, column]} for {box.searched[column]} "
+            f"in row {row}. Coordinates lie in [0, 1)."
+        )
+    return points
 
 
 def encoded(box: Space, decoded: HparamArrays) -> np.ndarray:

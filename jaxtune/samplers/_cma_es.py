@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import check_whole
+from jaxtune.door import guarded, optional, real, whole
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
@@ -24,6 +24,7 @@ from jaxtune.types import Array
 
 
 @maker
+@guarded(population=optional(whole(4, 2**20)), sigma=real(above=0, below=1))
 def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
     """Run an evolution strategy, for continuous dimensions and long searches.
 
@@ -55,9 +56,6 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
       ImportError: without the extra ``samplers``.
     """
     needed("cmaes")
-    check_whole("cma_es", "population", population, 4)
-    if not 0 < sigma < 1:
-        raise ValueError(f"cma_es: sigma must lie in (0, 1), got {sigma}.")
 
     def suggest(state: ModelState, n: int) -> Array:
         strategy = _replayed(state, population, sigma)

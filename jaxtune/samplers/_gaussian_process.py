@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune.cache import compiled_once
-from jaxtune.checks import check_whole
+from jaxtune.door import an, demand, guarded, one_of, optional, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
@@ -26,7 +26,16 @@ from jaxtune.types import Array
 ROWS = 1024  # trials in a model; its cost grows with their cube
 
 
+# what the samplers with a Gaussian process share
+MODEL = {
+    "acquisition": one_of(*ACQUISITIONS),
+    "initial": optional(whole(2)),
+    "rows": whole(32),
+}
+
+
 @maker
+@guarded(**MODEL)
 def gaussian_process(
     acquisition: str = "log_ei", initial: int | None = None, rows: int = ROWS
 ) -> Sampler:
@@ -61,7 +70,6 @@ def gaussian_process(
     Raises:
       ValueError: an argument out of range.
     """
-    check_model("gaussian_process", acquisition, initial, rows)
 
     def suggest(state: ModelState, n: int) -> Array:
         return next_batch(state, n, acquisition, rows)
@@ -69,19 +77,9 @@ def gaussian_process(
     return model_based(suggest, initial)
 
 
-def check_model(name: str, acquisition: str, initial: int | None, rows: int) -> None:
-    """Check the arguments that the samplers with a Gaussian process share.
-
-    Raises:
-      ValueError: an unknown acquisition, or too few trials for a model.
-    """
-    check_whole(name, "initial", initial, 2)
-    check_whole(name, "rows", rows, 32)
-    if acquisition not in ACQUISITIONS:
-        raise ValueError(
-            f"{name}: acquisition must be one of {', '.join(ACQUISITIONS)}, got "
-            f"{acquisition!r}."
-        )
+A_STATE = an(
+    "the state of a sampler with a model", ModelState, "Use what sampler.tell returns."
+)
 
 
 @compiled_once()
@@ -109,6 +107,7 @@ def sensitivity(state: ModelState) -> Array:
     Raises:
       ValueError: fewer than two trials with a score.
     """
+    demand("sensitivity", "state", state, A_STATE)
     if scored_trials(state.history) < 2:
         raise ValueError("sensitivity: tell the sampler at least two scores first.")
     with one_thread():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.checks import as_whole, is_whole
+from jaxtune.door import as_plain, either, guarded, list_of, whole
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
@@ -24,6 +24,7 @@ class GridState(NamedTuple):
 
 
 @maker
+@guarded(points_per_dim=either(whole(1), list_of(whole(1), 1)))
 def grid(points_per_dim: int | Sequence[int]) -> Sampler:
     """Try every combination of equally spaced coordinates, the last dimension fastest.
 
@@ -55,15 +56,13 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
       ValueError: a count below 1; in ``init``, a wrong number of counts or more than
         2**31 - 1 points.
     """
-    given: Any = points_per_dim if np.ndim(points_per_dim) else [points_per_dim]
-    wanted = [as_whole(count) for count in given]
-    for count in wanted:
-        if not is_whole(count, 1):
-            raise ValueError(f"grid: points per dimension must be >= 1, got {count!r}.")
+    several = bool(np.ndim(points_per_dim))
+    given: Any = points_per_dim if several else [points_per_dim]
+    wanted = [as_plain(count) for count in given]
 
     def init(key: Key, space: Space) -> GridState:
         del key
-        each = wanted if np.ndim(points_per_dim) else wanted * space.dim
+        each = wanted if several else wanted * space.dim
         if len(each) != space.dim:
             raise ValueError(
                 f"grid: {len(each)} counts for {space.dim} dimensions "
@@ -75,7 +74,9 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
         ]
         size = math.prod(counts)
         if size >= 2**31:  # ids are int32
-            raise ValueError(f"grid: {counts} make {size} points. Use fewer.")
+            raise ValueError(
+                f"grid: points_per_dim={points_per_dim} makes {size} points. Use fewer."
+            )
         return GridState(jnp.asarray(counts, jnp.int32), jnp.int32(size), jnp.int32(0))
 
     def ask(state: GridState, n: int) -> tuple[GridState, Array]:

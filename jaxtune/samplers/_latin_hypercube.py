@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.door import guarded, whole
 from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
@@ -34,6 +35,7 @@ def _cells(key: Key, dim: int, size: int) -> Array:
 
 
 @maker
+@guarded(size=whole(1, 2**24))  # it holds all of its points
 def latin_hypercube(size: int) -> Sampler:
     """Place ``size`` points, one in each of ``size`` equal slices of every dimension.
 
@@ -54,8 +56,6 @@ def latin_hypercube(size: int) -> Sampler:
     Raises:
       ValueError: ``size`` is not a positive whole number.
     """
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"latin_hypercube: size must be an int >= 1, got {size!r}.")
 
     def init(key: Key, space: Space) -> LatinHypercubeState:
         cells = _cells(key, space.dim, size)

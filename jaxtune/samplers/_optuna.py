@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.door import Argument, demand
 from jaxtune.random import STUDY
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, own_sampler
@@ -53,6 +54,13 @@ class Pickled:
         return hash(self.data)
 
 
+A_CLASS = Argument(
+    "callable",
+    callable,
+    "Pass the class, such as optuna.samplers.TPESampler, so that it can be seeded.",
+)
+
+
 @maker
 def optuna(make: Callable[..., Any]) -> Sampler:
     """Use a sampler of Optuna, such as ``optuna.samplers.TPESampler``.
@@ -84,11 +92,7 @@ def optuna(make: Callable[..., Any]) -> Sampler:
       ImportError: without the extra ``samplers``.
     """
     needed("optuna")
-    if not callable(make):
-        raise ValueError(
-            f"optuna: got {make!r}. Pass the class, such as "
-            "optuna.samplers.TPESampler, so that it can be seeded."
-        )
+    demand("optuna", "make", make, A_CLASS)
 
     def init(key: Key, space: Space) -> OptunaState:
         import optuna as library  # this function has its name

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import check_whole
+from jaxtune.door import guarded, real, whole
 from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, cut, model_based, with_room
@@ -42,6 +42,12 @@ UNIFORM = 32  # points of anywhere, for where all draws were tried
 
 
 @maker
+@guarded(
+    share=real(above=0, below=1),
+    most=whole(1),
+    draws=whole(1, 2**16),
+    initial=whole(2),
+)
 def tpe(
     share: float = 0.1, most: int = 25, draws: int = 24, initial: int = 10
 ) -> Sampler:
@@ -71,11 +77,6 @@ def tpe(
     Raises:
       ValueError: an argument out of range.
     """
-    check_whole("tpe", "most", most)
-    check_whole("tpe", "draws", draws)
-    check_whole("tpe", "initial", initial, 2)
-    if not 0 < share < 1:
-        raise ValueError(f"tpe: share must lie in (0, 1), got {share}.")
 
     def suggest(state: ModelState, n: int) -> Array:
         padded, out = with_room(state, n)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxtune import ranking
+from jaxtune.door import guarded, real
 from jaxtune.registry import maker
-from jaxtune.samplers._gaussian_process import ROWS, check_model
+from jaxtune.samplers._gaussian_process import MODEL, ROWS
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
 from jaxtune.samplers.geometry import unordered
@@ -42,6 +43,7 @@ class Length(NamedTuple):
 
 
 @maker
+@guarded(length=real(above=SHORTEST, most=LONGEST), **MODEL)
 def trust_region(
     length: float = 0.8,
     acquisition: str = "log_ei",
@@ -82,11 +84,6 @@ def trust_region(
     Raises:
       ValueError: an argument out of range.
     """
-    if not SHORTEST < length <= LONGEST:
-        raise ValueError(
-            f"trust_region: length must lie in ({SHORTEST}, {LONGEST}], got {length}."
-        )
-    check_model("trust_region", acquisition, initial, rows)
 
     def suggest(state: ModelState, n: int) -> Array:
         return next_batch(state, n, acquisition, rows, _region, length)

@@ -1,10 +1,18 @@
 """The interface of a sampler: three pure functions on the unit cube."""
 
+import inspect
+from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
-from jaxtune.space import Space
+from jaxtune.space import A_SPACE, Space
+from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike, Key
+
+A_BATCH = whole(0, 2**24)  # points at once: more of them do not fit in memory
 
 
 class Init(Protocol):
@@ -58,9 +66,51 @@ class Sampler(NamedTuple):
     tell: Tell
 
 
+def is_sampler(value: Any) -> bool:
+    """Return whether a value has the functions of a sampler, whatever its type."""
+    return all(callable(getattr(value, name, None)) for name in Sampler._fields)
+
+
+A_SAMPLER = Argument(
+    "a sampler",
+    is_sampler,
+    "Use what one of jaxtune.samplers returns, such as sobol().",
+)
+
+
 def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
-    """Return a sampler of ours, whose points are the same under any settings of JAX."""
-    return Sampler(in_32_bits(init), in_32_bits(ask), in_32_bits(tell))
+    """Return a sampler of ours, whose points are the same under any settings of JAX.
+
+    Its functions refuse what is no key, space, number of points, points or scores.
+    """
+
+    begin, more, learn = in_32_bits(init), in_32_bits(ask), in_32_bits(tell)
+
+    @wraps(init)
+    def checked_init(key: Key, space: Space, /) -> Any:
+        demand("init", "key", key, KEY)
+        return begin(key, demand("init", "space", space, A_SPACE))
+
+    @wraps(ask)
+    def checked_ask(state: Any, n: int, /) -> tuple[Any, Array]:
+        return more(state, demand("ask", "n", n, A_BATCH))
+
+    @wraps(tell)
+    def checked_tell(state: Any, points: ArrayLike, scores: ArrayLike, /) -> Any:
+        _check_told(points, scores)
+        return learn(state, points, scores)
+
+    return Sampler(checked_init, checked_ask, checked_tell)
+
+
+def _check_told(points: Any, scores: Any) -> None:
+    points, scores = as_numbers("points", points), as_numbers("scores", scores)
+    rows, kept = np.shape(points), np.shape(scores)
+    if len(rows) != 2 or len(kept) not in (1, 2) or kept[0] != rows[0]:
+        raise ValueError(
+            f"tell: points have shape {rows} and scores {kept}. Use points (n, d) and "
+            "a score for each, (n,), or (n, s) with a column for each seed."
+        )
 
 
 def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:
@@ -71,4 +121,4 @@ def ignore(state: Any, points: ArrayLike, scores: ArrayLike) -> Any:
 
 def learns(sampler: Sampler) -> bool:
     """Return whether a sampler takes in scores at all."""
-    return getattr(sampler.tell, "__wrapped__", sampler.tell) is not ignore
+    return inspect.unwrap(sampler.tell) is not ignore

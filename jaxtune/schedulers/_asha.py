@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.checks import check_whole
+from jaxtune.door import guarded, optional, whole
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     FOUR_BLOCKS,
@@ -20,13 +20,20 @@ from jaxtune.schedulers.base import (
     Scheduler,
     best,
     decision,
+    own_scheduler,
     together,
 )
-from jaxtune.schedulers.halving import check_halving, rungs_of
+from jaxtune.schedulers.halving import BOUND, ETA, rungs_of
 from jaxtune.types import Key
 
 
 @maker
+@guarded(
+    eta=ETA,
+    min_epochs=optional(whole(1)),
+    concurrent=optional(whole(1)),
+    bound=BOUND,
+)
 def asha(
     eta: float = 3,
     min_epochs: int | None = None,
@@ -59,8 +66,6 @@ def asha(
     Raises:
       ValueError: an argument out of range.
     """
-    check_halving("asha", eta, min_epochs, bound)
-    check_whole("asha", "concurrent", concurrent)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("asha", epochs, eta, min_epochs)
@@ -90,4 +95,4 @@ def asha(
         chosen = best(progress, rung, here, int(count / eta), bound)
         return chosen[progress.target[chosen] == at]
 
-    return Scheduler(plan, decide)
+    return own_scheduler(plan, decide)

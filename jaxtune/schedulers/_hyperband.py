@@ -7,6 +7,7 @@ the last one trains few trials in full.
 
 from __future__ import annotations
 
+from jaxtune.door import guarded, whole
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -14,12 +15,14 @@ from jaxtune.schedulers.base import (
     Scheduler,
     apportion,
     geometric,
+    own_scheduler,
     rung_counts,
 )
-from jaxtune.schedulers.halving import check_halving, promote_the_best
+from jaxtune.schedulers.halving import BOUND, ETA, promote_the_best
 
 
 @maker
+@guarded(eta=ETA, min_epochs=whole(1), bound=BOUND)
 def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Scheduler:
     """Run brackets of successive halving that differ in their first rung.
 
@@ -51,7 +54,6 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
     Raises:
       ValueError: an argument out of range.
     """
-    check_halving("hyperband", eta, min_epochs, bound)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = geometric(epochs, eta, min_epochs)
@@ -70,4 +72,4 @@ def hyperband(eta: float = 3, min_epochs: int = 1, bound: float = 0.0) -> Schedu
             first += count
         return Plan(tuple(brackets), final=True)
 
-    return Scheduler(plan, promote_the_best(bound))
+    return own_scheduler(plan, promote_the_best(bound))

@@ -9,6 +9,7 @@ from jaxtune.schedulers.base import (
     Plan,
     Progress,
     Scheduler,
+    own_scheduler,
     start_new_trials,
 )
 from jaxtune.types import Key
@@ -34,4 +35,4 @@ def in_full() -> Scheduler:
         del key
         return start_new_trials(plan, progress)
 
-    return Scheduler(plan, decide)
+    return own_scheduler(plan, decide)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxtune.checks import check_share, check_whole
+from jaxtune.door import guarded, optional, real, whole
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -17,6 +17,7 @@ from jaxtune.schedulers.base import (
     Progress,
     Scheduler,
     decision,
+    own_scheduler,
     start_new_trials,
     together,
 )
@@ -24,6 +25,12 @@ from jaxtune.types import Key
 
 
 @maker
+@guarded(
+    epochs=whole(1),
+    interval=whole(1),
+    min_delta=real(0, 1e30),
+    min_epochs=optional(whole(1)),
+)
 def patience(
     epochs: int = 5,
     interval: int = 1,
@@ -55,12 +62,6 @@ def patience(
     Raises:
       ValueError: an argument out of range.
     """
-    for name, value in (("epochs", epochs), ("interval", interval)):
-        if value is None:
-            raise ValueError(f"patience: {name} must be a whole number from 1.")
-        check_whole("patience", name, value)
-    check_whole("patience", "min_epochs", min_epochs)
-    check_share("patience", "min_delta", min_delta, 0.0, 1e30)
 
     def plan(trials: int, budget: int) -> Plan:
         rungs = (*range(interval, budget, interval), budget)
@@ -90,7 +91,7 @@ def patience(
             parts.append(decision(here[going], bracket.epochs[rung + 1]))
         return together(parts)
 
-    return Scheduler(plan, decide)
+    return own_scheduler(plan, decide)
 
 
 def _best_rungs(scores: np.ndarray, min_delta: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.checks import check_share, check_whole
+from jaxtune.door import guarded, optional, real, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.random import DRAWN, EXPLOIT, MOVE, REDRAW
 from jaxtune.recent import recent_jit
@@ -26,6 +26,7 @@ from jaxtune.schedulers.base import (
     Scheduler,
     best,
     decision,
+    own_scheduler,
     start_new_trials,
 )
 from jaxtune.space import Space
@@ -33,6 +34,12 @@ from jaxtune.types import Array, Key
 
 
 @maker
+@guarded(
+    interval=optional(whole(1)),
+    share=real(0, 0.5),
+    step=real(0, 1),
+    resample=real(0, 1),
+)
 def pbt(
     interval: int | None = None,
     share: float = 0.2,
@@ -65,10 +72,6 @@ def pbt(
     Raises:
       ValueError: an argument out of range.
     """
-    check_whole("pbt", "interval", interval)
-    check_share("pbt", "share", share, 0.0, 0.5)
-    check_share("pbt", "step", step, 0.0, 1.0)
-    check_share("pbt", "resample", resample, 0.0, 1.0)
 
     def plan(trials: int, epochs: int) -> Plan:
         every = interval or max(1, round(epochs / 10))
@@ -99,7 +102,7 @@ def pbt(
     def explore(key: Key, space: Space, points: Array, epoch: int) -> Array:
         return _explore(space, key, points, epoch, step, resample)
 
-    return Scheduler(plan, decide, explore)
+    return own_scheduler(plan, decide, explore)
 
 
 def _sources(key: Key, rung: int, progress: Progress, share: float) -> np.ndarray:

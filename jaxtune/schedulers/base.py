@@ -8,11 +8,13 @@ state of its own, so the record of a search is enough to resume it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.door import an, demand, whole
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
@@ -184,6 +186,29 @@ class Scheduler(NamedTuple):
     plan: MakePlan
     decide: Decide
     explore: Explore | None = None
+
+
+A_SCHEDULER = an(
+    "a scheduler",
+    Scheduler,
+    "Use what one of jaxtune.schedulers returns, such as hyperband().",
+)
+
+
+def own_scheduler(
+    plan: MakePlan, decide: Decide, explore: Explore | None = None
+) -> Scheduler:
+    """Return a scheduler of ours, whose ``plan`` refuses what are no counts."""
+
+    @wraps(plan)
+    def checked_plan(trials: int, epochs: int) -> Plan:
+        # a plain function has no epochs
+        return plan(
+            demand("plan", "trials", trials, whole(1)),
+            demand("plan", "epochs", epochs, whole(0)),
+        )
+
+    return Scheduler(checked_plan, decide, explore)
 
 
 def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:

@@ -6,11 +6,9 @@ and so on until the few that are left have trained in full.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from jaxtune.checks import check_share, check_whole
+from jaxtune.door import guarded, optional, real, whole
 from jaxtune.registry import maker
 from jaxtune.schedulers.base import (
     Bracket,
@@ -20,12 +18,20 @@ from jaxtune.schedulers.base import (
     Scheduler,
     best,
     geometric,
+    own_scheduler,
     rung_counts,
     synchronous,
 )
 
+# what the schedulers that halve share
+ETA = real(2, 1e6)._replace(
+    words="a number of at least 2", way_out="One in eta trials goes on; 3 is usual."
+)
+BOUND = real(-10, 10)
+
 
 @maker
+@guarded(eta=ETA, min_epochs=optional(whole(1)), bound=BOUND)
 def successive_halving(
     eta: float = 3, min_epochs: int | None = None, bound: float = 0.0
 ) -> Scheduler:
@@ -51,29 +57,13 @@ def successive_halving(
     Raises:
       ValueError: an argument out of range.
     """
-    check_halving("successive_halving", eta, min_epochs, bound)
 
     def plan(trials: int, epochs: int) -> Plan:
         rungs = rungs_of("successive_halving", epochs, eta, min_epochs)
         bracket = Bracket(0, rungs, rung_counts(trials, eta, len(rungs)))
         return Plan((bracket,), final=True)
 
-    return Scheduler(plan, promote_the_best(bound))
-
-
-def check_halving(name: str, eta: Any, min_epochs: Any, bound: Any) -> None:
-    """Check the arguments that all halving schedulers share.
-
-    Raises:
-      ValueError: one is out of range; the message names the scheduler and the argument.
-    """
-    if isinstance(eta, bool) or not isinstance(eta, int | float) or not 2 <= eta < 1e6:
-        raise ValueError(
-            f"{name}: eta must be a number of at least 2, got {eta!r}. One in eta "
-            "trials goes on; 3 is usual."
-        )
-    check_whole(name, "min_epochs", min_epochs)
-    check_share(name, "bound", bound, -10, 10)
+    return own_scheduler(plan, promote_the_best(bound))
 
 
 def promote_the_best(bound: float) -> Decide:

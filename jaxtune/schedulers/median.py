@@ -9,12 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import check_whole
+from jaxtune.door import guarded, optional, whole
 from jaxtune.registry import maker
-from jaxtune.schedulers.base import Bracket, Plan, Progress, Scheduler, synchronous
+from jaxtune.schedulers.base import (
+    Bracket,
+    Plan,
+    Progress,
+    Scheduler,
+    own_scheduler,
+    synchronous,
+)
 
 
 @maker
+@guarded(interval=optional(whole(1)), min_epochs=optional(whole(1)))
 def median_stopping(
     interval: int | None = None, min_epochs: int | None = None
 ) -> Scheduler:
@@ -37,8 +45,6 @@ def median_stopping(
     Raises:
       ValueError: an argument out of range.
     """
-    check_whole("median_stopping", "interval", interval)
-    check_whole("median_stopping", "min_epochs", min_epochs)
 
     def plan(trials: int, epochs: int) -> Plan:
         step = interval or max(1, round(epochs / 5))
@@ -65,4 +71,4 @@ def median_stopping(
         highest = ranking.worst_if_failed(until).max(axis=1)
         return rows[usable & (highest >= median)]
 
-    return Scheduler(plan, synchronous(choose))
+    return own_scheduler(plan, synchronous(choose))

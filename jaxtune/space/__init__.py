@@ -15,9 +15,10 @@ from jaxtune.space.makers import (
 )
 from jaxtune.space.parts import check_part
 from jaxtune.space.restriction import at_default, with_default_inside
-from jaxtune.space.space import Space, as_space, as_text
+from jaxtune.space.space import A_SPACE, Space, as_space, as_text
 
 __all__ = [
+    "A_SPACE",
     "Choice",
     "Dimension",
     "Space",

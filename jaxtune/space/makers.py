@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.door import FLAG, Argument, demand, shown
 from jaxtune.environment import on_host
 from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.ranges import (
@@ -30,6 +31,19 @@ from jaxtune.space.values import USUAL, held, in_order, is_number, listed, plain
 
 MAX_VALUES = 2**20  # integers that a float32 coordinate tells apart
 MAX_LOG_VALUE = 2**16  # the same on a log scale, where cells shrink like 1 / k
+
+
+def _is_constant(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+CONSTANT = Argument(
+    "finite, and hashable", _is_constant, "Use tuples, strings or numbers."
+)
 
 
 class Invalid:
@@ -342,7 +356,7 @@ def fixed(value: Any) -> Dimension:
       ValueError: (raised by `Space`, with the name) a number that is not finite, or a
         value that cannot be hashed.
     """
-    value = plain(value)
+    value = demand("fixed", "value", plain(value), CONSTANT)
     if not is_number(value):
         return _checked(choice([value], static=True), searched=False)
     if not isinstance(value, int):
@@ -464,7 +478,7 @@ def _indexed(
         choices=choices,
         default=default,
         tier=_tier(kind, tier),
-        static=bool(static),
+        static=demand(kind, "static", static, FLAG),
         searched=True,
     )
     # of listed values None may be the default
@@ -486,8 +500,9 @@ def _exponent(where: str, name: str, value: Any) -> int:
 
 
 def _tier(where: str, tier: Any) -> int:
-    if isinstance(tier, bool) or tier not in (1, 2, 3, 4):
+    found = plain(tier)
+    if not is_number(found) or found not in (1, 2, 3, 4):
         raise ValueError(
-            f"{where} needs a tier of 1 (most important), 2, 3 or 4, got {tier!r}."
+            f"{where} needs a tier of 1 (most important), 2, 3 or 4, got {shown(tier)}."
         )
-    return int(tier)
+    return int(found)

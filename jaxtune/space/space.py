@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.door import MAPPING, Argument, an, guarded, shown, whole
 from jaxtune.environment import in_32_bits
 from jaxtune.markup import html_table
 from jaxtune.recent import recent_jit
 from jaxtune.space import conditions
+from jaxtune.space.columns import as_numbers, check_hparams
 from jaxtune.space.dimension import BELOW_ONE, Dimension
 from jaxtune.space.makers import Invalid
 from jaxtune.space.restriction import at_default, restricted
@@ -31,6 +33,13 @@ RESERVED = (
     "points",
     "key",
     "seed",
+)
+
+
+HPARAMS = Argument(
+    "a dict of arrays by name",
+    lambda value: MAPPING.holds(value) and bool(value),
+    "Use what space.decode(points) returns.",
 )
 
 
@@ -82,20 +91,8 @@ class Space:
             raise ValueError("Space needs at least one dimension, got none.")
         for name, dimension in dimensions.items():
             _check_name(name)
-            if isinstance(dimension, Invalid):
-                raise ValueError(f"dimension {name!r}: {dimension._error}")
-            if not isinstance(dimension, Dimension):
-                raise ValueError(
-                    f"dimension {name!r}: got {dimension!r}. Use one of jaxtune's "
-                    f"makers, such as fixed({dimension!r}) or choice([...])."
-                )
-        listed = {name: conditions.resolved(dimensions, name) for name in dimensions}
-        for name in listed:
-            try:
-                conditions.check_conditions(listed, name)
-            except ValueError as error:
-                raise ValueError(f"dimension {name!r}: {error}") from None
-        self._dimensions = listed
+            _check_dimension(name, dimension)
+        self._dimensions = _with_conditions(dimensions, dimensions)
 
     def tree_flatten_with_keys(self) -> tuple[Any, tuple[Any, ...]]:
         """Return the dimensions as children; their names and numbers are static."""
@@ -151,7 +148,7 @@ class Space:
 
     def __getitem__(self, name: str) -> Dimension:
         """Return one dimension by name."""
-        if name not in self._dimensions:
+        if not isinstance(name, str) or name not in self._dimensions:
             raise KeyError(_unknown(name, self.names))
         return self._dimensions[name]
 
@@ -171,6 +168,7 @@ class Space:
         """
         return _decode(self, self._checked(points))
 
+    @guarded(hparams=HPARAMS)
     def active(self, hparams: HparamArrays) -> dict[str, Array]:
         """Return in which trials the conditions of each dimension hold, see `when`.
 
@@ -182,6 +180,7 @@ class Space:
         """
         return _active(self, {name: _array(v) for name, v in hparams.items()})
 
+    @guarded(hparams=HPARAMS)
     def encode(self, hparams: HparamArrays) -> Array:
         """Turn hyperparameters into points: the inverse of `decode`.
 
@@ -197,7 +196,8 @@ class Space:
           ``[n, d]`` float32.
 
         Raises:
-          ValueError: a searched dimension is missing.
+          ValueError: a searched dimension is missing, what is no array of numbers, of
+            one length for all, or an index that a choice does not have.
         """
         missing = [name for name in self.searched if name not in hparams]
         if missing:
@@ -205,8 +205,11 @@ class Space:
                 f"encode needs a value for {missing[0]!r}, got {sorted(hparams)}."
             )
         known = [name for name in self.names if name in hparams]
-        return _encode(self, {name: _array(hparams[name]) for name in known})
+        arrays = {name: _array(hparams[name]) for name in known}
+        check_hparams(self._dimensions, arrays)
+        return _encode(self, arrays)
 
+    @guarded(hparams=HPARAMS, trial=whole(-(2**63)))
     def values(self, hparams: HparamArrays, trial: int) -> dict[str, Any]:
         """Return one trial as a dict of Python numbers, and choices as themselves.
 
@@ -272,7 +275,7 @@ class Space:
         if not names:
             raise ValueError(f"keep needs at least one of {self.searched}, got none.")
         for name in names:
-            if name not in self._dimensions:
+            if not isinstance(name, str) or name not in self._dimensions:
                 raise ValueError(f"keep: {_unknown(name, self.names)}")
             if not self[name].searched:
                 raise ValueError(f"keep: {name!r} is fixed at {self[name].default!r}.")
@@ -304,18 +307,21 @@ class Space:
           A space of the same names and order.
 
         Raises:
-          ValueError: an unknown name.
+          ValueError: an unknown name, or what is no dimension.
         """
-        for name in dimensions:
+        for name, dimension in dimensions.items():
             if name not in self._dimensions:
                 raise ValueError(f"replace: {_unknown(name, self.names)}")
-        return self._with({**self._dimensions, **dimensions})
+            _check_dimension(name, dimension)
+        changed = {**self._dimensions, **dimensions}
+        return self._with(_with_conditions(changed, dimensions))
 
     def _with(self, dimensions: dict[str, Dimension]) -> Space:
         # unchecked: bounds may be tracers, when zooming is traced
         return self._unchecked(dimensions, dimensions.values())
 
     def _checked(self, points: ArrayLike) -> ArrayLike:
+        points = as_numbers("points", points)
         if np.ndim(points) != 2 or np.shape(points)[1] != self.dim:
             raise ValueError(
                 f"points: got shape {np.shape(points)}, this space needs "
@@ -345,6 +351,9 @@ class Space:
     def __repr__(self) -> str:
         lines = [f"  {name}={as_text(dim)}" for name, dim in self._dimensions.items()]
         return "Space(\n" + ",\n".join(lines) + "\n)"
+
+
+A_SPACE = an("a Space", Space, "Use Space(x=uniform(0.0, 1.0)).")
 
 
 def as_space(given: Any) -> Space:
@@ -402,6 +411,33 @@ def _encode(space: Space, hparams: dict[str, Array]) -> Array:
     if not columns:  # nothing is searched: one point, without coordinates
         return jnp.zeros((*jnp.shape(next(iter(hparams.values()))), 0), jnp.float32)
     return jnp.stack(columns, axis=-1)
+
+
+def _check_dimension(name: str, dimension: Any) -> None:
+    if isinstance(dimension, Invalid):
+        raise ValueError(f"dimension {name!r}: {dimension._error}")
+    if not isinstance(dimension, Dimension):
+        raise ValueError(
+            f"dimension {name!r}: got {shown(dimension)}. Use one of jaxtune's "
+            f"makers, such as fixed({shown(dimension)}) or choice([...])."
+        )
+
+
+def _with_conditions(
+    dimensions: Mapping[str, Dimension], new: Iterable[str]
+) -> dict[str, Dimension]:
+    """Return the dimensions; of new ones the conditions list values of their parents.
+
+    Those of the others may compare with values that a new parent no longer has.
+    """
+    listed = {**dimensions}
+    listed |= {name: conditions.resolved(dimensions, name) for name in new}
+    for name in new:
+        try:
+            conditions.check_conditions(listed, name)
+        except ValueError as error:
+            raise ValueError(f"dimension {name!r}: {error}") from None
+    return listed
 
 
 def _check_name(name: str) -> None:

@@ -108,7 +108,7 @@ def usual(where: str, choices: Sequence[Any], default: Any, middle: int) -> Any:
     default = plain(default)
     if default is USUAL or (default is None and None not in choices):
         return choices[middle]
-    if not isinstance(default, list | dict | set) and default in choices:
+    if not isinstance(default, list | dict | set | np.ndarray) and default in choices:
         # the listed one: True and 1 are equal, and not the same
         return choices[choices.index(default)]
     raise ValueError(f"{where}: default={default!r} is not one of {list(choices)!r}.")

@@ -1,7 +1,8 @@
 """Bounds of the numbers in ``run.json``, far beyond those of any search.
 
 A stranger's run may name any size, and a network of a hundred thousand layers would be
-traced, or a table of 10**12 rows be made, before anything could be compared.
+traced, or a table of 10**12 rows be made, before anything could be compared. A search
+beyond these bounds begins no run, so that what is written can be read.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ MOST = {
     "initial": 100 * MILLION,
     "concurrent": MILLION,
 }
-LARGEST = 2**53  # of other whole numbers: a float can hold them
 MOST_PARTS = 3 * MILLION  # names and values of all settings together
 DIMENSIONS = 2000  # a space is traced: of so many it takes a minute
 
-# these have names and values of the user's own, and are checked as a space
+# these have names of the user's own
 OWN = ("space", "start", "first", "task", "version", "device", "flags")
 
 
@@ -47,7 +47,7 @@ def check_bounds(settings: dict[str, Any]) -> None:
     Args:
       settings: the contents of ``run.json``.
     """
-    check_numbers(settings)
+    check_largest(settings)
     space = settings.get("space")
     if isinstance(space, dict) and len(space) > DIMENSIONS:
         raise ValueError(
@@ -56,16 +56,19 @@ def check_bounds(settings: dict[str, Any]) -> None:
     _check_lanes(settings)
 
 
-def check_numbers(document: Any) -> None:
+def check_largest(document: Any) -> None:
     """Raise ``ValueError`` for a number of a document that is beyond its bound."""
     for count, (field, value) in enumerate(_values(document, "")):
         if count > MOST_PARTS:
             raise ValueError(f"more than {MOST_PARTS:,} values")
-        own = field.split(".")[0] in OWN
-        most = LARGEST if own else MOST.get(_last(field), LARGEST)
-        whole = isinstance(value, int) or most < LARGEST
-        if isinstance(value, int | float) and whole and not abs(value) <= most:
-            raise ValueError(f"{field}: {_short(value)}, and the most is {most:,}")
+        if isinstance(value, int | float) and field.split(".")[0] not in OWN:
+            _check_number(field, _last(field), value)
+
+
+def _check_number(field: str, name: str, value: Any) -> None:
+    most = MOST.get(name)
+    if most is not None and not abs(value) <= most:
+        raise ValueError(f"{field}: {_short(value)}, and the most is {most:,}")
 
 
 def _check_lanes(settings: dict[str, Any]) -> None:
@@ -94,6 +97,9 @@ def _check_lanes(settings: dict[str, Any]) -> None:
             )
         if not set(stage["open"]) <= set(settings["space"]):
             raise ValueError(f"rounds.{number}.open: no dimensions of the space")
+    for bucket in settings["layout"]["buckets"]:
+        for top in bucket["tops"]:
+            _check_number("layout.buckets", bucket["field"], top)
     if settings.get("mode") not in ("min", "max"):
         raise ValueError(f"mode: {_short(settings.get('mode'))}")
     if not isinstance(settings.get("metric"), str):

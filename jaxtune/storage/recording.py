@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxtune.checks import warn
+from jaxtune.checks import RunError, warn
 from jaxtune.planning.tracing import Traced, trace
 from jaxtune.rounds.arguments import Search
+from jaxtune.storage.bounds import check_bounds
 from jaxtune.storage.directory import (
     SETTINGS,
     as_bytes,
@@ -108,6 +109,7 @@ def open_journal(
             _warn_about(requested["not_compared"])
             task, prior = search.workload.task, prior_bytes(search.prior)
             rows = document_of_folds(task)
+            _check_size(path, requested)
             store = create(path, requested, data_of(task), rows, prior)
         try:
             begin, task = time.perf_counter(), search.workload.task
@@ -127,6 +129,17 @@ def open_journal(
                 _finish(store, time.perf_counter() - begin, journal.stopped)
         finally:
             store.close()
+
+
+def _check_size(path: Path, settings: dict[str, Any]) -> None:
+    """Raise ``RunError`` for a search whose run could not be read."""
+    try:
+        check_bounds(settings)
+    except ValueError as error:
+        raise RunError(
+            f"{path}: a run cannot hold this search ({error}). Make it smaller, or "
+            "leave out directory=."
+        ) from None
 
 
 def _warn_about(unknown: list[str]) -> None:

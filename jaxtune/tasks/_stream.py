@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxtune.checks import RunError, is_whole
+from jaxtune.door import as_plain, shown
 from jaxtune.tasks.arrays import to_32_bits
 from jaxtune.tasks.containers import as_array, is_one_array
 from jaxtune.types import PyTree
@@ -189,16 +190,20 @@ def stream(
             f"stream: source is a {type(source).__name__}. Use a function epoch -> "
             "batches, such as lambda epoch: loader."
         )
-    examples, rows = (
-        int(size) if isinstance(size, np.integer) else size for size in (examples, rows)
-    )
+    examples, rows = (as_plain(size) for size in (examples, rows))
     for name, size in (("examples", examples), ("rows", rows)):
         if not is_whole(size, 1):
             raise ValueError(f"stream: {name}={size!r}. Use a whole number from 1.")
     first: list[Any] = []
     have = 0
     # no more batches than that, since an epoch need not fit into memory
-    for batch in source(0):
+    begun = source(0)
+    if not hasattr(begun, "__iter__") and not hasattr(begun, "__getitem__"):
+        raise ValueError(
+            f"stream: source returned {shown(begun)}. Return batches, such as a list "
+            "or a generator of pairs."
+        )
+    for batch in begun:
         first.append(_arrays(f"train of epoch 0, batch {len(first)}", batch))
         have += length(first[-1])
         if have >= min(rows, examples):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import ScheduleFreeState, schedule_free_eval_params
 
+from jaxtune.door import FUNCTION, Argument, guarded, optional, real
 from jaxtune.types import Array, PyTree
 
 
@@ -38,6 +39,19 @@ class Viewed(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
     view: Callable[[PyTree, PyTree], PyTree]
 
 
+TRANSFORMATION = Argument(
+    "an optax transformation",
+    # of a class there are descriptors
+    lambda value: all(callable(getattr(value, n, None)) for n in ("init", "update")),
+    "Use one such as optax.sgd(0.1).",
+)
+
+
+@guarded(
+    transformation=TRANSFORMATION,
+    decay=optional(real(0, below=1, traced=True)),
+    begin=real(0, traced=True),
+)
 def averaged(
     transformation: optax.GradientTransformation,
     decay: Array | float | None = None,
@@ -103,6 +117,7 @@ def averaged(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+@guarded(transformation=TRANSFORMATION, view=FUNCTION)
 def evaluated_with(
     transformation: optax.GradientTransformation,
     view: Callable[[PyTree, PyTree], PyTree],

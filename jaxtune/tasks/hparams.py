@@ -77,6 +77,13 @@ class Hparams(dict[str, Any]):
             )
         return super().__getitem__(name)
 
+    def __getattr__(self, name: str) -> Any:
+        """Refuse: ``hparams.learning_rate`` is read as ``hparams["learning_rate"]``."""
+        raise AttributeError(
+            f"hparams.{name}: hyperparameters are a dict. Use hparams[{name!r}]; the "
+            f"space has {', '.join(self)}."
+        )
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         # an override, even an idle one, keeps ``{**hparams}`` from copying the values

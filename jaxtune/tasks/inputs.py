@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,44 @@ from jaxtune.types import Array, Key, PyTree
 
 ROWS = 256  # rows that are looked at for a warning
 WIDE = 64  # columns from which rows of whole numbers up to 255 count as images
+
+
+def check_parameters(
+    where: str, function: Callable[..., Any] | None, given: tuple[str, ...]
+) -> None:
+    """Raise ``ValueError`` for a function that cannot be called with what it gets.
+
+    Args:
+      where: its name in the message.
+      function: of the user; ``None`` for none.
+      given: names of the arguments that it gets, the hyperparameters aside.
+    """
+    if function is None:
+        return
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    for count in (len(given), len(given) + 1):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return
+    if _binds_by_name(signature, len(given)):
+        return
+    usual = ", ".join(given)
+    raise ValueError(
+        f"{where}: the function takes {signature}. Use ({usual}) or ({usual}, hparams)."
+    )
+
+
+def _binds_by_name(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count), hparams=None)
+    except TypeError:
+        return False
+    return True
 
 
 class Inputs(NamedTuple):
@@ -52,6 +91,13 @@ class Inputs(NamedTuple):
                 "belongs into preprocess=."
             )
         return new
+
+
+def input_functions(preprocess: Any, augment: Any) -> Inputs:
+    """Return what stands before a model; ``ValueError`` for other parameters."""
+    check_parameters("preprocess", preprocess, ("x",))
+    check_parameters("augment", augment, ("key", "x"))
+    return Inputs(preprocess, augment)
 
 
 def _traced(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxtune.checks import warn
 from jaxtune.space.space import RESERVED
 
 # a part of a name that says that less is better
@@ -64,7 +66,27 @@ def _one(
             f"metrics: {name!r} is {value!r}. Use a function (outputs, y) -> number, "
             "or a pair of one and 'max' or 'min'."
         )
+    _warn_of_order(name, function)
     return function, mode
+
+
+# names by which other libraries call the targets, and a model's outputs
+TARGETS = {"y_true", "target", "targets", "label", "labels", "true", "actual"}
+PREDICTED = {"y_pred", "y_score", "y_prob", "output", "outputs", "pred", "preds"}
+PREDICTED |= {"prediction", "predictions", "predicted", "logits", "scores"}
+
+
+def _warn_of_order(name: str, function: Callable[..., Any]) -> None:
+    """Warn of a metric whose parameters are named in the order of other libraries."""
+    try:
+        names = list(inspect.signature(function).parameters)[:2]
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return
+    if len(names) == 2 and names[0] in TARGETS and names[1] in PREDICTED:
+        warn(
+            f"metrics: {name!r} takes ({', '.join(names)}), and it is called with "
+            f"(outputs, y). Use lambda outputs, y: {name}(y, outputs)."
+        )
 
 
 def _mode_of(name: str) -> str:

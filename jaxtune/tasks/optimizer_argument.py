@@ -77,6 +77,11 @@ def as_optimizer(given: Any) -> Callable[..., Any]:
         if one.default is one.empty
         and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]
+    if needed and needed[0] in optimizers.RANGES:
+        raise ValueError(
+            f"optimizer: its argument {needed[0]!r} gets all hyperparameters. Use "
+            f"(hparams), and hparams[{needed[0]!r}] inside."
+        )
     unknown = [name for name in needed[1:] if name not in LENGTHS]
     if unknown or (needed and needed[0] in LENGTHS):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -10,12 +11,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtune.door import MAPPING, demand, guarded, list_of, real, whole
 from jaxtune.space.arrival import Choice
-from jaxtune.tasks.averages import averaged, evaluated_with
+from jaxtune.tasks.averages import TRANSFORMATION, averaged, evaluated_with
 from jaxtune.tasks.hparams import Hparams
 from jaxtune.types import Array, PyTree
 
 MOMENTUM, BETA1, BETA2, RMS_DECAY, EPSILON = 0.9, 0.9, 0.999, 0.9, 1e-8
+
+NOT_NEGATIVE, SHARE = real(0, traced=True), real(0, 1, traced=True)
+# the standard names of numbers that an optimiser reads, and what they may be
+RANGES = {
+    "learning_rate": NOT_NEGATIVE,
+    "learning_rate_decay": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "momentum": SHARE,
+    "beta1": SHARE,
+    "beta2": SHARE,
+    "epsilon": NOT_NEGATIVE,
+}
 
 __all__ = ["averaged", "evaluated_with", "inverse_epoch_decay", "selected", "standard"]
 
@@ -48,7 +62,18 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
     Raises:
       ValueError: an ``optimizer`` that is not one of the four.
     """
+    demand("standard", "hparams", hparams, MAPPING)
     return _with_rate(_direction(hparams), hparams)
+
+
+def _number(hparams: Mapping[str, Any], name: str, default: Any) -> Any:
+    """Return a hyperparameter; ``ValueError`` for a number that means nothing here."""
+    value = hparams.get(name, default)
+    # a schedule of optax, which a space may hold as a constant
+    left_out = value is None and default is None
+    if not left_out and not inspect.isroutine(value):
+        demand("optimizer", name, value, RANGES[name])
+    return value
 
 
 def _with_rate(
@@ -59,17 +84,18 @@ def _with_rate(
     """Add what all optimisers read: weight decay, the learning rate and its decay."""
     parts = [direction]
     # after the direction and before the rate: decoupled decay, as in AdamW
-    weight_decay = hparams.get("weight_decay", weight_decay)
+    weight_decay = _number(hparams, "weight_decay", weight_decay)
     if weight_decay is not None:
         parts.append(optax.add_decayed_weights(weight_decay))
-    rate = hparams.get("learning_rate", 0.01)
+    rate = _number(hparams, "learning_rate", 0.01)
     parts.append(optax.scale_by_learning_rate(rate))
-    slowdown = hparams.get("learning_rate_decay")
+    slowdown = _number(hparams, "learning_rate_decay", None)
     if slowdown is not None:
         parts.append(inverse_epoch_decay(slowdown))
     return optax.chain(*parts)
 
 
+@guarded(rate=NOT_NEGATIVE)
 def inverse_epoch_decay(rate: Array | float) -> optax.GradientTransformationExtraArgs:
     """Divide updates by ``1 + rate * epoch``, a learning-rate decay.
 
@@ -107,19 +133,19 @@ def inverse_epoch_decay(rate: Array | float) -> optax.GradientTransformationExtr
 
 
 def _momentum(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
-    return optax.trace(hparams.get("momentum", MOMENTUM))
+    return optax.trace(_number(hparams, "momentum", MOMENTUM))
 
 
 def _rmsprop(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
-    decay = hparams.get("beta2", RMS_DECAY)
-    return optax.scale_by_rms(decay, hparams.get("epsilon", EPSILON))
+    decay = _number(hparams, "beta2", RMS_DECAY)
+    return optax.scale_by_rms(decay, _number(hparams, "epsilon", EPSILON))
 
 
 def _adam(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
     return optax.scale_by_adam(
-        hparams.get("beta1", BETA1),
-        hparams.get("beta2", BETA2),
-        hparams.get("epsilon", EPSILON),
+        _number(hparams, "beta1", BETA1),
+        _number(hparams, "beta2", BETA2),
+        _number(hparams, "epsilon", EPSILON),
     )
 
 
@@ -137,12 +163,12 @@ def _betas(
 ) -> Callable[[Mapping[str, Any]], optax.GradientTransformation]:
     """Return a direction that reads ``beta1`` and ``beta2`` by optax's names."""
     return lambda hparams: make(
-        b1=hparams.get("beta1", BETA1), b2=hparams.get("beta2", beta2)
+        b1=_number(hparams, "beta1", BETA1), b2=_number(hparams, "beta2", beta2)
     )
 
 
 def _nesterov(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
-    return optax.trace(hparams.get("momentum", MOMENTUM), nesterov=True)
+    return optax.trace(_number(hparams, "momentum", MOMENTUM), nesterov=True)
 
 
 # further ones, for a task's ``optimizer="lion"``, with optax's defaults; a weight decay
@@ -160,6 +186,11 @@ NAMED: dict[str, tuple[Callable[..., optax.GradientTransformation], float | None
     "lion": (_betas(optax.scale_by_lion, beta2=0.99), 1e-3),
 }
 NAMES = tuple(NAMED)
+
+
+def reads_standard_names(optimizer: Any) -> bool:
+    """Return whether a task's optimiser reads the standard names as `standard` does."""
+    return getattr(optimizer, "__module__", None) == __name__
 
 
 @cache  # functions are compared by identity: one for each name
@@ -207,7 +238,7 @@ def _direction(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
 
 
 def _known(name: Any) -> str:
-    if name not in DIRECTIONS:
+    if not isinstance(name, str) or name not in DIRECTIONS:
         raise ValueError(
             f"optimizer: got {name!r}. Use {', '.join(DIRECTIONS)}, or give the task "
             "an optimizer function of your own."
@@ -244,13 +275,13 @@ class Moments(NamedTuple):
 
 
 def _adam_member(hparams: Mapping[str, Any]) -> Member:
-    decay, decay2 = hparams.get("beta1", BETA1), hparams.get("beta2", BETA2)
+    decay, decay2 = _number(hparams, "beta1", BETA1), _number(hparams, "beta2", BETA2)
     return Member(
         decay=decay,
         weight=1 - decay,
         decay2=decay2,
         weight2=1 - decay2,
-        outer=hparams.get("epsilon", EPSILON),
+        outer=_number(hparams, "epsilon", EPSILON),
         averaging=True,
         adaptive=True,
         corrected=True,
@@ -258,7 +289,10 @@ def _adam_member(hparams: Mapping[str, Any]) -> Member:
 
 
 def _rmsprop_member(hparams: Mapping[str, Any]) -> Member:
-    decay2, inner = hparams.get("beta2", RMS_DECAY), hparams.get("epsilon", EPSILON)
+    decay2, inner = (
+        _number(hparams, "beta2", RMS_DECAY),
+        _number(hparams, "epsilon", EPSILON),
+    )
     # optax adds RMSProp's epsilon inside the square root, and Adam's outside
     return Member(decay2=decay2, weight2=1 - decay2, inner=inner, adaptive=True)
 
@@ -267,7 +301,7 @@ def _rmsprop_member(hparams: Mapping[str, Any]) -> Member:
 MEMBERS = {
     "sgd": lambda hparams: Member(),
     "momentum": lambda hparams: Member(
-        decay=hparams.get("momentum", MOMENTUM), averaging=True
+        decay=_number(hparams, "momentum", MOMENTUM), averaging=True
     ),
     "rmsprop": _rmsprop_member,
     "adam": _adam_member,
@@ -326,6 +360,7 @@ def _narrow(number: Array) -> Array:
     return number.astype(jnp.float32) if number.dtype == jnp.float64 else number
 
 
+@guarded(options=list_of(TRANSFORMATION, 1))
 def selected(
     index: Array, options: list[optax.GradientTransformation]
 ) -> optax.GradientTransformation:
@@ -348,6 +383,8 @@ def selected(
     Returns:
       A transformation whose state holds the states of all options.
     """
+    if not isinstance(index, jax.core.Tracer):
+        demand("selected", "index", index, whole(0, len(options) - 1))
 
     def init(params: PyTree) -> tuple[PyTree, ...]:
         return tuple(option.init(params) for option in options)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from jaxtune.door import FLAG, FUNCTION, guarded, optional
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
 from jaxtune.tasks.arrays import check_numbers
-from jaxtune.tasks.inputs import Inputs, warn_about_bytes
+from jaxtune.tasks.inputs import Inputs, input_functions, warn_about_bytes
 from jaxtune.tasks.labels import (
     Classes,
     are_looked_up,
@@ -32,6 +34,12 @@ from jaxtune.types import ArrayLike, PyTree
 Split = tuple[Any, ArrayLike] | tuple[Any, ArrayLike, ArrayLike]
 
 
+@guarded(
+    shuffle=FLAG,
+    loss=optional(FUNCTION),
+    preprocess=optional(FUNCTION),
+    augment=optional(FUNCTION),
+)
 def classification(
     model: Any,
     *,
@@ -112,7 +120,7 @@ def classification(
     weights = class_weights(class_weight, classes, known)
     each = classified if loss is None else guessed
     measures = Measures(each, classes, "loss", loss, own, weights)
-    network = Network(model, precision, Inputs(preprocess, augment))
+    network = Network(model, precision, input_functions(preprocess, augment))
     task = _supervised(
         network,
         splits,
@@ -132,6 +140,12 @@ def classification(
     return with_recipe(task, recipe)
 
 
+@guarded(
+    shuffle=FLAG,
+    loss=optional(FUNCTION),
+    preprocess=optional(FUNCTION),
+    augment=optional(FUNCTION),
+)
 def regression(
     model: Any,
     *,
@@ -195,10 +209,11 @@ def regression(
       ValueError: data that cannot be trained on; the message names the array and row.
     """
     splits = _through(named_splits(train, valid, test), _real)
+    _check_targets(splits)
     own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
-    network = Network(model, precision, Inputs(preprocess, augment))
+    network = Network(model, precision, input_functions(preprocess, augment))
     task = _supervised(
         network,
         splits,
@@ -226,6 +241,18 @@ def _coded_splits(splits: dict[str, Any]) -> tuple[Classes, dict[str, Any]]:
         return batch if codes is labels else batch | {"y": codes}
 
     return classes, _through(splits, code)
+
+
+def _check_targets(splits: dict[str, Any]) -> None:
+    """Refuse targets of another width than those that are trained on."""
+    wanted = at_hand(splits["train"])["y"].shape[1:]
+    for name in ("valid", "test"):
+        found = wanted if splits[name] is None else splits[name]["y"].shape[1:]
+        if math.prod(found) != math.prod(wanted):
+            raise ValueError(
+                f"{name}['y'] has rows of shape {found}, but train['y'] has {wanted}. "
+                "Every split needs the same targets."
+            )
 
 
 def _through(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,16 @@ import jax
 import numpy as np
 
 from jaxtune.checks import is_whole
+from jaxtune.door import (
+    FLAG,
+    FUNCTION,
+    Argument,
+    an,
+    as_plain,
+    check_each,
+    optional,
+    shown,
+)
 from jaxtune.registry import Recipe
 from jaxtune.tasks import optimizers
 from jaxtune.tasks._stream import Stream
@@ -161,6 +171,9 @@ class Task:
         return self.train.head if isinstance(self.train, Stream) else self.train
 
 
+A_TASK = an("a task", Task, "Use classification(...), regression(...) or Task(...).")
+
+
 def with_recipe(task: Task, recipe: Recipe | None) -> Task:
     """Return the task with the recipe that makes it, for as long as it is unchanged.
 
@@ -228,6 +241,8 @@ def check_data(task: Task) -> Task:
         not fit 32 bits, or a batch size that is no whole number. The message names the
         array and the row.
     """
+    if task.trains:
+        _check_fields(task)
     splits = {"train": task.held, "valid": task.valid, "test": task.test}
     checked = {name: _check_split(name, split) for name, split in splits.items()}
     if task.stream is not None:
@@ -236,12 +251,53 @@ def check_data(task: Task) -> Task:
     task = dataclasses.replace(task, **checked, optimizer=optimizer)
     # the space may have a batch size of its own, so the rows are compared with it there
     size = task.batch_size
-    size = int(size) if isinstance(size, np.integer) else size
+    size = as_plain(size)
     if not is_whole(size, 1):
         raise ValueError(f"batch_size must be an int of at least 1, got {size!r}.")
     return (
         task if size is task.batch_size else dataclasses.replace(task, batch_size=size)
     )
+
+
+def _are_modes(pairs: Any) -> bool:
+    """Return whether a value is a tuple of pairs of a name and ``max`` or ``min``."""
+    return isinstance(pairs, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str | int)
+        and pair[1] in ("max", "min")
+        for pair in pairs
+    )
+
+
+MODES = Argument(
+    "a tuple of pairs of a name and 'max' or 'min'",
+    _are_modes,
+    "Use such as (('accuracy', 'max'),).",
+)
+
+
+def _check_fields(task: Task) -> None:
+    """Check what is no data; not in ``__init__``, which JAX calls with tracers."""
+    fields = (
+        ("init", task.init, FUNCTION),
+        ("loss", task.loss, FUNCTION),
+        ("evaluate", task.evaluate, FUNCTION),
+        ("predict", task.predict, optional(FUNCTION)),
+        ("shuffle", task.shuffle, FLAG),
+        ("stateful", task.stateful, FLAG),
+        ("metrics", task.metrics, MODES),
+    )
+    check_each("Task", fields)
+    if not hasattr(task.predict, "measures"):  # a task with functions of the user
+        return
+    for name in ("train", "valid", "test"):
+        split = getattr(task, name)
+        if split is not None and not isinstance(split, Mapping | Stream):
+            raise ValueError(
+                f"{name}: got {type(split).__name__}. A task that is made already has "
+                f"named arrays: use replace(task, {name}={{'x': x, 'y': y}})."
+            )
 
 
 def _check_split(split: str, data: PyTree) -> PyTree:
@@ -256,8 +312,13 @@ def _check_split(split: str, data: PyTree) -> PyTree:
     ]
     if not arrays:
         raise ValueError(f"{split}: a task needs arrays, got {data!r}.")
-    # a scalar has no rows to train on: it counts as empty
-    lengths = [np.shape(array)[0] if np.ndim(array) else 0 for array in arrays]
+    for name, array in zip(names, arrays, strict=True):
+        if np.ndim(array) == 0:
+            raise ValueError(
+                f"{name} is one value, {shown(array)}, and has no rows. Use arrays, "
+                "such as numpy.asarray(...) of a tuple."
+            )
+    lengths = [np.shape(array)[0] for array in arrays]
     for name, length in zip(names, lengths, strict=True):
         if length == 0:
             raise ValueError(f"{name} is empty. Every split needs examples.")

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxtune.printing import printable
 from jaxtune.reading import in_short, read_regular
-from jaxtune.storage.bounds import check_numbers
+from jaxtune.storage.bounds import check_largest
 from jaxtune.tasks import Task
 from jaxtune.trained.document import (
     ENSEMBLE,
@@ -86,7 +86,7 @@ def load_model(path: str | os.PathLike[str], task: Task | None = None) -> Any:
 
 
 def _without_task(parts: Saved) -> TrainedModel | Ensemble:
-    check_numbers(parts.document)
+    check_largest(parts.document)
     return model_from(parts, None)
 
 
