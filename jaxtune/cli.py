@@ -188,7 +188,7 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
     multiple=True,
     type=click.Choice(ALLOWED),
     help="Resume although this differs from how the run began; the last bits of scores "
-    "may change.",
+    "may change. With code, functions of your own that are called outside of programs.",
 )
 @click.option(
     "--ray",

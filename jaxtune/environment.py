@@ -138,6 +138,7 @@ SETTINGS = (
     *("default_matmul_precision", "default_prng_impl", "disable_jit", "enable_x64"),
     *("debug_infs", "debug_nans", "log_compiles", "numpy_dtype_promotion"),
     *("numpy_rank_promotion", "threefry_partitionable", "transfer_guard"),
+    *("allow_f16_reductions", "softmax_custom_jvp"),
 )
 
 

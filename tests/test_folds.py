@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from conftest import digits
+from editing import without_sums
 from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, TimeSeriesSplit
 
 import jaxtune as jt
@@ -342,6 +343,9 @@ def test_a_run_of_our_own_task_needs_nothing_but_its_directory(tmp_path):
     with pytest.raises(jt.RunError, match=r"task\.data\.folds"):
         search(classifier(), others, **arguments, directory=tmp_path)
     (tmp_path / "folds.npz").unlink()
+    with pytest.raises(jt.RunError, match=r"file folds\.npz is not as written"):
+        jt.load(tmp_path)
+    without_sums(tmp_path)
     with pytest.raises(jt.RunError, match=r"folds\.npz is damaged or missing"):
         jt.load(tmp_path)
 

@@ -74,11 +74,13 @@ def pod() -> Executor:
             return Pod(local_pool(shared, stream), turn)
 
         leads = jax.process_index() == 0
+        # the run of each process is that of the first one
+        host = _agreed(environment.host_kind)
         # a process that left by itself would keep the others waiting
         with held_back():
             yield ExecutorSession(
                 make_pool,
-                about,
+                {**about, "host": host},
                 leads=leads,
                 agree=_agreed,
                 processes=jax.process_count(),

@@ -78,8 +78,8 @@ def _check_lanes(settings: dict[str, Any]) -> None:
         if not _is_count(value, least):
             raise ValueError(f"{name}: {_short(value)}, and the least is {least}")
     folds = settings.get("folds")
-    if folds is not None and not _is_count(folds, 2):
-        raise ValueError(f"folds: {_short(folds)}, and the least is 2")
+    if folds is not None and not _is_count(folds, 1):
+        raise ValueError(f"folds: {_short(folds)}, and the least is 1")
     lanes = settings["seeds"] * (folds or 1)
     if lanes > MILLION:
         raise ValueError(f"seeds and folds: {lanes:,} trainings of a trial")

@@ -44,15 +44,20 @@ def layout_of(document: dict[str, Any]) -> Layout:
     batching = document["batching"]
     return Layout(
         None if batching is None else _batching_of(batching),
-        tuple(
-            Bucket(b["name"], b["field"], tuple(b["tops"])) for b in document["buckets"]
-        ),
+        tuple(map(_bucket_of, document["buckets"])),
         forms_of(document),
         # before version 0.2.0 every choice was the place of its value
         document.get("as_places", True),
         # up to version 0.2.0 batch sizes were in one group
         tuple(_batching_of(batching) for batching in document.get("by_size", ())),
     )
+
+
+def _bucket_of(document: dict[str, Any]) -> Bucket:
+    tops = tuple(document["tops"])
+    if not tops or not all(is_whole(top, 1) for top in tops):
+        raise ValueError(f"bucket {document}")
+    return Bucket(document["name"], document["field"], tops)
 
 
 def _batching_of(document: dict[str, Any]) -> Batching:
@@ -83,18 +88,22 @@ def check_layout(known: Layout, planned: Layout, space: Space) -> None:
       planned: of the same search, as it is laid out now.
       space: the whole space.
     """
-    micros = [batching.micro for batching in known.by_size]
     found = {
         "batching": (known.batching, planned.batching),
-        "by_size": (
-            known.by_size,
-            grouped(planned, space, micros).by_size if micros else (),
-        ),
+        "by_size": (known.by_size, _groups(known, planned, space)),
         "buckets": (_bounds(known), _bounds(planned)),
     }
     for name, (was, now) in found.items():
         if was != now:
             raise _edited(name, was, now)
+
+
+def _groups(known: Layout, planned: Layout, space: Space) -> tuple[Batching, ...]:
+    """Return the groups of batch sizes with the micro-batches of a run."""
+    micros = [batching.micro for batching in known.by_size]
+    if not micros or planned.batching is None or "batch_size" not in space.names:
+        return ()
+    return grouped(planned, space, micros).by_size
 
 
 def _bounds(layout: Layout) -> list[Any]:
@@ -104,10 +113,14 @@ def _bounds(layout: Layout) -> list[Any]:
 
 def check_examples(known: Layout, task: Task, epochs: int) -> None:
     """Raise ``RunError`` where the epochs of a layout are not those of a task."""
-    cut = with_examples(known, task.examples_of_a_lane, epochs) if task.trains else None
-    planned = cut and (cut.batching, cut.by_size)
-    if task.trains and (known.batching, known.by_size) != planned:
-        raise _edited("batching", known.batching, cut and cut.batching)
+    if not task.trains:
+        planned = Layout()
+    elif known.batching is None:
+        raise _edited("batching", None, "one")
+    else:
+        planned = with_examples(known, task.examples_of_a_lane, epochs)
+    if (known.batching, known.by_size) != (planned.batching, planned.by_size):
+        raise _edited("batching", known.batching, planned.batching)
 
 
 def check_epochs_trained(store: Store, budgets: Sequence[int], in_full: bool) -> None:

@@ -145,7 +145,7 @@ def settings_document(
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
         # samplers compute on the host
-        "device": {**device, "host": environment.host_kind()},
+        "device": {"host": environment.host_kind(), **device},
         "flags": environment.flags(),
         "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
     }
