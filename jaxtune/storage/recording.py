@@ -150,9 +150,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
 
 
-# extending a run makes an unfinished one of it
+# extending a run makes an unfinished one of it, and so may repairing it
 ENDS = (
-    "SELECT kind FROM events WHERE kind IN ('finished', 'extended') "
+    "SELECT kind FROM events WHERE kind IN ('finished', 'extended', 'repaired') "
     "ORDER BY rowid DESC LIMIT 1"
 )
 
