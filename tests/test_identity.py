@@ -815,3 +815,20 @@ def test_nothing_of_a_run_is_compared_by_an_address(tmp_path):
         searched(objective_of(host_by_method, np.asarray(W0)), tmp_path)
     text = json.dumps(checked_settings(tmp_path))
     assert "0x" not in text
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [((1, 2), (1.0, 2.0)), (0.0, -0.0), (True, 1)],
+)
+def test_values_that_are_equal_in_python_are_others(before, now, tmp_path):
+    def seek(value):
+        space = jt.Space(x=jt.uniform(0.0, 1.0), fixed=jt.fixed(value))
+        arguments = {"key": jax.random.key(0), "trials": 4, "sampler": "sobol"}
+        arguments |= {"mode": "min", "verbose": 0, "directory": tmp_path}
+        return jt.search(lambda key, h: h["x"], space, **arguments)
+
+    seek(before)
+    seek(before)
+    with pytest.raises(jt.RunError, match="another space"):
+        seek(now)

@@ -30,8 +30,13 @@ def differences(old: Any, new: Any, path: str) -> Iterator[str]:
         for name in both:
             inside = f"{path}.{name}" if path else name
             yield from differences(old.get(name), new.get(name), inside)
-    elif old != new:
+    elif old != new or (path.startswith("space.") and _text(old) != _text(new)):
         yield path
+
+
+def _text(values: Any) -> str:
+    # 1 equals 1.0 in Python, and 0.0 equals -0.0, but programs get other values
+    return json.dumps(values)
 
 
 def in_words(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:
