@@ -80,9 +80,9 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         return file.read()
 
 
-def read_json(path: Path, most: int) -> Any:
+def read_json(path: Path, most: int, way_out: str = COPY) -> Any:
     """Return the content of a regular file of JSON; errors as of `read_regular`."""
-    with decoding(path, "cannot be read"):
+    with decoding(path, "cannot be read", way_out):
         return json.loads(read_regular(path, most).decode("utf-8"))
 
 

@@ -16,7 +16,7 @@ from jaxtune.cli import main
 from jaxtune.storage import recording
 
 # a lost block is trained again; what that needs is trained again too, which is told
-pytestmark = pytest.mark.filterwarnings("default:.*states of block")
+pytestmark = pytest.mark.filterwarnings("ignore:.*states of block")
 
 PLANE = jt.Space(x=jt.uniform(0.0, 1.0), how=jt.choice(["a", "b"]))
 TABLES = (
@@ -290,6 +290,8 @@ def test_a_damaged_run_is_refused_checked_and_repaired(runs, tmp_path):
         ("INSERT INTO curves VALUES (1, x'00')", "curves of block 1"),
         ("UPDATE sums SET kind = 'blocks' WHERE kind = 'block'", "entry"),
         ("PRAGMA user_version = 1", "schema number"),
+        ("UPDATE files SET content = NULL", "list of files"),
+        ("UPDATE files SET content = x'00'", "list of files"),
     ],
 )
 def test_what_is_missing_or_too_much_is_named(spoil, told, runs, tmp_path):
@@ -411,3 +413,18 @@ def test_a_repaired_run_ends_as_if_it_had_not_been_damaged(
     assert (found.kept_trials, found.kept_blocks) == kept
     assert use(tmp_path / "copy", task) == whole
     assert jt.check(tmp_path / "copy").fine
+
+
+def test_a_record_without_its_settings_is_not_begun_anew(runs, tmp_path):
+    source, _, whole = runs["finished"]
+    at = shutil.copytree(source, tmp_path / "run")
+    (at / "run.json").unlink()
+    for refused in (jt.load, jt.resume, sought):
+        with pytest.raises(jt.RunError, match=r"32 trials on record.*jaxtune check"):
+            refused(at)
+    assert not jt.check(at).fine
+    jt.repair(at, tmp_path / "copy")
+    assert use(tmp_path / "copy", bowl) == whole
+    (at / "run.json").write_text("")
+    with pytest.raises(jt.RunError, match=r"cannot be read.*jaxtune check"):
+        jt.load(at)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from jaxtune.storage.store import SCHEMA, Store
 from jaxtune.writing import remove_unfinished, replace_file
 
 FORMAT = "jaxtune run"
+WAY_OUT = "Use a copy of the run, or see what can be saved: jaxtune check "
 LONGEST_SETTINGS = 64 * 2**20  # bytes of run.json; of most runs it has some thousand
 SETTINGS, RECORD, LOCK, DATA = "run.json", "run.sqlite", "run.lock", "data.npz"
 KERNELS, ROWS, PRIOR = "kernels.zip", "folds.npz", "prior.npz"
@@ -83,9 +85,11 @@ def settings_of(directory: Path) -> dict[str, Any]:
     if not holds_run(directory):
         why = "Use the directory that was passed to jaxtune.search"
         if is_there(directory / RECORD):
+            _check_nothing_recorded(directory)
             why = "Its search was interrupted before it began. Start the search again"
         raise RunError(f"{directory} holds no run (there is no {SETTINGS}). {why}.")
-    settings = read_json(directory / SETTINGS, LONGEST_SETTINGS)
+    way_out = f"{WAY_OUT}{directory}."
+    settings = read_json(directory / SETTINGS, LONGEST_SETTINGS, way_out)
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
         raise RunError(
             f"{directory / SETTINGS} is not the file of a jaxtune run. Use the "
@@ -99,6 +103,21 @@ def settings_of(directory: Path) -> dict[str, Any]:
             f"this version reads up to {SCHEMA}). Update it: pip install -U jaxtune."
         )
     return settings
+
+
+def _check_nothing_recorded(directory: Path) -> None:
+    """Raise ``RunError`` for trials on record whose ``run.json`` is gone."""
+    trials = 0
+    # the making of a record may have been cut off too: then there is nothing in it
+    with suppress(RunError, sqlite3.Error):
+        store = Store(directory / RECORD, write=False, damaged=True)
+        with closing(store):
+            trials = store.one("SELECT count(*) FROM trials")
+    if trials:
+        raise RunError(
+            f"{directory} has no {SETTINGS}, but {trials} trials on record. See what "
+            f"can be saved: jaxtune check {directory}."
+        )
 
 
 @contextmanager
@@ -175,7 +194,10 @@ def create(
             f"{directory} holds {others[0]!r} and no run. Use an empty directory, to "
             "keep a run apart from your own files."
         )
-    # without run.json there is no run: what is left is of an interrupted creation
+    # without run.json there is no run: what is left is of an interrupted creation,
+    # unless somebody removed the file
+    if is_there(directory / RECORD):
+        _check_nothing_recorded(directory)
     for name in {*OWN, *_PARTS} - {LOCK}:
         (directory / name).unlink(missing_ok=True)
     store = Store.create(directory / RECORD)

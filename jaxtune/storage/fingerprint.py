@@ -66,7 +66,7 @@ def _leaves(tree: PyTree) -> dict[str, str]:
 
 def code(function: Callable[..., Any]) -> str:
     """Return a hash of a function's source, or of its byte code if it has no source."""
-    module = getattr(function, "__module__", "")
+    module = getattr(function, "__module__", None) or ""
     if module.split(".")[0] == "jaxtune":  # the version is compared as well
         return f"{module}.{function.__qualname__}"
     try:

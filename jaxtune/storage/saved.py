@@ -82,7 +82,7 @@ def _as_summed(files: dict[str, bytes], entries: list[Entry]) -> bool:
     rows = [(name, sum_of(data)) for name, data in sorted(files.items())]
     now = sums.Content({"files": rows}, [])
     return any(
-        sums.entry_sum(entry.kind, entry.number, now, b"") == entry.sum
+        sums.entry_sum(entry.kind, entry.number, now, entry.parts) == entry.sum
         for entry in entries
         if entry.kind == "files"
     )

@@ -236,8 +236,10 @@ class Store:
             message = str(error)
             for symptom, text in EXPLANATIONS.items():
                 if symptom in message:
-                    explanation = text.format(error=message)
-                    raise RunError(f"{path}: {explanation}.") from error
+                    # SQLite's own words may have several lines
+                    said = " ".join(message.split())
+                    explanation = text.format(error=said, folder=path.parent)
+                    raise RunError(f"{path} {explanation}.") from error
             if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
                 raise RunError(
                     f"{path} is damaged ({in_short(error)}). Use a copy of the run."
@@ -245,21 +247,25 @@ class Store:
             raise
 
 
+DAMAGED = (
+    "is damaged ({error}). Use a copy of the run, or see what can be saved: jaxtune "
+    "check {folder}"
+)
 EXPLANATIONS = {
     "disk is full": (
-        "the disk is full. All blocks before this one are kept: free some space, then "
-        "use jaxtune resume"
+        "cannot be written to: the disk is full. All blocks before this one are kept: "
+        "free some space, then use jaxtune resume"
     ),
     "disk I/O error": (
-        "the disk failed ({error}). Blocks that were finished before are kept: check "
-        "the disk, then use jaxtune resume"
+        "cannot be read or written: the disk failed ({error}). Blocks that were "
+        "finished before are kept: check the disk, then use jaxtune resume"
     ),
     "readonly": "cannot be written to. Make the directory writable",
     "not a database": "is no database. Use a copy of the run, or another directory",
-    "malformed": "is damaged ({error}). Use a copy of the run",
-    "no such table": "is damaged ({error}). Use a copy of the run",
-    "Could not decode": "is damaged ({error}). Use a copy of the run",
-    "no such column": "is damaged ({error}). Use a copy of the run",
+    "malformed": DAMAGED,
+    "no such table": DAMAGED,
+    "Could not decode": DAMAGED,
+    "no such column": DAMAGED,
     "unable to open": "cannot be opened ({error}). Make the directory readable",
-    "locked": "another program is writing to it. Wait for it, or stop it",
+    "locked": "is locked: another program is writing to it. Wait for it, or stop it",
 }

@@ -172,8 +172,10 @@ def _of_round(db: sqlite3.Connection, number: int) -> Iterator[tuple[str, int]]:
 
 
 def _files(db: sqlite3.Connection, number: int) -> Content:
-    query = "SELECT name, sum FROM files WHERE version = ? ORDER BY name"
-    return Content({"files": db.execute(query, (number,)).fetchall()}, [])
+    query = "SELECT name, sum, content FROM files WHERE version = ? ORDER BY name"
+    rows = db.execute(query, (number,)).fetchall()
+    parts = [data for _, _, data in rows if data is not None]
+    return Content({"files": [row[:2] for row in rows]}, parts)
 
 
 def _round(db: sqlite3.Connection, number: int) -> Content:
