@@ -382,7 +382,7 @@ def run_search(
     # whatever is wrong with the scheduler or the user's functions shows before training
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
-    traced = trace(workload, space)
+    traced = trace(workload, space, anew=True)
     metrics = [name for one in traced for name in one.metrics]
     names, aims = space.names, wanted.constraints
     check_names(metrics, names, workload.trains, aims, wanted.goals)

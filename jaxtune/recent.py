@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import update_wrapper, wraps
@@ -37,6 +38,7 @@ class Recent(Generic[Kept]):
         self._make = make
         self._known: OrderedDict[Any, Kept] = OrderedDict()
         self._lock = threading.Lock()  # blocks run in several threads
+        _EVERY.add(self)
 
     def of(self, owner: Any) -> Kept:
         """Return the value of an owner.
@@ -58,6 +60,22 @@ class Recent(Generic[Kept]):
 
     def _let_go(self, kept: Kept) -> None:
         """Hear of a value that is released."""
+
+    def forget(self, structure: Any) -> None:
+        """Release the value of an owner of this structure."""
+        with self._lock:
+            if structure in self._known:
+                self._let_go(self._known.pop(structure))
+
+
+_EVERY: weakref.WeakSet[Recent] = weakref.WeakSet()
+
+
+def forget(owner: Any) -> None:
+    """Release all that is kept for an owner, whose functions have changed since."""
+    structure = jax.tree.structure(owner)
+    for each in list(_EVERY):
+        each.forget(structure)
 
 
 class RecentJit(Recent[dict[tuple[Any, ...], Any]]):

@@ -832,3 +832,54 @@ def test_values_that_are_equal_in_python_are_others(before, now, tmp_path):
     seek(before)
     with pytest.raises(jt.RunError, match="another space"):
         seek(now)
+
+
+WEIGHT = 1.0
+
+
+def weighed(key, hparams):
+    return hparams["x"] * WEIGHT
+
+
+def test_a_value_that_changed_in_the_process_is_used(monkeypatch, tmp_path):
+    """As a cell of a notebook that is run again."""
+    space = jt.Space(x=jt.uniform(0.5, 1.0))
+    arguments = {"key": jax.random.key(0), "trials": 4, "sampler": "sobol"}
+    arguments |= {"mode": "min", "verbose": 0}
+    once = jt.search(weighed, space, **arguments, directory=tmp_path)
+    before = jt.testing.compilations()
+    again = jt.search(weighed, space, **arguments)
+    assert jt.testing.compilations() == before
+    np.testing.assert_array_equal(again.trials.scores, once.trials.scores)
+    monkeypatch.setitem(globals(), "WEIGHT", 2.0)
+    for refused in (
+        lambda: jt.search(weighed, space, **arguments, directory=tmp_path),
+        lambda: jt.rerun(tmp_path, 0, weighed),
+        lambda: jt.load(tmp_path, weighed),
+    ):
+        with pytest.raises(jt.RunError, match="another task"):
+            refused()
+    twice = jt.search(weighed, space, **arguments)
+    np.testing.assert_array_equal(twice.trials.scores, 2 * once.trials.scores)
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [
+        jt.integer(1, 8, static=True),
+        jt.ordinal([1, 3, 5, 8], static=True),
+        jt.power_of_two(1, 8, static=True),
+    ],
+)
+def test_programs_of_static_numbers_are_compared_up_to_the_ends(dimension, tmp_path):
+    def seek(last):
+        table = {n: float(n) for n in range(8)} | {8: last}
+        space = jt.Space(x=jt.uniform(0.0, 1.0), n=dimension)
+        arguments = {"key": jax.random.key(0), "trials": 6, "sampler": "sobol"}
+        arguments |= {"mode": "min", "verbose": 0, "directory": tmp_path}
+        return jt.search(lambda key, h: h["x"] + table[h["n"]], space, **arguments)
+
+    seek(8.0)
+    seek(8.0)
+    with pytest.raises(jt.RunError, match="another task"):
+        seek(80.0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +21,7 @@ from jaxtune.planning.workload import Workload
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching
-from jaxtune.recent import Recent
+from jaxtune.recent import Recent, forget
 from jaxtune.space import Dimension, Space
 from jaxtune.space.arrival import exact_type
 from jaxtune.space.conditions import ancestors
@@ -54,12 +53,14 @@ class Traced(NamedTuple):
     random: bool
 
 
-def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
+def trace(workload: Workload, space: Space, anew: bool = False) -> tuple[Traced, ...]:
     """Trace the programs of typical trials: the middle, and each static choice there.
 
     Args:
       workload: the task and its layout.
       space: the space to search.
+      anew: whether to trace what is known too. If a value that the user's functions
+        read has changed since, all that was compiled of them is forgotten.
 
     Returns:
       One entry for each.
@@ -75,7 +76,7 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
         fixed, row = dict(group.static.values), group.lanes[0]
         traced = {name: v[row] for name, v in rows.items() if name not in fixed}
         try:
-            found.append(_traced(workload, group.static, traced))
+            found.append(_traced(workload, group.static, traced, anew))
         except Exception as error:
             shown = ", ".join(f"{k}={v!r}" for k, v in fixed.items())
             at = f" with {shown}" if shown else ""
@@ -100,6 +101,47 @@ def trace(workload: Workload, space: Space) -> tuple[Traced, ...]:
                 ) from error
             raise
     return tuple(found)
+
+
+def trace_elsewhere(workload: Workload, space: Space) -> tuple[Traced, ...]:
+    """Trace the programs of static numbers that are not in the middle of the space.
+
+    Args:
+      workload: the task and its layout.
+      space: the space to search.
+
+    Returns:
+      One entry for each of up to `MOST_ELSEWHERE` values, one dimension at a time. A
+      value for which the user's functions raise has none.
+    """
+    workload = workload._replace(layout=workload.layout._replace(by_size=()))
+    workload, rows = workload.sample, _elsewhere(workload.layout, space)
+    found = []
+    for group in groups(workload.layout, space, rows, 1) if rows else ():
+        fixed, row = dict(group.static.values), group.lanes[0]
+        traced = {name: v[row] for name, v in rows.items() if name not in fixed}
+        try:
+            found.append(_traced(workload, group.static, traced))
+        except Exception:  # such a trial fails when its turn comes
+            continue
+    return tuple(found)
+
+
+@on_host()
+def _elsewhere(layout: Layout, space: Space) -> dict[str, np.ndarray]:
+    """Return rows with each static number in turn at values from end to end."""
+    point = np.full((1, space.dim), 0.5, np.float32)
+    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
+    known = constants(layout, space)
+    numbers = [n for n in space.searched if n in known and not space[n].by_index]
+    rows = []
+    for name in numbers:
+        members = space[name].members
+        count = min(len(members), max(2, MOST_ELSEWHERE // len(numbers)))
+        for at in np.linspace(0, len(members) - 1, count).round().astype(int):
+            value = np.asarray([members[at]], middle[name].dtype)
+            rows.append({**middle, name: value})
+    return {n: np.concatenate([row[n] for row in rows]) for n in middle if rows}
 
 
 def check_constants(
@@ -223,7 +265,7 @@ def digest(traced: tuple[Traced, ...]) -> str:
     known = hashlib.sha256()
     for program in traced:
         # addresses of functions differ from one process to the next
-        text = re.sub(r"0x[0-9a-f]+", "0x", str(program.jaxpr))
+        text = re.sub(r"0x[0-9a-fA-F]+", "0x", str(program.jaxpr))
         known.update(text.encode())
         for constant in program.jaxpr.consts:
             known.update(np.asarray(_plain(constant)).tobytes())
@@ -237,17 +279,31 @@ def _plain(constant: Any) -> Any:
     return jax.random.key_data(constant) if typed else constant
 
 
-def _traced(workload: Workload, static: Static, values: dict[str, Any]) -> Traced:
+def _traced(
+    workload: Workload, static: Static, values: dict[str, Any], anew: bool = False
+) -> Traced:
     leaves, tree = jax.tree.flatten((workload.task, workload.key, values))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(x), x.dtype) for x in leaves)
-    once = _TRACES.of(workload.task)
-    return once(static, tree, shapes, tuple(thread_settings().items()))
+    # a program depends on the settings of JAX as well
+    key = static, tree, shapes, tuple(thread_settings().items())
+    known = _TRACES.of(workload.task)
+    if key in known and not anew:
+        return known[key][0]
+    made = _trace_lane(static, tree, shapes)
+    # taken now: an array of NumPy may be changed in place
+    computed = digest((made,))
+    if key in known and known[key][1] != computed:
+        forget(workload.task)
+        known = _TRACES.of(workload.task)
+    known[key] = made, computed
+    while len(known) > MOST:
+        del known[next(iter(known))]
+    return made
 
 
-def _trace_lane(static: Static, tree: Any, shapes: tuple, under: tuple) -> Traced:
+def _trace_lane(static: Static, tree: Any, shapes: tuple) -> Traced:
     """Trace a lane of these functions for these shapes."""
     # data are shapes here and no constants of the program, so its hash leaves them out
-    del under  # the settings of JAX, on which a program depends as well
     values = jax.tree.unflatten(tree, shapes)[2]
     found: dict[str, Any] = {}
 
@@ -269,7 +325,9 @@ def _trace_lane(static: Static, tree: Any, shapes: tuple, under: tuple) -> Trace
 
 
 # what was traced of a task, so that no search traces it again
-_TRACES = Recent(lambda _: lru_cache(maxsize=64)(_trace_lane))
+_TRACES: Recent[dict[Any, tuple[Traced, str]]] = Recent(lambda _: {})
+MOST = 64  # traces of a task
+MOST_ELSEWHERE = 16  # programs beside the typical ones that are traced and compared
 
 
 def _used(program: Any, names: list[str]) -> frozenset[str]:

@@ -10,19 +10,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.planning.tracing import Traced, digest
+from jaxtune.planning.tracing import Traced, digest, trace_elsewhere
 from jaxtune.planning.workload import Workload
+from jaxtune.space import Space
 from jaxtune.storage.captured import callbacks_of, constants_sum
 from jaxtune.tasks.function import function_name
 from jaxtune.types import PyTree
 
 
-def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any]:
+def task_hashes(
+    workload: Workload, traced: tuple[Traced, ...], space: Space
+) -> dict[str, Any]:
     """Return hashes of a task or a plain function.
 
     Args:
       workload: with the task or the function.
       traced: its traced programs.
+      space: to search.
 
     Returns:
       For a task, hashes of the data, the optimiser's code and the programs, and shapes
@@ -37,6 +41,9 @@ def task_hashes(workload: Workload, traced: tuple[Traced, ...]) -> dict[str, Any
         "program": digest(traced),
         "constants": constants_sum(traced),
     }
+    others = trace_elsewhere(workload, space)
+    if others:
+        held["elsewhere"] = digest(others) + constants_sum(others)
     if not task.trains:
         # without the module: a script is __main__ at first, and later a module
         return {"function": function_name(task), **held}

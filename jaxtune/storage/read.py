@@ -202,7 +202,8 @@ def _workload(
         check_examples(workload.layout, known, settings["epochs"])
     if task is not None:  # a task from the directory is the run's own
         space = schedule_of(settings).space
-        known = fingerprint.task_hashes(workload, trace(workload, space))
+        traced = trace(workload, space, anew=True)
+        known = fingerprint.task_hashes(workload, traced, space)
         check_same_task(settings, known)
     return workload
 

@@ -141,7 +141,7 @@ def settings_document(
         "rates": workload.rates,
         "across": workload.across,
         "layout": layout_document(workload.layout),
-        "task": fingerprint.task_hashes(workload, traced),
+        "task": fingerprint.task_hashes(workload, traced, search.schedule.space),
         "recipe": None if recipe is None else value_document(recipe),
         "version": environment.versions(),
         # samplers compute on the host
@@ -322,7 +322,7 @@ def check_jax_settings(recorded: dict[str, Any]) -> None:
 def _by_version(recorded: dict[str, Any]) -> set[str]:
     """Return what may differ because another version wrote the run."""
     was, now, ignored = dict(recorded["version"]), environment.versions(), set()
-    programs = {"task.program", "task.constants"}
+    programs = {"task.program", "task.constants", "task.elsewhere"}
     if was["jaxtune"] in SAME_BITS:
         was["jaxtune"] = now["jaxtune"]
         ignored.add("version.jaxtune")
