@@ -131,7 +131,7 @@ def ending(grace: float) -> Iterator[None]:
     except Ended as ended:
         if not _asked.signum:
             raise
-        said = str(ended) or "nothing is kept, since the search has no directory"
+        said = str(ended) or "nothing is kept: no block is on record"
     finally:
         signum, _asked.signum = _asked.signum, 0
         _give_back(found)

@@ -4,6 +4,7 @@ Each test begins something, changes it as little as possible, and is refused; wi
 equal copy it goes on.
 """
 
+import enum
 import functools
 import json
 import logging
@@ -12,6 +13,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections import defaultdict
 from types import SimpleNamespace
 
 import jax
@@ -883,3 +885,65 @@ def test_programs_of_static_numbers_are_compared_up_to_the_ends(dimension, tmp_p
     seek(8.0)
     with pytest.raises(jt.RunError, match="another task"):
         seek(80.0)
+
+
+class Loud(float):
+    factor = 1.0
+
+    def __call__(self, x):
+        return x * self.factor
+
+
+class Pair(list):
+    pass
+
+
+def by_enum(value):
+    kind = enum.Enum("Kind", {"A": value})
+    return lambda x: x * kind.A.value
+
+
+def by_attribute(value):
+    def helper(x):
+        return x * helper.scale
+
+    helper.scale = value
+    return lambda x: helper(x)
+
+
+def by_default(value):
+    held = defaultdict(lambda: value)
+    return lambda x: x * held["missing"]
+
+
+def by_mask(value):
+    held = np.ma.masked_array([1.0, 2.0], mask=[False, value > 1])
+    return lambda x: x * held.sum()
+
+
+def by_subclass(value):
+    pair = Pair([1.0])
+    pair.scale = value
+    return lambda x: x * pair.scale
+
+
+def by_class_of_number(value):
+    loud = type("Loud", (Loud,), {"factor": value})(1.0)
+    return lambda x: loud(x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [by_enum, by_attribute, by_default, by_mask, by_subclass, by_class_of_number],
+)
+def test_values_of_many_kinds_are_summed(make):
+    one, same, other = [sums_of("f", make(value)) for value in (1.0, 1.0, 2.0)]
+    assert one.sums == same.sums
+    assert one.sums != other.sums
+    assert not one.unknown
+
+
+def test_a_ufunc_of_a_function_is_not_known():
+    known = sums_of("f", np.frompyfunc(lambda a: a, 1, 1))
+    assert "an object" in known.unknown[0]
+    assert not sums_of("f", np.add).unknown

@@ -21,6 +21,7 @@ import threading
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,6 +51,8 @@ LARGEST = 2**32  # bytes of an array
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, range, slice)
 PLAIN += (bytearray, type(None), type(...), np.dtype)
 # nothing is computed by these
+# what a class of the user's own may extend
+BUILT_IN = (*PLAIN[:6], tuple, list, dict, set, frozenset, np.ndarray)
 QUIET = (logging.Logger, io.IOBase, type(os.environ), type(threading.Lock()))
 # of dataclasses; in which module they are depends on how a script is run
 WRITTEN_BY_PYTHON = (
@@ -183,7 +186,8 @@ class _Walk:
 
     def of(self, where: str, value: Any) -> str:
         """Return the sum of any value."""
-        if isinstance(value, PLAIN) and not isinstance(value, enum.Enum):
+        plain = isinstance(value, PLAIN) and not isinstance(value, enum.Enum)
+        if plain and is_installed(type(value)):
             return _sum("plain", type(value).__name__, repr(value))
         at = id(value)
         if at in self._known:
@@ -207,11 +211,25 @@ class _Walk:
     def _of(self, where: str, value: Any) -> str:
         for kinds, look in LOOKS:
             if isinstance(value, kinds):
-                return look(self, where, value)
+                found, kind = look(self, where, value), type(value)
+                if issubclass(kind, BUILT_IN) and not is_installed(kind):
+                    # a class of the user's own, with methods or attributes
+                    held = getattr(value, "__dict__", {})
+                    return _sum(
+                        "own", found, *map(partial(self.of, where), (kind, held))
+                    )
+                return found
         wrapped = getattr(value, "__wrapped__", None)
         if wrapped is not None:  # of jax.jit and functools
             return _sum("wrapped", type(value).__name__, self.of(where, wrapped))
         return self._object(where, value)
+
+    def _plain(self, where: str, value: Any) -> str:
+        # the text of the value itself, and not what a class of the user's own says
+        del where
+        base = next(kind for kind in PLAIN if isinstance(value, kind))
+        said = base.__repr__(value)  # type: ignore[call-arg]
+        return _sum("plain", base.__name__, said)
 
     def _array(self, where: str, value: Any) -> str:
         if isinstance(value, jax.core.Tracer):
@@ -219,6 +237,9 @@ class _Walk:
         deleted = isinstance(value, jax.Array) and value.is_deleted()
         if deleted or value.nbytes > LARGEST:
             return self._opaque(where, value)
+        if isinstance(value, np.ma.MaskedArray):
+            both = np.asarray(value.data), np.ma.getmaskarray(value)
+            return _sum("masked", *map(array_sum, both))
         if value.dtype == object:
             return _sum("objects", str(value.shape), self.of(where, value.tolist()))
         return array_sum(value)
@@ -234,7 +255,8 @@ class _Walk:
         pairs = sorted(
             self.of(where, name) + self.of(where, part) for name, part in value.items()
         )
-        return _sum("mapping", *pairs)
+        factory = getattr(value, "default_factory", None)
+        return _sum("mapping", *pairs, *([self.of(where, factory)] if factory else []))
 
     def _function(self, where: str, value: types.FunctionType) -> str:
         if _recipe(value):
@@ -250,6 +272,9 @@ class _Walk:
             name + self.of(f"{name} of {where}", part)
             for name, part in self.held(where, value)
         ]
+        changes = changes_of([value.__code__], ATTRIBUTES_ASSIGNED)
+        held = {n: v for n, v in vars(value).items() if not changes.change(n, v)}
+        pairs += [self.of(where, held)] if held else []
         return _sum("function", self.alone(where, value), *pairs)
 
     def _code(
@@ -289,6 +314,11 @@ class _Walk:
         inside = [self.of(where, owner)] if bound else []
         return _sum("builtin", _name(value), *inside)
 
+    def _ufunc(self, where: str, value: Any) -> str:
+        # np.frompyfunc makes one of a function, and does not show it
+        known = getattr(np, value.__name__, None) is value
+        return _sum("ufunc", value.__name__) if known else self._opaque(where, value)
+
     def _module(self, where: str, value: Any) -> str:
         if not is_installed(value):
             self.unknown.append(f"the module {value.__name__} of {where}")
@@ -313,8 +343,14 @@ class _Walk:
         return _sum(type(value).__name__, *inside)
 
     def _enum(self, where: str, value: Any) -> str:
-        del where
-        return _sum("enum", type(value).__qualname__, value.name)
+        kind = type(value)
+        methods = [
+            name + self.of(where, part)
+            for name, part in sorted(vars(kind).items())
+            if isinstance(part, types.FunctionType) and not _is_written(part)
+        ]
+        inside = self.of(where, value.value)
+        return _sum("enum", kind.__qualname__, value.name, inside, *methods)
 
     def _object(self, where: str, value: Any) -> str:
         kind = type(value)
@@ -355,6 +391,7 @@ Look = Callable[[_Walk, str, Any], str]
 # the first row whose types fit
 LOOKS: tuple[tuple[Any, Look], ...] = (
     (enum.Enum, _Walk._enum),
+    (PLAIN, _Walk._plain),
     ((np.ndarray, np.generic, jax.Array), _Walk._array),
     (QUIET, _Walk._quiet),
     ((tuple, list, deque), _Walk._tuple),
@@ -365,10 +402,8 @@ LOOKS: tuple[tuple[Any, Look], ...] = (
     (types.MethodType, _Walk._method),
     ((types.BuiltinFunctionType, types.MethodWrapperType), _Walk._builtin),
     ((types.WrapperDescriptorType, types.MethodDescriptorType), _Walk._builtin),
-    (
-        (np.ufunc, types.GetSetDescriptorType, types.MemberDescriptorType),
-        _Walk._builtin,
-    ),
+    (np.ufunc, _Walk._ufunc),
+    ((types.GetSetDescriptorType, types.MemberDescriptorType), _Walk._builtin),
     (types.ModuleType, _Walk._module),
     (type, _Walk._class),
     ((staticmethod, classmethod, property), _Walk._descriptor),
