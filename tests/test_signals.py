@@ -86,8 +86,25 @@ def folder(tmp_path):
     return tmp_path
 
 
+BEGUN = []
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """Test as in a terminal, also where the tests themselves run under nohup."""
+    numbers = [getattr(signal, name) for name in signals.NAMES]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    for process in BEGUN:  # of a test that failed
+        process.kill()
+        process.communicate()
+    BEGUN.clear()
+
+
 def begun(folder, *command, **more):
-    return subprocess.Popen(
+    process = subprocess.Popen(
         list(map(str, command)),
         cwd=folder,
         env=environment(**QUIET, **more),
@@ -96,6 +113,8 @@ def begun(folder, *command, **more):
         start_new_session=True,
         text=True,
     )
+    BEGUN.append(process)
+    return process
 
 
 def standing(folder, process):
