@@ -174,7 +174,7 @@ def test_seeds_are_taken_as_their_mean(name):
 @pytest.mark.parametrize("shape", [(3,), (4, 1, 1)])
 def test_shapes_that_do_not_match_are_refused(name, shape):
     state = MODELS[name].init(jax.random.key(0), SPACE)
-    with pytest.raises(ValueError, match=r"tell: points .* do not match"):
+    with pytest.raises(ValueError, match=r"tell: points have shape .* Use points"):
         MODELS[name].tell(state, np.full((4, SPACE.dim), 0.5), np.zeros(shape))
 
 
