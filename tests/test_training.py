@@ -340,7 +340,7 @@ def test_replay_says_what_it_cannot_do(task):
         jt.replay(found, split="test")
     with pytest.raises(IndexError, match="trial 99 is not in"):
         jt.replay(found, 99)
-    with pytest.raises(ValueError, match="key: got 3"):
+    with pytest.raises(ValueError, match="key must be a random key, got 3"):
         jt.replay(found, key=3)
     plain = jt.search(
         lambda key, h: h["x"],
