@@ -10,7 +10,7 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.hardware import ACCELERATOR, CPU, KINDS, SWITCH
-from jaxtune.planning.batches import _grouped as grouped_layout
+from jaxtune.planning.batches import grouped as grouped_layout
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.layout import groups
 from jaxtune.planning.loads import Load
