@@ -119,8 +119,12 @@ def check_examples(known: Layout, task: Task, epochs: int) -> None:
         raise _edited("batching", None, "one")
     else:
         planned = with_examples(known, task.examples_of_a_lane, epochs)
-    if (known.batching, known.by_size) != (planned.batching, planned.by_size):
+    if known.batching != planned.batching:
         raise _edited("batching", known.batching, planned.batching)
+    # groups of batch sizes take the examples of all
+    cut = planned.batching and (planned.batching.examples, planned.batching.epochs)
+    if any((one.examples, one.epochs) != cut for one in known.by_size):
+        raise _edited("by_size", known.by_size, f"{cut} examples and epochs of each")
 
 
 def check_epochs_trained(store: Store, budgets: Sequence[int], in_full: bool) -> None:
