@@ -108,7 +108,8 @@ def settings_of(directory: Path) -> dict[str, Any]:
 def _check_nothing_recorded(directory: Path) -> None:
     """Raise ``RunError`` for trials on record whose ``run.json`` is gone."""
     trials = 0
-    # the making of a record may have been cut off too: then there is nothing in it
+    # the making of a record may have been cut off too, and a link is none: then there
+    # is nothing in it
     with suppress(RunError, sqlite3.Error):
         store = Store(directory / RECORD, write=False, damaged=True)
         with closing(store):
@@ -196,8 +197,7 @@ def create(
         )
     # without run.json there is no run: what is left is of an interrupted creation,
     # unless somebody removed the file
-    if is_there(directory / RECORD):
-        _check_nothing_recorded(directory)
+    _check_nothing_recorded(directory)
     for name in {*OWN, *_PARTS} - {LOCK}:
         (directory / name).unlink(missing_ok=True)
     store = Store.create(directory / RECORD)
