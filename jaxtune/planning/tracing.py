@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -68,17 +68,12 @@ def trace(workload: Workload, space: Space, anew: bool = False) -> tuple[Traced,
     Raises:
       Exception: any that a user's function raises, with a note.
     """
-    # in one group, whatever the lanes of a search: this is compared with runs on record
-    workload = workload._replace(layout=workload.layout._replace(by_size=()))
-    workload, rows = workload.sample, typical(workload.layout, space)
-    found = []
-    for group in groups(workload.layout, space, rows, 1):
-        fixed, row = dict(group.static.values), group.lanes[0]
-        traced = {name: v[row] for name, v in rows.items() if name not in fixed}
+    workload, found = _in_one_group(workload), []
+    for static, traced in _lanes(workload, space, typical(workload.layout, space)):
         try:
-            found.append(_traced(workload, group.static, traced, anew))
+            found.append(_traced(workload, static, traced, anew))
         except Exception as error:
-            shown = ", ".join(f"{k}={v!r}" for k, v in fixed.items())
+            shown = ", ".join(f"{k}={v!r}" for k, v in static.values)
             at = f" with {shown}" if shown else ""
             error.add_note(
                 f"jaxtune: raised while tracing one lane{at}; nothing was trained. "
@@ -90,7 +85,7 @@ def trace(workload: Workload, space: Space, anew: bool = False) -> tuple[Traced,
                     'as in jnp.where(h["x"] == "a", ...); h["x"].index is its place in '
                     "the list."
                 )
-            check_constants(workload, space, group.static, traced, error)
+            check_constants(workload, space, static, traced, error)
             if isinstance(error, TAKEN_OUT):
                 raise ValueError(
                     "your code takes a computed number out of the program, as float(), "
@@ -114,25 +109,44 @@ def trace_elsewhere(workload: Workload, space: Space) -> tuple[Traced, ...]:
       One entry for each of up to `MOST_ELSEWHERE` values, one dimension at a time. A
       value for which the user's functions raise has none.
     """
-    workload = workload._replace(layout=workload.layout._replace(by_size=()))
-    workload, rows = workload.sample, _elsewhere(workload.layout, space)
-    found = []
-    for group in groups(workload.layout, space, rows, 1) if rows else ():
-        fixed, row = dict(group.static.values), group.lanes[0]
-        traced = {name: v[row] for name, v in rows.items() if name not in fixed}
+    workload, found = _in_one_group(workload), []
+    for static, traced in _lanes(workload, space, _elsewhere(workload.layout, space)):
         try:
-            found.append(_traced(workload, group.static, traced))
+            found.append(_traced(workload, static, traced))
         except Exception:  # such a trial fails when its turn comes
             continue
     return tuple(found)
 
 
+def _in_one_group(workload: Workload) -> Workload:
+    """Return the workload of a lane, whatever the lanes of a search.
+
+    Its programs are compared with those of runs on record.
+    """
+    return workload._replace(layout=workload.layout._replace(by_size=())).sample
+
+
+def _lanes(
+    workload: Workload, space: Space, rows: dict[str, np.ndarray]
+) -> Iterator[tuple[Static, dict[str, Any]]]:
+    """Yield what is static of each program of some rows, and a lane's other values."""
+    for group in groups(workload.layout, space, rows, 1) if rows else ():
+        fixed, row = dict(group.static.values), group.lanes[0]
+        yield (
+            group.static,
+            {name: v[row] for name, v in rows.items() if name not in fixed},
+        )
+
+
+def _middle(space: Space) -> dict[str, np.ndarray]:
+    point = np.full((1, space.dim), 0.5, np.float32)
+    return {name: np.asarray(v) for name, v in space.decode(point).items()}
+
+
 @on_host()
 def _elsewhere(layout: Layout, space: Space) -> dict[str, np.ndarray]:
     """Return rows with each static number in turn at values from end to end."""
-    point = np.full((1, space.dim), 0.5, np.float32)
-    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
-    known = constants(layout, space)
+    middle, known = _middle(space), constants(layout, space)
     numbers = [n for n in space.searched if n in known and not space[n].by_index]
     rows = []
     for name in numbers:
@@ -343,9 +357,7 @@ def typical(layout: Layout, space: Space) -> dict[str, np.ndarray]:
 
     A choice may decide what is read; a static number decides shapes only.
     """
-    point = np.full((1, space.dim), 0.5, np.float32)
-    middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
-    known = constants(layout, space)
+    middle, known = _middle(space), constants(layout, space)
     listed = [n for n in space.searched if n in known and space[n].by_index]
     rows = [middle]
     for name in listed:
