@@ -399,8 +399,8 @@ def test_a_full_disk_loses_nothing(
 ):
     opening = Store.__init__
 
-    def small(self, path, write):
-        opening(self, path, write)
+    def small(self, path, write, **options):
+        opening(self, path, write, **options)
         if write:
             self._db.execute(f"PRAGMA max_page_count = {pages}")
 
