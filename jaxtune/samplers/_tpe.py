@@ -21,6 +21,7 @@ from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, cut, model_based, with_room
 from jaxtune.samplers.base import Sampler
+from jaxtune.samplers.beliefs import believed, drawn, log_belief
 from jaxtune.samplers.geometry import inside, snapped
 from jaxtune.samplers.history import History
 from jaxtune.samplers.parzen import (
@@ -38,6 +39,7 @@ from jaxtune.types import Array, Key
 
 RECENT = 25  # trials that count in full; older ones count for less
 KERNELS = 4096  # kernels of the others: the latest ones, and as many of what is out
+BELIEVED = 4  # of so many draws one follows the beliefs of the space, if it has any
 UNIFORM = 32  # points of anywhere, for where all draws were tried
 
 
@@ -126,6 +128,7 @@ def _suggest(
         points, fine = _candidates(own, grid, good, crowd, draws)
         at = placed(grid, points)
         ratio = log_density(grid, at, good) - log_density(grid, at, crowd.poor)
+        ratio += log_belief(space, points, state.history.trials)
         best = points[jnp.argmax(jnp.where(fine, ratio, -jnp.inf))]
         return _joined(grid, crowd, len(told), best, out + j), chosen.at[j].set(best)
 
@@ -200,6 +203,10 @@ def _candidates(
     count = draws + UNIFORM * finite
     numbers = jax.random.uniform(key, (count, 1 + 3 * dim))
     points = points_of(grid, good, numbers[:draws])
+    if believed(grid.space):
+        some = draws // BELIEVED
+        follow = snapped(grid.space, drawn(grid.space, numbers[:some, :dim]))
+        points = jnp.concatenate([follow, points[some:]])
     if crowd.tried is None:
         return points, jnp.ones(draws, bool)
     points = jnp.concatenate([points, snapped(grid.space, numbers[draws:, :dim])])

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
+from jaxtune.samplers.beliefs import believed, drawn
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike, Key
@@ -84,6 +85,8 @@ def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
     Its functions refuse what is no key, space, number of points, points or scores.
     """
 
+    if tell is ignore:  # a model weighs beliefs by itself
+        init, ask = _following(init, ask)
     begin, more, learn = in_32_bits(init), in_32_bits(ask), in_32_bits(tell)
 
     @wraps(init)
@@ -101,6 +104,31 @@ def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
         return learn(state, points, scores)
 
     return Sampler(checked_init, checked_ask, checked_tell)
+
+
+class Following(NamedTuple):
+    """The state of a sequence of points that follow the beliefs of a space."""
+
+    state: Any
+    space: Space
+
+
+def _following(init: Init, ask: Ask) -> tuple[Init, Ask]:
+    """Return functions whose points are denser where good values are expected."""
+
+    @wraps(init)
+    def begin(key: Key, space: Space, /) -> Any:
+        state = init(key, space)
+        return Following(state, space) if believed(space) else state
+
+    @wraps(ask)
+    def more(state: Any, n: int, /) -> tuple[Any, Array]:
+        if not isinstance(state, Following):
+            return ask(state, n)
+        after, points = ask(state.state, n)
+        return state._replace(state=after), drawn(state.space, points)
+
+    return begin, more
 
 
 def _check_told(points: Any, scores: Any) -> None:

@@ -1,6 +1,7 @@
 """Named dimensions and the map between the unit cube and hyperparameters."""
 
 from jaxtune.space.arrival import Choice
+from jaxtune.space.belief import near
 from jaxtune.space.dimension import Dimension
 from jaxtune.space.makers import (
     choice,
@@ -30,6 +31,7 @@ __all__ = [
     "fixed",
     "integer",
     "log_uniform",
+    "near",
     "ordinal",
     "power_of_two",
     "reverse_log_uniform",

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.environment import in_32_bits
+from jaxtune.space.belief import Belief
 from jaxtune.space.scales import SCALES
 from jaxtune.types import Array, ArrayLike
 
@@ -34,6 +35,7 @@ from jaxtune.types import Array, ArrayLike
         "static",
         "searched",
         "condition",
+        "prior",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Dimension:
     static: bool
     searched: bool
     condition: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    prior: Belief | None = None
 
     @in_32_bits
     def decode(self, u: Array) -> Array:
@@ -125,6 +128,21 @@ class Dimension:
         forward = SCALES[self.scale].forward
         first = jnp.asarray(self.low, jnp.float32) + jnp.asarray(cell, jnp.float32)
         return (forward(first) - low) / width, (forward(first + 1) - low) / width
+
+    def on_scale(self, u: Array) -> Array:
+        """Turn coordinates into places on the dimension's own scale, not of a choice.
+
+        Args:
+          u: ``[n]`` in ``[0, 1]``.
+
+        Returns:
+          ``[n]`` float32.
+        """
+        if self.kind == "continuous":
+            low, high = map(SCALES[self.scale].forward, _ends(self))
+            return low + u * (high - low)
+        low, width = _index_span(self)
+        return low + u * width
 
     @in_32_bits
     def cut(

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxtune.door import FLAG, Argument, demand, shown
 from jaxtune.environment import on_host
+from jaxtune.space.belief import Belief, with_belief
 from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.ranges import (
     check_inside,
@@ -75,7 +76,12 @@ def _named_later(maker: Callable[P, Dimension]) -> Callable[P, Dimension]:
 
 @_named_later
 def uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
+    low: float,
+    high: float,
+    *,
+    default: float | None = None,
+    tier: int = 2,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define a real number, every value of the range equally likely.
 
@@ -89,6 +95,7 @@ def uniform(
       high: largest value.
       default: value when it is not searched; the middle of the range if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -98,12 +105,18 @@ def uniform(
         the wrong order, a range that is too wide or too narrow for float32, or a
         default outside it.
     """
-    return _continuous("uniform", "linear", low, high, default, tier)
+    dim = _continuous("uniform", "linear", low, high, default, tier)
+    return with_belief("uniform", dim, prior, default is None)
 
 
 @_named_later
 def log_uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
+    low: float,
+    high: float,
+    *,
+    default: float | None = None,
+    tier: int = 2,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define a positive number, every order of magnitude equally likely.
 
@@ -117,6 +130,7 @@ def log_uniform(
       high: largest value.
       default: value when it is not searched; the geometric mean if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -125,12 +139,18 @@ def log_uniform(
       ValueError: (raised by `Space`, with the name) as `uniform`, or ``low <=
         0``.
     """
-    return _continuous("log_uniform", "log", low, high, default, tier)
+    dim = _continuous("log_uniform", "log", low, high, default, tier)
+    return with_belief("log_uniform", dim, prior, default is None)
 
 
 @_named_later
 def reverse_log_uniform(
-    low: float, high: float, *, default: float | None = None, tier: int = 2
+    low: float,
+    high: float,
+    *,
+    default: float | None = None,
+    tier: int = 2,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define a number below 1 on the scale of ``log(1 - x)``, such as a momentum.
 
@@ -147,6 +167,7 @@ def reverse_log_uniform(
       high: largest value, below 1.
       default: value when it is not searched; the middle on this scale if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -155,7 +176,8 @@ def reverse_log_uniform(
       ValueError: (raised by `Space`, with the name) as `uniform`, or ``high >=
         1``.
     """
-    return _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
+    dim = _continuous("reverse_log_uniform", "reverse_log", low, high, default, tier)
+    return with_belief("reverse_log_uniform", dim, prior, default is None)
 
 
 @_named_later
@@ -167,6 +189,7 @@ def integer(
     default: int | None = None,
     tier: int = 2,
     static: bool = False,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define a whole number from ``low`` to ``high``, both included.
 
@@ -186,6 +209,7 @@ def integer(
       default: value when it is not searched; the middle on the scale if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -219,7 +243,8 @@ def integer(
     if default is not None:
         default = whole_number(where, "default", default)
         check_inside(where, default, low, high)
-    return _indexed("integer", scale, low, high, (), default, tier, static)
+    dim = _indexed("integer", scale, low, high, (), default, tier, static)
+    return with_belief(where, dim, prior, default is None)
 
 
 @_named_later
@@ -230,6 +255,7 @@ def power_of_two(
     default: int | None = None,
     tier: int = 2,
     static: bool = False,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define one of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
 
@@ -243,6 +269,7 @@ def power_of_two(
       default: value when it is not searched; the middle power if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -258,7 +285,8 @@ def power_of_two(
     if default is not None:
         default = 1 << _exponent(where, "default", default)
         check_inside(where, default, low, high)
-    return _indexed("power_of_two", "linear", first, last, (), default, tier, static)
+    dim = _indexed("power_of_two", "linear", first, last, (), default, tier, static)
+    return with_belief(where, dim, prior, default is None)
 
 
 @_named_later
@@ -268,6 +296,7 @@ def ordinal(
     default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define one of several ordered values, each equally likely.
 
@@ -284,6 +313,7 @@ def ordinal(
       default: value when it is not searched; the middle one if not given.
       tier: your prior guess of its importance, 1 (highest) to 4.
       static: compile one program per value instead of passing the value as data.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -294,9 +324,10 @@ def ordinal(
         is not among them.
     """
     choices, numeric = in_order(listed("ordinal", values))
-    default = usual("ordinal", choices, default, len(choices) // 2)
+    value = usual("ordinal", choices, default, len(choices) // 2)
     kind = "ordinal" if numeric else "named_ordinal"
-    return _indexed(kind, "linear", 0, len(choices) - 1, choices, default, tier, static)
+    dim = _indexed(kind, "linear", 0, len(choices) - 1, choices, value, tier, static)
+    return with_belief("ordinal", dim, prior, default is USUAL)
 
 
 @_named_later
@@ -306,6 +337,7 @@ def choice(
     default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
+    prior: Belief | None = None,
 ) -> Dimension:
     """Define one of several values without an order, each equally likely.
 
@@ -323,6 +355,7 @@ def choice(
       tier: your prior guess of its importance, 1 (highest) to 4.
       static: the value itself reaches the model, as a Python object, and one program is
         compiled per value; otherwise its index is data inside one program.
+      prior: where good values are expected, from `near`.
 
     Returns:
       A dimension.
@@ -332,10 +365,9 @@ def choice(
         that cannot be hashed, NaN, or a default that is not among them.
     """
     choices = listed("choice", values)
-    default = usual("choice", choices, default, 0)
-    return _indexed(
-        "choice", "linear", 0, len(choices) - 1, choices, default, tier, static
-    )
+    value, last = usual("choice", choices, default, 0), len(choices) - 1
+    dim = _indexed("choice", "linear", 0, last, choices, value, tier, static)
+    return with_belief("choice", dim, prior, default is USUAL)
 
 
 @_named_later

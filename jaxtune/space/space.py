@@ -469,7 +469,10 @@ def as_text(dim: Dimension) -> str:
         scale = "" if dim.kind == "power_of_two" else f", scale={dim.scale!r}"
         name = "real" if dim.kind == "continuous" else dim.kind
         text = f"{name}({low:.6g}, {high:.6g}{scale}"
-    text = f"{text}, tier={dim.tier}{', static=True' if dim.static else ''})"
+    text = f"{text}, tier={dim.tier}{', static=True' if dim.static else ''}"
+    if dim.prior is not None:
+        text += f", prior=near({dim.prior.value!r}, spread={dim.prior.spread:g})"
+    text += ")"
     for parent, values in dim.condition:
         text = f"when({text}, {parent}={list(values)!r})"
     return text

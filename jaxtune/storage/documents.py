@@ -19,7 +19,8 @@ import numpy as np
 
 from jaxtune.registry import Recipe
 from jaxtune.rounds.schedule import Schedule, Stage
-from jaxtune.space import Dimension, Space
+from jaxtune.space import Dimension, Space, near
+from jaxtune.space.belief import with_belief
 from jaxtune.space.dimension import KINDS
 from jaxtune.space.scales import SCALES
 
@@ -89,6 +90,9 @@ def _dimension_document(dim: Dimension) -> dict[str, Any]:
     fixed["condition"] = [
         [parent, list(map(value_document, values))] for parent, values in dim.condition
     ]
+    if dim.prior is not None:  # older versions know no such name
+        value, spread = value_document(dim.prior.value), dim.prior.spread
+        fixed["prior"] = {"value": value, "spread": spread}
     return fixed | _bounds_document(dim)
 
 
@@ -104,9 +108,14 @@ def _dimension_of(document: dict[str, Any]) -> Dimension:
         for parent, values in document["condition"]
     )
     choices = tuple(map(value_of, document["choices"]))
-    return _checked(
+    dim = _checked(
         Dimension(**fixed, **_bounds_of(document), choices=choices, condition=condition)
     )
+    prior = document.get("prior")
+    if prior is None:
+        return dim
+    belief = near(value_of(prior["value"]), prior["spread"])
+    return with_belief(dim.kind, dim, belief, centred=False)
 
 
 def _checked(dim: Dimension) -> Dimension:

@@ -43,6 +43,7 @@ def greedy(
     key: Key,
     n: Array | int,
     size: int,
+    belief: Array | float = 0.0,
 ) -> Array:
     """Pick the points of a batch one by one, by expected improvement.
 
@@ -58,6 +59,7 @@ def greedy(
       n: size of the batch.
       size: no less than the pending points and the batch together; one program serves
         all of one size.
+      belief: ``[m]``, what is added to the logarithm of each improvement.
 
     Returns:
       ``[size]`` int, indices of the candidates; the first ``n`` are the batch.
@@ -72,7 +74,7 @@ def greedy(
 
     def pick(j: Array, carry: tuple[Picking, Array]) -> tuple[Picking, Array]:
         picks, picked = carry
-        scores = log_improvement(picks.means, picks.variance, picks.best)
+        scores = log_improvement(picks.means, picks.variance, picks.best) + belief
         # the pending points are the first picks, whatever they promise
         chosen = jnp.where(j < pending, j, _best(scores, picks.reluctance))
         here = x[chosen]

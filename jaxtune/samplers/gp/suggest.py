@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState, with_room
 from jaxtune.samplers._sobol import mixed
+from jaxtune.samplers.beliefs import believed, drawn, log_belief
 from jaxtune.samplers.geometry import enumerated, features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates, large
 from jaxtune.samplers.gp.acquisition import (
@@ -62,6 +63,7 @@ class Fit(NamedTuple):
     means: Array  # [c] of the function at the usable trials, ``LOWEST`` elsewhere
     best: Array  # [] the largest of them
     box: Box  # to search
+    trials: Array | int = 0  # how many are in the history
 
 
 class Candidates(NamedTuple):
@@ -71,6 +73,7 @@ class Candidates(NamedTuple):
     x: Array  # [m, D] features
     prediction: tuple[Array, Array, Array]
     reluctance: Array  # [m], see `greedy`
+    belief: Array  # [m] what is added to the logarithm of their improvement
 
 
 def model_of(history: History, space: Space) -> tuple[Posterior, Array]:
@@ -151,7 +154,8 @@ def fit_history(
     # finite numbers, which JAX can be asked to insist on between two programs
     told = jnp.where(known[:, None], x, ABSENT)
     means = jnp.maximum(means, LOWEST)
-    return Fit(process, jnp.nan_to_num(points, nan=0.5), told, means, best, box)
+    points = jnp.nan_to_num(points, nan=0.5)
+    return Fit(process, points, told, means, best, box, history.trials)
 
 
 def picked(
@@ -235,11 +239,15 @@ def _gathered(model: Fit, space: Space, key: Key, pending: Array) -> Candidates:
         points = candidates.clouds(own, space, box, centres, CLOUD, widest, anew)
         every, few = enumerated(space, number * GROUP + row, SPREAD * GROUP)
         points = jnp.where(anew & few, every, points)
+        if believed(space):
+            points = jnp.where(number == SPREAD, drawn(space, points), points)
         slot = (number == 0) & (row < size)
         points = snapped(space, jnp.where(slot[:, None], slots, points))
         x = features(space, points)
         mean, variance, explained = predicted(process, x)
         score = log_improvement(mean[None], variance, model.best[None])
+        belief = log_belief(space, points, model.trials)
+        score += belief
         among = jnp.append(top[1], jnp.where(number > 0, score, -jnp.inf))
         scores, index = jax.lax.top_k(among, LEADERS)
         top = jnp.concatenate([top[0], points])[index], scores
@@ -250,7 +258,7 @@ def _gathered(model: Fit, space: Space, key: Key, pending: Array) -> Candidates:
         reluctance = jnp.where(tried, TAKEN, outside.any(1) * 1.0)
         # the pending points are picked first by their number
         reluctance = jnp.where(slot, NEVER, reluctance)
-        return top, (points, x, mean, variance, explained.T, reluctance)
+        return top, (points, x, mean, variance, explained.T, reluctance, belief)
 
     numbers = jnp.arange(1 + SPREAD + len(CLOUDS))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
@@ -258,8 +266,8 @@ def _gathered(model: Fit, space: Space, key: Key, pending: Array) -> Candidates:
     start = (jnp.zeros((LEADERS, dim)), jnp.full(LEADERS, -jnp.inf))
     groups = jax.lax.scan(gather, start, (numbers, keys, widest))[1]
     flat = (part.reshape(-1, *part.shape[2:]) for part in groups)
-    points, x, mean, variance, explained, reluctance = flat
-    return Candidates(points, x, (mean, variance, explained.T), reluctance)
+    points, x, mean, variance, explained, reluctance, belief = flat
+    return Candidates(points, x, (mean, variance, explained.T), reluctance, belief)
 
 
 def _drawn(
@@ -341,8 +349,10 @@ def _greedy(
     n: Array | int,
     size: int,
 ) -> Array:
-    own = (pool.x, pool.prediction, best, pool.reluctance)
-    return greedy(process, own[0], own[1], own[2], own[3], pending, key, n, size)
+    x, prediction, reluctance, belief = pool[1:]
+    return greedy(
+        process, x, prediction, best, reluctance, pending, key, n, size, belief
+    )
 
 
 def _thompson(
@@ -356,8 +366,8 @@ def _thompson(
 ) -> Array:
     """Pick with `thompson` among the most promising candidates that are not out."""
     del n  # draws to spare are cut off
-    x, (mean, variance, explained), reluctance = pool[1:]
-    score = log_improvement(mean[None], variance, best[None])
+    x, (mean, variance, explained), reluctance, belief = pool[1:]
+    score = log_improvement(mean[None], variance, best[None]) + belief
     rows = jnp.arange(len(x))
     # the pending points are among the candidates that an ask before them had
     repeated = jnp.append(jnp.ones(size, bool), _repeated(x[size:]))
