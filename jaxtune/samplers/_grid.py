@@ -10,6 +10,7 @@ import numpy as np
 from jaxtune.door import as_plain, either, guarded, list_of, whole
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
+from jaxtune.samplers.beliefs import warn_of_beliefs
 from jaxtune.samplers.finite import bounded, nan_if_past_end
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
@@ -62,6 +63,7 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
 
     def init(key: Key, space: Space) -> GridState:
         del key
+        warn_of_beliefs("grid", space)
         each = wanted if several else wanted * space.dim
         if len(each) != space.dim:
             raise ValueError(
@@ -86,4 +88,5 @@ def grid(points_per_dim: int | Sequence[int]) -> Sampler:
         points = ((ids[:, None] // strides[None]) % counts + 0.5) / counts
         return state._replace(asked=state.asked + n), nan_if_past_end(ids, points)
 
-    return own_sampler(init, ask, ignore)
+    # moved, its points would leave out values of a list
+    return own_sampler(init, ask, ignore, follows=False)

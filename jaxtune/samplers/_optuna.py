@@ -18,6 +18,7 @@ from jaxtune.door import Argument, demand
 from jaxtune.random import STUDY
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, own_sampler
+from jaxtune.samplers.beliefs import warn_of_beliefs
 from jaxtune.samplers.extras import needed, seed_of
 from jaxtune.samplers.geometry import inside
 from jaxtune.samplers.history import checked
@@ -96,6 +97,8 @@ def optuna(make: Callable[..., Any]) -> Sampler:
 
     def init(key: Key, space: Space) -> OptunaState:
         import optuna as library  # this function has its name
+
+        warn_of_beliefs("optuna", space)
 
         seed = seed_of(jax.random.fold_in(key, STUDY))
         study = _quietly(

@@ -4,11 +4,12 @@ import inspect
 from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
-from jaxtune.samplers.beliefs import believed, drawn
+from jaxtune.samplers.beliefs import believed, partly_drawn
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike, Key
@@ -79,13 +80,21 @@ A_SAMPLER = Argument(
 )
 
 
-def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
+def own_sampler(
+    init: Init, ask: Ask, tell: Tell, *, follows: bool | None = None
+) -> Sampler:
     """Return a sampler of ours, whose points are the same under any settings of JAX.
 
     Its functions refuse what is no key, space, number of points, points or scores.
-    """
 
-    if tell is ignore:  # a model weighs beliefs by itself
+    Args:
+      init: as in `Sampler`.
+      ask: as in `Sampler`.
+      tell: as in `Sampler`.
+      follows: whether some of its points are moved to follow the beliefs of a space; if
+        not given, they are unless it learns: a model weighs beliefs by itself.
+    """
+    if tell is ignore if follows is None else follows:
         init, ask = _following(init, ask)
     begin, more, learn = in_32_bits(init), in_32_bits(ask), in_32_bits(tell)
 
@@ -107,10 +116,11 @@ def own_sampler(init: Init, ask: Ask, tell: Tell) -> Sampler:
 
 
 class Following(NamedTuple):
-    """The state of a sequence of points that follow the beliefs of a space."""
+    """The state of a sequence, some of whose points follow the beliefs of a space."""
 
-    state: Any
-    space: Space
+    state: Any  # of the sequence
+    space: Space  # of its points
+    asked: Array  # [] int32, points handed out so far
 
 
 def _following(init: Init, ask: Ask) -> tuple[Init, Ask]:
@@ -119,14 +129,15 @@ def _following(init: Init, ask: Ask) -> tuple[Init, Ask]:
     @wraps(init)
     def begin(key: Key, space: Space, /) -> Any:
         state = init(key, space)
-        return Following(state, space) if believed(space) else state
+        return Following(state, space, jnp.int32(0)) if believed(space) else state
 
     @wraps(ask)
     def more(state: Any, n: int, /) -> tuple[Any, Array]:
         if not isinstance(state, Following):
             return ask(state, n)
         after, points = ask(state.state, n)
-        return state._replace(state=after), drawn(state.space, points)
+        points = partly_drawn(state.space, points, state.asked)
+        return state._replace(state=after, asked=state.asked + n), points
 
     return begin, more
 

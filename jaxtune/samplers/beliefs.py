@@ -1,10 +1,10 @@
 """Points that follow the beliefs of a space, and the weight of beliefs for a model.
 
-The coordinates of each dimension follow a mixture: its belief (`jaxtune.near`) with
-probability `SHARE`, anywhere otherwise. Evenly spread points are moved by the inverse
-of its distribution function, so that they stay even, but denser where good values are
-expected. A model's expectations are multiplied by the density to a power that falls
-with the number of trials (Hvarfner et al., 2022).
+Each coordinate of a point that follows is drawn from the belief about its dimension
+(`jaxtune.near`) with probability `SHARE`, and lies anywhere otherwise. Evenly spread
+points are moved by the inverse of its distribution function: they stay even, but are
+denser where good values are expected. A model's expectations are multiplied by the
+density to a power that falls with the number of trials (Hvarfner et al., 2022).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxtune.checks import warn
 from jaxtune.recent import recent_jit
 from jaxtune.space import Space
-from jaxtune.space.belief import centre
 from jaxtune.space.dimension import BELOW_ONE, Dimension
 from jaxtune.types import Array
 
@@ -29,6 +28,15 @@ FADING = 10  # trials after which a model weighs beliefs less than once
 def believed(space: Space) -> list[str]:
     """Return the names of the searched dimensions with a belief."""
     return [name for name in space.searched if space[name].prior is not None]
+
+
+def warn_of_beliefs(where: str, space: Space) -> None:
+    """Say that a sampler does not follow the beliefs of a space, if it has any."""
+    if names := believed(space):
+        warn(
+            f"{where}: does not follow the beliefs (prior=) about {', '.join(names)}. "
+            "Use another sampler, such as sobol() or gaussian_process()."
+        )
 
 
 @recent_jit()
@@ -49,6 +57,23 @@ def drawn(space: Space, points: Array) -> Array:
         moved = jnp.interp(columns[name], ends, edges)
         columns[name] = jnp.minimum(moved, BELOW_ONE)
     return jnp.stack([columns[name] for name in space.searched], axis=1)
+
+
+@recent_jit()
+def partly_drawn(space: Space, points: Array, begin: Array) -> Array:
+    """Return points of a sequence, of which about every second one follows the beliefs.
+
+    The others lie anywhere: where beliefs are wrong, half of the search is as without.
+
+    Args:
+      space: of the cube.
+      points: ``[n, d]`` of a sequence that is even in the cube.
+      begin: number of the first one.
+    """
+    # multiples of the golden ratio: in step with no digit of a number, as Sobol's are
+    numbers = (begin + jnp.arange(len(points))).astype(jnp.uint32)
+    follows = numbers * jnp.uint32(0x9E3779B9) < jnp.uint32(2**31)
+    return jnp.where(follows[:, None], drawn(space, points), points)
 
 
 def log_belief(space: Space, points: Array, trials: Array | int) -> Array:
@@ -87,13 +112,13 @@ def _distribution(dim: Dimension) -> tuple[Array, Array]:
     if dim.allowed is not None:
         allowed = jnp.asarray(dim.allowed, jnp.float32)
         even = allowed / allowed.sum()
-        own = np.asarray([value == prior.value for value in dim.choices])
-        weights = allowed * (own * (1 - prior.spread) + prior.spread / len(own))
+        own = jnp.arange(len(dim.choices)) == prior.at
+        weights = allowed * (own * (1 - prior.spread) + prior.spread / len(dim.choices))
         edges = jnp.concatenate([jnp.zeros(1), jnp.cumsum(even)])
     else:
         even = jnp.full(BINS, 1 / BINS)
-        middles = (np.arange(BINS, dtype=np.float32) + 0.5) / BINS
-        far = (dim.on_scale(middles) - centre(dim)) / prior.deviation
+        middles = (jnp.arange(BINS) + 0.5) / BINS
+        far = (dim.on_scale(middles) - dim.centre()) / prior.deviation
         # of a box that is far from the value only the ratios matter
         weights = jax.nn.softmax(-(far**2) / 2)
         edges = jnp.linspace(0, 1, BINS + 1)

@@ -15,24 +15,35 @@ if TYPE_CHECKING:
     from jaxtune.space.dimension import Dimension
 
 
-class Belief(NamedTuple):
-    """A value near which good ones are expected, made by `near`.
+class Near(NamedTuple):
+    """A belief as a user states it, made by `near`.
 
     Args:
-      value: the value, in the user's units.
-      spread: standard deviation, a share of the dimension's own scale; of a choice, the
-        probability that is divided evenly among all of its values.
-      deviation: standard deviation on that scale, known once the dimension is; a box
-        of the dimension keeps it.
+      value: in the user's units.
+      spread: see `near`.
     """
 
     value: Any
     spread: float
-    deviation: float = 0.0
+
+
+class Belief(NamedTuple):
+    """A belief about one dimension: numbers, so that others compile nothing.
+
+    Args:
+      at: the value; of a power of two its exponent, of a listed value its index.
+      spread: as in `near`.
+      deviation: standard deviation on the dimension's own scale; not of a choice. A box
+        of the dimension keeps it.
+    """
+
+    at: Any  # []
+    spread: Any  # []
+    deviation: Any  # []
 
 
 @guarded(spread=real(above=0, most=1))
-def near(value: Any, spread: float = 0.2) -> Belief:
+def near(value: Any, spread: float = 0.2) -> Near:
     """Expect good values of a dimension near one of them.
 
     Samplers draw more points there, and samplers that learn weigh what they expect by
@@ -65,7 +76,7 @@ def near(value: Any, spread: float = 0.2) -> Belief:
     Raises:
       ValueError: a spread out of range.
     """
-    return Belief(as_plain(value), float(spread))
+    return Near(as_plain(value), float(spread))
 
 
 def with_belief(where: str, dim: Dimension, prior: Any, centred: bool) -> Dimension:
@@ -82,28 +93,37 @@ def with_belief(where: str, dim: Dimension, prior: Any, centred: bool) -> Dimens
     """
     if prior is None:
         return dim
-    if not isinstance(prior, Belief):
+    if not isinstance(prior, Near):
         raise ValueError(
             f"{where}: prior must be a belief, got {shown(prior)}. Use "
             f"near({shown(prior)})."
         )
     if not _has(dim, prior.value):
         low, high = dim.bounds
-        listed = f"one of {list(dim.choices)!r}"
+        within = f"one of {list(dim.choices)!r}"
+        if not dim.choices:
+            within = f"a value from {low} to {high}"
         raise ValueError(
             f"{where}: prior is near {shown(prior.value)}, which the dimension does "
-            f"not have. Use {listed if dim.choices else f'a value from {low} to {high}'}."
+            f"not have. Use {within}."
         )
-    length = _cell(dim, dim.bounds[1])[1] - _cell(dim, dim.bounds[0])[0]
-    known = prior._replace(deviation=float(prior.spread * length))
+    ends = [SCALES[dim.scale].on_host(end)[0] for end in _ends(dim)]
+    belief = Belief(
+        np.asarray(_number(dim, prior.value)),
+        np.asarray(prior.spread),
+        np.asarray(prior.spread * (ends[1] - ends[0])),
+    )
     default = prior.value if centred else dim.default
-    return dataclasses.replace(dim, prior=known, default=default)
+    return dataclasses.replace(dim, prior=belief, default=default)
 
 
-def centre(dim: Dimension) -> float:
-    """Return the place of the believed value on the dimension's scale."""
-    assert dim.prior is not None
-    return float(np.mean(_cell(dim, dim.prior.value)))
+def stated(dim: Dimension) -> Near:
+    """Return the belief about a dimension as a user states it."""
+    belief: Any = dim.prior
+    at, spread = belief.at.item(), belief.spread.item()
+    if dim.choices:
+        return Near(dim.choices[at], spread)
+    return Near(2**at if dim.kind == "power_of_two" else at, spread)
 
 
 def _has(dim: Dimension, value: Any) -> bool:
@@ -117,14 +137,16 @@ def _has(dim: Dimension, value: Any) -> bool:
     return value in dim.members
 
 
-def _cell(dim: Dimension, value: Any) -> tuple[float, float]:
-    """Return both ends of a value's cell on the scale; equal ones of a real number."""
-    forward = SCALES[dim.scale].on_host
-    if dim.kind == "continuous":
-        return forward(value)[0], forward(value)[0]
-    at = value
+def _number(dim: Dimension, value: Any) -> Any:
+    """Return the number that a belief keeps of a value."""
     if dim.choices:
-        at = dim.choices.index(value)
-    elif dim.kind == "power_of_two":
-        at = int(value).bit_length() - 1
-    return forward(at)[0], forward(at + 1)[0]
+        return dim.choices.index(value)
+    if dim.kind == "power_of_two":
+        return value.bit_length() - 1
+    return float(value) if dim.kind == "continuous" else value
+
+
+def _ends(dim: Dimension) -> tuple[Any, Any]:
+    """Return both ends of the range; of whole numbers the last one included."""
+    low, high = np.asarray(dim.low).item(), np.asarray(dim.high).item()
+    return low, high if dim.kind == "continuous" else high + 1

@@ -25,7 +25,7 @@ from jaxtune.types import Array, ArrayLike
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["low", "high", "allowed"],
+    data_fields=["low", "high", "allowed", "prior"],
     meta_fields=[
         "kind",
         "scale",
@@ -35,15 +35,15 @@ from jaxtune.types import Array, ArrayLike
         "static",
         "searched",
         "condition",
-        "prior",
     ],
 )
 @dataclasses.dataclass(frozen=True)
 class Dimension:
-    """One hyperparameter: bounds and remaining choices are leaves, all else is static.
+    """One hyperparameter: bounds, remaining choices and a belief are leaves.
 
-    Use `uniform`, `log_uniform` and the other makers, which check their arguments.
-    The type itself checks nothing, since JAX rebuilds it with tracers for bounds.
+    All else is static. Use `uniform`, `log_uniform` and the other makers, which check
+    their arguments. The type itself checks nothing, since JAX rebuilds it with tracers
+    for bounds.
 
     Args:
       low: smallest value; the first exponent of a power of two, the first index of an
@@ -143,6 +143,17 @@ class Dimension:
             return low + u * (high - low)
         low, width = _index_span(self)
         return low + u * width
+
+    def centre(self) -> Array:
+        """Return the place ``[]`` of the believed value on its own scale."""
+        assert self.prior is not None
+        forward, at = (
+            SCALES[self.scale].forward,
+            jnp.asarray(self.prior.at, jnp.float32),
+        )
+        if self.kind == "continuous":
+            return forward(at)
+        return (forward(at) + forward(at + 1)) / 2
 
     @in_32_bits
     def cut(

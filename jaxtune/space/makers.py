@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxtune.door import FLAG, Argument, demand, shown
 from jaxtune.environment import on_host
-from jaxtune.space.belief import Belief, with_belief
+from jaxtune.space.belief import Near, with_belief
 from jaxtune.space.dimension import Dimension, to_python
 from jaxtune.space.ranges import (
     check_inside,
@@ -81,7 +81,7 @@ def uniform(
     *,
     default: float | None = None,
     tier: int = 2,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define a real number, every value of the range equally likely.
 
@@ -116,7 +116,7 @@ def log_uniform(
     *,
     default: float | None = None,
     tier: int = 2,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define a positive number, every order of magnitude equally likely.
 
@@ -150,7 +150,7 @@ def reverse_log_uniform(
     *,
     default: float | None = None,
     tier: int = 2,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define a number below 1 on the scale of ``log(1 - x)``, such as a momentum.
 
@@ -189,7 +189,7 @@ def integer(
     default: int | None = None,
     tier: int = 2,
     static: bool = False,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define a whole number from ``low`` to ``high``, both included.
 
@@ -255,7 +255,7 @@ def power_of_two(
     default: int | None = None,
     tier: int = 2,
     static: bool = False,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define one of ``low, 2 * low, 4 * low, ..., high``, each equally likely.
 
@@ -296,7 +296,7 @@ def ordinal(
     default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define one of several ordered values, each equally likely.
 
@@ -337,7 +337,7 @@ def choice(
     default: Any = USUAL,
     tier: int = 2,
     static: bool = False,
-    prior: Belief | None = None,
+    prior: Near | None = None,
 ) -> Dimension:
     """Define one of several values without an order, each equally likely.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import keyword
 import math
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from jaxtune.environment import in_32_bits
 from jaxtune.markup import html_table
 from jaxtune.recent import recent_jit
 from jaxtune.space import conditions
+from jaxtune.space.belief import Near, stated, with_belief
 from jaxtune.space.columns import as_numbers, check_hparams
 from jaxtune.space.dimension import BELOW_ONE, Dimension
 from jaxtune.space.makers import Invalid
@@ -259,6 +261,41 @@ class Space:
                 raise ValueError(f"dimension {name!r}: {error}") from None
         return self._with(smaller)
 
+    def expect(self, **beliefs: Near) -> Space:
+        """Return the space with beliefs about where good values are, for samplers.
+
+        >>> import jaxtune as jt
+        >>> space = jt.Space(rate=jt.log_uniform(1e-4, 1.0), layers=jt.integer(1, 3))
+        >>> space.expect(rate=jt.near(0.01, spread=0.1))
+        Space(
+          rate=real(0.0001, 1, scale='log', tier=2, prior=near(0.01, spread=0.1)),
+          layers=integer(1, 3, scale='linear', tier=2)
+        )
+
+        Args:
+          beliefs: name to what `near` returns; ``None`` for none.
+
+        Returns:
+          The same space, whose bounds and defaults stay.
+
+        Raises:
+          ValueError: an unknown or fixed dimension, what is no belief, or a value that
+            the dimension does not have.
+        """
+        changed = dict(self._dimensions)
+        for name, belief in beliefs.items():
+            if name not in changed:
+                raise ValueError(f"expect: {_unknown(name, self.names)}")
+            dim = changed[name]
+            if not dim.searched:
+                raise ValueError(f"expect: {name!r} is fixed at {dim.default!r}.")
+            try:
+                plain = dataclasses.replace(dim, prior=None)
+                changed[name] = with_belief("expect", plain, belief, centred=False)
+            except ValueError as error:
+                raise ValueError(f"dimension {name!r}: {error}") from None
+        return self._with(changed)
+
     def keep(self, *names: str) -> Space:
         """Keep only the named dimensions searched; fix the others at their defaults.
 
@@ -471,7 +508,8 @@ def as_text(dim: Dimension) -> str:
         text = f"{name}({low:.6g}, {high:.6g}{scale}"
     text = f"{text}, tier={dim.tier}{', static=True' if dim.static else ''}"
     if dim.prior is not None:
-        text += f", prior=near({dim.prior.value!r}, spread={dim.prior.spread:g})"
+        value, spread = stated(dim)
+        text += f", prior=near({value!r}, spread={spread:g})"
     text += ")"
     for parent, values in dim.condition:
         text = f"when({text}, {parent}={list(values)!r})"

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtune.registry import Recipe
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.space import Dimension, Space, near
-from jaxtune.space.belief import with_belief
+from jaxtune.space.belief import stated, with_belief
 from jaxtune.space.dimension import KINDS
 from jaxtune.space.scales import SCALES
 
@@ -91,8 +91,8 @@ def _dimension_document(dim: Dimension) -> dict[str, Any]:
         [parent, list(map(value_document, values))] for parent, values in dim.condition
     ]
     if dim.prior is not None:  # older versions know no such name
-        value, spread = value_document(dim.prior.value), dim.prior.spread
-        fixed["prior"] = {"value": value, "spread": spread}
+        value, spread = stated(dim)
+        fixed["prior"] = {"value": value_document(value), "spread": spread}
     return fixed | _bounds_document(dim)
 
 
