@@ -17,11 +17,8 @@ from jaxtune.door import guarded, optional, real, whole
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, model_based
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.beliefs import believed
 from jaxtune.samplers.extras import needed, seed_of
 from jaxtune.samplers.geometry import inside
-from jaxtune.space import Space
-from jaxtune.space.belief import stated
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array
 
@@ -33,7 +30,7 @@ def cma_es(population: int | None = None, sigma: float = 0.25) -> Sampler:
 
     All trials passed to ``tell`` that lie inside the cube make its generations, in
     order, also those of earlier searches. Choices and integers are treated as ordinary
-    coordinates. It begins in the middle of the cube, or where good values are expected.
+    coordinates.
 
     >>> import jax
     >>> import jaxtune as jt
@@ -81,7 +78,7 @@ def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:
             "gaussian_process()."
         )
     strategy = cmaes.CMA(
-        mean=_centre(state.space),
+        mean=np.full(dim, 0.5),
         sigma=sigma,
         bounds=np.tile([0.0, 1.0], (dim, 1)),
         population_size=population,
@@ -98,15 +95,3 @@ def _replayed(state: ModelState, population: int | None, sigma: float) -> Any:
         place = np.argsort(ranking.order(scores[rows]))
         strategy.tell(list(zip(points[rows], place.astype(float), strict=True)))
     return strategy
-
-
-def _centre(space: Space) -> np.ndarray:
-    """Return the point ``[d]`` of the values in which a space has beliefs."""
-    middle = np.full(space.dim, 0.5)
-    for name in believed(space):
-        dim = space[name]
-        value = dim.decoded(stated(dim).value)
-        at = float(dim.encode(jnp.asarray([value]))[0])
-        # outside of a box that has left it behind, or gone from a list
-        middle[space.searched.index(name)] = np.nan_to_num(np.clip(at, 0, 1), nan=0.5)
-    return middle
