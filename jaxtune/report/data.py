@@ -27,9 +27,11 @@ def page_data(result: Result) -> str:
     """
     order = ranking.order(result.standing)[:MOST]
     trials, space = result.trials, result.setup.space
+    # people count rounds from 1
+    shown = {"round": trials["round"] + 1}
     columns = [
-        {"name": name, "values": list(map(_json_value, trials[name][order]))}
-        for name in trials.names
+        {"name": n, "values": list(map(_json_value, shown.get(n, trials[n])[order]))}
+        for n in trials.names
     ]
     places = coordinates(result)[order].T
     axes = [
