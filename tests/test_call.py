@@ -32,7 +32,7 @@ def noisy(key, h):
 
 
 def two(key, h):
-    return {"here": h["x"] + 0.1 * jax.random.normal(key), "there": 1 - h["x"]}
+    return {"here": noisy(key, h), "there": 1 - h["x"]}
 
 
 def below(h):
@@ -76,14 +76,14 @@ FUNCTIONS = {
     "prior": dict(prior="earlier"),
     "confirm": dict(confirm=3),
     "share": dict(confirm=0.3, sampler="sobol"),
-    "constraints": dict(constraints=[jt.require(below), {"value": ("<=", 1 / 3)}]),
+    "constraints": dict(constraints=[jt.require(below), {"value": (">=", -20 / 3)}]),
     "tiers": dict(space=jt.tiered(PLAIN, 24, rounds=2), trials=None, sampler="sobol"),
     "tiers again": dict(space=jt.tiered(PLAIN, 30), trials=None, confirm=2),
     "schedule": dict(
         space=jt.Schedule(PLAIN, (jt.Stage(("x",), 9), jt.Stage(("x", "y"), 15))),
         trials=None,
     ),
-    "goals": dict(task=two, mode=None, goals=["here", ("there", "max")]),
+    "goals": dict(task=two, mode=None, goals=[("here", "min"), ("there", "max")]),
     "metric": dict(task=two, metric="there", mode="max"),
     "wide key": dict(key=jax.random.fold_in(jax.random.key(3), 7)),
 }
