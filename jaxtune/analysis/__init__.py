@@ -6,15 +6,17 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._edges import Edge, edges
 from jaxtune.analysis._mean_curve import MeanCurve, mean_curve
 from jaxtune.analysis._noise import Noise, Reevaluation, noise, reevaluate
-from jaxtune.analysis._paired import PairedTest, paired_test
 from jaxtune.analysis._surface import Surface, surface
+from jaxtune.analysis.between import Contrast, contrasts
 from jaxtune.analysis.cost import operations
 from jaxtune.analysis.importance import Importance, Importances, importances
+from jaxtune.analysis.paired import PairedTest, paired_test
 from jaxtune.analysis.rungs import RungCorrelation, rung_correlations
 
 __all__ = [
     "BestOf",
     "BestSoFar",
+    "Contrast",
     "Edge",
     "Importance",
     "Importances",
@@ -26,6 +28,7 @@ __all__ = [
     "Surface",
     "best_of",
     "best_so_far",
+    "contrasts",
     "coordinates",
     "edges",
     "importances",

@@ -113,13 +113,15 @@ def _volumes(
     values = oriented(goals, result.trials.columns)[tried]
     if not candidate.any():
         return np.full(len(tried), np.nan)
-    if reference is None:
-        corner = values[candidate].min(axis=0)
-    else:
-        named = isinstance(reference, Mapping)
-        numbers = [reference[g.name] for g in goals] if named else reference
+    corner = values[candidate].min(axis=0)
+    if reference is not None:
+        numbers = (
+            [reference[goal.name] for goal in goals]
+            if isinstance(reference, Mapping)
+            else reference
+        )
         signs = [ranking.direction(goal.mode) for goal in goals]
-        corner = np.multiply(signs, numbers)
+        corner = np.multiply(signs, np.asarray(numbers, np.float64))
     found, front = np.full(len(tried), np.nan), np.zeros((0, len(goals)))
     for row in np.flatnonzero(candidate):
         if not (front >= values[row]).all(axis=1).any():

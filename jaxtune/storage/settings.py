@@ -194,7 +194,7 @@ def check_same(
     if "code" in allow:
         ignored |= {"task.callbacks", "task.optimizer"}
         recorded, requested = _without_code(recorded), _without_code(requested)
-    recorded, requested = _without_pace(recorded), _without_pace(requested)
+    recorded, requested = without_pace(recorded), without_pace(requested)
     if given.block is None:
         ignored.add("block")
     if "block" in allow:
@@ -207,7 +207,7 @@ def check_same(
     _refuse(recorded, requested, ignored)
 
 
-def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
+def without_pace(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings without the batches of the rounds, which are the run's own."""
     rounds = [
         {name: part[name] for name in part if name not in PACE}
