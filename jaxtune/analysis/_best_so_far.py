@@ -110,9 +110,9 @@ def _volumes(
 ) -> np.ndarray:
     """Return the hypervolume ``[n]`` of the front after each trial."""
     goals = result.setup.goals
-    values = oriented(goals, result.trials.columns)[tried]
-    if not candidate.any():
+    if not candidate.any():  # crashed trials have no metrics by their names
         return np.full(len(tried), np.nan)
+    values = oriented(goals, result.trials.columns)[tried]
     corner = values[candidate].min(axis=0)
     if reference is not None:
         numbers = (

@@ -251,9 +251,12 @@ def _reference(groups: Sequence[Group]) -> dict[str, float]:
     """Return the worst of each goal among the feasible trials of all searches."""
     goals = groups[0].searches[0].result.setup.goals
     results = [one.result for group in groups for one in group.searches]
-    rows = [oriented(goals, r.trials.columns)[r.feasible] for r in results]
-    values = np.concatenate(rows)
-    worst = values.min(axis=0) if len(values) else np.zeros(len(goals))
+    rows = [
+        oriented(goals, result.trials.columns)[result.feasible]
+        for result in results
+        if result.feasible.any()
+    ]
+    worst = np.concatenate(rows).min(axis=0) if rows else np.zeros(len(goals))
     signs = [ranking.direction(goal.mode) for goal in goals]
     return {g.name: float(s * w) for g, s, w in zip(goals, signs, worst, strict=True)}
 

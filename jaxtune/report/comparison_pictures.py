@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.checks import extra
+from jaxtune.printing import printable
 from jaxtune.report.axes import set_score
 from jaxtune.report.points import empty_figure, round_colour
 
@@ -49,7 +50,7 @@ def _curves(comparison: Comparison, along: str) -> Figure:
             where="post",
             color=colour,
             linewidth=2.2,
-            label=f"{name} ({keys})",
+            label=f"{_plain(name)} ({keys})",
             zorder=3 - number / 100,  # the best on top
         )
     ends = [curve.amount[-1] for curve in comparison.curves[along].values()]
@@ -74,7 +75,9 @@ def _seconds(comparison: Comparison, along: str) -> Figure:
         seconds = [row["seconds"] for row in rows]
         scores = np.asarray([row["best"] for row in rows], np.float64)
         every.append(scores)
-        axes.scatter(seconds, scores, color=round_colour(number), s=36, label=name)
+        axes.scatter(
+            seconds, scores, color=round_colour(number), s=36, label=_plain(name)
+        )
     set_score(axes, "y", np.concatenate(every), comparison.metric, comparison.mode)
     axes.set_xlim(left=0)
     title = "Best score of each search, and the time it took"
@@ -102,7 +105,8 @@ def _differences(comparison: Comparison, along: str) -> Figure:
             axes.plot([test.low, test.high], [place, place], color=round_colour(0))
         axes.plot(test.difference, place, "D", color=round_colour(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
-        labels.append(f"{contrast.better}\nbetter than {contrast.other}{after}")
+        one, other = _plain(contrast.better), _plain(contrast.other)
+        labels.append(f"{one}\nbetter than {other}{after}")
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -126,6 +130,13 @@ def _gaps(comparison: Comparison, contrast: Any, along: str) -> np.ndarray:
     gaps = np.asarray([ends[0][key] - ends[1][key] for key in both])
     gaps = ranking.direction(comparison.mode) * gaps
     return gaps[np.isfinite(gaps)]
+
+
+def _plain(name: str) -> str:
+    """Return a name, which may be that of a folder, as Matplotlib draws it as it is."""
+    shown = printable(name).replace("$", r"\$")
+    # a label that begins with an underscore is in no legend
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _axes(height: float = 4.5) -> tuple[Any, Any]:
