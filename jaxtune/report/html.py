@@ -38,10 +38,12 @@ def page(result: Result) -> str:
     parts = [(name, make(result)) for name, make in sections.ALL.items()]
     shown = [(name, content) for name, content in parts if content]
     links = "".join(
-        f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name, _ in shown
+        f'<li><a href="#{escape(_anchor(name))}">{escape(name)}</a></li>'
+        for name, _ in shown
     )
     body = "\n".join(
-        f'<h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n{_joined(content)}'
+        f'<section><h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n'
+        f"{_joined(content)}</section>"
         for name, content in shown
     )
     heading = _joined(sections.answer(result))
@@ -49,7 +51,10 @@ def page(result: Result) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>jaxtune report</title>\n<style>\n{_file('page.css')}</style></head>\n"
-        f"<body>\n<header>{heading}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
+        '<body>\n<a class="skip" href="#content">Skip to the sections</a>\n'
+        f"<header>{heading}</header>\n"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
         f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
         f"<script>\n{_file('page.js')}</script>\n</body></html>\n"
     )
