@@ -51,8 +51,13 @@ def page(result: Result) -> str:
         f"<title>jaxtune report</title>\n<style>\n{_file('page.css')}</style></head>\n"
         f"<body>\n<header>{heading}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
         f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
-        f"<script>\n{_file('page.js')}</script>\n</body></html>\n"
+        f"<script>{script()}</script>\n</body></html>\n"
     )
+
+
+def script() -> str:
+    """Return the script of the page, which is the same on every page."""
+    return f"\n{_file('page.js')}"
 
 
 def _anchor(name: str) -> str:
