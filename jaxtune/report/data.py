@@ -34,7 +34,7 @@ def page_data(result: Result) -> str:
         {
             "name": name,
             "best": modes.get(name),
-            "values": list(map(_json_value, trials[name][order])),
+            "values": list(map(json_value, trials[name][order])),
         }
         for name in _names(result)
     ]
@@ -96,7 +96,8 @@ def _heights(values: np.ndarray) -> list[float | None]:
     return [None if math.isnan(v) else round(float(v), 4) for v in values]
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a value of the table for JSON; a number that is not finite as null."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | np.integer):

@@ -38,7 +38,7 @@ def page(result: Result) -> str:
     parts = {name: make(result) for name, make in sections.ALL.items()}
     script = (
         f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
-        f"<script>\n{_file('page.js')}</script>\n"
+        f"<script>{page_script()}</script>\n"
     )
     return document("jaxtune report", sections.answer(result), parts, script)
 
@@ -78,6 +78,11 @@ def document(
         f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
         f"{script}</body></html>\n"
     )
+
+
+def page_script() -> str:
+    """Return the script of the page, which is the same on every page."""
+    return f"\n{_file('page.js')}"
 
 
 def _anchor(name: str) -> str:
