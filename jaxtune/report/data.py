@@ -30,11 +30,13 @@ def page_data(result: Result) -> str:
     order = ranking.order(result.standing)[:MOST]
     trials, space = result.trials, result.setup.space
     modes = _modes(result)
+    # people count rounds from 1
+    shown = {"round": trials["round"] + 1}
     columns = [
         {
             "name": name,
             "best": modes.get(name),
-            "values": list(map(json_value, trials[name][order])),
+            "values": list(map(json_value, shown.get(name, trials[name])[order])),
         }
         for name in _names(result)
     ]

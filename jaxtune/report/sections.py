@@ -30,7 +30,6 @@ from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
 from jaxtune.report.cells import bounds_cell, cell
-from jaxtune.report.points import failed
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result
@@ -42,18 +41,17 @@ LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
 
 def answer(result: Result) -> list[Any]:
     """Return the head of the page: the best trial, and how far to trust its score."""
-    count = int(failed(result).sum())
-    if count == len(result.trials):
-        return [f"<h1>All {count} trials failed</h1>"]
+    if not np.isfinite(result.standing).any():
+        return [
+            f"<h1>{escape(_without_best(result))}</h1>",
+            f'<p class="soft">{result.counts}.{_state(result)}</p>',
+        ]
     best, setup = result.best, result.setup
     # of means over folds, or over seeds: both together would mix two spreads
     again = _confirmed(result)
     what, values = "measurements" if again else "seeds", best.scores
     if setup.folds is not None and not again:
         what, values = "folds", result.folds.means[best.trial].tolist()
-    state = "" if result.finished else " The search is not finished"
-    if state:  # a reason may be the text of a user
-        state += f": {escape(result.stopped)}." if result.stopped else "."
     several = len(values) > 1
     spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
     over = f" (± standard deviation over {len(values)} {what})" if several else ""
@@ -61,12 +59,29 @@ def answer(result: Result) -> list[Any]:
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
         f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>",
-        f'<p class="soft">Trial {best.trial} of {len(result.trials)}{over}; '
-        f"{count} failed.{state}</p>",
+        f'<p class="soft">Trial {best.trial}{over}. '
+        f"{result.counts}.{_state(result)}</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
         wide_table(("hyperparameter", "value"), rows, "Best setting"),
         *(again or _luck(result)),
     ]
+
+
+def _without_best(result: Result) -> str:
+    """Return the headline of a search that has no best trial, or not yet."""
+    counts = result.counts
+    if counts.failed == counts.asked:
+        return f"All {counts.failed} trials failed"
+    return "No trial has a score" if result.finished else "No trial has a score yet"
+
+
+def _state(result: Result) -> str:
+    """Return what is to be said of a search that is not finished, as HTML."""
+    if result.finished:
+        return ""
+    # a reason may be the text of a user
+    why = f": {escape(result.stopped)}" if result.stopped else ""
+    return f" The search is not finished{why}."
 
 
 def _confirmed(result: Result) -> list[str]:
@@ -235,7 +250,11 @@ def _importance(result: Result) -> list[Any]:
         f"<p>{order_of(found)}: of two hyperparameters of different tiers, the one of "
         "the lower tier is the more important one.</p>"
     )
-    return [importance(result, found), about if np.isfinite(found.order) else ""]
+    return [
+        f"<p>{escape(found.words)}</p>",
+        importance(result, found),
+        about if np.isfinite(found.order) else "",
+    ]
 
 
 def _slices(result: Result) -> list[Any]:
@@ -301,7 +320,7 @@ def _stopping(result: Result) -> list[Any]:
         ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
-        f"<p>{stopped} of {len(result.trials)} trials were stopped early. "
+        f"<p>{stopped} of {len(result.trials)} trials ended early. "
         f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
         f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
         '<div class="pairs">',
