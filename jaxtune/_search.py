@@ -77,6 +77,7 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
+    arguments_document,
     defaults_of,
 )
 from jaxtune.tasks import GroupedFolds, Task
@@ -443,7 +444,8 @@ def run_search(
             f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
             "are returned"
         )
-    return dataclasses.replace(result, seconds=seconds)
+    settings = arguments_document(wanted)
+    return dataclasses.replace(result, seconds=seconds, settings=settings)
 
 
 def _run_rounds(journal: Journal, run: Callable[[], Result]) -> Result:

@@ -45,8 +45,8 @@ TIERS = {
         supply
     """,
     "search": """
-        accelerator analysis batches batching benchmarks boundary call confirm damage
-        data divergence ensemble epochs first fitting folds fuzz growing identity
+        accelerator analysis batches batching benchmarks boundary call compare confirm
+        damage data divergence ensemble epochs first fitting folds fuzz growing identity
         kernels loops model_samplers models old_runs optimizers planning programs
         repeats report rewrite same_everywhere schedule search soak storage supervised
         surroundings tasks trained training user_code width workers

@@ -1,4 +1,4 @@
-"""A result on a terminal: its state, the box of each round, the best trials."""
+"""A result on a terminal: its state, its boxes, the best trials; or a comparison."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from jaxtune import ranking
 from jaxtune.goals.order import names_in
 from jaxtune.printing import printable
+from jaxtune.report._compare import Comparison
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
@@ -163,6 +164,56 @@ def _best(result: Result, top: int) -> list[int]:
     standing = result.standing
     order = ranking.order(standing).tolist()
     return [trial for trial in order if np.isfinite(standing[trial])][:top]
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print a comparison: what the tests say, what to know, what differs, the searches.
+
+    Args:
+      comparison: of searches.
+      console: where to print; standard output if not given.
+    """
+    console = console or Console()
+    for text in (comparison.answer, *comparison.conclusion, *comparison.notes):
+        _line(console, text)
+    if comparison.differences:
+        rows = [(name, *values) for name, values in comparison.differences]
+        head = ("setting", *comparison.names)
+        _print(console, _table("What differs", head, rows))
+    searches = [[*map(cell, row.values())] for row in comparison.table]
+    _print(console, _table("The searches", [*comparison.table[0]], searches))
+
+
+def summary_of_comparison(comparison: Comparison) -> dict[str, Any]:
+    """Return what `print_comparison` prints, with the numbers of the tests.
+
+    Args:
+      comparison: of searches.
+
+    Returns:
+      A dict of plain Python values.
+    """
+    tests = [
+        {"along": along}
+        | {name: value for name, value in found._asdict().items() if name != "test"}
+        | ({} if found.test is None else found.test._asdict() | {"adjusted": found.p})
+        for along, contrasts in comparison.contrasts.items()
+        for found in contrasts
+    ]
+    return {
+        "metric": comparison.metric,
+        "mode": comparison.mode,
+        "names": list(comparison.names),
+        "answer": comparison.answer,
+        "conclusion": list(comparison.conclusion),
+        "notes": list(comparison.notes),
+        "tests": tests,
+        "differences": {
+            name: dict(zip(comparison.names, values, strict=True))
+            for name, values in comparison.differences
+        },
+        "searches": list(comparison.table),
+    }
 
 
 def _print(console: Console, table: Table) -> None:

@@ -153,6 +153,9 @@ class Result:
       seconds: see `Cost`.
       stopped: why the search ended before its time; ``None`` if it did not, or was
         killed.
+      settings: the arguments of the search as JSON, with the recipes of sampler,
+        refiner and scheduler; of a run, all that is in its ``run.json``. Empty while
+        the search runs.
     """
 
     trials: Trials
@@ -161,6 +164,7 @@ class Result:
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     seconds: float = dataclasses.field(default=math.nan, repr=False)
     stopped: str | None = dataclasses.field(default=None, repr=False)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
