@@ -15,11 +15,14 @@ from jaxtune.report._ranks import ranks
 from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
+from jaxtune.report.describe import description
+from jaxtune.report.theme import theme
 
 __all__ = [
     "best_of",
     "contour",
     "curves",
+    "description",
     "ensemble",
     "epochs",
     "fold_scores",
@@ -31,5 +34,6 @@ __all__ = [
     "ranks",
     "rungs",
     "slices",
+    "theme",
     "zoom",
 ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtune.checks import extra
-from jaxtune.report import data, sections
+from jaxtune.report import data, sections, svg
+from jaxtune.report.theme import theme
 from jaxtune.results.result import Result
 from jaxtune.writing import replace_file
 
@@ -35,7 +34,8 @@ def write(result: Result, path: Path) -> Path:
 
 def page(result: Result) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = [(name, make(result)) for name, make in sections.ALL.items()]
+    with theme("light"):  # the page chooses the colours; see `svg`
+        parts = [(name, make(result)) for name, make in sections.ALL.items()]
     shown = [(name, content) for name, content in parts if content]
     links = "".join(
         f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name, _ in shown
@@ -48,7 +48,9 @@ def page(result: Result) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>jaxtune report</title>\n<style>\n{_file('page.css')}</style></head>\n"
+        f"<title>jaxtune report</title>\n"
+        f"<style>\n{_file('page.css')}{svg.css()}</style>"
+        "</head>\n"
         f"<body>\n<header>{heading}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
         f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
         f"<script>\n{_file('page.js')}</script>\n</body></html>\n"
@@ -68,14 +70,4 @@ def _file(name: str) -> str:
 
 
 def _picture(figure: Figure) -> str:
-    """Return a figure as SVG; equal results give equal text."""
-    mpl = extra("matplotlib", "report")
-
-    text = io.StringIO()
-    # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps
-    # letters as text, so that a browser can search the page.
-    settings: Any = {"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}
-    with mpl.rc_context(settings):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}</figure>"
+    return f"<figure>{svg.inline(figure)}</figure>"
