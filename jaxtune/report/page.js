@@ -65,7 +65,9 @@ const page = (() => {
   }
 
   document.querySelectorAll("pre").forEach(offerCopy);
-  document.querySelectorAll("table").forEach(alignPoints);
+  // where rows are of different things, such as hyperparameters, there is nothing to
+  // compare down a column
+  document.querySelectorAll("table:not(:has(tbody th.words))").forEach(alignPoints);
   window.addEventListener("resize", offerScrolling);
   offerScrolling();
   return { element, alignPoints, offerScrolling };
