@@ -54,8 +54,9 @@ def page_data(result: Result) -> str:
         for name, at in zip(space.searched, places, strict=True)
     ]
     values = scores(result)
-    at = _heights(scaled(values)[order])
-    name, ticks = result.setup.metric, score_ticks(values)
+    mode = result.setup.mode
+    at = _heights(scaled(values, mode)[order])
+    name, ticks = result.setup.metric, score_ticks(values, mode)
     axes.append({"name": name, "column": "score", "ticks": ticks, "at": at})
     text = json.dumps(
         {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtune.checks import extra
-from jaxtune.report import data, sections
+from jaxtune.report import data, sections, svg
+from jaxtune.report.theme import theme
 from jaxtune.results.result import Result
 from jaxtune.writing import replace_file
 
@@ -35,7 +34,8 @@ def write(result: Result, path: Path) -> Path:
 
 def page(result: Result) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = {name: make(result) for name, make in sections.ALL.items()}
+    with theme("light"):  # the page chooses the colours; see `svg`
+        parts = {name: make(result) for name, make in sections.ALL.items()}
     numbers = data.page_data(result)
     return document("jaxtune report", sections.answer(result), parts, numbers)
 
@@ -69,7 +69,8 @@ def document(
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>\n<style>\n{_file('page.css')}</style></head>\n"
+        f"<title>{escape(title)}</title>\n"
+        f"<style>\n{svg.css()}{_file('page.css')}</style></head>\n"
         '<body>\n<a class="skip" href="#content">Skip to the sections</a>\n'
         f"<header>{_joined(head)}</header>\n"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
@@ -96,14 +97,4 @@ def _file(name: str) -> str:
 
 
 def _picture(figure: Figure) -> str:
-    """Return a figure as SVG; equal results give equal text."""
-    mpl = extra("matplotlib", "report")
-
-    text = io.StringIO()
-    # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps
-    # letters as text, so that a browser can search the page.
-    settings: Any = {"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}
-    with mpl.rc_context(settings):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}</figure>"
+    return f"<figure>{svg.inline(figure)}</figure>"

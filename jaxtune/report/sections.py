@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
 import jax
@@ -22,12 +23,12 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import choice_of, growth_of
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
-from jaxtune.report._front import front
+from jaxtune.report._front import front_of
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
 from jaxtune.report._rungs import rungs
-from jaxtune.report._slices import slices
+from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.confirmed import shown_chance
@@ -210,7 +211,9 @@ def _front(result: Result) -> list[Any]:
     return [
         f"<p>{len(trials)} of {len(result.trials)} trials are in the front: no other "
         "trial is at least as good in every goal and better in one.</p>",
-        front(result),
+        '<div class="panels">',
+        *(front_of(result, [pair]) for pair in combinations(result.setup.goals, 2)),
+        "</div>",
         wide_table(("trial", *names, *searched), rows, "Trials in the front"),
     ]
 
@@ -258,7 +261,11 @@ def _importance(result: Result) -> list[Any]:
 
 
 def _slices(result: Result) -> list[Any]:
-    return [slices(result)] if result.setup.space.searched else []
+    names = result.setup.space.searched
+    if not names:
+        return []
+    # a picture for each, so that they stack on a narrow page
+    return ['<div class="panels">', *(slices_of(result, [n]) for n in names), "</div>"]
 
 
 def _map(result: Result) -> list[Any]:

@@ -14,7 +14,7 @@ from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal, names_in
 from jaxtune.report._history import best_so_far
 from jaxtune.report._parallel import ticks_of
-from jaxtune.report.axes import decades, range_of
+from jaxtune.report.axes import Span, span_of
 from jaxtune.report.cells import bounds_cell, cell, tick
 from jaxtune.report.data import json_value
 from jaxtune.report.points import by_rank, drawn, round_label, scores
@@ -180,14 +180,19 @@ def _place(at: float) -> float | None:
     return round(float(at), 4) if np.isfinite(at) else None
 
 
-def _axis(values: np.ndarray, mode: str, log: bool) -> dict[str, Any]:
-    """Return places from 0 to 1 on an axis that shows the better half well."""
-    fine = values[np.isfinite(values)]
-    if not fine.size:
+def _axis(values: np.ndarray, mode: str, log: bool = False) -> dict[str, Any]:
+    """Return places from 0 to 1 on an axis that shows the better half well.
+
+    With ``log`` it is a log scale, and shows all of them.
+    """
+    span = span_of(values, mode)
+    if span is not None and log:
+        span = Span(np.nanmin(values), np.nanmax(values), log)
+    if span is None:
         return {"at": [None] * len(values), "ticks": []}
-    low, high = (fine.min(), fine.max()) if log else range_of(fine, mode)
-    ticks = [[0, tick(float(low))], [1, tick(float(high))]]
-    if log:
+    low, high = span.low, span.high
+    ticks = [[0, tick(low)], [1, tick(high)]]
+    if span.log:
         values, low, high = np.log(values), np.log(low), np.log(high)
     at = (values - low) / (high - low) if high > low else 0 * values + 0.5
     # what lies beyond is drawn at the edge
@@ -200,7 +205,7 @@ def _history(result: Result) -> dict[str, Any]:
     shown = rows[np.isfinite(values[rows])]
     better = np.flatnonzero(np.isfinite(best) & (best != np.append(np.nan, best[:-1])))
     both = np.append(values[shown], best[better])
-    axis = _axis(both, result.setup.mode, decades(values))
+    axis = _axis(both, result.setup.mode)
     words = [
         f"trial {row}: {values[row]:.5g}, {round_label(result, number)}"
         for row, number in zip(
