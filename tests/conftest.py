@@ -41,8 +41,8 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms gaussian_process goals house
-        parzen precision products random refine samplers schedulers schedules space
-        supply
+        palette parzen precision products random refine samplers schedulers schedules
+        space supply
     """,
     "search": """
         accelerator analysis batches batching benchmarks boundary compare confirm damage

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pytest
+from looks import check_colours, check_layout
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
@@ -159,8 +160,11 @@ def test_every_picture_can_be_drawn_of_any_result(name, results):
     for found in results.values():
         figure = draw(name, found)
         assert figure.axes
-        words = texts(figure)
+        words = texts(figure) + jt.report.description(figure)
         assert "nan" not in words.replace("tenant", "")
+        assert jt.report.description(figure)
+        check_layout(figure)
+        check_colours(figure)
         for axes in figure.axes:
             assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
 

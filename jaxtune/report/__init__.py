@@ -17,7 +17,7 @@ from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
 from jaxtune.report.describe import description
-from jaxtune.report.theme import theme
+from jaxtune.report.palette import theme
 
 __all__ = [
     "Comparison",

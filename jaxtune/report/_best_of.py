@@ -9,9 +9,9 @@ import numpy as np
 from jaxtune import analysis
 from jaxtune.door import guarded
 from jaxtune.report.describe import described
+from jaxtune.report.palette import picture, round_colour
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import picture, round_colour
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:

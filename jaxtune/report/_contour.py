@@ -11,6 +11,7 @@ from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import positions, set_scale, span_of
 from jaxtune.report.describe import best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, score_colours
 from jaxtune.report.panels import HEIGHT, legend, single
 from jaxtune.report.points import (
     drawn,
@@ -22,7 +23,6 @@ from jaxtune.report.points import (
     pair,
     set_title,
 )
-from jaxtune.report.theme import colour, picture, score_colours
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def levels_of(known: np.ndarray, mode: str) -> tuple[np.ndarray, bool]:
     if span.log:
         finder: Any = ticker.LogLocator(subs=(1, 2, 5))
     else:
-        finder = ticker.MaxNLocator(LEVELS, steps=[1, 2, 2.5, 5, 10])
+        finder = ticker.MaxNLocator(LEVELS, steps=[1, 2, 5, 10])
     levels = finder.tick_values(span.low, span.high)
     # of round numbers, those around what is shown: the best score has a colour too
     first = max(0, np.searchsorted(levels, span.low, side="right") - 1)

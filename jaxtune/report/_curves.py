@@ -10,9 +10,9 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report.axes import mark_beyond, set_score
 from jaxtune.report.describe import best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, score_map
 from jaxtune.report.panels import legend, rank_bar, single
 from jaxtune.report.points import by_rank, drawn, empty_figure, scores, set_title
-from jaxtune.report.theme import colour, picture, score_map
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:

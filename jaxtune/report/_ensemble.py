@@ -9,9 +9,9 @@ import numpy as np
 from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report.describe import described
+from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.trained.ensembling import EnsembleChoice, choose
 

@@ -11,10 +11,10 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded, whole
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.report.axes import FACTOR, label_decades
-from jaxtune.report.describe import best_of_all, described, joined
+from jaxtune.report.describe import as_list, best_of_all, described
+from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, new_figure
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture, series
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def epochs(result: Result, top: int = TOP) -> Figure:
     shown = min(top, len(order))
     return described(
         figure,
-        f"The {joined([*means])} after every epoch: the best {shown} of "
+        f"The {as_list([*means])} after every epoch: the best {shown} of "
         f"{len(result.trials):,} trials, and the others in grey.",
         best_of_all(result),
     )

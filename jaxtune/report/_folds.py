@@ -10,9 +10,9 @@ from jaxtune import ranking
 from jaxtune.door import guarded
 from jaxtune.report.axes import mark_beyond, set_score
 from jaxtune.report.describe import best_of_all, described
+from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture, series
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
-from jaxtune.report.describe import described, joined, tried
-from jaxtune.report.panels import grid, legend
+from jaxtune.report.describe import as_list, described, tried
+from jaxtune.report.palette import colour, picture
+from jaxtune.report.panels import legend, panel_grid
 from jaxtune.report.points import drawn, empty_figure, set_title
-from jaxtune.report.theme import colour, picture
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def front_of(result: Result, pairs: Sequence[tuple[Goal, Goal]]) -> Figure:
         return empty_figure("The search has one goal, so there is no front.")
     if not result.front:
         return empty_figure("No trial is feasible, so there is no front.")
-    figure, panels = grid(len(pairs))
+    figure, panels = panel_grid(len(pairs))
     for axes, (one, other) in zip(panels, pairs, strict=True):
         # the usual picture has the cost to the right and the gain upwards
         across, upwards = (other, one) if one.mode == "max" else (one, other)
@@ -58,8 +58,8 @@ def front_of(result: Result, pairs: Sequence[tuple[Goal, Goal]]) -> Figure:
     goals = {goal.name: goal for pair in pairs for goal in pair}
     return described(
         figure,
-        f"{tried(result)} by {joined([*goals])}; {len(result.front)} are in the front, "
-        "which no other trial beats in every goal.",
+        f"{tried(result)} by {as_list([*goals])}; {len(result.front)} are in the "
+        "front, which no other trial beats in every goal.",
         *(_reached(result, goal) for goal in goals.values()),
     )
 

@@ -11,6 +11,7 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report.axes import mark_beyond, set_score
 from jaxtune.report.describe import best_of_all, described, tried
+from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import (
     drawn,
@@ -20,7 +21,6 @@ from jaxtune.report.points import (
     scores,
     set_title,
 )
-from jaxtune.report.theme import colour, picture
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:

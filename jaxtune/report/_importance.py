@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
 from jaxtune.door import an, guarded, optional
-from jaxtune.report.describe import described, joined
+from jaxtune.report.describe import as_list, described
+from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture, series
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
     each = [f"{row.name} {row.share:.0%}" for row in found.rows]
     return described(
         figure,
-        f"Importance in {found.trials} trials: {joined(each)}.",
+        f"Importance in {found.trials} trials: {as_list(each)}.",
         f"{order_of(found)}.",
     )
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import set_scale
 from jaxtune.report.describe import best_of_all, described
+from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import check_searched, empty_figure, important
-from jaxtune.report.theme import colour, picture
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from jaxtune.door import guarded
 from jaxtune.report._curves import line_widths
 from jaxtune.report.axes import span_of
 from jaxtune.report.cells import tick
-from jaxtune.report.describe import best_of_all, described, joined, tried
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, score_map
 from jaxtune.report.panels import HEIGHT, WIDTH, new_figure, rank_bar
 from jaxtune.report.points import by_rank, drawn, scores, set_title
-from jaxtune.report.theme import colour, picture, score_map
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
 from jaxtune.space.dimension import BELOW_ONE, KINDS
@@ -75,7 +75,7 @@ def parallel(result: Result) -> Figure:
     return described(
         figure,
         f"A line for each of {tried(result)} through its values of "
-        f"{joined(space.searched)}, and its score.",
+        f"{as_list(space.searched)}, and its score.",
         best_of_all(result, space.searched),
     )
 

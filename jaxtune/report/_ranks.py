@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxtune.door import NAMES, guarded, optional
 from jaxtune.report.axes import mark_beyond, set_scale, set_score
-from jaxtune.report.describe import best_of_all, described, joined, tried
-from jaxtune.report.panels import grid, legend, rank_bar
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import picture, score_map
+from jaxtune.report.panels import legend, panel_grid, rank_bar
 from jaxtune.report.points import (
     by_rank,
     check_searched,
@@ -23,7 +24,6 @@ from jaxtune.report.points import (
     scores,
     set_heading,
 )
-from jaxtune.report.theme import picture, score_map
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     names = names or tuple(important(space, 4))
     pairs: list[tuple[str, str | None]] = list(combinations(names, 2))
     pairs = pairs or [(names[0], None)]  # a single one is drawn against the score
-    figure, panels = grid(len(pairs))
+    figure, panels = panel_grid(len(pairs))
     rank, rows = by_rank(result), drawn(result)
     rows = rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))]  # the best on top
     for (x, y), axes in zip(pairs, panels, strict=True):
@@ -65,7 +65,7 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     set_heading(figure, "Trials by rank", result, rows)
     return described(
         figure,
-        f"{tried(result)} over pairs of {joined(names)}, coloured by rank.",
+        f"{tried(result)} over pairs of {as_list(names)}, coloured by rank.",
         best_of_all(result, names),
     )
 

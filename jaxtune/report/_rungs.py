@@ -9,10 +9,10 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.describe import described, joined, tried
+from jaxtune.report.describe import as_list, described, tried
+from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def rungs(result: Result) -> Figure:
     legend(figure)
     lengths, counts = np.unique(epochs, return_counts=True)
     few = zip(lengths[::-1], counts[::-1], strict=True)
-    each = joined([f"{count:,} for {length:,}" for length, count in few])
+    each = as_list([f"{count:,} for {length:,}" for length, count in few])
     return described(
         figure,
         f"{cost.epochs:,} epochs of {tried(result)}{saved}.",

@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxtune.door import guarded
 from jaxtune.report.axes import mark_beyond, set_scale, set_score
-from jaxtune.report.describe import best_of_all, described, joined, tried
-from jaxtune.report.panels import grid, legend, rows_of
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import picture, round_colour
+from jaxtune.report.panels import legend, panel_grid, panel_rows
 from jaxtune.report.points import (
     MOST,
     drawn,
@@ -22,7 +23,6 @@ from jaxtune.report.points import (
     set_heading,
     thinning_note,
 )
-from jaxtune.report.theme import picture, round_colour
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def slices_of(result: Result, names: Sequence[str]) -> Figure:
     if not np.isfinite(result.standing).any():
         return empty_figure("No trial has a score.")
     rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(searched))))
-    figure, panels = grid(len(names))
+    figure, panels = panel_grid(len(names))
     for name, axes in zip(names, panels, strict=True):
         _draw(axes, result, name, rows)
-    across = rows_of(len(names))[0]
+    across = panel_rows(len(names))[0]
     for place, axes in enumerate(panels):
         # the axis of scores is the same everywhere: in a full grid, once in each row
         if len(names) % across == 0 and place % across:
@@ -76,7 +76,7 @@ def slices_of(result: Result, names: Sequence[str]) -> Figure:
     legend(figure, columns=3 if across < 3 else 6)
     return described(
         figure,
-        f"The {result.setup.metric} of {tried(result)} against {joined(names)}.",
+        f"The {result.setup.metric} of {tried(result)} against {as_list(names)}.",
         best_of_all(result, names),
     )
 

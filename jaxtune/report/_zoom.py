@@ -11,6 +11,7 @@ from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import by_place, mark_beyond, set_scale, set_score
 from jaxtune.report.cells import bounds_cell
 from jaxtune.report.describe import best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, round_colour, score_map
 from jaxtune.report.panels import HEIGHT, legend, new_figure, rank_bar, single
 from jaxtune.report.points import (
     by_rank,
@@ -24,7 +25,6 @@ from jaxtune.report.points import (
     scores,
     set_title,
 )
-from jaxtune.report.theme import colour, picture, round_colour, score_map
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Space
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import extra
-from jaxtune.report.theme import colour
+from jaxtune.report.palette import colour
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
 

@@ -1,4 +1,4 @@
-"""What a picture shows, in words made of its data."""
+"""The description of a picture: what it shows, in words made of its data."""
 
 from __future__ import annotations
 
@@ -55,12 +55,14 @@ def best_of_all(result: Result, names: Sequence[str] = ()) -> str:
         return "No trial has a score."
     best = result.best
     values = best.hparams  # without those that are inactive in this trial
-    where = joined([f"{name} {tick(values[name])}" for name in names if name in values])
+    where = as_list(
+        [f"{name} {tick(values[name])}" for name in names if name in values]
+    )
     at = f" at {where}" if where else ""
     return f"Best {result.setup.metric}: {best.score:.4g}, trial {best.trial}{at}."
 
 
-def joined(parts: Sequence[Any]) -> str:
+def as_list(parts: Sequence[Any]) -> str:
     """Return words as a list in a sentence."""
     *first, last = map(str, parts or [""])
     return f"{', '.join(first)} and {last}" if first else last

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxtune.report import data, sections, svg
-from jaxtune.report.theme import theme
+from jaxtune.report.palette import theme
 from jaxtune.results.result import Result
 from jaxtune.writing import replace_file
 

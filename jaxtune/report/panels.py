@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # inches: at the width of a phone, letters are about as large as those of the page
 WIDTH, HEIGHT = 5.0, 3.6
+PANEL = 3.6, 2.9  # one of several
 ACROSS = 3  # panels in a row
 LETTER, HANDLE = 0.07, 0.55  # inches that a letter and the rest of an entry may take
 
@@ -30,30 +31,23 @@ def single(height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def rows_of(count: int, across: int = ACROSS) -> list[int]:
+def panel_rows(count: int, across: int = ACROSS) -> list[int]:
     """Return the number of panels in each row: as equal as can be, longer rows first.
 
-    >>> rows_of(4), rows_of(5), rows_of(7)
+    >>> panel_rows(4), panel_rows(5), panel_rows(7)
     ([2, 2], [3, 2], [3, 2, 2])
     """
     down = -(-count // across)
     return [count // down + (row < count % down) for row in range(down)]
 
 
-def grid(
-    count: int, size: tuple[float, float] = (3.6, 2.9)
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels; a shorter row is centred.
-
-    Args:
-      count: how many panels.
-      size: of a panel, in inches.
-    """
+def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its panels; a shorter row is centred."""
     GridSpec = extra("matplotlib.gridspec", "report").GridSpec
-    rows = rows_of(count)
-    if count == 1:
-        size = (3.8, 3.0)
-    figure = new_figure(1.0 + size[0] * rows[0], 0.8 + size[1] * len(rows))
+
+    rows = panel_rows(count)
+    wide, high = PANEL
+    figure = new_figure(1.0 + wide * rows[0], 0.8 + high * len(rows))
     # two columns for a panel, so that a row can be moved by half of one
     places = GridSpec(len(rows), 2 * rows[0], figure=figure)
     panels = []

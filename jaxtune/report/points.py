@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.report.axes import by_place
+from jaxtune.report.palette import colour
 from jaxtune.report.panels import new_figure
-from jaxtune.report.theme import colour
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxtune.checks import extra
 from jaxtune.report.describe import description
-from jaxtune.report.theme import PALETTE
+from jaxtune.report.palette import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -178,7 +178,9 @@ def _style() -> dict[str, Any]:
         "grid": ("grid.color",),
     }
     colours = {s: colour(name) for name, settings in roles.items() for s in settings}
+    cycler = extra("matplotlib", "report").cycler
     return colours | {
+        "axes.prop_cycle": cycler(color=[colour("text")]),
         "axes.axisbelow": True,
         "axes.spines.right": False,
         "axes.spines.top": False,
