@@ -13,6 +13,7 @@ from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.report import html
 from jaxtune.report.cells import cell
 from jaxtune.report.sections import wide_table
+from jaxtune.report.theme import theme
 from jaxtune.writing import replace_file
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def write(comparison: Comparison, path: Path) -> Path:
 
 def page(comparison: Comparison) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = {name: make(comparison) for name, make in SECTIONS.items()}
+    with theme("light"):  # the page chooses the colours
+        parts = {name: make(comparison) for name, make in SECTIONS.items()}
     return html.document("jaxtune comparison", answer(comparison), parts)
 
 

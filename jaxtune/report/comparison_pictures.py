@@ -11,9 +11,9 @@ from jaxtune import ranking
 from jaxtune.printing import printable
 from jaxtune.report.axes import set_score
 from jaxtune.report.describe import described
-from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
+from jaxtune.report.theme import colour, picture, series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def _curves(comparison: Comparison, along: str) -> Figure:
     title = "Best score so far"
     if any(len(c.each) > 1 for c in comparison.curves[along].values()):
         title += ", mean and 95 % interval over keys"
-    return _finished(figure, axes, comparison, title, XLABELS[along])
+    return _finished(figure, axes, title, XLABELS[along])
 
 
 @picture
@@ -83,7 +83,7 @@ def _seconds(comparison: Comparison, along: str) -> Figure:
     set_score(axes, "y", np.concatenate(every), comparison.metric, comparison.mode)
     axes.set_xlim(left=0)
     title = "Best score of each search, and the time it took"
-    return _finished(figure, axes, comparison, title, XLABELS[along])
+    return _finished(figure, axes, title, XLABELS[along])
 
 
 @picture
@@ -116,11 +116,10 @@ def _differences(comparison: Comparison, along: str) -> Figure:
     axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     label = f"difference in {comparison.metric}, positive where the first is better"
-    title = "Differences: each key, mean, 95 % interval"
-    axes.set_title(title, loc="left")
+    axes.set_title("Differences: each key, mean, 95 % interval", loc="left")
     axes.set_xlabel(label)
     axes.grid(axis="x")
-    return described(figure, f"{title}.", comparison.answer)
+    return described(figure, f"Differences of {len(lines)} pairs of methods.")
 
 
 def _gaps(comparison: Comparison, contrast: Any, along: str) -> np.ndarray:
@@ -145,14 +144,13 @@ def _plain(name: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def _finished(
-    figure: Any, axes: Any, comparison: Comparison, title: str, xlabel: str
-) -> Figure:
+def _finished(figure: Any, axes: Any, title: str, xlabel: str) -> Figure:
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left")
     axes.grid()
     legend(figure)
-    return described(figure, f"{title}.", comparison.answer)
+    names = axes.get_legend_handles_labels()[1]
+    return described(figure, f"{title}, by {xlabel}: {', '.join(names)}.")
 
 
 DRAWN: dict[str, Callable[[Comparison, str], Figure]] = {

@@ -63,5 +63,5 @@ def css() -> str:
         rows = (f"--plot-{name}:{getattr(s, shade)}" for name, s in PALETTE.items())
         return f":root{{{';'.join(rows)}}}"
 
-    dark = f"@media (prefers-color-scheme: dark){{{rules('dark')}}}"
+    dark = f"@media screen and (prefers-color-scheme: dark){{{rules('dark')}}}"
     return f"{rules('light')}\n{dark}\n"
