@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         except (RunError, ModuleNotFoundError) as error:
             self._answer(503, PLAIN, f"{error}\n")
             return
-        script = hashlib.sha256(html.script().encode()).digest()
+        script = hashlib.sha256(html.page_script().encode()).digest()
         known = f"'sha256-{base64.b64encode(script).decode()}'"
         # the pictures of the report have attributes of style
         policy = POLICY.format(script=known, style="'unsafe-inline'")
