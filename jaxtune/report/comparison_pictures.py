@@ -37,16 +37,12 @@ def _curves(comparison: Comparison, along: str) -> Figure:
         if count > 1:
             style: Any = {"color": colour, "linewidth": 0.6, "alpha": 0.5}
             axes.step(curve.amount, curve.each.T, where="post", **style)
-            axes.fill_between(
-                *(curve.amount, curve.low, curve.high),
-                step="post",
-                color=colour,
-                alpha=0.15,
-                linewidth=0,
-            )
+            band: Any = {"color": colour, "alpha": 0.15, "linewidth": 0}
+            axes.fill_between(curve.amount, curve.low, curve.high, step="post", **band)
         keys = "1 key" if count == 1 else f"mean of {count} keys"
         axes.step(
-            *(curve.amount, curve.mean),
+            curve.amount,
+            curve.mean,
             where="post",
             color=colour,
             linewidth=2.2,

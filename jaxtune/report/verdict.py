@@ -1,4 +1,4 @@
-"""What a paired test says about two methods, in words that follow its numbers."""
+"""Words for a paired test of two methods, which follow its numbers."""
 
 from __future__ import annotations
 
