@@ -57,7 +57,7 @@ from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.known import check_first
-from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
+from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
@@ -406,7 +406,7 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.repeats, len(plans), shown)
+    bar = progress_bar(turns(wanted, plans), workload.trains, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
             batches = [stage.batches for stage in wanted.schedule.stages]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jax
 
 import jaxtune
 from jaxtune.cache import compiled_once
@@ -177,6 +178,42 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
             _print_json(terminal.summary_of(result, top))
         else:
             terminal.print_result(result, top)
+
+
+@main.command(name="watch")
+@DIRECTORY
+@click.option(
+    "--port",
+    type=int,
+    default=0,
+    show_default="any free one",
+    help="Port to listen on.",
+)
+@click.option(
+    "--open", "open_browser", is_flag=True, help="Open the page in a browser."
+)
+def watch_command(directory: Path, port: int, open_browser: bool) -> None:
+    """Show a run in the browser while its search runs.
+
+    The page changes as the run does. It is for browsers on this machine, under the
+    address that is printed. The run need not have begun. Ctrl-C ends it.
+    """
+    _step_aside()
+    with (
+        _plain_errors(),
+        jaxtune.watch(directory, port=port, open_browser=open_browser) as page,
+    ):
+        _say(f"{page.url}\nCtrl-C ends it.")
+        with suppress(KeyboardInterrupt):
+            page.wait()
+
+
+def _step_aside() -> None:
+    """Leave the cores and the accelerator to the search that is watched."""
+    # before JAX looks for devices: the first process on a card takes most of its memory
+    jax.config.update("jax_platforms", "cpu")
+    if hasattr(os, "nice"):
+        os.nice(5)
 
 
 @main.command(name="resume")

@@ -49,8 +49,8 @@ TIERS = {
         data
         divergence ensemble epochs first fitting folds fuzz growing identity kernels
         loops model_samplers models old_runs optimizers planning programs repeats report
-        rewrite schedule search soak storage supervised surroundings tasks trained
-        training user_code width workers
+        rewrite same_everywhere schedule search soak storage supervised surroundings
+        tasks trained training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod

@@ -38,7 +38,7 @@ def page(result: Result) -> str:
     parts = {name: make(result) for name, make in sections.ALL.items()}
     script = (
         f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
-        f"<script>\n{_file('page.js')}</script>\n"
+        f"<script>{page_script()}</script>\n"
     )
     return document("jaxtune report", sections.answer(result), parts, script)
 
@@ -60,19 +60,29 @@ def document(
     """
     shown = {name: content for name, content in parts.items() if content}
     links = "".join(
-        f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name in shown
+        f'<li><a href="#{escape(_anchor(name))}">{escape(name)}</a></li>'
+        for name in shown
     )
     body = "\n".join(
-        f'<h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n{_joined(content)}'
+        f'<section><h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n'
+        f"{_joined(content)}</section>"
         for name, content in shown.items()
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>\n<style>\n{_file('page.css')}</style></head>\n"
-        f"<body>\n<header>{_joined(head)}<nav>{links}</nav></header>\n<main>\n{body}\n"
-        f"</main>\n{script}</body></html>\n"
+        '<body>\n<a class="skip" href="#content">Skip to the sections</a>\n'
+        f"<header>{_joined(head)}</header>\n"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
+        f"{script}</body></html>\n"
     )
+
+
+def page_script() -> str:
+    """Return the script of the page, which is the same on every page."""
+    return f"\n{_file('page.js')}"
 
 
 def _anchor(name: str) -> str:
