@@ -84,13 +84,12 @@ class Comparison:
         for group in self.groups:
             for one in group.searches:
                 result, scored = one.result, np.isfinite(one.result.standing).any()
-                waits = result.trials["status"].astype(str) == "waiting"
                 rows.append(
                     {
                         "search": group.name,
                         "key": one.key_in_words,
-                        "trials": int((~waits).sum()),
-                        "failed": int(result.trials.failed.sum()),
+                        "trials": result.counts.done,
+                        "failed": result.counts.failed,
                         "best": result.best.score if scored else math.nan,
                         "trial": result.best.trial if scored else None,
                         "epochs": result.cost.epochs,

@@ -32,7 +32,7 @@ def check_comparable(groups: Sequence[SearchGroup]) -> None:
                 f"compare: the searches have other {what}{shown}. {way_out}"
             )
     for name, one in every:
-        if (one.result.trials["status"].astype(str) == "waiting").all():
+        if not one.result.counts.done:
             raise ValueError(
                 f"compare: {one.where or name} has no finished trial yet. Try again "
                 "later, or resume it."
@@ -114,11 +114,11 @@ def _other_tasks(groups: Sequence[SearchGroup]) -> Iterator[str]:
 def _unfinished(groups: Sequence[SearchGroup]) -> Iterator[str]:
     for group in groups:
         for one in group.searches:
+            counts = one.result.counts
             if not one.result.finished:
-                waits = one.result.trials["status"].astype(str) == "waiting"
                 yield (
-                    f"{name_of(group, one)} is not finished: {int((~waits).sum())} of "
-                    f"{one.result.setup.trials} trials are compared."
+                    f"{name_of(group, one)} is not finished: {counts.done} of "
+                    f"{counts.asked} trials are compared."
                 )
 
 
