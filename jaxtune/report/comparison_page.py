@@ -87,7 +87,7 @@ def _tests(comparison: Comparison) -> list[Any]:
     )
     return [
         comparison.figure("differences"),
-        wide_table(head, rows),
+        wide_table(head, rows, "Paired tests"),
         '<p class="soft">A paired permutation test over keys that both methods have, '
         "two-sided; the interval is Student's t; p-values are adjusted for all pairs "
         "of methods (Holm).</p>",
@@ -100,7 +100,7 @@ def _differences(comparison: Comparison) -> list[Any]:
     if not comparison.differences:
         return ["<p>The methods have the same space, settings and task.</p>"]
     rows = [(name, *values) for name, values in comparison.differences]
-    return [wide_table(("setting", *comparison.names), rows)]
+    return [wide_table(("setting", *comparison.names), rows, "What differs")]
 
 
 def _best(comparison: Comparison) -> list[Any]:
@@ -121,12 +121,12 @@ def _best(comparison: Comparison) -> list[Any]:
         (name, *(cell(best.hparams.get(name, "–")) for best in found.values()))
         for name in names
     ]
-    return [wide_table(("", *found), rows)]
+    return [wide_table(("best trial", *found), rows, "The best trials")]
 
 
 def _searches(comparison: Comparison) -> list[Any]:
     rows = [[cell(value) for value in row.values()] for row in comparison.table]
-    return [wide_table([*comparison.table[0]], rows)]
+    return [wide_table([*comparison.table[0]], rows, "The searches")]
 
 
 SECTIONS: dict[str, Callable[[Comparison], Sequence[Any]]] = {

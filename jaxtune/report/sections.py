@@ -389,7 +389,7 @@ def _rank_words(result: Result) -> str:
         reasons.append("what was measured again")
     if setup.constraints.limits:
         reasons.append("the constraints that are met")
-    if len(np.unique(result.trials.stage[~failed(result)])) > 1:
+    if len(np.unique(result.trials.stage[~result.trials.failed])) > 1:
         reasons.append("the epochs trained")
     reasons.append("the front" if setup.goals else escape(setup.metric))
     unranked = "Repeats and failed trials have" if result.confirming_rounds else None
