@@ -40,7 +40,8 @@ class Comparison:
     """Searches side by side; what `compare` returns.
 
     Args:
-      groups: the searches of each method, one for each key; the best method first.
+      groups: the searches of each method, one for each key; the method with the best
+        mean after equal work first.
       metric: name of the score; ``"hypervolume"`` with several goals.
       mode: ``"max"`` or ``"min"``.
       curves: ``"trials"``, and ``"epochs"`` where trials trained for different numbers
@@ -65,8 +66,14 @@ class Comparison:
 
     @property
     def answer(self) -> str:
-        """The shortest answer: which method is better after equal trials, if any is."""
-        return answer_of(self.names, self.contrasts["trials"])
+        """The shortest answer: the method that is better after equal work, if any is.
+
+        Equal work is equal epochs, where trials trained for different numbers of them,
+        and otherwise equal trials.
+        """
+        along = [*self.contrasts][-1]
+        after = f" after equal {along}" if len(self.contrasts) > 1 else ""
+        return f"{answer_of(self.names, self.contrasts[along])}{after}"
 
     @property
     def conclusion(self) -> tuple[str, ...]:
@@ -211,7 +218,7 @@ def compare(
         metric, mode = "hypervolume", "max"
     reference = _reference(groups) if setup.goals else None
     tracks = {along: _tracks(groups, along, reference) for along in _axes(groups)}
-    groups = _best_first(groups, tracks["trials"], mode)
+    groups = _best_first(groups, [*tracks.values()][-1], mode)
     found = {
         along: {g.name: analysis.mean_over_keys([*of[g.name].values()]) for g in groups}
         for along, of in tracks.items()

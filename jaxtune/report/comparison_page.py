@@ -66,7 +66,7 @@ def _curves(comparison: Comparison) -> list[Any]:
 def _tests(comparison: Comparison) -> list[Any]:
     rows = [
         (
-            f"{found.better} better than {found.other}",
+            f"{found.better} against {found.other}",
             f"{found.amount:,} {along}",
             found.test.pairs,
             cell(found.test.difference),

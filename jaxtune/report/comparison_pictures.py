@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from jaxtune.report._compare import Comparison
 
+STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of lines
 XLABELS = {
     "trials": "trials",
     "epochs": "epochs trained, by all trials and their seeds",
@@ -33,7 +34,7 @@ def _curves(comparison: Comparison, along: str) -> Figure:
     shown = []
     for number, (name, curve) in enumerate(comparison.curves[along].items()):
         colour, count = round_colour(number), len(curve.each)
-        shown.append(curve.mean)
+        shown += [curve.mean, curve.low[-1:], curve.high[-1:]]
         if count > 1:
             style: Any = {"color": colour, "linewidth": 0.6, "alpha": 0.5}
             axes.step(curve.amount, curve.each.T, where="post", **style)
@@ -47,11 +48,13 @@ def _curves(comparison: Comparison, along: str) -> Figure:
             color=colour,
             linewidth=2.2,
             label=f"{_plain(name)} ({keys})",
-            zorder=3 - number / 100,  # the best on top
+            # where curves coincide, those below are seen through the gaps
+            linestyle=STYLES[number % len(STYLES)],
         )
     ends = [curve.amount[-1] for curve in comparison.curves[along].values()]
     if min(ends) < max(ends):
         axes.axvline(min(ends), color="0.4", linewidth=1, linestyle=":")
+    # the axis shows the means, and all of the bands at their ends
     scores = np.concatenate(shown)
     set_score(axes, "y", scores, comparison.metric, comparison.mode)
     title = "Best score so far"
@@ -102,7 +105,7 @@ def _differences(comparison: Comparison, along: str) -> Figure:
         axes.plot(test.difference, place, "D", color=round_colour(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
         one, other = _plain(contrast.better), _plain(contrast.other)
-        labels.append(f"{one}\nbetter than {other}{after}")
+        labels.append(f"{one}\nagainst {other}{after}")
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_ylim(len(lines) - 0.5, -0.5)
