@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from jaxtune.report._compare import Comparison
 
+STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of lines
 XLABELS = {
     "trials": "trials",
     "epochs": "epochs trained, by all trials and their seeds",
@@ -36,29 +37,27 @@ def _curves(comparison: Comparison, along: str) -> Figure:
     shown = []
     for number, (name, curve) in enumerate(comparison.curves[along].items()):
         shade, count = series(number), len(curve.each)
-        shown.append(curve.mean)
+        shown += [curve.mean, curve.low[-1:], curve.high[-1:]]
         if count > 1:
             style: Any = {"color": shade, "linewidth": 0.6, "alpha": 0.5}
             axes.step(curve.amount, curve.each.T, where="post", **style)
-            axes.fill_between(
-                *(curve.amount, curve.low, curve.high),
-                step="post",
-                color=shade,
-                alpha=0.15,
-                linewidth=0,
-            )
+            band: Any = {"color": shade, "alpha": 0.15, "linewidth": 0}
+            axes.fill_between(curve.amount, curve.low, curve.high, step="post", **band)
         keys = "1 key" if count == 1 else f"mean of {count} keys"
         axes.step(
-            *(curve.amount, curve.mean),
+            curve.amount,
+            curve.mean,
             where="post",
             color=shade,
             linewidth=2.2,
             label=f"{_plain(name)} ({keys})",
-            zorder=3 - number / 100,  # the best on top
+            # where curves coincide, those below are seen through the gaps
+            linestyle=STYLES[number % len(STYLES)],
         )
     ends = [curve.amount[-1] for curve in comparison.curves[along].values()]
     if min(ends) < max(ends):
         axes.axvline(min(ends), color=colour("soft"), linewidth=1, linestyle=":")
+    # the axis shows the means, and all of the bands at their ends
     scores = np.concatenate(shown)
     set_score(axes, "y", scores, comparison.metric, comparison.mode)
     title = "Best score so far"
@@ -111,7 +110,7 @@ def _differences(comparison: Comparison, along: str) -> Figure:
         axes.plot(test.difference, place, "D", color=series(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
         one, other = _plain(contrast.better), _plain(contrast.other)
-        labels.append(f"{one}\nbetter than {other}{after}")
+        labels.append(f"{one}\nagainst {other}{after}")
     axes.axvline(0, color=colour("soft"), linewidth=1)
     axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_ylim(len(lines) - 0.5, -0.5)
