@@ -52,8 +52,8 @@ TIERS = {
         training user_code width workers
     """,
     "system": """
-        browser cache cli cli_runs devices gallery integrations kill launch pages pod
-        ray signals
+        browser cache cli cli_runs demo devices gallery integrations kill launch pages
+        pod ray signals site
     """,
 }
 # The files that are worth running on an accelerator: their programs are other ones
