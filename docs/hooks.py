@@ -48,7 +48,7 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
 
 def _short(name: str) -> str:
     """Return the name as users write it, after ``jt.``; of an inner module the last."""
-    return re.sub(r"^jaxtune\.(?:results|training|trained)\.\w+\.|^jaxtune\.", "", name)
+    return re.sub(r"^jaxtune\.(?:results|training|trained|watching)\.\w+\.|^jaxtune\.", "", name)
 
 
 def _first_line(name: str) -> str:

@@ -57,7 +57,7 @@ from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.known import check_first
-from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
+from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
@@ -78,6 +78,7 @@ from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
     UserChoices,
+    arguments_document,
     defaults_of,
 )
 from jaxtune.tasks import GroupedFolds, Task
@@ -407,7 +408,7 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.repeats, len(plans), shown)
+    bar = progress_bar(turns(wanted, plans), workload.trains, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
             batches = [stage.batches for stage in wanted.schedule.stages]
@@ -443,7 +444,8 @@ def run_search(
             f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
             "are returned"
         )
-    return dataclasses.replace(result, seconds=seconds)
+    settings = arguments_document(wanted)
+    return dataclasses.replace(result, seconds=seconds, settings=settings)
 
 
 def _run_rounds(journal: Journal, run: Callable[[], Result]) -> Result:

@@ -1,6 +1,7 @@
 """Pictures of a result, as matplotlib figures; needs the extra ``report``."""
 
 from jaxtune.report._best_of import best_of
+from jaxtune.report._compare import Comparison, compare
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import ensemble
@@ -17,7 +18,9 @@ from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
 
 __all__ = [
+    "Comparison",
     "best_of",
+    "compare",
     "contour",
     "curves",
     "ensemble",

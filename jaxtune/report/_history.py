@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune import ranking
 from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report.axes import set_score
@@ -47,7 +48,7 @@ def history(result: Result) -> Figure:
                 low, high = np.min(seeds, axis=1), np.max(seeds, axis=1)
             axes.vlines(of_round, low, high, color=colour, linewidth=0.8, alpha=0.5)
         axes.scatter(of_round, values[of_round], s=14, color=colour, label=label)
-    best = _best_so_far(result)
+    best = best_so_far(result)
     if np.isfinite(best).any():
         axes.step(
             np.arange(len(best)), best, where="post", color="black", label="best so far"
@@ -72,12 +73,17 @@ def history(result: Result) -> Figure:
     return figure
 
 
-def _best_so_far(result: Result) -> np.ndarray:
+def best_so_far(result: Result) -> np.ndarray:
     """Return ``[n]``, the best score up to each trial that trained to the end."""
     stage = result.trials.stage
     # as for `result.best`: a trial that was stopped ranks behind those that were not
     full = np.isfinite(result.standing) & (stage == stage.max())
-    standing = np.where(full, result.standing, -np.inf)
+    standing = result.standing
+    if result.setup.goals:
+        # with several goals it is the best score of the front, and not the order of all
+        full &= result.feasible
+        standing = ranking.orient(result.trials["score"], result.setup.mode)
+    standing = np.where(full, standing, -np.inf)
     reached = np.maximum.accumulate(standing)
     first = np.maximum.accumulate(
         np.where(standing == reached, np.arange(len(standing)), 0)

@@ -131,7 +131,7 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
         getattr(axes, f"set_{which}scale")("log")
         axes.set(**{f"{which}label": f"{label}, log scale)"})
         return
-    low, high = _range_of(fine, mode)
+    low, high = range_of(fine, mode)
     beyond = int(((fine < low) | (fine > high)).sum())
     note = f"; {beyond} beyond this axis" if beyond else ""
     room = 0.05 * (high - low) or 0.5  # all scores may be equal
@@ -149,7 +149,7 @@ def decades(scores: np.ndarray) -> bool:
     return bool(fine.size and fine.min() > 0 and fine.max() > 100 * fine.min())
 
 
-def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
+def range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
     """Return the ends of an axis: all scores, or those near the better half."""
     low, high, middle = scores.min(), scores.max(), np.median(scores)
     span = high - middle if mode == "max" else middle - low

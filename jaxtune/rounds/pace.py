@@ -103,7 +103,7 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     of_round = "" if len(searching) == 1 else "in each round "
     return (
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
-        f"{recipe.name} is told {when}{again}"
+        f"{recipe.name} learns {when}{again}"
     )
 
 

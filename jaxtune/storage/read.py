@@ -146,7 +146,7 @@ def _result(
     table = functools.reduce(Trials.append, history)
     result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
     stopped = None if result.finished else _stopped(store)
-    return dataclasses.replace(result, stopped=stopped)
+    return dataclasses.replace(result, stopped=stopped, settings=settings)
 
 
 def _stopped(store: Store) -> str | None:

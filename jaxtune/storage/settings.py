@@ -100,17 +100,40 @@ def settings_document(
       The contents of ``run.json``.
     """
     workload = search.workload
-    start = search.schedule.start
-    made = {
-        "sampler": search.sampler,
-        "refine": search.refine,
-        "scheduler": search.scheduler,
-    }
     recipe = workload.task.recipe
     own = code_of_search(search)
     settings = {
         # first, as they explain other differences
         "jax": environment.jax_settings(),
+        **arguments_document(search),
+        "block_given": given.block,
+        "code": own.sums,
+        "programs": given.programs,
+        "block": workload.width,
+        "rates": workload.rates,
+        "across": workload.across,
+        "layout": layout_document(workload.layout),
+        "task": fingerprint.task_hashes(workload, traced, search.schedule.space),
+        "recipe": None if recipe is None else value_document(recipe),
+        "version": environment.versions(),
+        # samplers compute on the host
+        "device": {"host": environment.host_kind(), **device},
+        "flags": environment.flags(),
+        "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
+    }
+    # through JSON, so that tuples are lists as in the settings that are read
+    return json.loads(json.dumps(settings))
+
+
+def arguments_document(search: Search) -> dict[str, Any]:
+    """Return the arguments of a search but its task: the part that is quick to know."""
+    workload, start = search.workload, search.schedule.start
+    made = {
+        "sampler": search.sampler,
+        "refine": search.refine,
+        "scheduler": search.scheduler,
+    }
+    arguments = {
         "space": space_document(search.schedule.space),
         "rounds": schedule_document(search.schedule),
         "start": None if start is None else box_document(start),
@@ -129,28 +152,13 @@ def settings_document(
         **{name: _how_made(part) for name, part in made.items()},
         "sampler_way": _way_of(search.sampler),
         "default_sampler": usual_sampler(search.schedule.trials),
-        "block_given": given.block,
         "distinct": search.distinct,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
         "constraints": constraints_document(search.constraints),
         "goals": goals_document(search.goals),
-        "code": own.sums,
-        "programs": given.programs,
-        "block": workload.width,
-        "rates": workload.rates,
-        "across": workload.across,
-        "layout": layout_document(workload.layout),
-        "task": fingerprint.task_hashes(workload, traced, search.schedule.space),
-        "recipe": None if recipe is None else value_document(recipe),
-        "version": environment.versions(),
-        # samplers compute on the host
-        "device": {"host": environment.host_kind(), **device},
-        "flags": environment.flags(),
-        "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
     }
-    # through JSON, so that tuples are lists as in the settings that are read
-    return json.loads(json.dumps(settings))
+    return json.loads(json.dumps(arguments))
 
 
 def _how_made(part: Any) -> Any:
@@ -186,7 +194,7 @@ def check_same(
     if "code" in allow:
         ignored |= {"task.callbacks", "task.optimizer"}
         recorded, requested = _without_code(recorded), _without_code(requested)
-    recorded, requested = _without_pace(recorded), _without_pace(requested)
+    recorded, requested = without_pace(recorded), without_pace(requested)
     if given.block is None:
         ignored.add("block")
     if "block" in allow:
@@ -199,7 +207,7 @@ def check_same(
     _refuse(recorded, requested, ignored)
 
 
-def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
+def without_pace(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings without the batches of the rounds, which are the run's own."""
     rounds = [
         {name: part[name] for name in part if name not in PACE}
