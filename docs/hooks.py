@@ -47,8 +47,9 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
 
 
 def _short(name: str) -> str:
-    """Return the name as users write it, after ``jt.``; of an inner module the last."""
-    return re.sub(r"^jaxtune\.(?:results|training|trained|watching)\.\w+\.|^jaxtune\.", "", name)
+    """Return a name as users write it, after ``jt.``; of an inner module, the last."""
+    inner = r"^jaxtune\.(results|training|trained|watching)\.(\w+\.)?"
+    return re.sub(rf"{inner}|^jaxtune\.", "", name)
 
 
 def _first_line(name: str) -> str:
