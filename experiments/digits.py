@@ -105,6 +105,10 @@ def commands(result: jt.Result, out: Path) -> dict[str, str]:
 
 def main(out: Path = OUT, trials: int = TRIALS, epochs: int = EPOCHS) -> jt.Result:
     """Search, tell what was found, write the pictures, and say what to do next."""
+    at = shlex.quote(str(out))
+    print(
+        f"jaxtune watch {at}  # in another terminal: see it while it runs", flush=True
+    )
     result = search(out, trials, epochs)
     tell(result)
     picture = out / "digits.png"

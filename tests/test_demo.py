@@ -69,7 +69,7 @@ def test_a_demo_that_was_killed_goes_on_and_ends_in_the_same_table(
 ):
     folder, said, count = whole
     again = tmp_path / folder.name
-    assert demo(again, int(share * count)) == ("", None)
+    assert demo(again, int(share * count))[1] is None
     assert (again / "run.json").exists()
     assert not (again / "digits.html").exists()
     words, _ = demo(again)
@@ -84,8 +84,13 @@ def test_a_demo_that_was_killed_goes_on_and_ends_in_the_same_table(
 def test_every_command_that_the_demo_prints_works(whole, tmp_path, monkeypatch):
     _, said, _ = whole
     monkeypatch.chdir(tmp_path)  # not in the folder of the demo
-    lines = [line for line in said.splitlines() if line.startswith("    jaxtune ")]
-    commands = [shlex.split(line, comments=True)[1:] for line in lines]
+    lines = [line for line in said.splitlines() if line.strip().startswith("jaxtune ")]
+    (watch, directory), *commands = [
+        shlex.split(line, comments=True)[1:] for line in lines
+    ]
+    assert watch == "watch"
+    with jt.watch(directory, port=0, open_browser=False) as page:  # without an end
+        assert page.url
     assert {"show", "rerun", "train", "export", "report", "resume"} <= {
         command[0] for command in commands
     }
