@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jax
 
 import jaxtune
 from jaxtune.cache import compiled_once
@@ -177,6 +178,42 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
             _print_json(terminal.summary_of(result, top))
         else:
             terminal.print_result(result, top)
+
+
+@main.command(name="watch")
+@DIRECTORY
+@click.option(
+    "--port",
+    type=int,
+    default=0,
+    show_default="any free one",
+    help="Port to listen on.",
+)
+@click.option(
+    "--open", "open_browser", is_flag=True, help="Open the page in a browser."
+)
+def watch_command(directory: Path, port: int, open_browser: bool) -> None:
+    """Show a run in the browser while its search runs.
+
+    The page changes as the run does. It is for browsers on this machine, under the
+    address that is printed. The run need not have begun. Ctrl-C ends it.
+    """
+    _step_aside()
+    with (
+        _plain_errors(),
+        jaxtune.watch(directory, port=port, open_browser=open_browser) as page,
+    ):
+        _say(f"{page.url}\nCtrl-C ends it.")
+        with suppress(KeyboardInterrupt):
+            page.wait()
+
+
+def _step_aside() -> None:
+    """Leave the cores and the accelerator to the search that is watched."""
+    # before JAX looks for devices: the first process on a card takes most of its memory
+    jax.config.update("jax_platforms", "cpu")
+    if hasattr(os, "nice"):
+        os.nice(5)
 
 
 @main.command(name="resume")
@@ -423,13 +460,49 @@ def report_command(directory: Path, out: Path | None) -> None:
     """Write a run's report, one self-contained HTML page."""
     page = out or directory / "report.html"
     with _plain_errors():
-        result = jaxtune.load(directory)
-        try:
-            result.report(page)
-        except OSError as error:
-            why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
-            raise _Failed(why) from error
+        _write_page(jaxtune.load(directory), page)
         _say(f"wrote {page}")
+
+
+def _write_page(found: Any, page: Path) -> None:
+    """Write the page of a result, or of a comparison."""
+    try:
+        found.report(page)
+    except OSError as error:
+        why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
+        raise _Failed(why) from error
+
+
+@main.command(name="compare")
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="HTML file to write, with the curves.",
+)
+@JSON
+def compare_command(
+    directories: tuple[Path, ...], out: Path | None, as_json: bool
+) -> None:
+    """Compare runs: the best score so far, a paired test, and what differs.
+
+    Runs that differ in their key alone are one group. Six keys or more for each method
+    can show a difference.
+
+    Example: jaxtune compare runs/sobol-* runs/tpe-* --out compared.html
+    """
+    from jaxtune.report import terminal
+
+    with _plain_errors():
+        found = jaxtune.report.compare(directories)
+        if as_json:
+            _print_json(terminal.summary_of_comparison(found))
+        else:
+            terminal.print_comparison(found)
+        if out is not None:
+            _write_page(found, out)
+            if not as_json:
+                _say(f"wrote {out}")
 
 
 @main.command(name="export")

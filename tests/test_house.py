@@ -62,6 +62,7 @@ LAYERS = {
     "integrations": 12,
     "trained": 12,
     "report": 13,
+    "watching": 14,
     "_named": 14,
     "_prior": 14,
     "_arguments": 15,

@@ -1,6 +1,7 @@
 """Pictures of a result, as matplotlib figures; needs the extra ``report``."""
 
 from jaxtune.report._best_of import best_of
+from jaxtune.report._compare import Comparison, compare
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import ensemble
@@ -19,7 +20,9 @@ from jaxtune.report.describe import description
 from jaxtune.report.palette import theme
 
 __all__ = [
+    "Comparison",
     "best_of",
+    "compare",
     "contour",
     "curves",
     "description",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxtune import ranking
 from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report.axes import mark_beyond, set_score
@@ -50,7 +51,7 @@ def history(result: Result) -> Figure:
         _draw_seeds(axes, result, rows)
         inside = rows[span.holds(values[rows])]
         axes.scatter(inside, values[inside], s=14, color=colour("blue"), label="trials")
-        best = _best_so_far(result)
+        best = best_so_far(result)
         axes.step(
             places,
             best,
@@ -95,12 +96,17 @@ def _draw_seeds(axes: Axes, result: Result, rows: np.ndarray) -> None:
         axes.vlines(rows, low, high, color=colour("blue"), linewidth=0.8, alpha=0.5)
 
 
-def _best_so_far(result: Result) -> np.ndarray:
+def best_so_far(result: Result) -> np.ndarray:
     """Return ``[n]``, the best score up to each trial that trained to the end."""
     stage = result.trials.stage
     # as for `result.best`: a trial that was stopped ranks behind those that were not
     full = np.isfinite(result.standing) & (stage == stage.max())
-    standing = np.where(full, result.standing, -np.inf)
+    standing = result.standing
+    if result.setup.goals:
+        # with several goals it is the best score of the front, and not the order of all
+        full &= result.feasible
+        standing = ranking.orient(result.trials["score"], result.setup.mode)
+    standing = np.where(full, standing, -np.inf)
     reached = np.maximum.accumulate(standing)
     first = np.maximum.accumulate(
         np.where(standing == reached, np.arange(len(standing)), 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -35,26 +35,56 @@ def write(result: Result, path: Path) -> Path:
 def page(result: Result) -> str:
     """Return the page as text; it needs no other file, address or font."""
     with theme("light"):  # the page chooses the colours; see `svg`
-        parts = [(name, make(result)) for name, make in sections.ALL.items()]
-    shown = [(name, content) for name, content in parts if content]
+        head = sections.answer(result)
+        parts = {name: make(result) for name, make in sections.ALL.items()}
+    script = (
+        f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
+        f"<script>{page_script()}</script>\n"
+    )
+    return document("jaxtune report", head, parts, script)
+
+
+def document(
+    title: str,
+    head: Sequence[Any],
+    parts: Mapping[str, Sequence[Any]],
+    script: str = "",
+) -> str:
+    """Return a page in the style of the report.
+
+    Args:
+      title: of the page, for its tab in the browser.
+      head: HTML and figures that come first.
+      parts: heading of each section to its HTML and figures; those without are left
+        out.
+      script: HTML of scripts.
+    """
+    shown = {name: content for name, content in parts.items() if content}
     links = "".join(
-        f'<a href="#{escape(_anchor(name))}">{escape(name)}</a>' for name, _ in shown
+        f'<li><a href="#{escape(_anchor(name))}">{escape(name)}</a></li>'
+        for name in shown
     )
     body = "\n".join(
-        f'<h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n{_joined(content)}'
-        for name, content in shown
+        f'<section><h2 id="{escape(_anchor(name))}">{escape(name)}</h2>\n'
+        f"{_joined(content)}</section>"
+        for name, content in shown.items()
     )
-    heading = _joined(sections.answer(result))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>jaxtune report</title>\n"
-        f"<style>\n{_file('page.css')}{svg.css()}</style>"
-        "</head>\n"
-        f"<body>\n<header>{heading}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
-        f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
-        f"<script>\n{_file('page.js')}</script>\n</body></html>\n"
+        f"<title>{escape(title)}</title>\n"
+        f"<style>\n{_file('page.css')}{svg.css()}</style></head>\n"
+        '<body>\n<a class="skip" href="#content">Skip to the sections</a>\n'
+        f"<header>{_joined(head)}</header>\n"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
+        f"{script}</body></html>\n"
     )
+
+
+def page_script() -> str:
+    """Return the script of the page, which is the same on every page."""
+    return f"\n{_file('page.js')}"
 
 
 def _anchor(name: str) -> str:
