@@ -53,7 +53,7 @@ TIERS = {
     """,
     "system": """
         browser cache cli cli_runs devices gallery integrations kill launch pages pod
-        ray signals
+        ray signals watch
     """,
 }
 # The files that are worth running on an accelerator: their programs are other ones

@@ -17,7 +17,7 @@ import jaxtune as jt
 from jaxtune.analysis.paired import adjusted, fewest_pairs, smallest_p
 from jaxtune.cli import main
 from jaxtune.goals.front import volume
-from jaxtune.storage.described import described
+from jaxtune.storage.description import described
 
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0))
 FAR = jt.Space(x=jt.uniform(0.5, 1.0))
@@ -170,7 +170,7 @@ def test_the_interval_is_a_bootstrap_over_keys():
     numbers = np.random.default_rng(1).normal(size=(5, 3))
     steps = np.arange(1, 4)
     curves = [jt.analysis.BestSoFar(steps, row) for row in numbers]
-    found = jt.analysis.mean_curve(curves, resamples=300, seed=4)
+    found = jt.analysis.mean_over_keys(curves, resamples=300, seed=4)
     drawn = np.random.default_rng(4).integers(0, 5, (300, 5))
     means = [numbers[rows].mean(axis=0) for rows in drawn]
     low, high = np.quantile(means, (0.025, 0.975), axis=0)
@@ -182,7 +182,7 @@ def test_the_interval_is_a_bootstrap_over_keys():
 def test_curves_of_other_lengths_end_with_the_shortest():
     long = jt.analysis.BestSoFar(np.arange(1, 1001), np.arange(1000.0))
     short = jt.analysis.BestSoFar(np.arange(1, 901), np.arange(900.0))
-    found = jt.analysis.mean_curve([long, short])
+    found = jt.analysis.mean_over_keys([long, short])
     assert found.amount[[0, -1]].tolist() == [1, 900]
     assert len(found.amount) <= 400
     np.testing.assert_array_equal(found.mean, found.amount - 1)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 import jaxtune as jt
+from jaxtune.goals.order import Goal
 from jaxtune.report import points, sections
 from jaxtune.report._history import best_so_far
 from jaxtune.report._parallel import ticks_of
@@ -235,6 +236,15 @@ def test_the_best_so_far_never_gets_worse(results):
         steps = np.diff(values[np.isfinite(values)])
         assert (steps * {"max": 1, "min": -1}[found.setup.mode] >= 0).all()
         assert values[-1] == pytest.approx(found.best.score)
+
+
+def test_the_best_so_far_of_several_goals_is_the_best_score(results):
+    found = results["two"]
+    goals = (Goal("score", "min"), Goal("b", "max"))
+    several = dataclasses.replace(found, setup=found.setup._replace(goals=goals))
+    best = best_so_far(several)
+    np.testing.assert_array_equal(best, np.minimum.accumulate(found.trials["score"]))
+    assert best[-1] == several.best.score
 
 
 def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):

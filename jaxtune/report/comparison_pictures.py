@@ -11,15 +11,16 @@ from jaxtune import ranking
 from jaxtune.printing import printable
 from jaxtune.report.axes import set_score
 from jaxtune.report.describe import described
-from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
+from jaxtune.report.theme import colour, picture, series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from jaxtune.report._compare import Comparison
 
+STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of lines
 XLABELS = {
     "trials": "trials",
     "epochs": "epochs trained, by all trials and their seeds",
@@ -36,35 +37,33 @@ def _curves(comparison: Comparison, along: str) -> Figure:
     shown = []
     for number, (name, curve) in enumerate(comparison.curves[along].items()):
         shade, count = series(number), len(curve.each)
-        shown.append(curve.mean)
+        shown += [curve.mean, curve.low[-1:], curve.high[-1:]]
         if count > 1:
             style: Any = {"color": shade, "linewidth": 0.6, "alpha": 0.5}
             axes.step(curve.amount, curve.each.T, where="post", **style)
-            axes.fill_between(
-                *(curve.amount, curve.low, curve.high),
-                step="post",
-                color=shade,
-                alpha=0.15,
-                linewidth=0,
-            )
+            band: Any = {"color": shade, "alpha": 0.15, "linewidth": 0}
+            axes.fill_between(curve.amount, curve.low, curve.high, step="post", **band)
         keys = "1 key" if count == 1 else f"mean of {count} keys"
         axes.step(
-            *(curve.amount, curve.mean),
+            curve.amount,
+            curve.mean,
             where="post",
             color=shade,
             linewidth=2.2,
             label=f"{_plain(name)} ({keys})",
-            zorder=3 - number / 100,  # the best on top
+            # where curves coincide, those below are seen through the gaps
+            linestyle=STYLES[number % len(STYLES)],
         )
     ends = [curve.amount[-1] for curve in comparison.curves[along].values()]
     if min(ends) < max(ends):
         axes.axvline(min(ends), color=colour("soft"), linewidth=1, linestyle=":")
+    # the axis shows the means, and all of the bands at their ends
     scores = np.concatenate(shown)
     set_score(axes, "y", scores, comparison.metric, comparison.mode)
     title = "Best score so far"
     if any(len(c.each) > 1 for c in comparison.curves[along].values()):
         title += ", mean and 95 % interval over keys"
-    return _finished(figure, axes, comparison, title, XLABELS[along])
+    return _finished(figure, axes, title, XLABELS[along])
 
 
 @picture
@@ -83,7 +82,7 @@ def _seconds(comparison: Comparison, along: str) -> Figure:
     set_score(axes, "y", np.concatenate(every), comparison.metric, comparison.mode)
     axes.set_xlim(left=0)
     title = "Best score of each search, and the time it took"
-    return _finished(figure, axes, comparison, title, XLABELS[along])
+    return _finished(figure, axes, title, XLABELS[along])
 
 
 @picture
@@ -111,16 +110,15 @@ def _differences(comparison: Comparison, along: str) -> Figure:
         axes.plot(test.difference, place, "D", color=series(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
         one, other = _plain(contrast.better), _plain(contrast.other)
-        labels.append(f"{one}\nbetter than {other}{after}")
+        labels.append(f"{one}\nagainst {other}{after}")
     axes.axvline(0, color=colour("soft"), linewidth=1)
     axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     label = f"difference in {comparison.metric}, positive where the first is better"
-    title = "Differences: each key, mean, 95 % interval"
-    axes.set_title(title, loc="left")
+    axes.set_title("Differences: each key, mean, 95 % interval", loc="left")
     axes.set_xlabel(label)
     axes.grid(axis="x")
-    return described(figure, f"{title}.", comparison.answer)
+    return described(figure, f"Differences of {len(lines)} pairs of methods.")
 
 
 def _gaps(comparison: Comparison, contrast: Any, along: str) -> np.ndarray:
@@ -145,14 +143,13 @@ def _plain(name: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def _finished(
-    figure: Any, axes: Any, comparison: Comparison, title: str, xlabel: str
-) -> Figure:
+def _finished(figure: Any, axes: Any, title: str, xlabel: str) -> Figure:
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left")
     axes.grid()
     legend(figure)
-    return described(figure, f"{title}.", comparison.answer)
+    names = axes.get_legend_handles_labels()[1]
+    return described(figure, f"{title}, by {xlabel}: {', '.join(names)}.")
 
 
 DRAWN: dict[str, Callable[[Comparison, str], Figure]] = {

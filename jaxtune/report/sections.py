@@ -383,7 +383,9 @@ def _rank_words(result: Result) -> str:
         reasons.append("the constraints that are met")
     if len(np.unique(result.trials.stage[~result.trials.failed])) > 1:
         reasons.append("the epochs trained")
-    reasons.append("the front" if setup.goals else escape(setup.metric))
+    if setup.goals:
+        reasons.append("the front")
+    reasons.append(escape(setup.metric))
     unranked = "Repeats and failed trials have" if result.confirming_rounds else None
     unranked = unranked or "A failed trial has"
     return (

@@ -1,4 +1,4 @@
-"""What the live page shows of a run: plain values, which its script draws."""
+"""Plain values of a run, which the script of the live page draws."""
 
 from __future__ import annotations
 
