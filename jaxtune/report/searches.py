@@ -85,8 +85,7 @@ def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[SearchGroup, 
         parts = _named(found)
     else:
         parts = _named(_alike(some[0] for some in found))
-    groups = [SearchGroup(name, _by_key(name, some)) for name, some in parts]
-    return tuple(sorted(groups, key=lambda group: group.name))
+    return tuple(SearchGroup(name, _by_key(name, some)) for name, some in parts)
 
 
 def _is_list(entry: Any) -> bool:
