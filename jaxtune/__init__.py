@@ -46,6 +46,7 @@ from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxtune import analysis, integrations, models, report, testing
+    from jaxtune.watching import watch
 
 __all__ = [
     "Best",
@@ -104,6 +105,7 @@ __all__ = [
     "testing",
     "tiered",
     "uniform",
+    "watch",
     "when",
     "zoom",
 ]
@@ -114,6 +116,8 @@ _LAZY = ("analysis", "integrations", "models", "report", "testing")  # they impo
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return import_module(f"jaxtune.{name}")
+    if name == "watch":  # it imports the report
+        return import_module("jaxtune.watching").watch
     raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
 
 

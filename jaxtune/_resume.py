@@ -19,6 +19,7 @@ from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.workload import Workload
+from jaxtune.results.given import UserChoices
 from jaxtune.results.result import Result
 from jaxtune.results.trials import A_TRIAL
 from jaxtune.rounds.arguments import Search
@@ -28,6 +29,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE
 from jaxtune.space import Space
 from jaxtune.stop import Stop, check_stop
@@ -40,7 +42,6 @@ from jaxtune.storage.past import prior_of
 from jaxtune.storage.read import load
 from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
-    UserChoices,
     check_allowed,
     check_jax_settings,
     checked_settings,
@@ -130,6 +131,7 @@ def resume(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_allowed(allow)
     stops = check_stop(stop)

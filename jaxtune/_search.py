@@ -32,7 +32,7 @@ from jaxtune._arguments import (
 )
 from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
-from jaxtune.checks import as_whole
+from jaxtune.checks import as_whole, is_whole
 from jaxtune.door import FLAG, guarded
 from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
@@ -50,6 +50,7 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
+from jaxtune.results.given import UserChoices
 from jaxtune.results.names import check_metrics, check_repeat_column
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
@@ -57,7 +58,7 @@ from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback, Callbacks, notify_start_and_end
 from jaxtune.rounds.confirm import usual_confirm
 from jaxtune.rounds.known import check_first
-from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings
+from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
 from jaxtune.rounds.refine import Refiner
@@ -65,6 +66,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE, check_grace, ending
 from jaxtune.space import (
     Dimension,
@@ -76,7 +78,7 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
-    UserChoices,
+    arguments_document,
     defaults_of,
 )
 from jaxtune.tasks import GroupedFolds, Task
@@ -261,11 +263,13 @@ def search(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
-    choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
+    cut = int(folds) if is_whole(folds, 1) else None
+    choices, stops = UserChoices(block, programs, rewrite, cut), check_stop(stop)
     directory = None if directory is None else check_directory(directory)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
     # from here on a plain function is a Task with trains=False
@@ -311,6 +315,7 @@ def search(
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
             goals=found,
+            choices=choices,
         )
         return run_search(
             wanted,
@@ -405,7 +410,7 @@ def run_search(
     shown = verbose if session.leads else 0
     if shown > 1:
         show_line(_shown_forms(workload, traced))
-    bar = progress_bar(size, wanted.repeats, len(plans), shown)
+    bar = progress_bar(turns(wanted, plans), workload.trains, len(plans), shown)
     with own_directory(directory, session) as directory, bar as report:
         if not begun(directory):
             batches = [stage.batches for stage in wanted.schedule.stages]
@@ -441,7 +446,8 @@ def run_search(
             f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
             "are returned"
         )
-    return dataclasses.replace(result, seconds=seconds)
+    settings = arguments_document(wanted)
+    return dataclasses.replace(result, seconds=seconds, settings=settings)
 
 
 def _run_rounds(journal: Journal, run: Callable[[], Result]) -> Result:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jax
 
 import jaxtune
 from jaxtune.cache import compiled_once
 from jaxtune.printing import printable
+from jaxtune.scripts import names_of
 from jaxtune.signals import GRACE
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import ALLOWED
@@ -121,15 +123,18 @@ def main(debug: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    show_default="the current folder",
-    help="Folder for the picture and the report.",
+    default=Path("digits-demo"),
+    show_default=True,
+    help="The run directory, a new folder or that of an earlier demo; the picture and "
+    "the report are inside.",
 )
 @compiled_once()  # caches the script's own operations too, not only the search's
 def demo_command(out: Path) -> None:
     """Run an example search on scikit-learn's digits.
 
-    It trains 256 networks in four rounds and writes a picture and a report.
+    It trains 256 networks, and writes a picture and a report. Its folder is a run
+    directory for the other commands. If it is killed, begin it again: it goes on, and
+    ends in the same table.
     """
     try:
         script = runpy.run_path(str(_experiment("digits.py")))
@@ -177,6 +182,43 @@ def show_command(directory: Path, top: int, as_json: bool) -> None:
             _print_json(terminal.summary_of(result, top))
         else:
             terminal.print_result(result, top)
+
+
+@main.command(name="watch")
+@DIRECTORY
+@click.option(
+    "--port",
+    type=int,
+    default=0,
+    show_default="any free one",
+    help="Port to listen on.",
+)
+@click.option(
+    "--open", "open_browser", is_flag=True, help="Open the page in a browser."
+)
+def watch_command(directory: Path, port: int, open_browser: bool) -> None:
+    """Show a run in the browser while its search runs.
+
+    The page changes as the run does. It is for browsers on this machine, under the
+    address that is printed. The run need not have begun. Ctrl-C ends it.
+    """
+    _step_aside()
+    # Ctrl-C is its end, and no error
+    with (
+        _plain_errors(),
+        suppress(KeyboardInterrupt),
+        jaxtune.watch(directory, port=port, open_browser=open_browser) as page,
+    ):
+        _say(f"{page.url}\nCtrl-C ends it.")
+        page.wait()
+
+
+def _step_aside() -> None:
+    """Leave the cores and the accelerator to the search that is watched."""
+    # before JAX looks for devices: the first process on a card takes most of its memory
+    jax.config.update("jax_platforms", "cpu")
+    if hasattr(os, "nice"):
+        os.nice(5)
 
 
 @main.command(name="resume")
@@ -423,13 +465,49 @@ def report_command(directory: Path, out: Path | None) -> None:
     """Write a run's report, one self-contained HTML page."""
     page = out or directory / "report.html"
     with _plain_errors():
-        result = jaxtune.load(directory)
-        try:
-            result.report(page)
-        except OSError as error:
-            why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
-            raise _Failed(why) from error
+        _write_page(jaxtune.load(directory), page)
         _say(f"wrote {page}")
+
+
+def _write_page(found: Any, page: Path) -> None:
+    """Write the page of a result, or of a comparison."""
+    try:
+        found.report(page)
+    except OSError as error:
+        why = f"{page} cannot be written ({error.strerror}). Use --out FILE."
+        raise _Failed(why) from error
+
+
+@main.command(name="compare")
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="HTML file to write, with the curves.",
+)
+@JSON
+def compare_command(
+    directories: tuple[Path, ...], out: Path | None, as_json: bool
+) -> None:
+    """Compare runs: the best score so far, a paired test, and what differs.
+
+    Runs that differ in their key alone are one group. Six keys or more for each method
+    can show a difference.
+
+    Example: jaxtune compare runs/sobol-* runs/tpe-* --out compared.html
+    """
+    from jaxtune.report import terminal
+
+    with _plain_errors():
+        found = jaxtune.report.compare(directories)
+        if as_json:
+            _print_json(terminal.summary_of_comparison(found))
+        else:
+            terminal.print_comparison(found)
+        if out is not None:
+            _write_page(found, out)
+            if not as_json:
+                _say(f"wrote {out}")
 
 
 @main.command(name="export")
@@ -509,24 +587,13 @@ def _task(where: str | None) -> Any:
     source, _, name = where.rpartition(":")
     if not source:
         raise ValueError(f"--task {where!r}: use FILE.py:NAME, such as train.py:task.")
-    names = _names_of(source)
+    names = names_of(source)
     if name not in names:
         raise ValueError(
             f"--task {where!r}: {source} has no {name!r}. Use a name that it defines."
         )
     found = names[name]
     return found() if _takes_nothing(found) else found
-
-
-def _names_of(source: str) -> dict[str, Any]:
-    if source.endswith(".py"):
-        if not Path(source).is_file():
-            raise ValueError(
-                f"--task {source}: there is no such file. Use the path of the script."
-            )
-        # not as __main__: below that guard a script usually starts its search
-        return runpy.run_path(source, run_name=Path(source).stem)
-    return runpy.run_module(source)
 
 
 def _takes_nothing(found: Any) -> bool:

@@ -236,7 +236,7 @@ def test_a_run_that_began_without_batches_goes_on_without(tmp_path):
 def test_what_a_plan_says_is_what_a_search_does():
     plan = jt.plan(bowl, SPACE, trials=100)
     first, count, size = map(int, re.findall(r"\d+", plan.pace)[:3])
-    assert "gaussian_process is told after each" in plan.pace
+    assert "gaussian_process learns after each" in plan.pace
     assert first + (count - 1) * size < 100 <= first + count * size  # the last is less
     assert jt.plan(bowl, SPACE, trials=100, sampler="sobol").pace == ""
 

@@ -584,9 +584,9 @@ def test_the_progress_tells_the_best_feasible_score(small_task, sized):
     shown = []
 
     def spied(search, plans, journal, report, *rest):
-        def report_(number, done, best, failed):
-            shown.append(best)
-            report(number, done, best, failed)
+        def report_(number, turns, so_far):
+            shown.append(so_far().best.score)
+            report(number, turns, so_far)
 
         return original(search, plans, journal, report_, *rest)
 

@@ -399,3 +399,17 @@ def test_optuna_gets_all_goals(found, tmp_path):
     study = optuna.load_study(study_name="jaxtune", storage=storage)
     assert {t.number for t in study.best_trials} == set(found.front)
     assert study.metric_names == ["near", "far"]
+
+
+def test_a_goal_may_be_the_value_of_a_function():
+    """The only metric of a function is its score; beside others it has a column."""
+    result = jt.search(
+        lambda key, hparams: {"value": hparams["x"], "size": 1 - hparams["x"]},
+        jt.Space(x=jt.uniform(0.0, 1.0)),
+        key=jax.random.key(0),
+        trials=4,
+        sampler="sobol",
+        goals=[("value", "min"), ("size", "min")],
+    )
+    assert result.front == (0, 1, 2, 3)
+    np.testing.assert_array_equal(result.trials["value"], result.trials["score"])

@@ -466,36 +466,51 @@ def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd)
     out, err = capfd.readouterr()
     assert out == ""
     (line,) = err.splitlines()
-    assert line.startswith("round 2/2, 64 of 64 full trials, block ")
-    assert f"best {found.best.score:.4g}, 0% failed" in line
+    said = f"round 2/2; {found.counts}; {found.best_in_words}; "
+    assert line.startswith(said)
+    assert line[len(said) :].split()[1] == "values/s;"
 
 
 def test_lines_of_progress_come_every_ten_seconds(capsys):
-    clock = [0.0]
-    with progress_bar(200, 2, 4, 1, lambda: clock[0]) as say:
+    clock, found = [0.0], search(trials=8, rounds=1, verbose=0)
+    with progress_bar(200, False, 4, 1, lambda: clock[0]) as say:
         for number in range(1, 9):
             clock[0] = 4.0 * number
-            say(1 + number // 4, 20.0 * number, 0.5, 8)
+            say(number // 4, 20 * number, lambda: found)
     lines = capsys.readouterr().err.splitlines()
+    said = f"{found.counts}; {found.best_in_words}; 5 values/s"
     assert lines == [  # after 12, 24 and 32 seconds, of which the last is the end
-        "round 1/4, 30 of 100 full trials, block 3, 2.5 trials/s, best 0.5, "
-        "13% failed, 28 s left",
-        "round 2/4, 60 of 100 full trials, block 6, 2.5 trials/s, best 0.5, "
-        "7% failed, 16 s left",
-        "round 3/4, 80 of 100 full trials, block 8, 2.5 trials/s, best 0.5, "
-        "5% failed, 32 s",
+        f"round 1/4; {said}; 28 s left",
+        f"round 2/4; {said}; 16 s left",
+        f"round 3/4; {said}; 32 s",
     ]
+
+
+def test_progress_makes_no_result_that_it_does_not_show(capsys, monkeypatch):
+    def never():
+        raise AssertionError("made, and not shown")
+
+    found = search(trials=8, rounds=1, verbose=0)
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)  # noqa: B023
+        clock = [0.0]
+        with progress_bar(8, False, 1, 1, lambda: clock[0]) as say:  # noqa: B023
+            say(0, 1, lambda: found) if terminal else None  # the first words at once
+            say(0, 2, never)
+            say(0, 8, lambda: found)
+        assert str(found.counts) in " ".join(capsys.readouterr().err.split())
 
 
 def test_progress_on_a_terminal_shows_trials_best_and_failures(capfd, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "120")
-    search(lambda key, h: jnp.where(h["x"] < 0.5, jnp.nan, h["y"]), verbose=1)
+    monkeypatch.setenv("COLUMNS", "200")
+    found = search(lambda key, h: jnp.where(h["x"] < 0.5, jnp.nan, h["y"]), verbose=1)
     err = capfd.readouterr().err
     assert "round 2/2" in err
-    assert "64/64" in err
-    assert "trials/s" in err
-    assert "failed" in err
+    assert str(found.counts) in err
+    assert found.best_in_words in err
+    assert "values/s" in err
+    assert found.counts.failed > 0
 
 
 def test_columns_and_rows():

@@ -89,7 +89,7 @@ def best_of(
     scores[trials.epochs[here] < longest] = np.nan
     fine = np.isfinite(scores)
     if not fine.any():
-        raise ValueError(f"best_of: no trial of round {round} has a score.")
+        raise ValueError(f"best_of: no trial of round={round} has a score.")
     n = len(scores)
     if counts is None:
         counts = sorted({2**k for k in range(n.bit_length()) if 2**k <= n} | {n})

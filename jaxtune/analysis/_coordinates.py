@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.door import guarded
 from jaxtune.results.result import A_RESULT, Result
+from jaxtune.space import Dimension
 
 
 @guarded(result=A_RESULT)
@@ -44,3 +46,19 @@ def coordinates(result: Result) -> np.ndarray:
     matters = np.stack([np.asarray(holds[name]) for name in space.searched], axis=1)
     points[np.isnan(trials.points) | ~matters] = np.nan
     return points
+
+
+def span(whole: Dimension, part: Dimension) -> tuple[float, float]:
+    """Return the ends of a part of a dimension, as coordinates of the whole."""
+    if part.allowed is not None:
+        kept = [whole.decoded(value) for value in part.remaining]
+        at = whole.encode(jnp.asarray(kept))
+        half = 0.5 / whole.cardinality
+        low, high = at.min() - half, at.max() + half
+    elif part.kind == "continuous":
+        low, high = whole.encode(jnp.stack([part.low, part.high]))
+    else:
+        cells = jnp.stack([part.low, part.high]) - jnp.asarray(whole.low)
+        firsts, lasts = whole.edges(cells)
+        low, high = firsts[0], lasts[1]
+    return max(0.0, float(low)), min(1.0, float(high))

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.analysis._order import order_in_words
 from jaxtune.checks import extra
 from jaxtune.door import guarded, whole
 from jaxtune.results.result import A_RESULT, Result
@@ -59,6 +60,18 @@ class Importances(NamedTuple):
     low: float
     high: float
     trials: int
+
+    @property
+    def words(self) -> str:
+        """The order of the hyperparameters, as far as the intervals allow it.
+
+        >>> from jaxtune.analysis import Importance, Importances
+        >>> rate = Importance("learning_rate", 1, 0.7, 0.6, 0.8)
+        >>> decay = Importance("decay", 2, 0.2, 0.1, 0.3)
+        >>> Importances((rate, decay), 1.0, 1.0, 1.0, trials=64).words[:59]
+        'learning_rate matters most (60 to 80 % of the importance), '
+        """
+        return order_in_words(self.rows)
 
 
 @guarded(result=A_RESULT, resamples=whole(0, 10**6), seed=whole(0))

@@ -1,6 +1,7 @@
 """Pictures of a result, as matplotlib figures; needs the extra ``report``."""
 
 from jaxtune.report._best_of import best_of
+from jaxtune.report._compare import Comparison, compare
 from jaxtune.report._contour import contour
 from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import ensemble
@@ -15,11 +16,16 @@ from jaxtune.report._ranks import ranks
 from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
+from jaxtune.report.describe import description
+from jaxtune.report.palette import theme
 
 __all__ = [
+    "Comparison",
     "best_of",
+    "compare",
     "contour",
     "curves",
+    "description",
     "ensemble",
     "epochs",
     "fold_scores",
@@ -31,5 +37,6 @@ __all__ = [
     "ranks",
     "rungs",
     "slices",
+    "theme",
     "zoom",
 ]

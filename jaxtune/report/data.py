@@ -11,7 +11,8 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.report._parallel import scaled, score_ticks, ticks_of
-from jaxtune.report.points import by_rank, scores
+from jaxtune.report.points import scores
+from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.result import Result
 
 MOST = 10_000  # trials on a page; of more, the best are kept
@@ -20,29 +21,50 @@ MOST = 10_000  # trials on a page; of more, the best are kept
 def page_data(result: Result) -> str:
     """Return the data as JSON that is safe inside a page.
 
-    ``columns`` are the columns of the table, best trial first: name and values, with
-    ``null`` for missing values. ``axes`` are the axes of the parallel coordinates:
-    name, ticks and, for each row, a height from 0 to 1. ``rank`` is 1 for the best row
-    and 0 for the worst, ``null`` for failed trials.
+    ``columns`` are the columns of the table, best trial first: name, ``"max"`` or
+    ``"min"`` if one of its values is the better one, and values, with ``null`` for
+    missing ones. ``axes`` are the axes of the parallel coordinates: name, column, ticks
+    and, for each row, a height from 0 to 1. ``ranked`` is the number of rows that have
+    a rank, which are the first ones; ``failed`` are the rows that failed.
     """
-    order = ranking.order(result.standing)[:MOST]
+    order = _order(result)[:MOST]
     trials, space = result.trials, result.setup.space
+    modes = _modes(result)
+    # people count rounds from 1
+    shown = {"round": trials["round"] + 1}
     columns = [
-        {"name": name, "values": list(map(_json_value, trials[name][order]))}
-        for name in trials.names
+        {
+            "name": name,
+            "best": modes.get(name),
+            "values": list(map(json_value, shown.get(name, trials[name])[order])),
+        }
+        for name in _names(result)
     ]
+    ranked = int(np.isfinite(result.standing[order]).sum())
+    places = [k + 1 if k < ranked else None for k in range(len(order))]
+    columns.insert(1, {"name": "rank", "best": "min", "values": places})
     places = coordinates(result)[order].T
     axes = [
-        {"name": name, "ticks": ticks_of(space[name]), "at": _heights(at)}
+        {
+            "name": name,
+            "column": name,
+            "ticks": ticks_of(space[name]),
+            "at": _heights(at),
+        }
         for name, at in zip(space.searched, places, strict=True)
     ]
     values = scores(result)
-    at = _heights(scaled(values)[order])
-    name, ticks = result.setup.metric, score_ticks(values)
-    axes.append({"name": name, "ticks": ticks, "at": at})
-    rank = _heights(by_rank(result)[order])
+    mode = result.setup.mode
+    at = _heights(scaled(values, mode)[order])
+    name, ticks = result.setup.metric, score_ticks(values, mode)
+    axes.append({"name": name, "column": "score", "ticks": ticks, "at": at})
     text = json.dumps(
-        {"columns": columns, "axes": axes, "rank": rank},
+        {
+            "columns": columns,
+            "axes": axes,
+            "ranked": ranked,
+            "failed": np.flatnonzero(trials.failed[order]).tolist(),
+        },
         allow_nan=False,
         separators=(",", ":"),
     )
@@ -50,12 +72,45 @@ def page_data(result: Result) -> str:
     return text.replace("<", "\\u003c")
 
 
+def _order(result: Result) -> np.ndarray:
+    """Return trials from the best to the worst, those of a front by their scores."""
+    order = ranking.order(result.standing)
+    if not result.front:
+        return order
+    front = order[np.isin(order, result.front)]
+    scores = ranking.orient(result.trials["score"][front], result.setup.mode)
+    front = front[np.lexsort((front, -scores))]
+    return np.concatenate([front, order[~np.isin(order, front)]])
+
+
+def _names(result: Result) -> list[str]:
+    """Return the columns of the table: what was found before how it was found."""
+    trials, setup = result.trials, result.setup
+    goals = [goal.name for goal in setup.goals]
+    first = ["trial", "score", FOLD_SPREAD, *goals, *setup.space.searched]
+    last = [*setup.space.names, "status", "round", "epochs", REPEAT_OF]
+    metrics = [name for name in trials.names if name not in (*first, *last)]
+    # a name may be in several lists: its first place counts
+    ordered = dict.fromkeys([*first, *metrics, *last])
+    return [name for name in ordered if name in trials.names]
+
+
+def _modes(result: Result) -> dict[str, str]:
+    """Return whether more or less is better, of the columns for which this is known."""
+    setup = result.setup
+    sides = {"<=": "min", ">=": "max"}
+    limits = {limit.name: sides[limit.relation] for limit in setup.constraints.limits}
+    goals = {goal.name: goal.mode for goal in setup.goals}
+    return limits | goals | {setup.metric: setup.mode, "score": setup.mode}
+
+
 def _heights(values: np.ndarray) -> list[float | None]:
     # four decimals are finer than a pixel, and keep the page small
     return [None if math.isnan(v) else round(float(v), 4) for v in values]
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a value of the table for JSON; a number that is not finite as null."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | np.integer):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxtune import analysis, markup, ranking
-from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.limits import violation
 from jaxtune.report import data
 from jaxtune.report._best_of import best_of
@@ -22,19 +19,17 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import choice_of, growth_of
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
-from jaxtune.report._front import front
+from jaxtune.report._front import front_of
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
 from jaxtune.report._rungs import rungs
-from jaxtune.report._slices import slices
+from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
+from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
-from jaxtune.report.points import failed
 from jaxtune.results.confirmed import shown_chance
-from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result
-from jaxtune.rounds.confirm import TIMES
 from jaxtune.space import Dimension
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -42,18 +37,17 @@ LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
 
 def answer(result: Result) -> list[Any]:
     """Return the head of the page: the best trial, and how far to trust its score."""
-    count = int(failed(result).sum())
-    if count == len(result.trials):
-        return [f"<h1>All {count} trials failed</h1>"]
+    if not np.isfinite(result.standing).any():
+        return [
+            f"<h1>{escape(_without_best(result))}</h1>",
+            f'<p class="soft">{result.counts}.{_state(result)}</p>',
+        ]
     best, setup = result.best, result.setup
     # of means over folds, or over seeds: both together would mix two spreads
     again = _confirmed(result)
     what, values = "measurements" if again else "seeds", best.scores
     if setup.folds is not None and not again:
         what, values = "folds", result.folds.means[best.trial].tolist()
-    state = "" if result.finished else " The search is not finished"
-    if state:  # a reason may be the text of a user
-        state += f": {escape(result.stopped)}." if result.stopped else "."
     several = len(values) > 1
     spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
     over = f" (± standard deviation over {len(values)} {what})" if several else ""
@@ -61,12 +55,29 @@ def answer(result: Result) -> list[Any]:
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
         f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>",
-        f'<p class="soft">Trial {best.trial} of {len(result.trials)}{over}; '
-        f"{count} failed.{state}</p>",
+        f'<p class="soft">Trial {best.trial}{over}. '
+        f"{result.counts}.{_state(result)}</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
-        wide_table(("hyperparameter", "value"), rows),
+        wide_table(("hyperparameter", "value"), rows, "Best setting"),
         *(again or _luck(result)),
     ]
+
+
+def _without_best(result: Result) -> str:
+    """Return the headline of a search that has no best trial, or not yet."""
+    counts = result.counts
+    if counts.failed == counts.asked:
+        return f"All {counts.failed} trials failed"
+    return "No trial has a score" if result.finished else "No trial has a score yet"
+
+
+def _state(result: Result) -> str:
+    """Return what is to be said of a search that is not finished, as HTML."""
+    if result.finished:
+        return ""
+    # a reason may be the text of a user
+    why = f": {escape(result.stopped)}" if result.stopped else ""
+    return f" The search is not finished{why}."
 
 
 def _confirmed(result: Result) -> list[str]:
@@ -90,18 +101,8 @@ def _confirmed(result: Result) -> list[str]:
     return [
         f'<p class="note">{escape(found.words.capitalize())}. Means are of '
         "measurements that had no part in the choice of these trials.</p>",
-        wide_table(head, rows),
+        wide_table(head, rows, "Trials that were measured again"),
     ]
-
-
-def _confirm_argument(result: Result) -> int | float | None:
-    """Return ``confirm=`` of a search; ``None`` for one without it."""
-    rounds = result.confirming_rounds
-    if not rounds:
-        return None
-    rows = result.trials["round"] == rounds[-1]
-    best, count = len(np.unique(result.trials[REPEAT_OF][rows])), int(rows.sum())
-    return best if count == TIMES * best else count / result.setup.trials
 
 
 def _luck(result: Result) -> list[str]:
@@ -127,19 +128,23 @@ def _searched(result: Result) -> list[str]:
     rows = [
         (
             name,
+            cell(best.get(name, "–")),
             bounds_cell(space[name]),
             _scale(space[name]),
             space[name].tier,
             cell(space[name].default),
-            cell(best.get(name, "–")),
         )
         for name in space.searched
     ]
     fixed = [name for name in space.names if name not in space.searched]
     values = [f"{name} = {cell(space[name].default)}" for name in fixed]
     also = f"<p>Fixed: {escape(', '.join(values))}.</p>" if values else ""
-    head = ("hyperparameter", "range", "scale", "tier", "default", "best")
-    return [wide_table(head, rows), also, *_edges(result)]
+    head = ("hyperparameter", "best", "range", "scale", "tier", "default")
+    return [
+        wide_table(head, rows, "Range of each hyperparameter"),
+        also,
+        *_edges(result),
+    ]
 
 
 def _scale(dim: Dimension) -> str:
@@ -173,8 +178,7 @@ def _zoom(result: Result) -> list[Any]:
         for number, space in enumerate(result.spaces)
         if number not in result.confirming_rounds
     ]
-    title = "<p>The box of each round:</p>"
-    return [zoom(result), title, wide_table(("round", *names), rows)]
+    return [zoom(result), wide_table(("round", *names), rows, "Box of each round")]
 
 
 def _front(result: Result) -> list[Any]:
@@ -192,8 +196,10 @@ def _front(result: Result) -> list[Any]:
     return [
         f"<p>{len(trials)} of {len(result.trials)} trials are in the front: no other "
         "trial is at least as good in every goal and better in one.</p>",
-        front(result),
-        wide_table(("trial", *names, *searched), rows),
+        '<div class="panels">',
+        *(front_of(result, [pair]) for pair in combinations(result.setup.goals, 2)),
+        "</div>",
+        wide_table(("trial", *names, *searched), rows, "Trials in the front"),
     ]
 
 
@@ -214,7 +220,7 @@ def _constraints(result: Result) -> list[str]:
     head = ("constraint", "trials that meet it", "smallest", "largest")
     shown = [(str(part), *rest) for part, *rest in [*rows, *rules]]
     every = f"<p>{int(result.feasible.sum())} of {count} trials meet all of them.</p>"
-    return [every, wide_table(head, shown)]
+    return [every, wide_table(head, shown, "Trials within each limit")]
 
 
 def _history(result: Result) -> list[Any]:
@@ -232,11 +238,19 @@ def _importance(result: Result) -> list[Any]:
         f"<p>{order_of(found)}: of two hyperparameters of different tiers, the one of "
         "the lower tier is the more important one.</p>"
     )
-    return [importance(result, found), about if np.isfinite(found.order) else ""]
+    return [
+        f"<p>{escape(found.words)}</p>",
+        importance(result, found),
+        about if np.isfinite(found.order) else "",
+    ]
 
 
 def _slices(result: Result) -> list[Any]:
-    return [slices(result)] if result.setup.space.searched else []
+    names = result.setup.space.searched
+    if not names:
+        return []
+    # a picture for each, so that they stack on a narrow page
+    return ['<div class="panels">', *(slices_of(result, [n]) for n in names), "</div>"]
 
 
 def _map(result: Result) -> list[Any]:
@@ -255,7 +269,8 @@ def _folds(result: Result) -> list[Any]:
         for number, (train, valid) in enumerate(found.rows)
     ]
     head = ("fold", "trains on rows", "scored on rows", "score of the best trial")
-    return [fold_scores(result), wide_table(head, rows) if rows else ""]
+    table = wide_table(head, rows, "Rows and best score of each fold") if rows else ""
+    return [fold_scores(result), table]
 
 
 def _failures(result: Result) -> list[str]:
@@ -278,7 +293,7 @@ def _failures(result: Result) -> list[str]:
     return [
         f"<p>{found.trials} trials failed, with {found.lanes} failed trainings in all "
         f"(a trial has one training for each {each}).</p>",
-        wide_table(head, rows),
+        wide_table(head, rows, "Where trials failed"),
     ]
 
 
@@ -297,14 +312,14 @@ def _stopping(result: Result) -> list[Any]:
         ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
-        f"<p>{stopped} of {len(result.trials)} trials were stopped early. "
+        f"<p>{stopped} of {len(result.trials)} trials ended early. "
         f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
         f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
         '<div class="pairs">',
         curves(result),
         rungs(result),
         "</div>",
-        wide_table(names, rows) if rows else "",
+        wide_table(names, rows, "Early scores against late ones") if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
 
@@ -331,7 +346,7 @@ def _ensemble(result: Result) -> list[Any]:
     return [
         f"<p>{escape(text)}</p>",
         growth_of(result, choice),
-        wide_table(("weight", "trial", "seed", setup.metric), rows),
+        wide_table(("weight", "trial", "seed", setup.metric), rows, "Its models"),
         "<p>To train and save it: <code>jaxtune ensemble DIR --out FILE</code></p>",
     ]
 
@@ -339,18 +354,43 @@ def _ensemble(result: Result) -> list[Any]:
 def _trials(result: Result) -> list[str]:
     shown, count = min(len(result.trials), data.MOST), len(result.trials)
     some = "" if shown == count else f" The best {shown} of {count} are listed."
-    # the ids and the empty elements are filled by page.js
+    # the elements with ids are filled by page.js, which shows what needs it
     return [
-        "<p>Drag along an axis to choose trials; click the axis to choose all of them "
-        f"again. Click a heading of the table to sort by it.{some}</p>",
-        '<div class="wide"><div id="parallel"><canvas></canvas><svg></svg></div></div>',
-        '<p class="row"><button id="clear">choose all</button>'
-        '<span id="count" class="soft"></span></p>',
-        '<div class="wide"><table id="trials"><thead><tr></tr></thead><tbody></tbody>'
-        "</table></div>",
-        '<p><span class="row"><button id="more">show more</button></span></p>',
-        "<noscript>The table needs JavaScript.</noscript>",
+        f"<p>{_rank_words(result)}{some}</p>",
+        '<div id="explore" hidden>',
+        "<p>Each line is a trial, the best ones the most visible. Drag along an axis "
+        "to choose trials; click it to choose all of them again. With a keyboard: Tab "
+        "to an axis, arrow keys move the brush, Shift and arrow keys change its size, "
+        "Escape removes it. Click a heading of the table to sort by it.</p>",
+        '<div id="parallel" role="group" aria-label="Parallel coordinates">'
+        "<canvas></canvas><svg></svg></div>",
+        '<p class="row"><button type="button" id="clear">choose all</button>'
+        '<span id="count" class="soft" role="status"></span></p>',
+        '<div class="wide"><table id="all-trials"><caption>All trials</caption>'
+        "<thead><tr></tr></thead><tbody></tbody></table></div>",
+        '<p class="row"><button type="button" id="more">show more</button></p>',
+        "</div>",
+        "<noscript><p>The table needs JavaScript.</p></noscript>",
     ]
+
+
+def _rank_words(result: Result) -> str:
+    """Return by what trials rank, in the order in which it decides."""
+    setup, reasons = result.setup, []
+    if result.confirming_rounds:
+        reasons.append("what was measured again")
+    if setup.constraints.limits:
+        reasons.append("the constraints that are met")
+    if len(np.unique(result.trials.stage[~result.trials.failed])) > 1:
+        reasons.append("the epochs trained")
+    if setup.goals:
+        reasons.append("the front")
+    reasons.append(escape(setup.metric))
+    unranked = "Repeats and failed trials have" if result.confirming_rounds else None
+    unranked = unranked or "A failed trial has"
+    return (
+        f"Rank 1 is the best trial, by {', then '.join(reasons)}. {unranked} no rank."
+    )
 
 
 def _cost(result: Result) -> list[str]:
@@ -361,58 +401,30 @@ def _cost(result: Result) -> list[str]:
         rows.append(("epochs trained", f"{cost.epochs:,}"))
     with contextlib.suppress(ValueError):  # a plain function, or a task not at hand
         rows.append(("floating-point operations", f"{analysis.operations(result):.3g}"))
-    return [wide_table(("cost", ""), rows)] if rows else []
+    return [wide_table(("cost", "value"), rows, "What the search took")] if rows else []
 
 
 def _reproduce(result: Result) -> list[str]:
-    workload, setup = result.setup.workload, result.setup
-    # a key has no Python literal: its data are wrapped again
-    words = np.asarray(jax.random.key_data(workload.key)).tolist()
-    goals = [tuple(goal) for goal in setup.goals]
-    call = [
-        ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
-        ("trials", setup.trials),
-        ("rounds", len(result.spaces) - len(result.confirming_rounds)),
-        ("confirm", _confirm_argument(result)),
-        ("epochs", workload.epochs or None),
-        ("seeds", setup.seeds),
-        ("folds", setup.folds),
-        ("metric", repr(setup.metric) if workload.trains and not goals else None),
-        ("mode", None if goals else repr(setup.mode)),
-        ("constraints", _as_argument(setup.constraints) or None),
-        ("goals", goals or None),
-        ("block", workload.width),
-    ]
-    lines = [f"    {name}={value}," for name, value in call if value is not None]
-    code = "\n".join(["jt.search(", "    task, space,", *lines, ")"])
-    versions = [f"{name} {version(name)}" for name in LIBRARIES]
-    where = f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
-    folds = ", and the folds if they had rows or groups of yours"
-    folds = "" if setup.folds is None else folds
+    call = printed_call(result)
+    names = [f"# {name}: {what}" for name, what in call.names.items()]
+    head = ["import jax, jax.numpy as jnp, jaxtune as jt", "", *names]
+    code = "\n".join([*head, call.space, f"result = {call.text}"])
+    stopped = ""
+    if result.stopped:
+        stopped = " It does not stop where this search did, and goes on."
     alone = ""
-    if np.isfinite(result.standing).any() and workload.trains:
+    if np.isfinite(result.standing).any() and result.setup.workload.trains:
         alone = (
             "<p>To train the best trial again, if the search has a run directory: "
             f"<code>jaxtune rerun DIR {result.best.trial}</code></p>"
         )
+    yours = " What the comments name has no text here." if names else ""
     return [
-        "<p>The same call gives the same table, to the bit, on the same machine and "
-        "versions. Add the sampler, refiner or scheduler if it is not the default "
-        f"one{folds}.</p>",
+        "<p>With your <code>task</code>, the same call gives the same table, to the "
+        f"bit, on the same machine and versions.{yours}{stopped}</p>",
         f"<pre>{escape(code)}</pre>",
         alone,
-        f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
     ]
-
-
-def _as_argument(constraints: Constraints) -> str:
-    """Return constraints as they are given to a search."""
-    parts = [
-        f"{{{limit.name!r}: ({limit.relation!r}, {limit.bound:g})}}"
-        for limit in constraints.limits
-    ]
-    parts += [f"jt.require({rule.name})" for rule in constraints.rules]
-    return f"[{', '.join(parts)}]" if parts else ""
 
 
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
@@ -436,6 +448,6 @@ ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
 """Heading of each section to the function that makes it, in the order of the page."""
 
 
-def wide_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def wide_table(head: Sequence[str], rows: Iterable[Sequence[Any]], caption: str) -> str:
     """Return a table that scrolls sideways if it is wider than the page."""
-    return f'<div class="wide">{markup.html_table(head, rows)}</div>'
+    return f'<div class="wide">{markup.html_table(head, rows, caption)}</div>'

@@ -1,4 +1,4 @@
-"""A result on a terminal: its state, the box of each round, the best trials."""
+"""A result on a terminal: its state, its boxes, the best trials; or a comparison."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from jaxtune import ranking
 from jaxtune.goals.order import names_in
 from jaxtune.printing import printable
+from jaxtune.report._compare import Comparison
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
@@ -27,14 +28,11 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
       console: where to print; standard output if not given.
     """
     console = console or Console()
-    status = result.trials["status"]
-    counts = [f"{(status == word).sum()} {word}" for word in _words(status)]
-    state = "finished" if result.finished else "not finished"
+    state = "Finished" if result.finished else "Not finished"
     state += f" ({result.stopped})" if result.stopped else ""
     _line(
         console,
-        f"{len(result.trials)} of {result.setup.trials} trials, {state}: "
-        f"{', '.join(counts)}. Score: {result.setup.metric} ({result.setup.mode})",
+        f"{result.counts}. {state}. Score: {result.setup.metric} ({result.setup.mode})",
     )
     for kind, trials in _devices(result).items():
         _line(console, f"{trials} trials trained on {kind}")
@@ -54,10 +52,8 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         count = int(result.feasible.sum())
         _line(console, f"{count} of {len(result.trials)} trials have {shown}")
     scored = _best(result, top)
-    # in the order of the table; a plain function has no epochs
-    columns = [name for name in result.trials.names if name in wanted]
-    rows = [[cell(result.trials[name][trial]) for name in columns] for trial in scored]
-    title = f"The best {len(rows)} of {len(result.trials)} trials"
+    columns, rows = _listed(result, scored, wanted)
+    title = f"The best {len(rows)} of {result.counts.done} trials that are done"
     title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
     if again := _measured_again(result):
@@ -87,7 +83,6 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     Returns:
       A dict of plain Python values; values of choices are the user's own objects.
     """
-    status = result.trials["status"]
     scored = _best(result, top)
     names = result.setup.space.searched
     folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
@@ -100,9 +95,9 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "mode": result.setup.mode,
         "finished": result.finished,
         "stopped": result.stopped,
-        "trials": len(result.trials),
+        "trials": result.counts.done,
         "of": result.setup.trials,
-        "status": {word: int((status == word).sum()) for word in _words(status)},
+        "status": result.counts.named,
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [
             {name: _remaining(box[name]) for name in names}
@@ -135,12 +130,22 @@ def _print_front(
     goal = result.setup.goals[0]
     values = ranking.orient(result.trials[goal.name], goal.mode)
     trials = sorted(result.front, key=lambda trial: -values[trial])
-    columns = [name for name in result.trials.names if name in wanted]
-    rows = [[cell(result.trials[name][t]) for name in columns] for t in trials[:top]]
+    columns, rows = _listed(result, trials[:top], wanted)
     named = ", ".join(f"{goal.name} ({goal.mode})" for goal in result.setup.goals)
     shown = "" if len(rows) == len(trials) else f", the first {len(rows)}"
     title = f"The front of {named}: {len(trials)} trials{shown}"
     _print(console, _table(title, columns, rows))
+
+
+def _listed(
+    result: Result, trials: Sequence[int], wanted: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table of trials, rounds counted from 1."""
+    # in the order of the table; a plain function has no epochs
+    head = [name for name in result.trials.names if name in wanted]
+    columns = {name: result.trials[name] for name in head}
+    columns["round"] = columns["round"] + 1
+    return head, [[cell(columns[name][trial]) for name in head] for trial in trials]
 
 
 def _devices(result: Result) -> dict[str, int]:
@@ -161,8 +166,54 @@ def _best(result: Result, top: int) -> list[int]:
     return [trial for trial in order if np.isfinite(standing[trial])][:top]
 
 
-def _words(status: np.ndarray) -> list[str]:
-    return sorted(set(status.tolist()))
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print a comparison: what the tests say, what to know, what differs, the searches.
+
+    Args:
+      comparison: of searches.
+      console: where to print; standard output if not given.
+    """
+    console = console or Console()
+    for text in (comparison.answer, *comparison.conclusion, *comparison.notes):
+        _line(console, text)
+    if comparison.differences:
+        rows = [(name, *values) for name, values in comparison.differences]
+        head = ("setting", *comparison.names)
+        _print(console, _table("What differs", head, rows))
+    searches = [[*map(cell, row.values())] for row in comparison.table]
+    _print(console, _table("The searches", [*comparison.table[0]], searches))
+
+
+def summary_of_comparison(comparison: Comparison) -> dict[str, Any]:
+    """Return what `print_comparison` prints, with the numbers of the tests.
+
+    Args:
+      comparison: of searches.
+
+    Returns:
+      A dict of plain Python values.
+    """
+    tests = [
+        {"along": along}
+        | {name: value for name, value in found._asdict().items() if name != "test"}
+        | ({} if found.test is None else found.test._asdict() | {"adjusted": found.p})
+        for along, contrasts in comparison.contrasts.items()
+        for found in contrasts
+    ]
+    return {
+        "metric": comparison.metric,
+        "mode": comparison.mode,
+        "names": list(comparison.names),
+        "answer": comparison.answer,
+        "conclusion": list(comparison.conclusion),
+        "notes": list(comparison.notes),
+        "tests": tests,
+        "differences": {
+            name: dict(zip(comparison.names, values, strict=True))
+            for name, values in comparison.differences
+        },
+        "searches": list(comparison.table),
+    }
 
 
 def _print(console: Console, table: Table) -> None:

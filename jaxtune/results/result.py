@@ -31,8 +31,10 @@ from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
+from jaxtune.results.counts import Counts, counts_of
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
+from jaxtune.results.given import Given
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.trials import A_TRIAL, Trials
 from jaxtune.space import Space
@@ -84,6 +86,7 @@ class Setup(NamedTuple):
       folds: number of folds, on each of which every seed trains; ``None`` without.
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
+      given: the other arguments, see `Given`.
     """
 
     workload: Workload
@@ -95,6 +98,7 @@ class Setup(NamedTuple):
     folds: int | None = None
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
+    given: Given = Given()
 
     @property
     def repeats(self) -> int:
@@ -149,6 +153,9 @@ class Result:
       seconds: see `Cost`.
       stopped: why the search ended before its time; ``None`` if it did not, or was
         killed.
+      settings: the arguments of the search as JSON, with the recipes of sampler,
+        refiner and scheduler; of a run, all that is in its ``run.json``. Empty while
+        the search runs.
     """
 
     trials: Trials
@@ -157,6 +164,7 @@ class Result:
     rounds: tuple[Training, ...] = dataclasses.field(repr=False)
     seconds: float = dataclasses.field(default=math.nan, repr=False)
     stopped: str | None = dataclasses.field(default=None, repr=False)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -165,6 +173,11 @@ class Result:
         """True if all trials are done, false if it was stopped or interrupted."""
         over = all(training.over for training in self.rounds)
         return over and len(self.trials) == self.setup.trials
+
+    @property
+    def counts(self) -> Counts:
+        """The trials by what became of them; whatever tells of them prints this."""
+        return counts_of(self.trials, self.setup.trials)
 
     @functools.cached_property
     def standing(self) -> np.ndarray:
@@ -266,7 +279,7 @@ class Result:
             column = ranking.orient(self.trials["score"], self.setup.mode)
             trial = max(self.front, key=lambda row: (column[row], -row))
         score, scores = self.trials["score"][trial], self.trials.scores[trial]
-        if self._confirmed_now and trial in self.confirmed.trial:
+        if self._measured_again(trial):
             again = self.confirmed
             score, scores = again.mean[0], again.scores[0]
         hparams = self.setup.space.values(self.trials.decoded, trial)
@@ -448,8 +461,13 @@ class Result:
         occupancy = live / computed if computed else 1.0
         if not self.setup.workload.trains:
             return Cost(0, 0, occupancy, self.seconds)
-        whole = sum(part.outcome.status.size * part.budget for part in self.rounds)
-        return Cost(live, whole - live, occupancy, self.seconds)
+        # in a round that is open, what was not trained is still to come
+        saved = sum(
+            part.outcome.status.size * part.budget - part.outcome.spent.live
+            for part in self.rounds
+            if part.over
+        )
+        return Cost(live, saved, occupancy, self.seconds)
 
     @property
     def ended_early(self) -> np.ndarray:
@@ -695,22 +713,17 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: a summary and the best trial."""
-        failed = int(self.trials.failed.sum())
-        state = "" if self.finished else ", not finished"
-        state += f" ({self.stopped})" if self.stopped else ""
-        summary = (
-            f"{len(self.trials)} trials in {self._searched_rounds} rounds{state}; "
-            f"{failed} failed."
-        )
+        state = "" if self.finished else " Not finished"
+        state += f" ({self.stopped})." if self.stopped else "." * bool(state)
+        summary = f"{self.counts}, in {self._rounds_in_words}.{state}"
         if self.setup.constraints.limits:
             summary += f" {self._unmet()}."
         if self.setup.goals:
             summary += f" The front has {len(self.front)} trials."
         if not np.isfinite(self.standing).any():
             return f"<p>{escape(summary)}</p>"
-        best = self.best
-        summary += f" Best {self.setup.metric}: {best.score:.6g}{self._told_spread}, "
-        summary += f"trial {best.trial}."
+        best, said = self.best, self.best_in_words
+        summary += f" {said[0].upper()}{said[1:]}."
         if self._confirmed_now:
             summary += f" Measured again: {self.confirmed.words}."
         table = html_table(("hyperparameter", "best"), list(best.hparams.items()))
@@ -718,9 +731,26 @@ class Result:
         return f"<p>{escape(summary)}</p>\n{table}"
 
     @property
-    def _searched_rounds(self) -> int:
-        """The number of rounds that searched."""
-        return len(self.spaces) - len(self.confirming_rounds)
+    def best_in_words(self) -> str:
+        """The best score as a phrase; empty as long as there is none."""
+        if not np.isfinite(self.standing).any():
+            return ""
+        best = self.best
+        again = " (measured again)" if self._measured_again(best.trial) else ""
+        score = f"{best.score:.6g}{self._told_spread}{again}"
+        return f"best {self.setup.metric} {score}, trial {best.trial}"
+
+    def _measured_again(self, trial: int) -> bool:
+        """Return whether the score of a trial is that of its repeats."""
+        return self._confirmed_now and trial in self.confirmed.trial
+
+    @property
+    def _rounds_in_words(self) -> str:
+        """The number of rounds that searched, and of those that measured again."""
+        again = len(self.confirming_rounds)
+        number = len(self.spaces) - again
+        shown = f"{number} round" + "s" * (number != 1)
+        return shown + f" and {again} that measured again" * bool(again)
 
     def _unmet(self) -> str:
         """Return a sentence if trials violate limits; empty if none does."""
@@ -739,15 +769,11 @@ class Result:
         return f" ± {spread:.2g} over {self.setup.folds} folds"
 
     def __repr__(self) -> str:
-        failed = int(self.trials.failed.sum())
-        lines = [f"Result({len(self.trials)} trials, {self._searched_rounds} rounds"]
-        if failed < len(self.trials):
-            best = self.best
-            shown = ", ".join(f"{k}={v!r}" for k, v in best.hparams.items())
-            lines += [
-                f"  best {self.setup.metric} {best.score:.6g}{self._told_spread}, "
-                f"trial {best.trial}"
-            ]
+        lines = [f"Result({len(self.trials)} trials, {self._rounds_in_words}"]
+        lines += [f"  {self.counts}"]
+        if said := self.best_in_words:
+            lines += [f"  {said}"]
+            shown = ", ".join(f"{k}={v!r}" for k, v in self.best.hparams.items())
             lines += [f"  {shown}"]
         if self._confirmed_now:
             lines += [f"  {self.confirmed.words}"]
@@ -760,12 +786,12 @@ class Result:
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [
-                f"  {stopped} stopped early: {cost.epochs} epochs trained, "
+                f"  {stopped} ended early: {cost.epochs} epochs trained, "
                 f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
             ]
-        if self.stopped:
-            lines += [f"  not finished: {self.stopped}"]
-        return "\n".join(lines) + f"\n  {failed} failed)"
+        if not self.finished:
+            lines += [f"  not finished{f': {self.stopped}' if self.stopped else ''}"]
+        return "\n".join(lines) + ")"
 
 
 def _reference(

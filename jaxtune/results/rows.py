@@ -70,8 +70,9 @@ def rows_of(
     holds = _holds(space, final.hparams)
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])
-    if not training.budget and metric == "value":
-        # the one metric of a plain function, which is its score already
+    if not training.budget and metric == "value" and len(means) == 1:
+        # the one metric of a plain function, which is its score already; beside others
+        # it is a column, which goals may name
         means.pop("value", None)
     # no metric takes the place of another column, as some did up to version 0.2.0
     columns |= {name: mean for name, mean in means.items() if name not in columns}

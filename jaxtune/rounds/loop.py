@@ -9,17 +9,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from fractions import Fraction
 
 import jax
 import numpy as np
 
-from jaxtune import ranking
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
-from jaxtune.goals.limits import violation
 from jaxtune.random import SAMPLE, SCHEDULE
 from jaxtune.registry import recipe_of
 from jaxtune.results.result import Result
@@ -34,8 +32,13 @@ from jaxtune.rounds.told import asked
 from jaxtune.schedulers import Plan
 from jaxtune.space.points import Points
 from jaxtune.training.journal import Journal
-from jaxtune.training.round import SchedulerRun, Training, train_round
-from jaxtune.training.round_state import BlockEvent, OnBlock
+from jaxtune.training.round import (
+    AfterBlock,
+    SchedulerRun,
+    Training,
+    train_round,
+)
+from jaxtune.training.round_state import BlockEvent
 from jaxtune.training.stopping import INTERRUPTED, Stopping
 from jaxtune.types import HparamArrays
 
@@ -67,7 +70,7 @@ def run_rounds(
       KeyboardInterrupt: Ctrl-C, unless what there is has a score and is kept.
     """
     so_far, last = SoFar(), len(search.schedule.stages) - 1
-    follower = Follower(report, callback, [0.0])
+    follower = Follower(report, callback, [0])
     stopping = Stopping(limits.judge, limits.drains, limits.keeps)
     try:
         for number in range(last + 1):
@@ -84,14 +87,15 @@ def run_rounds(
                 )
             else:
                 training = known[1]
-                share = training.outcome.spent.live / search.workload_of(number).budget
-                follower.done[0] += share
+                follower.turns[0] += training.outcome.spent.live
             so_far = so_far.plus(search, training)
+            ended = functools.partial(so_far.result, search)
+            report(number, follower.turns[0], ended)
             if not training.over:
                 break
-            callback.on_round(so_far.result(search))
+            callback.on_round(ended())
             if number < last and not journal.begun(number + 1):
-                stopping.look(functools.partial(so_far.result, search))
+                stopping.look(ended)
             if stopping.reason:
                 break
     except KeyboardInterrupt as interrupt:
@@ -140,7 +144,7 @@ def _train(
             start=start,
             seeds=np.arange(search.repeats),
             run=_scheduler_run(search, plan, number),
-            on_block=_watch(search, history, follower, batches),
+            on_block=_watch(search, so_far, follower),
             journal=journal,
             on_rung=functools.partial(follower.callback.on_rung, number),
             make_pool=make_pool,
@@ -211,6 +215,11 @@ def trainings(search: Search, plans: list[Plan]) -> int:
     return math.ceil(sum(shares)) * search.repeats
 
 
+def turns(search: Search, plans: list[Plan]) -> int:
+    """Return the epochs of all trainings of a search, at most, or its values."""
+    return sum(plan.epochs for plan in plans) * search.repeats
+
+
 def plan_rounds(search: Search) -> list[Plan]:
     """Return the plan of the scheduler for each round, before anything trains.
 
@@ -230,38 +239,19 @@ def plan_rounds(search: Search) -> list[Plan]:
     return plans
 
 
-def _feasible(search: Search, rows: Trials) -> np.ndarray:
-    """Return the scores of those trials that meet all limits, of all their seeds."""
-    over = violation(search.constraints.limits, rows.columns, len(rows))
-    return rows.scores[over == 0].ravel()
-
-
-def _watch(
-    search: Search, history: Sequence[Trials], follower: Follower, batches: Batches
-) -> OnBlock:
+def _watch(search: Search, so_far: SoFar, follower: Follower) -> AfterBlock:
     """Return a function that passes every block to the progress and the callback."""
-    report, callback, done = follower
-    sign, number = ranking.direction(search.mode), len(history) + 1
-    limits, first = search.constraints.limits, sum(map(len, history))
-    scores = np.concatenate([np.empty(0), *[rows.scores.ravel() for rows in history]])
-    failures = int((~np.isfinite(scores)).sum())
-    if limits:
-        scores = np.concatenate([np.empty(0), *[_feasible(search, r) for r in history]])
-    finite = sign * scores[np.isfinite(scores)]
-    # lists, which the function below can change
-    best, failed = [float(max(finite, default=-np.inf))], [failures]
+    number = len(so_far.rounds)
+    budget = search.workload_of(number).budget
 
-    def after_block(event: BlockEvent) -> None:
-        values = event.metrics.get(search.metric, np.empty(0))
-        fine = np.isfinite(values)
-        if limits and values.size:
-            own = {n: v[event.trial - first] for n, v in batches.points.sizes.items()}
-            fine &= violation(limits, event.metrics | own, values.shape) == 0
-        fine = sign * values[fine]
-        best[0] = max([best[0], *fine.tolist()])
-        done[0] += event.trainings
-        failed[0] += event.failed
-        report(number, done[0], sign * best[0], failed[0])
-        callback.on_block(number - 1, event)
+    def after_block(event: BlockEvent, training: Callable[[], Training]) -> None:
+        follower.turns[0] += round(event.trainings * budget)
+
+        # what a search has so far is its result so far, so that no two can differ
+        def result() -> Result:
+            return so_far.plus(search, training()).result(search)
+
+        follower.report(number, follower.turns[0], result)
+        follower.callback.on_block(number, event)
 
     return after_block

@@ -65,7 +65,7 @@ def paced(
     ()
 
     Args:
-      schedule: of the search.
+      schedule: of the search; stages that have batches keep them.
       sampler: of the search. One that does not learn is asked once a round, and so is
         one of the user's own, which may count its calls.
       scheduler: of the search. One that lets trials take over the states of others
@@ -103,11 +103,13 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     of_round = "" if len(searching) == 1 else "in each round "
     return (
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
-        f"{recipe.name} is told {when}{again}"
+        f"{recipe.name} learns {when}{again}"
     )
 
 
 def _paced(stage: Stage, fills: int, parts: int) -> Stage:
+    if stage.batches:  # the user's own
+        return stage
     # equal sizes, since a model is compiled for each, and full blocks
     size = max(LEAST, fills, math.ceil(stage.trials / parts))
     size = fills * math.ceil(size / fills) if fills else size

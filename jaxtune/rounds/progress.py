@@ -9,41 +9,49 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from jaxtune.checks import tell
+from jaxtune.printing import printable
+from jaxtune.results.result import Result
 
-EVERY = 10.0  # seconds between two lines
+LINES = 10.0  # seconds between two lines
+WORDS = 1.0  # seconds between two changes of what stands beside the bar
 
 
 class Report(Protocol):
-    """Show the state of a search; called after every block.
+    """Show the state of a search; called after every block, and when a round has ended.
 
-    Takes the round from 1, the work done in trainings of full length, the best score
-    and the number of trainings that failed.
+    Takes the round from 0, the epochs of all trainings until now (of a plain function
+    its values), and what makes the result so far, which is called when it is shown.
     """
 
     def __call__(
-        self, round: int, done: float, best: float, failed: int, /
+        self, round: int, turns: int, so_far: Callable[[], Result], /
     ) -> None: ...
 
 
-class ProgressLine(NamedTuple):
-    """One state of the progress display, in words.
+class Moment(NamedTuple):
+    """One state of a search, as the progress shows it.
 
     Args:
       round: as in ``round 2/4``.
-      done: work done, in trials trained in full.
-      trials: work of the whole search, in the same unit.
-      rest: blocks, rate, best score and share of trainings that failed.
+      turns: epochs of all trainings until now, or values of a plain function.
+      of: those of the whole search, at most.
+      rate: as in ``25 epochs/s``.
+      so_far: makes the result so far.
     """
 
     round: str
-    done: float
-    trials: int
-    rest: str
+    turns: int
+    of: int
+    rate: str
+    so_far: Callable[[], Result]
 
-    def __str__(self) -> str:
-        return (
-            f"{self.round}, {self.done:.0f} of {self.trials} full trials, {self.rest}"
-        )
+    @property
+    def words(self) -> str:
+        """The words of the result so far, so that no two differ, and the rate."""
+        result = self.so_far()
+        epochs = f"{self.turns} of at most {self.of} epochs, "
+        work = epochs * result.setup.workload.trains + self.rate
+        return "; ".join(filter(None, [str(result.counts), result.best_in_words, work]))
 
 
 def show_line(text: str) -> None:
@@ -53,93 +61,83 @@ def show_line(text: str) -> None:
 
 @contextmanager
 def progress_bar(
-    trainings: int, seeds: int, rounds: int, verbose: int, now: Any = time.monotonic
+    turns: int, trains: bool, rounds: int, verbose: int, now: Any = time.monotonic
 ) -> Iterator[Report]:
-    """Show the round, trials done, their rate, the best score and the share failed.
+    """Show the round, what became of the trials, the best score, and the rate.
 
     Args:
-      trainings: work of the whole search at most, in trainings of full length.
-      seeds: trainings of each trial.
+      turns: epochs of all trainings of the search at most, or values of a function.
+      trains: whether they are epochs.
       rounds: rounds in the whole search.
       verbose: 0 shows nothing.
       now: a clock, in seconds.
 
     Yields:
-      The function to call after every block.
+      The function to call after every block, and when a round has ended.
     """
     if not verbose:
         yield lambda *_: None
         return
-    begin, blocks, trials = now(), [0], -(-trainings // seeds)
+    begin, unit = now(), "epochs" if trains else "values"
     terminal = sys.stderr is not None and sys.stderr.isatty()
     display = _bar if terminal else _lines
-    with display(trials, rounds, now) as show:
+    with display(turns, rounds, now) as show:
 
-        def report(round: int, done: float, best: float, failed: int) -> None:
-            blocks[0] += 1
-            rate = done / seeds / max(now() - begin, 1e-9)
-            # a training that failed early adds less than 1 to what is done
-            share = failed / max(done, failed, 1)
-            rest = (
-                f"block {blocks[0]}, {rate:.3g} trials/s, best {best:.4g}, "
-                f"{share:.0%} failed"
-            )
-            show(ProgressLine(f"round {round}/{rounds}", done / seeds, trials, rest))
+        def report(round: int, done: int, so_far: Callable[[], Result]) -> None:
+            rate = f"{done / max(now() - begin, 1e-9):.3g} {unit}/s"
+            show(Moment(f"round {round + 1}/{rounds}", done, turns, rate, so_far))
 
         yield report
 
 
 @contextmanager
-def _bar(
-    trials: int, rounds: int, now: Any
-) -> Iterator[Callable[[ProgressLine], None]]:
+def _bar(turns: int, rounds: int, now: Any) -> Iterator[Callable[[Moment], None]]:
     """Yield a function that moves a bar on the terminal."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rest]}"),
+        # names of metrics are the user's, and rich would interpret square brackets
+        TextColumn("{task.fields[words]}", markup=False),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+    latest: list[Moment] = []  # whose words are not shown yet
+    changed = [-WORDS]
     with bar:
-        task = bar.add_task(f"round 1/{rounds}", total=trials, rest="compiling")
+        task = bar.add_task(f"round 1/{rounds}", total=turns, words="compiling")
 
-        def show(line: ProgressLine) -> None:
-            bar.update(
-                task, completed=line.done, description=line.round, rest=line.rest
-            )
+        def show(moment: Moment) -> None:
+            bar.update(task, completed=moment.turns, description=moment.round)
+            latest[:] = [moment]
+            if now() - changed[0] >= WORDS:
+                bar.update(task, words=printable(moment.words))
+                changed[0] = now()
+                latest.clear()
 
         yield show
+        if latest:
+            bar.update(task, words=printable(latest[0].words))
 
 
 @contextmanager
-def _lines(
-    trials: int, rounds: int, now: Any
-) -> Iterator[Callable[[ProgressLine], None]]:
+def _lines(turns: int, rounds: int, now: Any) -> Iterator[Callable[[Moment], None]]:
     """Yield a function that prints a line every ten seconds, and print the last one."""
     begin = now()
-    latest: list[ProgressLine] = []  # not printed yet
+    latest: list[Moment] = []  # not printed yet
     printed = [begin]
 
-    def show(line: ProgressLine) -> None:
-        latest[:] = [line]
-        if now() - printed[0] < EVERY:
+    def show(moment: Moment) -> None:
+        latest[:] = [moment]
+        if now() - printed[0] < LINES:
             return
         printed[0] = now()
-        left = (now() - begin) * (trials / max(line.done, 1e-9) - 1)
-        show_line(f"{line}, {left:.0f} s left")
+        left = (now() - begin) * (turns / max(moment.turns, 1) - 1)
+        show_line(f"{moment.round}; {moment.words}; {left:.0f} s left")
         latest.clear()
 
     yield show
     if latest:
-        show_line(f"{latest[0]}, {now() - begin:.0f} s")
+        show_line(f"{latest[0].round}; {latest[0].words}; {now() - begin:.0f} s")

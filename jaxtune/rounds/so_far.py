@@ -82,9 +82,10 @@ class Follower(NamedTuple):
     Args:
       report: shows the progress.
       callback: called with everything that users may want to follow.
-      done: whole trainings until now, as a list of one number, which changes.
+      turns: epochs of all trainings until now, or values of a plain function, as a list
+        of one number, which changes.
     """
 
     report: Report
     callback: Callback
-    done: list[float]
+    turns: list[int]

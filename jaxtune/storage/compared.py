@@ -48,16 +48,27 @@ def in_words(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:
       new: settings that were requested.
     """
     word = path.split(".")[0]
-    if word in WORDS:
-        name, show = WORDS[word]
-        was, now = show(path, old), show(path, new)
-        if was != now:  # the words may leave out what differs
-            named = argument_of(path) if word == "space" else name
-            if word == "code":
-                named = f"code of its {path.split('.')[1]}"
-            return f"{named}: {_cut(was)}, now {_cut(now)}"
+    was, now = [value_in_words(path, settings) for settings in (old, new)]
+    if word in WORDS and was != now:  # the words may leave out what differs
+        named = argument_of(path) if word == "space" else WORDS[word][0]
+        if word == "code":
+            named = f"code of its {path.split('.')[1]}"
+        return f"{named}: {was}, now {now}"
     was, now = [_short(_at(settings, path)) for settings in (old, new)]
     return f"{path}: {was}, now {now}"
+
+
+def value_in_words(path: str, settings: dict[str, Any]) -> str:
+    """Return a setting as a user wrote it, cut where it is long.
+
+    Args:
+      path: names of the setting, with dots.
+      settings: of a run.
+    """
+    word = path.split(".")[0]
+    if word in WORDS:
+        return _cut(WORDS[word][1](path, settings))
+    return _short(_at(settings, path))
 
 
 def argument_of(path: str) -> str:

@@ -34,6 +34,7 @@ from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
     checked_settings,
+    given_of,
     key_of,
     rates_of,
     schedule_of,
@@ -142,11 +143,12 @@ def _result(
         folds=settings["folds"],
         constraints=constraints_of(settings["constraints"]),
         goals=goals_of(settings["goals"]),
+        given=given_of(settings),
     )
     table = functools.reduce(Trials.append, history)
     result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
     stopped = None if result.finished else _stopped(store)
-    return dataclasses.replace(result, stopped=stopped)
+    return dataclasses.replace(result, stopped=stopped, settings=settings)
 
 
 def _stopped(store: Store) -> str | None:

@@ -17,6 +17,7 @@ from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
+from jaxtune.results.given import Given, UserChoices
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
 from jaxtune.rounds.refine import Refiner, zoom
@@ -68,20 +69,6 @@ PACE = ("batches", "ahead")  # of a round
 FORMER_ZOOM = zoom(top=0.1, margin=1.0, evidence=0.05, rounds="last")
 
 
-class UserChoices(NamedTuple):
-    """The choices of the user; ``None`` where jaxtune chooses.
-
-    Args:
-      block: lanes in a block.
-      programs: largest number of programs for padded shapes.
-      rewrite: whether operations may be put into other forms.
-    """
-
-    block: int | None = None
-    programs: int | None = None
-    rewrite: bool = True
-
-
 def settings_document(
     search: Search,
     traced: tuple[Traced, ...],
@@ -100,17 +87,42 @@ def settings_document(
       The contents of ``run.json``.
     """
     workload = search.workload
-    start = search.schedule.start
-    made = {
-        "sampler": search.sampler,
-        "refine": search.refine,
-        "scheduler": search.scheduler,
-    }
     recipe = workload.task.recipe
     own = code_of_search(search)
     settings = {
         # first, as they explain other differences
         "jax": environment.jax_settings(),
+        **arguments_document(search),
+        "block_given": given.block,
+        "rewrite_given": given.rewrite,
+        "folds_given": given.folds,
+        "code": own.sums,
+        "programs": given.programs,
+        "block": workload.width,
+        "rates": workload.rates,
+        "across": workload.across,
+        "layout": layout_document(workload.layout),
+        "task": fingerprint.task_hashes(workload, traced, search.schedule.space),
+        "recipe": None if recipe is None else value_document(recipe),
+        "version": environment.versions(),
+        # samplers compute on the host
+        "device": {"host": environment.host_kind(), **device},
+        "flags": environment.flags(),
+        "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
+    }
+    # through JSON, so that tuples are lists as in the settings that are read
+    return json.loads(json.dumps(settings))
+
+
+def arguments_document(search: Search) -> dict[str, Any]:
+    """Return the arguments of a search but its task: the part that is quick to know."""
+    workload, start = search.workload, search.schedule.start
+    made = {
+        "sampler": search.sampler,
+        "refine": search.refine,
+        "scheduler": search.scheduler,
+    }
+    arguments = {
         "space": space_document(search.schedule.space),
         "rounds": schedule_document(search.schedule),
         "start": None if start is None else box_document(start),
@@ -129,28 +141,13 @@ def settings_document(
         **{name: _how_made(part) for name, part in made.items()},
         "sampler_way": _way_of(search.sampler),
         "default_sampler": usual_sampler(search.schedule.trials),
-        "block_given": given.block,
         "distinct": search.distinct,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
         "constraints": constraints_document(search.constraints),
         "goals": goals_document(search.goals),
-        "code": own.sums,
-        "programs": given.programs,
-        "block": workload.width,
-        "rates": workload.rates,
-        "across": workload.across,
-        "layout": layout_document(workload.layout),
-        "task": fingerprint.task_hashes(workload, traced, search.schedule.space),
-        "recipe": None if recipe is None else value_document(recipe),
-        "version": environment.versions(),
-        # samplers compute on the host
-        "device": {"host": environment.host_kind(), **device},
-        "flags": environment.flags(),
-        "not_compared": [*own.unknown, *callbacks_of(traced).unknown],
     }
-    # through JSON, so that tuples are lists as in the settings that are read
-    return json.loads(json.dumps(settings))
+    return json.loads(json.dumps(arguments))
 
 
 def _how_made(part: Any) -> Any:
@@ -181,12 +178,13 @@ def check_same(
     """
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
-    ignored |= {"block_given", "sampler_way"}  # see `check_way`
+    ignored |= {"block_given", "rewrite_given", "folds_given"}
+    ignored |= {"sampler_way"}  # see `check_way`
     ignored |= {"not_compared", *check_allowed(allow)}
     if "code" in allow:
         ignored |= {"task.callbacks", "task.optimizer"}
         recorded, requested = _without_code(recorded), _without_code(requested)
-    recorded, requested = _without_pace(recorded), _without_pace(requested)
+    recorded, requested = without_pace(recorded), without_pace(requested)
     if given.block is None:
         ignored.add("block")
     if "block" in allow:
@@ -199,7 +197,7 @@ def check_same(
     _refuse(recorded, requested, ignored)
 
 
-def _without_pace(settings: dict[str, Any]) -> dict[str, Any]:
+def without_pace(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings without the batches of the rounds, which are the run's own."""
     rounds = [
         {name: part[name] for name in part if name not in PACE}
@@ -383,6 +381,28 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
         workload=workload,
         schedule=search.schedule._replace(stages=tuple(stages)),
         distinct=recorded["distinct"],
+        choices=choices_of(recorded),
+    )
+
+
+def choices_of(settings: dict[str, Any]) -> UserChoices:
+    """Return what the user of a run chose, as far as it is recorded."""
+    names = ("block_given", "programs", "rewrite_given", "folds_given")
+    return UserChoices(*[settings[name] for name in names])
+
+
+def given_of(settings: dict[str, Any]) -> Given:
+    """Return the parts of a run's search, as they were given."""
+    schedule = schedule_of(settings)
+    return Given(
+        sampler=value_of(settings["sampler"]),
+        refine=value_of(settings["refine"]),
+        scheduler=value_of(settings["scheduler"]),
+        stages=schedule.stages,
+        start=schedule.start,
+        first=first_of(settings["first"]),
+        earlier=len(settings["prior"]),
+        choices=choices_of(settings),
     )
 
 
@@ -479,6 +499,8 @@ EARLIER: dict[str, Any] = {
     "keep": None,
     "default_sampler": "sobol",
     "block_given": None,
+    "rewrite_given": True,
+    "folds_given": None,
     "sampler_way": 1,
     "constraints": [],
     "goals": [],

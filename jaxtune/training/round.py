@@ -33,7 +33,6 @@ from jaxtune.training.ledger import (
 )
 from jaxtune.training.round_state import (
     BlockEvent,
-    OnBlock,
     RoundMetrics,
     RoundState,
 )
@@ -67,6 +66,9 @@ class Training(NamedTuple):
     budget: int
     over: bool = True
     own_pace: bool = False
+
+
+AfterBlock = Callable[[BlockEvent, Callable[[], Training]], None]
 
 
 class MorePoints(Protocol):
@@ -103,7 +105,7 @@ def train_round(
     start: Points,
     seeds: np.ndarray,
     run: SchedulerRun,
-    on_block: OnBlock = lambda _: None,
+    on_block: AfterBlock = lambda event, so_far: None,
     journal: Journal | None = None,
     on_rung: Callable[[Rungs], None] = lambda _: None,
     make_pool: MakePool = local_pool,
@@ -119,7 +121,8 @@ def train_round(
       start: the configurations to begin with, of the first trials.
       seeds: ``[s]`` seed ids.
       run: the scheduler.
-      on_block: called with every finished block.
+      on_block: called with every finished block, and with what returns the training so
+        far.
       journal: records every block; it may know the results of some.
       on_rung: called after each wave with the trials that reached a rung (the last
         included) or failed; never if the plan has a single rung.
@@ -161,7 +164,7 @@ def train_round(
         return known(state.so_far(), no_rungs(len(seeds)), over=False)
 
     def after_block(event: BlockEvent) -> None:
-        on_block(event)
+        on_block(event, so_far)
         if not state.replaying:
             stopping.look_inside(so_far)
 

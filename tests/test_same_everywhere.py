@@ -1,0 +1,206 @@
+"""What is told of a search is the same everywhere: counts, rounds and the best."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import jaxtune as jt
+from jaxtune.cli import main
+from jaxtune.programs.lane import STATUS
+
+RATE = jt.log_uniform(1e-3, 1e4)  # of the larger ones some diverge
+
+
+def noisy(key, hparams):
+    lost = hparams["x"] > 0.9
+    return jnp.where(lost, jnp.nan, hparams["x"] + 0.1 * jax.random.normal(key))
+
+
+def searched(small_task=None, **changes):
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    arguments = dict(key=jax.random.key(0), trials=24, mode="min", verbose=0)
+    if small_task is not None:
+        space, arguments = jt.Space(learning_rate=RATE), arguments | {"epochs": 6}
+        arguments |= {"metric": "loss"}
+    return jt.search(small_task or noisy, space, **arguments | changes)
+
+
+class Cut(Exception):
+    pass
+
+
+class CutAfter(jt.Callback):
+    """Ends a search after some blocks, as a process that is killed does."""
+
+    def __init__(self, blocks):
+        self.left = blocks
+
+    def on_block(self, round, block):
+        self.left -= 1
+        if not self.left:
+            raise Cut
+
+
+SEARCHES = {
+    "seeds": dict(seeds=3, rounds=2),
+    "repeats": dict(confirm=3, rounds=2),
+    "training": dict(training=True),
+    "halving": dict(training=True, scheduler="successive_halving", seeds=2),
+    "asha": dict(training=True, scheduler="asha"),
+    "patience": dict(training=True, scheduler=jt.schedulers.patience(1)),
+    "constraint": dict(training=True, constraints={"loss": (">=", 0.5)}, rounds=2),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_progress_tells_what_the_result_would(name, small_task, monkeypatch):
+    from jaxtune.rounds import loop
+
+    told, original = [], loop.run_rounds
+
+    def spied(search, plans, journal, report, *rest):
+        def listening(number, turns, so_far):
+            found = so_far()
+            told.append((turns, found, found.counts, found.best_in_words))
+
+        return original(search, plans, journal, listening, *rest)
+
+    monkeypatch.setattr("jaxtune._search.run_rounds", spied)
+    changes = dict(SEARCHES[name])
+    task = small_task if changes.pop("training", False) else None
+    found = searched(task, block=8, **changes)
+    _, _, counts, best = told[-1]
+    assert (counts, best) == (found.counts, found.best_in_words)
+    assert f"{found.best.score:.6g}" in best
+    assert counts.done == counts.asked == 24
+    assert len(told) > 3
+    for turns, so_far, counts, _ in told:
+        if task is not None:
+            assert turns == so_far.cost.epochs
+        assert sum(counts.named.values()) == counts.asked
+        assert (so_far.trials["status"] == "ok").sum() == counts.ok
+    done = [counts.done for _, _, counts, _ in told]
+    assert done == sorted(done)
+
+
+def test_every_status_is_counted():
+    found = searched()
+    assert set(STATUS) == {"ok", "diverged", "crashed", "stopped", "waiting"}
+    for row, word in enumerate(STATUS):
+        found.trials.columns["status"][row] = word
+    found.trials.scores[: len(STATUS)] = np.nan
+    counts, column = found.counts, found.trials["status"]
+    assert counts.ok == (column == "ok").sum()
+    assert counts.failed == np.isin(column, ("diverged", "crashed")).sum() > 1
+    assert (counts.stopped, counts.waiting, counts.running) == (1, 1, 0)
+    found.trials.scores[STATUS.index("waiting")] = 0.5  # one of several seeds
+    assert (found.counts.waiting, found.counts.running) == (0, 1)
+
+
+def visible(page):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_show_json_page_and_repr_tell_one_count(blocks, small_task, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(Cut):
+        searched(
+            small_task,
+            directory=folder,
+            block=8,
+            scheduler="successive_halving",
+            callbacks=[CutAfter(blocks)],
+            rounds=2,
+        )
+    found = jt.load(folder)
+    counts = found.counts
+    assert counts.done + counts.running + counts.waiting == counts.asked == 24
+    assert counts.running > 0 or blocks == 1  # whose block is not recorded yet
+    shown = CliRunner().invoke(main, ["show", str(folder)]).output
+    assert " ".join(shown.split()).startswith(f"{counts}. Not finished")
+    document = json.loads(
+        CliRunner().invoke(main, ["show", str(folder), "--json"]).output
+    )
+    assert document["status"] == counts.named
+    assert (document["trials"], document["of"]) == (counts.done, counts.asked)
+    assert str(counts) in repr(found)
+    assert str(counts) in found._repr_html_()
+    assert str(counts) in visible(found.report(tmp_path / "page.html").read_text())
+    assert found.cost.saved == 0  # what waits is no saving
+
+
+def test_rounds_are_read_from_1_and_counted_from_0(tmp_path):
+    found = searched(rounds=3, directory=tmp_path / "run")
+    assert set(found.trials["round"].tolist()) == {0, 1, 2}
+    shown = CliRunner().invoke(main, ["show", str(tmp_path / "run"), "--top", "24"])
+    boxes, best = shown.output.split("The best ")
+    for text in (boxes.split("box of each round")[1], best):
+        cells = [re.split(r"[│|]", line) for line in text.splitlines() if "│" in line]
+        place = 1 if text is not best else 2
+        assert {row[place].strip() for row in cells} == {"1", "2", "3"}
+    page = found.report(tmp_path / "page.html").read_text()
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    (column,) = [c for c in data["columns"] if c["name"] == "round"]
+    assert set(column["values"]) == {1, 2, 3}
+
+
+def rows(**ends):
+    """Importances ``name=(low, high)`` with their estimates in the middle."""
+    return [
+        jt.analysis.Importance(name, 1, (low + high) / 2, low, high)
+        for name, (low, high) in ends.items()
+    ]
+
+
+def words(**ends):
+    return jt.analysis.Importances(tuple(rows(**ends)), 1.0, 1.0, 1.0, 64).words
+
+
+def test_words_of_importance_follow_the_intervals():
+    clear = words(a=(0.6, 0.8), b=(0.1, 0.3), c=(0.01, 0.05))
+    assert clear == (
+        "a matters most (60 to 80 % of the importance), then b (10 to 30 %), "
+        "then c (1 to 5 %)."
+    )
+    half = words(a=(0.6, 0.8), b=(0.1, 0.3), c=(0.05, 0.2), d=(0.02, 0.06), e=(0, 0.01))
+    assert half.startswith("a matters most (60 to 80 % of the importance). ")
+    assert half.endswith("order of the other 4 is not clear: their intervals overlap.")
+    wide = words(a=(0.16, 0.88), b=(0.05, 0.5))
+    assert wide.startswith("Which hyperparameter matters most is not clear")
+    assert wide.endswith("a has the largest estimate, 16 to 88 % of the importance.")
+    two = words(a=(0.4, 0.8), b=(0.3, 0.5), c=(0.0, 0.1))
+    assert two == (
+        "a (40 to 80 %) and b (30 to 50 %) matter most, and their order is not clear, "
+        "then c (0 to 10 %)."
+    )
+    assert "Only a was searched" in words(a=(1.0, 1.0))
+    assert "not known" in words(a=(0.7, 0.7), b=(0.3, 0.3))  # no resamples
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_no_order_is_claimed_that_an_interval_contradicts(number):
+    random = np.random.default_rng(number)
+    ends = np.sort(random.random((6, 2)) ** 2, axis=1)
+    found = rows(**{f"h{i}": tuple(map(float, pair)) for i, pair in enumerate(ends)})
+    said = jt.analysis.Importances(tuple(found), 1.0, 1.0, 1.0, 64).words
+    claimed = [name for name in re.findall(r"h\d", said.split(". The order")[0])]
+    by_name = {row.name: row for row in found}
+    if "not clear" in said.split(". The order")[0]:
+        return
+    for place, name in enumerate(claimed):
+        after = [row for row in found if row.name not in claimed[: place + 1]]
+        assert all(by_name[name].low > row.high for row in after)
+
+
+def test_the_page_says_so_where_trials_are_too_few(tmp_path):
+    text = searched(trials=8).report(tmp_path / "page.html").read_text()
+    assert "this needs 20. Search longer." in text
+    assert "matters most" not in text
