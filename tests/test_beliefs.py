@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import kstest, truncnorm
 
 import jaxtune as jt
+from jaxtune.report.code import Names, space_code
 from jaxtune.samplers import beliefs
 from jaxtune.space.belief import stated
 from jaxtune.storage.documents import box_document, box_of, space_document, space_of
@@ -71,7 +72,7 @@ def mixture_of(name, space=SPACE):
 @pytest.mark.parametrize("name", ["rate", "momentum"])
 def test_a_coordinate_that_follows_has_the_distribution_of_its_belief(name, box):
     even = np.random.default_rng(0).random((20_000, SPACE.dim), np.float32)
-    u = np.asarray(beliefs.drawn(box, even))[:, SPACE.searched.index(name)]
+    u = np.asarray(beliefs.following(box, even))[:, SPACE.searched.index(name)]
     assert kstest(u, mixture_of(name, box)).pvalue > 0.01
     assert kstest(u, "uniform").pvalue < 1e-6
 
@@ -79,7 +80,7 @@ def test_a_coordinate_that_follows_has_the_distribution_of_its_belief(name, box)
 @pytest.mark.parametrize("name", ["batch", "layers", "units", "decay", "optimizer"])
 def test_a_listed_value_has_the_mass_of_its_belief(name):
     even = np.random.default_rng(1).random((40_000, SPACE.dim), np.float32)
-    decoded = SPACE.decode(np.asarray(beliefs.drawn(SPACE, even)))[name]
+    decoded = SPACE.decode(np.asarray(beliefs.following(SPACE, even)))[name]
     dim, (value, spread) = SPACE[name], stated(SPACE[name])
     members = list(dim.members)
     if name == "optimizer":
@@ -112,7 +113,9 @@ def test_points_that_follow_stay_in_order_and_in_the_cube():
     for name in SPACE.searched:
         if name != "optimizer":
             rows = np.repeat(even[:, None], SPACE.dim, 1)
-            u = np.asarray(beliefs.drawn(SPACE, rows))[:, SPACE.searched.index(name)]
+            u = np.asarray(beliefs.following(SPACE, rows))[
+                :, SPACE.searched.index(name)
+            ]
             assert (np.diff(u) >= 0).all()
             assert u.min() >= 0
             assert u.max() < 1
@@ -231,6 +234,13 @@ def test_a_belief_is_shown_and_kept_as_it_was_stated():
     # runs of earlier versions know no beliefs, and their documents are as they were
     plain = SPACE.expect(**dict.fromkeys(SPACE.searched))
     assert "prior" not in json.dumps(space_document(plain))
+
+
+def test_the_printed_call_of_a_search_has_the_beliefs():
+    names = {"jt": jt}
+    exec(f"space = {space_code(SPACE, Names())}", names)
+    assert repr(names["space"]) == repr(SPACE)
+    assert jax.tree.structure(names["space"]) == jax.tree.structure(SPACE)
 
 
 def test_a_box_keeps_the_belief_of_the_whole_dimension():

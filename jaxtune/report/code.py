@@ -22,6 +22,7 @@ from jaxtune.space import (
     reverse_log_uniform,
     uniform,
 )
+from jaxtune.space.belief import stated
 from jaxtune.storage.documents import Unserialisable, value_document, value_of
 
 REALS = {
@@ -146,6 +147,9 @@ def _dimension_code(dim: Dimension, names: Names) -> str:
     }
     shown = [code_of(part, names) for part in given]
     shown += [f"{name}={code_of(value, names)}" for name, value in options.items()]
+    if dim.prior is not None:
+        value, spread = stated(dim)
+        shown.append(f"prior=jt.near({code_of(value, names)}, spread={spread!r})")
     text = f"jt.{make.__name__}({', '.join(shown)})"
     if dim.condition:
         held = [f"{name}={code_of(list(v), names)}" for name, v in dim.condition]

@@ -21,7 +21,7 @@ from jaxtune.recent import recent_jit
 from jaxtune.registry import maker
 from jaxtune.samplers._model_based import ModelState, cut, model_based, with_room
 from jaxtune.samplers.base import Sampler
-from jaxtune.samplers.beliefs import believed, drawn, log_belief
+from jaxtune.samplers.beliefs import believed, following, log_belief
 from jaxtune.samplers.geometry import inside, snapped
 from jaxtune.samplers.history import History
 from jaxtune.samplers.parzen import (
@@ -205,7 +205,7 @@ def _candidates(
     points = points_of(grid, good, numbers[:draws])
     if believed(grid.space):
         some = draws // BELIEVED
-        follow = snapped(grid.space, drawn(grid.space, numbers[:some, :dim]))
+        follow = snapped(grid.space, following(grid.space, numbers[:some, :dim]))
         points = jnp.concatenate([follow, points[some:]])
     if crowd.tried is None:
         return points, jnp.ones(draws, bool)

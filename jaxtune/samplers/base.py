@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
-from jaxtune.samplers.beliefs import believed, partly_drawn
+from jaxtune.samplers.beliefs import believed, partly_following
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike, Key
@@ -136,7 +136,7 @@ def _following(init: Init, ask: Ask) -> tuple[Init, Ask]:
         if not isinstance(state, Following):
             return ask(state, n)
         after, points = ask(state.state, n)
-        points = partly_drawn(state.space, points, state.asked)
+        points = partly_following(state.space, points, state.asked)
         return state._replace(state=after, asked=state.asked + n), points
 
     return begin, more

@@ -40,7 +40,7 @@ def warn_of_beliefs(where: str, space: Space) -> None:
 
 
 @recent_jit()
-def drawn(space: Space, points: Array) -> Array:
+def following(space: Space, points: Array) -> Array:
     """Move uniform points so that they follow the beliefs of a space.
 
     Args:
@@ -60,7 +60,7 @@ def drawn(space: Space, points: Array) -> Array:
 
 
 @recent_jit()
-def partly_drawn(space: Space, points: Array, begin: Array) -> Array:
+def partly_following(space: Space, points: Array, begin: Array) -> Array:
     """Return points of a sequence, of which about every second one follows the beliefs.
 
     The others lie anywhere: where beliefs are wrong, half of the search is as without.
@@ -73,7 +73,7 @@ def partly_drawn(space: Space, points: Array, begin: Array) -> Array:
     # multiples of the golden ratio: in step with no digit of a number, as Sobol's are
     numbers = (begin + jnp.arange(len(points))).astype(jnp.uint32)
     follows = numbers * jnp.uint32(0x9E3779B9) < jnp.uint32(2**31)
-    return jnp.where(follows[:, None], drawn(space, points), points)
+    return jnp.where(follows[:, None], following(space, points), points)
 
 
 def log_belief(space: Space, points: Array, trials: Array | int) -> Array:

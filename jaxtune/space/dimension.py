@@ -60,6 +60,7 @@ class Dimension:
       searched: whether it takes part in the search; if not, ``low == high``.
       condition: pairs of another dimension's name and those of its values for which
         this dimension matters, from `when`; empty if it always does.
+      prior: where good values are expected, from `near`; ``None`` for nowhere.
     """
 
     low: Any

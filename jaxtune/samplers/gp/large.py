@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.samplers.beliefs import believed, drawn
+from jaxtune.samplers.beliefs import believed, following
 from jaxtune.samplers.geometry import enumerated, features, snapped
 from jaxtune.samplers.gp import candidates
 from jaxtune.samplers.gp.candidates import Box
@@ -102,7 +102,7 @@ def _shared(key: Key, other: Key, space: Space, box: Box, leaders: Array) -> Arr
     spread = candidates.clouds(key, space, box, none, CLOUD, 0.0, True)
     if believed(space):  # every second one follows the beliefs
         second = jnp.arange(SHARED)[:, None] % 2 == 1
-        spread = jnp.where(second, drawn(space, spread), spread)
+        spread = jnp.where(second, following(space, spread), spread)
     every, few = enumerated(space, jnp.arange(SHARED), SHARED)
     spread = jnp.where(few, every, spread)
     near = candidates.clouds(other, space, box, leaders, CLOUD, WIDEST)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtune.random import PICK, POOL
 from jaxtune.samplers._model_based import ModelState, with_room
 from jaxtune.samplers._sobol import mixed
-from jaxtune.samplers.beliefs import believed, drawn, log_belief
+from jaxtune.samplers.beliefs import believed, following, log_belief
 from jaxtune.samplers.geometry import enumerated, features, inside, owners, snapped
 from jaxtune.samplers.gp import candidates, large
 from jaxtune.samplers.gp.acquisition import (
@@ -240,7 +240,7 @@ def _gathered(model: Fit, space: Space, key: Key, pending: Array) -> Candidates:
         every, few = enumerated(space, number * GROUP + row, SPREAD * GROUP)
         points = jnp.where(anew & few, every, points)
         if believed(space):
-            points = jnp.where(number == SPREAD, drawn(space, points), points)
+            points = jnp.where(number == SPREAD, following(space, points), points)
         slot = (number == 0) & (row < size)
         points = snapped(space, jnp.where(slot[:, None], slots, points))
         x = features(space, points)
