@@ -156,6 +156,8 @@ class Result:
       settings: the arguments of the search as JSON, with the recipes of sampler,
         refiner and scheduler; of a run, all that is in its ``run.json``. Empty while
         the search runs.
+      began: when a run directory was begun, in ISO 8601; ``None`` without one, so that
+        equal searches have equal results.
     """
 
     trials: Trials
@@ -165,6 +167,7 @@ class Result:
     seconds: float = dataclasses.field(default=math.nan, repr=False)
     stopped: str | None = dataclasses.field(default=None, repr=False)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    began: str | None = dataclasses.field(default=None, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
