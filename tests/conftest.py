@@ -41,8 +41,8 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms gaussian_process goals house
-        parzen precision products random refine samplers schedulers schedules space
-        supply
+        palette parzen precision products random refine samplers schedulers schedules
+        space supply
     """,
     "search": """
         accelerator analysis batches batching benchmarks boundary call compare confirm
@@ -52,8 +52,8 @@ TIERS = {
         surroundings tasks trained training user_code width workers
     """,
     "system": """
-        browser cache cli cli_runs devices gallery integrations kill launch pages pod
-        ray signals
+        browser cache cli cli_runs demo devices gallery integrations kill launch pages
+        pod ray signals site watch
     """,
 }
 # The files that are worth running on an accelerator: their programs are other ones

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import choice_of, growth_of
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
-from jaxtune.report._front import front
+from jaxtune.report._front import front_of
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
 from jaxtune.report._rungs import rungs
-from jaxtune.report._slices import slices
+from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
 from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
@@ -252,7 +253,9 @@ def _front(result: Result) -> list[Any]:
     return [
         f"<p>{len(trials)} of {len(result.trials)} trials are in the front: no other "
         "trial is at least as good in every goal and better in one.</p>",
-        front(result),
+        '<div class="panels">',
+        *(front_of(result, [pair]) for pair in combinations(result.setup.goals, 2)),
+        "</div>",
         wide_table(("trial", *names, *searched), rows, "Trials in the front"),
     ]
 
@@ -300,7 +303,11 @@ def _importance(result: Result) -> list[Any]:
 
 
 def _slices(result: Result) -> list[Any]:
-    return [slices(result)] if result.setup.space.searched else []
+    names = result.setup.space.searched
+    if not names:
+        return []
+    # a picture for each, so that they stack on a narrow page
+    return ['<div class="panels">', *(slices_of(result, [n]) for n in names), "</div>"]
 
 
 def _map(result: Result) -> list[Any]:
@@ -433,7 +440,9 @@ def _rank_words(result: Result) -> str:
         reasons.append("the constraints that are met")
     if len(np.unique(result.trials.stage[~result.trials.failed])) > 1:
         reasons.append("the epochs trained")
-    reasons.append("the front" if setup.goals else escape(setup.metric))
+    if setup.goals:
+        reasons.append("the front")
+    reasons.append(escape(setup.metric))
     unranked = "Repeats and failed trials have" if result.confirming_rounds else None
     unranked = unranked or "A failed trial has"
     return (
