@@ -228,9 +228,11 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert shown["state"] == "interrupted"
     assert "directory=" in shown["words"] or "jaxtune resume" in shown["words"]
     counts = [r["counts"] for r in shown["rounds"]]
-    assert counts[-1]["to do"] > 0
+    left = counts[-1]["running"] + counts[-1]["waiting"]
+    assert left > 0
+    assert shown["counts"] == str(jt.load(at).counts)
     assert shown["rounds"][-1]["open"]
-    assert sum(count for _, count in shown["waiting"]) == counts[-1]["to do"]
+    assert sum(count for _, count in shown["waiting"]) == left
     killed.search(at, "halving")
     assert state(at)["state"] == "finished"
 

@@ -18,6 +18,7 @@ from jaxtune.report.axes import Span, span_of
 from jaxtune.report.cells import bounds_cell, cell, tick
 from jaxtune.report.data import json_value
 from jaxtune.report.points import by_rank, drawn, round_label, scores
+from jaxtune.results.counts import counts_of
 from jaxtune.results.result import Result
 from jaxtune.storage.directory import holds_run, settings_of
 from jaxtune.storage.read import load
@@ -85,7 +86,7 @@ def result_document(result: Result) -> dict[str, Any]:
     return {
         "metric": f"{setup.metric} ({better} is better)",
         "trials": len(result.trials),
-        "of": setup.trials,
+        "counts": str(result.counts),
         "rounds": _rounds(result),
         "waiting": _waiting(result),
         "best": _best(result),
@@ -98,23 +99,17 @@ def result_document(result: Result) -> dict[str, Any]:
 
 def _rounds(result: Result) -> list[dict[str, Any]]:
     """Return the number of trials of each round by what has become of them."""
-    rounds = result.trials["round"]
-    status = result.trials["status"].astype(str)
-    kinds = {
-        "done": status == "ok",
-        "stopped early": status == "stopped",
-        "failed": result.trials.failed,
-        "to do": status == "waiting",
-    }
+    rows = result.trials["round"]
+    parts = [result.trials.take(rows == n) for n in range(len(result.rounds))]
     return [
         {
             "name": round_label(result, number),
             "open": not training.over,
-            "counts": {
-                k: int((of & (rounds == number)).sum()) for k, of in kinds.items()
-            },
+            "counts": counts_of(part, len(part)).named,
         }
-        for number, training in enumerate(result.rounds)
+        for number, (part, training) in enumerate(
+            zip(parts, result.rounds, strict=True)
+        )
     ]
 
 

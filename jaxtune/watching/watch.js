@@ -90,13 +90,13 @@
   }
 
   function progress(run) {
-    const parts = [element("h2", {}, `${run.trials} of ${run.of} trials have begun`)];
+    const parts = [element("h2", {}, run.counts)];
     for (const round of run.rounds) {
       const counts = Object.entries(round.counts).filter(([, count]) => count);
       const words = counts.map(([kind, count]) => `${count} ${kind}`).join(", ");
       const bar = element("div", { class: "bar", "aria-hidden": "true" });
       for (const [kind, count] of Object.entries(round.counts)) {
-        const part = element("span", { class: kind.replace(" ", "-") });
+        const part = element("span", { class: kind });
         part.style.flexGrow = count;
         bar.append(part);
       }
