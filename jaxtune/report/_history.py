@@ -48,7 +48,7 @@ def history(result: Result) -> Figure:
                 low, high = np.min(seeds, axis=1), np.max(seeds, axis=1)
             axes.vlines(of_round, low, high, color=colour, linewidth=0.8, alpha=0.5)
         axes.scatter(of_round, values[of_round], s=14, color=colour, label=label)
-    best = best_so_far(result)
+    best = running_best(result)
     if np.isfinite(best).any():
         axes.step(
             np.arange(len(best)), best, where="post", color="black", label="best so far"
@@ -73,7 +73,7 @@ def history(result: Result) -> Figure:
     return figure
 
 
-def best_so_far(result: Result) -> np.ndarray:
+def running_best(result: Result) -> np.ndarray:
     """Return ``[n]``, the best score up to each trial that trained to the end."""
     stage = result.trials.stage
     # as for `result.best`: a trial that was stopped ranks behind those that were not
