@@ -12,6 +12,7 @@ import numpy as np
 from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.report import html
 from jaxtune.report.cells import cell
+from jaxtune.report.palette import theme
 from jaxtune.report.sections import wide_table
 from jaxtune.writing import replace_file
 
@@ -35,7 +36,8 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
 
 def page_of(comparison: Comparison) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = {name: make(comparison) for name, make in SECTIONS.items()}
+    with theme("light"):  # the page chooses the colours
+        parts = {name: make(comparison) for name, make in SECTIONS.items()}
     return html.document("jaxtune comparison", head_of(comparison), parts)
 
 
