@@ -87,7 +87,7 @@ def _seconds(comparison: Comparison, along: str) -> Figure:
     axes.set_xlim(left=0)
     title = "Best score and time of each search"
     told = [
-        f"{row['search']}, key {row['key']}: {row['best']:.4g} in {row['seconds']:.3g} s."
+        f"{row['search']}, key {row['key']}: {row['best']:.4g}, {row['seconds']:.3g} s."
         for row in comparison.table
     ]
     return _finished(figure, axes, title, XLABELS[along], told)
@@ -106,7 +106,6 @@ def _differences(comparison: Comparison, along: str) -> Figure:
     if not lines:
         return empty_figure("No two methods have a key in common.")
     figure, axes = single(1.2 + 0.7 * len(lines))
-    labels = []
     for place, (contrast, axis) in enumerate(lines):
         test = contrast.test
         assert test is not None, "left out above"
@@ -117,13 +116,20 @@ def _differences(comparison: Comparison, along: str) -> Figure:
         axes.plot(test.difference, place, "D", color=series(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
         one, other = _plain(contrast.better), _plain(contrast.other)
-        labels.append(f"{one}\nagainst {other}{after}")
-    axes.axvline(0, color=colour("soft"), linewidth=1)
-    axes.set_yticks(range(len(lines)), labels=labels)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    label = f"difference in {comparison.metric}; above 0 the first is better"
-    axes.set_title("Differences: each key, mean, 95 % interval", loc="left")
-    axes.set_xlabel(label)
+        # above its line, where a long name has room
+        axes.annotate(
+            f"{one} against {other}{after}",
+            (0, place),
+            (2, 9),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    axes.axvline(0, color=colour("grey"), linewidth=1.5, zorder=0)
+    axes.set_yticks([])
+    axes.set_ylim(len(lines) - 0.6, -0.6)
+    axes.set_title("Difference of each key, mean, 95 % interval", loc="left")
+    axes.set_xlabel(f"{comparison.metric}: above 0 the first is better")
     axes.grid(axis="x")
     return described(figure, "Differences of methods.", *comparison.conclusion)
 
