@@ -20,12 +20,12 @@ import jaxtune as jt
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def tutorial() -> dict:
-    """Run the tutorial in a temporary folder, and return the names it defined."""
+def tutorial(number: int | None = None) -> dict:
+    """Run the tutorial's first blocks in a temporary folder; return their names."""
     names: dict = {}
     blocks = re.findall(
         r"```python\n(.*?)```", (DOCS / "tutorial.md").read_text(), re.S
-    )
+    )[:number]
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -29,6 +29,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE
 from jaxtune.space import Space
 from jaxtune.stop import Stop, check_stop
@@ -130,6 +131,7 @@ def resume(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_allowed(allow)
     stops = check_stop(stop)

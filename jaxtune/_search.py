@@ -66,6 +66,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE, check_grace, ending
 from jaxtune.space import (
     Dimension,
@@ -262,6 +263,7 @@ def search(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)

@@ -52,8 +52,8 @@ TIERS = {
         surroundings tasks trained training user_code width workers
     """,
     "system": """
-        browser cache cli cli_runs devices gallery integrations kill launch pages pod
-        ray signals watch
+        browser cache cli cli_runs demo devices gallery integrations kill launch pages
+        pod ray signals site watch
     """,
 }
 # The files that are worth running on an accelerator: their programs are other ones

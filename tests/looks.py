@@ -4,14 +4,17 @@ import itertools
 import re
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from jaxtune.report import svg
 from jaxtune.report.palette import PALETTE
 
 
 def check_layout(figure):
-    """Fail if words of a drawn figure are cut off, overlap, or hide data."""
-    drawer = figure.canvas.get_renderer()
+    """Fail if words of a figure are cut off, overlap, or hide data."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawer = canvas.get_renderer()
     whole = figure.bbox.padded(1)
     for text in shown_texts(figure):
         box = text.get_window_extent(drawer)

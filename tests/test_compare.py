@@ -17,7 +17,7 @@ import jaxtune as jt
 from jaxtune.analysis.paired import adjusted, fewest_pairs, smallest_p
 from jaxtune.cli import main
 from jaxtune.goals.front import volume
-from jaxtune.storage.description import described
+from jaxtune.storage.description import description_of
 
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0))
 FAR = jt.Space(x=jt.uniform(0.5, 1.0))
@@ -268,7 +268,7 @@ def test_a_run_is_described_as_the_search_without_one(tmp_path, small_task):
     alone = jt.search(small_task, space, key=key, **arguments)
     jt.search(small_task, space, key=key, **arguments, directory=tmp_path / "run")
     loaded = jt.load(tmp_path / "run")
-    assert described(alone) == described(loaded)
+    assert description_of(alone) == description_of(loaded)
     more = jt.search(small_task, space, key=jax.random.key(1), **arguments)
     assert len(jt.report.compare([loaded, more]).groups) == 1
 

@@ -38,6 +38,7 @@ LAYERS = {
     "forms": 2,
     "hardware": 2,
     "reading": 2,
+    "scripts": 2,
     "signals": 2,
     "space": 2,
     "background": 3,

@@ -57,7 +57,7 @@ def test_a_theme_ends_with_its_block():
 
 
 def test_a_style_sheet_has_both_themes():
-    light, dark = svg.css().split("@media (prefers-color-scheme: dark)")
+    light, dark = svg.css().split("@media screen and (prefers-color-scheme: dark)")
     for name, shades in PALETTE.items():
         assert f"--plot-{name}:{shades.light};" in light.replace("}", ";")
         assert f"--plot-{name}:{shades.dark};" in dark.replace("}", ";")

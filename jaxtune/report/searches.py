@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.results.result import Result
 from jaxtune.storage.compared import differences, value_in_words
-from jaxtune.storage.description import described
+from jaxtune.storage.description import description_of
 from jaxtune.storage.read import load
 
 PARTS = ("sampler", "scheduler", "refine")
@@ -105,7 +105,7 @@ def _searched(one: Result | str | os.PathLike[str]) -> Searched:
             "was made. Use what jaxtune.search or jaxtune.load returns."
         )
     key = np.ravel(jax.random.key_data(result.setup.workload.key)).tolist()
-    return Searched(result, where, described(result), tuple(key))
+    return Searched(result, where, description_of(result), tuple(key))
 
 
 def _alike(searches: Iterable[Searched]) -> list[list[Searched]]:

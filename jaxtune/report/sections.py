@@ -26,7 +26,7 @@ from jaxtune.report._lineage import lineage
 from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
-from jaxtune.report.call import call_of
+from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.result import Result
@@ -405,7 +405,7 @@ def _cost(result: Result) -> list[str]:
 
 
 def _reproduce(result: Result) -> list[str]:
-    call = call_of(result)
+    call = printed_call(result)
     names = [f"# {name}: {what}" for name, what in call.names.items()]
     head = ["import jax, jax.numpy as jnp, jaxtune as jt", "", *names]
     code = "\n".join([*head, call.space, f"result = {call.text}"])

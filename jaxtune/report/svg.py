@@ -47,7 +47,7 @@ def themed(svg: str) -> str:
     names = {shades.light: f"var(--plot-{name})" for name, shades in PALETTE.items()}
 
     def changed(tag: re.Match[str]) -> str:
-        text = re.sub(r' id="[a-z.]\w*?\d*_\d+"| font-family: [^;"]*;', "", tag[0])
+        text = re.sub(r' id="[\w.]+_\d+"| font-family: [^;"]*;', "", tag[0])
         text = re.sub(r"-?\d+\.\d{3,}", lambda at: f"{float(at[0]):.2f}", text)
         return re.sub("#[0-9a-f]{6}", lambda at: names.get(at[0], at[0]), text)
 

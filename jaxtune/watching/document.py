@@ -12,7 +12,7 @@ from jaxtune.analysis._coordinates import coordinates, span
 from jaxtune.checks import RunError
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal, names_in
-from jaxtune.report._history import best_so_far
+from jaxtune.report._history import running_best
 from jaxtune.report._parallel import ticks_of
 from jaxtune.report.axes import Span, span_of
 from jaxtune.report.cells import bounds_cell, cell, tick
@@ -195,7 +195,7 @@ def _axis(values: np.ndarray, span: Span | None) -> dict[str, Any]:
 
 def _history(result: Result) -> dict[str, Any]:
     """Return scores in the order of the trials, and the best one so far."""
-    values, best, rows = scores(result), best_so_far(result), drawn(result, POINTS)
+    values, best, rows = scores(result), running_best(result), drawn(result, POINTS)
     shown = rows[np.isfinite(values[rows])]
     better = np.flatnonzero(np.isfinite(best) & (best != np.append(np.nan, best[:-1])))
     both = np.append(values[shown], best[better])
