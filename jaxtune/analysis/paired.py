@@ -31,6 +31,7 @@ class PairedTest(NamedTuple):
         large. Below .05 a difference is hard to explain by luck.
       wins: pairs in which one is larger.
       losses: pairs in which it is smaller.
+      gaps: the difference of each pair, in the order of the keys.
     """
 
     pairs: int
@@ -40,6 +41,7 @@ class PairedTest(NamedTuple):
     p: float
     wins: int
     losses: int
+    gaps: tuple[float, ...]
 
     @property
     def smallest_p(self) -> float:
@@ -87,7 +89,16 @@ def paired_test(one: Sequence[float], other: Sequence[float]) -> PairedTest:
         reach = float(stats.t.ppf(1 - LEVEL / 2, count - 1) * error)
         low, high = mean - reach, mean + reach
     wins, losses = int((gaps > 0).sum()), int((gaps < 0).sum())
-    return PairedTest(count, mean, low, high, _p_value(gaps), wins, losses)
+    return PairedTest(
+        pairs=count,
+        difference=mean,
+        low=low,
+        high=high,
+        p=_p_value(gaps),
+        wins=wins,
+        losses=losses,
+        gaps=tuple(gaps.tolist()),
+    )
 
 
 def _p_value(gaps: np.ndarray) -> float:
