@@ -3,8 +3,8 @@
     python experiments/pictures.py
 
 Runs the code of docs/tutorial.md, one search with population based training for the
-picture of which trial copied which state, one with a history of every epoch, and one
-with folds.
+picture of which trial copied which state, one with a history of every epoch, one with
+folds, and some to compare.
 """
 
 import dataclasses
@@ -85,6 +85,19 @@ def main() -> None:
         goals=["accuracy", "parameters"],
         constraints={"parameters": ("<=", 6000)},
     )
+    compared = [
+        jt.search(
+            names["task"],
+            names["space"],
+            key=jax.random.key(seed),
+            trials=32,
+            epochs=5,
+            metric="loss",
+            sampler=sampler,
+        )
+        for seed in range(6)
+        for sampler in ("sobol", "gaussian_process")
+    ]
     pictures = {
         "slices": first,
         "parallel": first,
@@ -104,8 +117,9 @@ def main() -> None:
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)
-    for name, shown in pictures.items():
-        figure = getattr(jt.report, name)(shown)
+    figures = {name: getattr(jt.report, name)(at) for name, at in pictures.items()}
+    figures["compare"] = jt.report.compare(compared).figure()
+    for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=90, metadata={"Software": None})
 
 

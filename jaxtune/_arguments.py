@@ -42,6 +42,10 @@ TUPLE = NAMES._replace(
     words="a tuple of names",
     holds=lambda value: isinstance(value, tuple) and NAMES.holds(value),
 )
+BATCHES = Argument(
+    "a tuple of whole numbers from 1",
+    lambda value: isinstance(value, tuple) and all(is_whole(size, 1) for size in value),
+)
 A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...).")
 
 
@@ -96,6 +100,12 @@ def _check_schedule(schedule: Schedule) -> None:
         demand("Stage", "searched", stage.searched, TUPLE)
         demand("Stage", "trials", stage.trials, whole(1))
         demand("Stage", "epochs", stage.epochs, optional(whole(1)))
+        demand("Stage", "batches", stage.batches, BATCHES)
+        if stage.batches and sum(stage.batches) != stage.trials:
+            raise ValueError(
+                f"Stage: batches={stage.batches} have {sum(stage.batches)} trials, and "
+                f"the stage {stage.trials}. Make them equal, or leave batches out."
+            )
         unknown = [n for n in stage.searched if n not in schedule.space.searched]
         if unknown:
             raise ValueError(

@@ -32,7 +32,7 @@ from jaxtune._arguments import (
 )
 from jaxtune._prior import check_prior
 from jaxtune.cache import compiled_once
-from jaxtune.checks import as_whole
+from jaxtune.checks import as_whole, is_whole
 from jaxtune.door import FLAG, guarded
 from jaxtune.environment import check_process, check_transfers
 from jaxtune.executors.base import Executor, ExecutorSession
@@ -50,6 +50,7 @@ from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
 from jaxtune.random import check_key
+from jaxtune.results.given import UserChoices
 from jaxtune.results.names import check_metrics, check_repeat_column
 from jaxtune.results.result import Result
 from jaxtune.rounds.aimed import check_known, check_reachable, warn_if_infeasible
@@ -77,7 +78,6 @@ from jaxtune.storage.mirror import own_directory
 from jaxtune.storage.read import seconds_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
-    UserChoices,
     arguments_document,
     defaults_of,
 )
@@ -268,7 +268,8 @@ def search(
     check_key(key)
     trials, rounds, epochs = as_whole(trials), as_whole(rounds), as_whole(epochs)
     seeds, block, programs = as_whole(seeds), as_whole(block), as_whole(programs)
-    choices, stops = UserChoices(block, programs, rewrite), check_stop(stop)
+    cut = int(folds) if is_whole(folds, 1) else None
+    choices, stops = UserChoices(block, programs, rewrite, cut), check_stop(stop)
     directory = None if directory is None else check_directory(directory)
     check_counts(seeds=seeds, **given_sizes(block=block, programs=programs))
     # from here on a plain function is a Task with trains=False
@@ -314,6 +315,7 @@ def search(
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
             goals=found,
+            choices=choices,
         )
         return run_search(
             wanted,

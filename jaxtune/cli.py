@@ -203,13 +203,14 @@ def watch_command(directory: Path, port: int, open_browser: bool) -> None:
     address that is printed. The run need not have begun. Ctrl-C ends it.
     """
     _step_aside()
+    # Ctrl-C is its end, and no error
     with (
         _plain_errors(),
+        suppress(KeyboardInterrupt),
         jaxtune.watch(directory, port=port, open_browser=open_browser) as page,
     ):
         _say(f"{page.url}\nCtrl-C ends it.")
-        with suppress(KeyboardInterrupt):
-            page.wait()
+        page.wait()
 
 
 def _step_aside() -> None:

@@ -10,13 +10,16 @@ import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pytest
+from looks import check_colours, check_layout
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 import jaxtune as jt
+from jaxtune.goals.order import Goal
 from jaxtune.report import points, sections
 from jaxtune.report._history import best_so_far
 from jaxtune.report._parallel import ticks_of
-from jaxtune.report.axes import positions, set_score
+from jaxtune.report.axes import mark_beyond, positions, set_score
 from jaxtune.report.cells import tick
 from jaxtune.training.ledger import Rungs
 
@@ -60,15 +63,16 @@ def test_the_zoom_shows_every_round_of_any_space(name):
     figure = jt.report.zoom(found)
     axes = figure.axes[0]
     points = sum(len(c.get_offsets()) for c in axes.collections)
+    points += sum(len(line.get_xdata()) for line in axes.lines)  # beyond the axis
     assert points == 24 + 1  # every trial, and the star
     labels = axes.get_legend_handles_labels()[1]
-    assert [label.split(":")[0] for label in labels] == [
-        "round 1",
-        "round 2",
-        "round 3",
-        "best",
-    ]
-    if name != "one":
+    words = [label.split(":")[0] for label in labels]
+    if name == "one":
+        assert set(words) == {"best", "beyond this axis"}
+        boxes = [line.get_linewidth() for line in figure.axes[1].lines]
+        assert boxes == sorted(set(boxes))
+    else:
+        assert words == ["round 1", "round 2", "round 3", "best"]
         boxes = [patch for patch in axes.patches if patch.get_width()]
         assert len(boxes) == 3
     figure.canvas.draw()
@@ -97,7 +101,7 @@ def test_an_unknown_dimension_is_named():
         jt.report.zoom(result(SPACES["two"]), "c")
 
 
-PICTURES = [name for name in jt.report.__all__]
+PICTURES = [name for name in jt.report.__all__ if name not in ("description", "theme")]
 
 
 def draw(name, found):
@@ -157,8 +161,11 @@ def test_every_picture_can_be_drawn_of_any_result(name, results):
     for found in results.values():
         figure = draw(name, found)
         assert figure.axes
-        words = texts(figure)
+        words = texts(figure) + jt.report.description(figure)
         assert "nan" not in words.replace("tenant", "")
+        assert jt.report.description(figure)
+        check_layout(figure)
+        check_colours(figure)
         for axes in figure.axes:
             assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
 
@@ -200,13 +207,17 @@ def test_thinning_keeps_the_best(results):
 def test_scores_are_drawn_where_the_table_has_them(results):
     found = results["nine"]
     found_in = draw("history", found).axes[0].findobj(mpl.collections.PathCollection)
-    drawn = np.concatenate([c.get_offsets() for c in found_in])
+    (star,) = [c for c in found_in if c.get_label().startswith("best")]
+    (best,) = star.get_offsets()
+    assert tuple(best) == (found.best.trial, pytest.approx(found.best.score))
+    drawn = np.concatenate([c.get_offsets() for c in found_in if c is not star])
     drawn = drawn[np.argsort(drawn[:, 0])]
     np.testing.assert_allclose(drawn[:, 1], found.trials["score"], rtol=1e-6)
     panels = draw("slices", found).axes
     for name, axes in zip(NINE.searched, panels, strict=False):
         assert axes.get_xlabel().startswith(name)
-        drawn = np.concatenate([c.get_offsets() for c in axes.collections])
+        *of_rounds, _ = axes.collections
+        drawn = np.concatenate([c.get_offsets() for c in of_rounds])
         if not NINE[name].by_index and not NINE[name].condition:
             np.testing.assert_allclose(
                 np.sort(drawn[:, 0]), np.sort(found.trials[name]), rtol=1e-5
@@ -227,6 +238,15 @@ def test_the_best_so_far_never_gets_worse(results):
         assert values[-1] == pytest.approx(found.best.score)
 
 
+def test_the_best_so_far_of_several_goals_is_the_best_score(results):
+    found = results["two"]
+    goals = (Goal("score", "min"), Goal("b", "max"))
+    several = dataclasses.replace(found, setup=found.setup._replace(goals=goals))
+    best = best_so_far(several)
+    np.testing.assert_array_equal(best, np.minimum.accumulate(found.trials["score"]))
+    assert best[-1] == several.best.score
+
+
 def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):
     found = many(results["halving"], 1)
     known = {"score": [0.9, 0.5, 0.95, 0.6], "epochs": [1, 4, 1, 4]}
@@ -241,8 +261,9 @@ def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):
 def test_an_axis_of_scores_says_what_it_leaves_out():
     axes = Figure().add_subplot()
     scores = np.asarray([0.0, 0.1, 0.2, 0.3, 1000.0, np.nan])
-    set_score(axes, "y", scores, "loss", "min")
-    assert axes.get_ylabel() == "loss (lower is better; 1 beyond this axis)"
+    span = set_score(axes, "y", scores, "loss", "min")
+    mark_beyond(axes, np.arange(6), scores, span)
+    assert axes.get_legend_handles_labels()[1] == ["beyond this axis: 1"]
     assert axes.get_ylim()[1] < 1
     set_score(axes, "y", scores[:4], "loss", "min")
     assert axes.get_ylabel() == "loss (lower is better)"
@@ -298,7 +319,8 @@ def test_a_surface_is_the_score_where_that_depends_on_two_numbers():
 def test_rungs_show_the_area_that_was_trained(results):
     found = results["halving"]
     patches = draw("rungs", found).axes[0].patches
-    area = sum(patch.get_data().values.sum() for patch in patches)
+    columns = [patch for patch in patches if isinstance(patch, StepPatch)]
+    area = sum(patch.get_data().values.sum() for patch in columns)
     assert area == found.trials.epochs.sum() == found.cost.epochs
 
 
@@ -345,7 +367,9 @@ def test_curves_join_the_scores_of_the_rungs(results):
     found = results["halving"]
     figure = draw("curves", found)
     lines = figure.axes[0].collections[0].get_segments()
-    assert sum(map(len, lines)) == np.isfinite(found.rungs.scores).all(axis=1).sum()
+    known = [len(points) for points in found.rungs.by_trial().values()]
+    # one point is no line
+    assert sorted(map(len, lines)) == sorted(count for count in known if count > 1)
     assert "stopped" in texts(figure)
     nothing = draw("curves", results["two"])
     assert "Nothing was trained" in texts(nothing)
@@ -412,7 +436,8 @@ def test_the_page_of_a_search_in_which_everything_failed(tmp_path):
 
 def test_numbers_of_the_picture_are_the_numbers_of_the_table():
     found = result(SPACES["two"])
-    offsets = jt.report.zoom(found).axes[0].collections[1].get_offsets()
-    rows = found.trials["round"] == 1
-    np.testing.assert_allclose(offsets[:, 0], found.trials["a"][rows])
-    np.testing.assert_allclose(offsets[:, 1], found.trials["b"][rows])
+    points = jt.report.zoom(found).axes[0].collections[0]
+    order = np.argsort(-found.trials["score"], kind="stable")  # the best is on top
+    at = np.stack([found.trials["a"], found.trials["b"]], axis=1)[order]
+    np.testing.assert_allclose(points.get_offsets(), at)
+    assert (np.diff(points.get_array()) > 0).all()

@@ -472,7 +472,7 @@ def test_progress_is_a_line_when_not_a_terminal_and_nothing_if_not_wanted(capfd)
 
 
 def test_lines_of_progress_come_every_ten_seconds(capsys):
-    clock, found = [0.0], search(trials=8, rounds=1)
+    clock, found = [0.0], search(trials=8, rounds=1, verbose=0)
     with progress_bar(200, False, 4, 1, lambda: clock[0]) as say:
         for number in range(1, 9):
             clock[0] = 4.0 * number
@@ -490,7 +490,7 @@ def test_progress_makes_no_result_that_it_does_not_show(capsys, monkeypatch):
     def never():
         raise AssertionError("made, and not shown")
 
-    found = search(trials=8, rounds=1)
+    found = search(trials=8, rounds=1, verbose=0)
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)  # noqa: B023
         clock = [0.0]

@@ -16,6 +16,8 @@ from jaxtune.report._ranks import ranks
 from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
 from jaxtune.report._zoom import zoom
+from jaxtune.report.describe import description
+from jaxtune.report.palette import theme
 
 __all__ = [
     "Comparison",
@@ -23,6 +25,7 @@ __all__ = [
     "compare",
     "contour",
     "curves",
+    "description",
     "ensemble",
     "epochs",
     "fold_scores",
@@ -34,5 +37,6 @@ __all__ = [
     "ranks",
     "rungs",
     "slices",
+    "theme",
     "zoom",
 ]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune import analysis
-from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.points import empty_figure, round_colour
+from jaxtune.report.describe import described
+from jaxtune.report.palette import picture, round_colour
+from jaxtune.report.panels import legend, single
+from jaxtune.report.points import empty_figure
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @guarded(result=A_RESULT)
+@picture
 def best_of(result: Result) -> Figure:
     """Draw the expected best score of n trials, for each round.
 
@@ -26,10 +29,8 @@ def best_of(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
-    axes, drawn = figure.add_subplot(), 0
+    figure, axes = single()
+    sentences: list[str] = []
     for number in range(len(result.spaces)):
         if number in result.confirming_rounds:
             continue
@@ -38,11 +39,15 @@ def best_of(result: Result) -> Figure:
         except ValueError:  # a round without a score
             continue
         counts, middle, low, high = np.asarray(rows).T
-        colour, drawn = round_colour(number), drawn + 1
+        colour = round_colour(number, len(result.spaces))
+        sentences.append(
+            f"Of {counts[-1]:.0f} trials of round {number + 1}, the expected best is "
+            f"{middle[-1]:.4g}, [{low[-1]:.4g}, {high[-1]:.4g}]."
+        )
         axes.fill_between(counts, low, high, color=colour, alpha=0.15, linewidth=0)
         label = f"trials of round {number + 1}"
         axes.plot(counts, middle, "o-", color=colour, markersize=3, label=label)
-    if not drawn:
+    if not sentences:
         return empty_figure("No trial has a score.")
     # each doubling of the number of trials takes the same room
     axes.set_xscale("log", base=2)
@@ -51,6 +56,8 @@ def best_of(result: Result) -> Figure:
     axes.set_xlabel("trials")
     axes.set_ylabel(f"best {result.setup.metric} ({better} is better)")
     axes.set_title("Expected best of n trials, 95 % interval", loc="left")
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
+    axes.grid()
+    legend(figure)
+    return described(
+        figure, f"Expected best {result.setup.metric} of n trials.", *sentences
+    )

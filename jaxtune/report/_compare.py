@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -24,7 +25,7 @@ from jaxtune.report.comparability import (
     same_clock,
     title_of,
 )
-from jaxtune.report.searches import Group, groups_of, rows_of
+from jaxtune.report.searches import SearchGroup, differing_rows, groups_of
 from jaxtune.report.verdict import answer_of, sentence_of
 from jaxtune.results.result import A_RESULT, Result
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = ("trials", "epochs", "seconds", "differences")
-HEAD = ("search", "key", "trials", "failed", "best", "trial", "epochs", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Comparison:
     """Searches side by side; what `compare` returns.
 
     Args:
-      groups: the searches of each method, one for each key; the best method first.
+      groups: the searches of each method, one for each key; the method with the best
+        mean after equal work first.
       metric: name of the score; ``"hypervolume"`` with several goals.
       mode: ``"max"`` or ``"min"``.
       curves: ``"trials"``, and ``"epochs"`` where trials trained for different numbers
@@ -50,7 +51,7 @@ class Comparison:
       notes: what has to be known about the searches, one sentence each.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[SearchGroup, ...]
     metric: str
     mode: str
     curves: Mapping[str, Mapping[str, MeanCurve]]
@@ -65,12 +66,18 @@ class Comparison:
 
     @property
     def answer(self) -> str:
-        """The shortest answer: which method is better after equal trials, if any is."""
-        return answer_of(self.names, self.contrasts["trials"])
+        """The shortest answer: the method that is better after equal work, if any is.
+
+        Equal work is equal epochs, where trials trained for different numbers of them,
+        and otherwise equal trials.
+        """
+        along = [*self.contrasts][-1]
+        after = f" after equal {along}" if len(self.contrasts) > 1 else ""
+        return f"{answer_of(self.names, self.contrasts[along])}{after}"
 
     @property
     def conclusion(self) -> tuple[str, ...]:
-        """What the tests say, one sentence for each pair of methods and axis."""
+        """The words of the tests: a sentence for each pair of methods and axis."""
         return tuple(
             sentence_of(contrast, along, self.metric, self.mode)
             for along, found in self.contrasts.items()
@@ -83,17 +90,19 @@ class Comparison:
         rows = []
         for group in self.groups:
             for one in group.searches:
-                result, found = one.result, np.isfinite(one.result.standing).any()
-                best = result.best if found else None
-                waits = result.trials["status"].astype(str) == "waiting"
-                values = (
-                    *(group.name, one.key_in_words, int((~waits).sum())),
-                    int(result.trials.failed.sum()),
-                    best.score if best else float("nan"),
-                    best.trial if best else None,
-                    *(result.cost.epochs, result.seconds),
+                result, scored = one.result, np.isfinite(one.result.standing).any()
+                rows.append(
+                    {
+                        "search": group.name,
+                        "key": one.key_in_words,
+                        "trials": result.counts.done,
+                        "failed": result.counts.failed,
+                        "best": result.best.score if scored else math.nan,
+                        "trial": result.best.trial if scored else None,
+                        "epochs": result.cost.epochs,
+                        "seconds": result.seconds,
+                    }
                 )
-                rows.append(dict(zip(HEAD, values, strict=True)))
         return tuple(rows)
 
     @property
@@ -135,7 +144,7 @@ class Comparison:
         """
         from jaxtune.report import comparison_page
 
-        return comparison_page.write(self, Path(path))
+        return comparison_page.write_comparison(self, Path(path))
 
     def __repr__(self) -> str:
         counts = [f"{g.name} ({len(g.searches)})" for g in self.groups]
@@ -148,7 +157,7 @@ class Comparison:
         said = f"<p><strong>{escape(self.answer)}</strong></p>"
         said += "".join(f"<p>{escape(text)}</p>" for text in lines)
         rows = [[cell(value) for value in row.values()] for row in self.table]
-        return f"{said}\n{html_table(HEAD, rows)}"
+        return f"{said}\n{html_table([*self.table[0]], rows)}"
 
 
 SEARCH = either(A_RESULT, PATH)
@@ -209,9 +218,9 @@ def compare(
         metric, mode = "hypervolume", "max"
     reference = _reference(groups) if setup.goals else None
     tracks = {along: _tracks(groups, along, reference) for along in _axes(groups)}
-    groups = _best_first(groups, tracks["trials"], mode)
+    groups = _best_first(groups, [*tracks.values()][-1], mode)
     found = {
-        along: {g.name: analysis.mean_curve([*of[g.name].values()]) for g in groups}
+        along: {g.name: analysis.mean_over_keys([*of[g.name].values()]) for g in groups}
         for along, of in tracks.items()
     }
     settings = [group.searches[0].settings for group in groups]
@@ -221,12 +230,12 @@ def compare(
         mode,
         found,
         {along: analysis.contrasts(of, mode) for along, of in tracks.items()},
-        tuple((title_of(path), tuple(row)) for path, row in rows_of(settings)),
+        tuple((title_of(path), tuple(row)) for path, row in differing_rows(settings)),
         (*notes_of(groups), *_lengths(tracks)),
     )
 
 
-def _tracks(groups: Sequence[Group], along: str, reference: Any) -> Tracks:
+def _tracks(groups: Sequence[SearchGroup], along: str, reference: Any) -> Tracks:
     return {
         group.name: {
             one.key: analysis.best_so_far(one.result, along, reference)
@@ -236,7 +245,7 @@ def _tracks(groups: Sequence[Group], along: str, reference: Any) -> Tracks:
     }
 
 
-def _axes(groups: Sequence[Group]) -> tuple[str, ...]:
+def _axes(groups: Sequence[SearchGroup]) -> tuple[str, ...]:
     """Return the axes of the curves: epochs too, where trials have other numbers."""
     epochs: set[int] = set()
     for group in groups:
@@ -247,7 +256,7 @@ def _axes(groups: Sequence[Group]) -> tuple[str, ...]:
     return ("trials", "epochs") if len(epochs) > 1 else ("trials",)
 
 
-def _reference(groups: Sequence[Group]) -> dict[str, float]:
+def _reference(groups: Sequence[SearchGroup]) -> dict[str, float]:
     """Return the worst of each goal among the feasible trials of all searches."""
     goals = groups[0].searches[0].result.setup.goals
     results = [one.result for group in groups for one in group.searches]
@@ -262,12 +271,12 @@ def _reference(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def _best_first(
-    groups: Sequence[Group], tracks: Tracks, mode: str
-) -> tuple[Group, ...]:
+    groups: Sequence[SearchGroup], tracks: Tracks, mode: str
+) -> tuple[SearchGroup, ...]:
     """Return groups by their mean score at the end of the shortest; ties by name."""
     end = np.asarray([common_end(tracks)])
 
-    def place(group: Group) -> tuple[float, str]:
+    def place(group: SearchGroup) -> tuple[float, str]:
         scores = [float(curve.at(end)[0]) for curve in tracks[group.name].values()]
         fine = [score for score in scores if np.isfinite(score)]
         mean = ranking.direction(mode) * float(np.mean(fine)) if fine else -np.inf
@@ -296,7 +305,7 @@ def _lengths(tracks: Mapping[str, Tracks]) -> list[str]:
     return notes
 
 
-def _best_of_group(group: Group) -> Result:
+def _best_of_group(group: SearchGroup) -> Result:
     """Return the result of a group with the best trial; ties by key."""
 
     def value(result: Result) -> float:

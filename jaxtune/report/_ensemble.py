@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.axes import COLOURS
+from jaxtune.report.describe import described
+from jaxtune.report.palette import colour, picture
+from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.trained.ensembling import EnsembleChoice, choose
@@ -20,6 +22,7 @@ TOP, SIZE = 20, 50  # as `Result.ensemble` has them
 
 
 @guarded(result=A_RESULT)
+@picture
 def ensemble(result: Result) -> Figure:
     """Draw the score of an ensemble after each addition, beside the best model alone.
 
@@ -35,29 +38,34 @@ def ensemble(result: Result) -> Figure:
     return growth_of(result, choice)
 
 
+@picture
 def growth_of(result: Result, choice: EnsembleChoice) -> Figure:
     """Draw the scores of a choice that was made; see `ensemble`."""
-    Figure = extra("matplotlib.figure", "report").Figure
+    MaxNLocator = extra("matplotlib.ticker", "report").MaxNLocator
 
     path, setup = choice.selection.path, result.setup
-    single = choice.single(setup.mode)
-    figure = Figure(figsize=(7.5, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    alone = choice.single(setup.mode)
+    figure, axes = single(3.6)
     places = np.arange(1, len(path) + 1)
-    axes.axhline(single, color="0.5", linestyle="--", label="the best model alone")
-    colour = COLOURS[0]
-    axes.plot(
-        places, path, color=colour, marker="o", markersize=3, label="the ensemble"
+    axes.axhline(
+        alone, color=colour("soft"), linestyle="--", label="the best model alone"
     )
-    axes.scatter(places[-1:], path[-1:], s=60, color=colour, zorder=3)
+    style: dict[str, Any] = {"color": colour("blue"), "marker": "o", "markersize": 3}
+    axes.plot(places, path, label="the ensemble", **style)
+    axes.scatter(places[-1:], path[-1:], s=60, color=colour("blue"), zorder=3)
     # the first additions, which are far from the last, are what is to be seen
     better = "higher" if setup.mode == "max" else "lower"
     axes.set_ylabel(f"{setup.metric} ({better} is better)")
     axes.set_xlabel("models added, with repetition")
     axes.set_title("Growth of an ensemble, on the validation split", loc="left")
-    axes.grid(axis="y", alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return figure
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axes.grid(axis="y")
+    legend(figure)
+    return described(
+        figure,
+        f"The {setup.metric} of an ensemble after each of {len(path)} additions: "
+        f"{path[-1]:.4g} at the end; the best model alone has {alone:.4g}.",
+    )
 
 
 def choice_of(result: Result) -> EnsembleChoice | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.axes import COLOURS, set_score
+from jaxtune.report.axes import mark_beyond, set_score
+from jaxtune.report.describe import best_of_all, described
+from jaxtune.report.palette import colour, picture, series
+from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import A_RESULT, Result
 
@@ -20,6 +22,7 @@ TRIALS = 12  # more would have no room for their names
 
 
 @guarded(result=A_RESULT)
+@picture
 def fold_scores(result: Result) -> Figure:
     """Draw the scores of the best trials on each fold, and their means.
 
@@ -32,32 +35,45 @@ def fold_scores(result: Result) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message for a search without folds.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     if result.setup.folds is None:
         return empty_figure("The search had no folds.")
     order, means = ranking.order(result.standing), result.folds.means
     best = order[np.isfinite(result.standing[order])][:TRIALS]
     if not best.size:
         return empty_figure("No trial has a score.")
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    places = np.arange(len(best))
+    figure, axes = single()
+    places, setup = np.arange(len(best)), result.setup
+    span = set_score(axes, "y", means[best].ravel(), setup.metric, setup.mode)
+    assert span is not None
     axes.vlines(
-        places, means[best].min(axis=1), means[best].max(axis=1), color="0.8", zorder=1
+        places,
+        means[best].min(axis=1),
+        means[best].max(axis=1),
+        color=colour("soft"),
+        linewidth=0.8,
+        zorder=1,
     )
     for fold, values in enumerate(means[best].T):
-        colour = COLOURS[fold % len(COLOURS)]
-        axes.scatter(places, values, s=24, color=colour, zorder=2, label=str(fold))
+        shade, inside = series(fold), span.holds(values)
+        style: dict[str, Any] = {
+            "s": 24,
+            "color": shade,
+            "zorder": 2,
+            "label": str(fold),
+        }
+        axes.scatter(places[inside], values[inside], **style)
+        mark_beyond(axes, places, values, span)
     middle = means[best].mean(axis=1)
-    axes.scatter(places, middle, s=300, marker="_", color="black", zorder=3)
-    set_score(axes, "y", means[best].ravel(), result.setup.metric, result.setup.mode)
+    axes.scatter(places, middle, s=300, marker="_", color=colour("text"), zorder=3)
     axes.set_xticks(places, labels=best.tolist())
     axes.set_xlabel("trial, the best first; a line is its mean")
     axes.set_title("Scores on each fold", loc="left")
-    axes.grid(axis="y", alpha=0.25)
+    axes.grid(axis="y")
     if means.shape[1] <= TRIALS:
-        figure.legend(
-            loc="outside lower center", ncols=TRIALS, frameon=False, title="fold"
-        )
-    return figure
+        legend(figure, columns=6, title="fold")
+    return described(
+        figure,
+        f"The {setup.metric} of the best {len(best)} trials on each of "
+        f"{means.shape[1]} folds.",
+        best_of_all(result),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,15 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
-from jaxtune.report.axes import COLOURS
+from jaxtune.report.describe import as_list, described, tried
+from jaxtune.report.palette import colour, picture
+from jaxtune.report.panels import legend, panel_grid
 from jaxtune.report.points import drawn, empty_figure, set_title
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST = 3  # panels beside each other
 DECADE = 10  # a goal that spans more is drawn on a log scale
 
 
@@ -36,29 +38,36 @@ def front(result: Result) -> Figure:
       A matplotlib figure, not shown; a message if the search has one goal, or no trial
       that is feasible.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
+    return front_of(result, list(itertools.combinations(result.setup.goals, 2)))
 
-    goals = result.setup.goals
-    if not goals:
+
+@picture
+def front_of(result: Result, pairs: Sequence[tuple[Goal, Goal]]) -> Figure:
+    """Draw the front by some pairs of goals; see `front`."""
+    if not result.setup.goals:
         return empty_figure("The search has one goal, so there is no front.")
     if not result.front:
         return empty_figure("No trial is feasible, so there is no front.")
-    pairs = list(itertools.combinations(goals, 2))
-    columns = min(MOST, len(pairs))
-    lines = -(-len(pairs) // columns)
-    size = (7.5, 4.5) if len(pairs) == 1 else (4.0 * columns, 3.8 * lines)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (one, other) in zip(panels, pairs, strict=False):
+    figure, panels = panel_grid(len(pairs))
+    for axes, (one, other) in zip(panels, pairs, strict=True):
         # the usual picture has the cost to the right and the gain upwards
         across, upwards = (other, one) if one.mode == "max" else (one, other)
         _draw(axes, result, across, upwards)
-    for axes in panels[len(pairs) :]:
-        axes.set_axis_off()
     set_title(panels[0], result, "Front", _shown(result))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    return figure
+    legend(figure)
+    goals = {goal.name: goal for pair in pairs for goal in pair}
+    return described(
+        figure,
+        f"{tried(result)} by {as_list([*goals])}; {len(result.front)} are in the "
+        "front, which no other trial beats in every goal.",
+        *(_reached(result, goal) for goal in goals.values()),
+    )
+
+
+def _reached(result: Result, goal: Goal) -> str:
+    """Return a sentence on the range of a goal along the front."""
+    values = result.trials[goal.name][np.asarray(result.front, int)]
+    return f"Its {goal.name} is {values.min():.4g} to {values.max():.4g}."
 
 
 def _shown(result: Result) -> np.ndarray:
@@ -73,16 +82,19 @@ def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
     rows, front = _shown(result), np.asarray(result.front, int)
     others = np.setdiff1d(rows, front)
     fine = np.isfinite(x) & np.isfinite(y)
-    for within, colour, label in (
-        (result.feasible, COLOURS[5], "other trials"),
-        (~result.feasible, "0.75", "beyond a constraint"),
+    for within, (name, marker), label in (
+        (result.feasible, ("blue", "o"), "other trials"),
+        (~result.feasible, ("soft", "x"), "beyond a constraint"),
     ):
         some = others[(within & fine)[others]]
         if some.size:
-            axes.scatter(x[some], y[some], s=14, color=colour, label=label)
-    axes.scatter(x[front], y[front], s=24, color=COLOURS[3], label="front", zorder=3)
+            style = {"color": colour(name), "marker": marker, "linewidth": 0.9}
+            axes.scatter(x[some], y[some], s=14, label=label, **style)
+    axes.scatter(
+        x[front], y[front], s=24, color=colour("best"), label="front", zorder=3
+    )
     border_x, border_y = _border(x[front], y[front], across.mode, upwards.mode)
-    axes.step(border_x, border_y, where="post", color=COLOURS[3], linewidth=1)
+    axes.step(border_x, border_y, where="post", color=colour("best"), linewidth=1.5)
     for which, goal, values in (("x", across, x), ("y", upwards, y)):
         axes.set(**{f"{which}label": f"{goal.name} ({goal.mode})"})
         shown = values[rows][np.isfinite(values[rows])]
@@ -93,7 +105,7 @@ def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
-    axes.grid(alpha=0.25)
+    axes.grid()
 
 
 def _border(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
-from jaxtune.checks import extra
 from jaxtune.door import an, guarded, optional
-from jaxtune.report.axes import COLOURS
+from jaxtune.report.describe import as_list, described
+from jaxtune.report.palette import colour, picture, series
+from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
 from jaxtune.results.result import A_RESULT, Result
 
@@ -21,6 +22,7 @@ FOUND = an("importances", Importances, "Use jaxtune.analysis.importances(result)
 
 
 @guarded(result=A_RESULT, found=optional(FOUND))
+@picture
 def importance(result: Result, found: Importances | None = None) -> Figure:
     """Draw the importance of each hyperparameter with its interval, coloured by tier.
 
@@ -31,37 +33,40 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
     Returns:
       A matplotlib figure, not shown; a message if there are too few trials.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     try:
         found = found or importances(result)
     except ValueError as error:
         return empty_figure(str(error))
     rows = found.rows[::-1]  # bars are drawn from the bottom up
-    figure = Figure(figsize=(7.5, 1.6 + 0.4 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = single(1.6 + 0.35 * len(rows))
     shares = np.asarray([row.share for row in rows])
     # the interval may lie on one side of the estimate, and errorbar wants lengths >= 0
     ends = np.asarray([(row.low, row.high) for row in rows]).T
     reach = np.abs(np.clip([shares - ends[0], ends[1] - shares], 0, None))
     for tier in sorted({row.tier for row in rows}):
         of_tier = [i for i, row in enumerate(rows) if row.tier == tier]
-        colour, label = COLOURS[tier - 1], f"tier {tier}"
-        axes.barh(of_tier, shares[of_tier], color=colour, alpha=0.8, label=label)
+        shade, label = series(tier - 1), f"tier {tier}"
+        axes.barh(of_tier, shares[of_tier], height=0.6, color=shade, label=label)
     axes.errorbar(
         shares,
         np.arange(len(rows)),
         xerr=reach,
         fmt="none",
-        ecolor="black",
+        ecolor=colour("text"),
         capsize=3,
         linewidth=1,
     )
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set(xlim=(0, None), xlabel="share of importance (PED-ANOVA), 95 % interval")
-    axes.set_title(f"Importance, {found.trials} trials. {order_of(found)}", loc="left")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return figure
+    title = f"Importance in {found.trials:,} trials\n{order_of(found)}"
+    axes.set_title(title, loc="left")
+    legend(figure, columns=4)
+    each = [f"{row.name} {row.share:.0%}" for row in found.rows]
+    return described(
+        figure,
+        f"Importance in {found.trials} trials: {as_list(each)}.",
+        f"{order_of(found)}.",
+    )
 
 
 def order_of(found: Importances) -> str:

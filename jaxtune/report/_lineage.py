@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import set_scale
+from jaxtune.report.describe import best_of_all, described
+from jaxtune.report.palette import colour, picture
+from jaxtune.report.panels import legend, single
 from jaxtune.report.points import check_searched, empty_figure, important
 from jaxtune.results.result import A_RESULT, Result
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @guarded(result=A_RESULT, name=optional(NAME))
+@picture
 def lineage(result: Result, name: str | None = None) -> Figure:
     """Draw one hyperparameter of every member over time, and the states it took over.
 
@@ -34,16 +37,13 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     space = result.setup.space
     name = name or important(space, 1)[0]
     check_searched(space, name)
     known = result.lineage
     if not len(known.trial):
         return empty_figure("No trial took over the state of another one.")
-    figure = Figure(figsize=(7.5, 5.0), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = single()
     values = np.asarray(known.hparams[name], np.float64)
     _members(axes, result, values)
     if np.isfinite(result.standing).any():
@@ -52,12 +52,15 @@ def lineage(result: Result, name: str | None = None) -> Figure:
     axes.set_xlabel("epochs")
     # a row whose source is the trial itself is its beginning, and no state moved
     moves = int((known.source != known.trial).sum())
-    axes.set_title(
-        f"{moves} states taken over; in colour: the trajectory of the best trial",
-        loc="left",
+    axes.set_title(f"Lineage: {moves} states taken over", loc="left")
+    axes.grid()
+    legend(figure)
+    return described(
+        figure,
+        f"The {name} of {len(np.unique(known.trial))} members over time; "
+        f"{moves} states were taken over.",
+        best_of_all(result, [name]),
     )
-    axes.grid(alpha=0.25)
-    return figure
 
 
 def _trajectory(axes: Any, result: Result, name: str) -> None:
@@ -66,7 +69,8 @@ def _trajectory(axes: Any, result: Result, name: str) -> None:
     for leg in result.trajectory(result.best.trial):
         value = float(leg.hparams[name])
         span = [begin, leg.epochs]
-        axes.plot(span, [value, value], color="#D55E00", linewidth=2.5, zorder=3)
+        style = {"color": colour("best"), "linewidth": 2.5, "zorder": 3}
+        axes.plot(span, [value, value], label="the way of the best trial", **style)
         begin = leg.epochs
 
 
@@ -79,16 +83,23 @@ def _members(axes: Any, result: Result, values: np.ndarray) -> None:
         ends = [*known.epochs[rows][1:], result.trials.epochs[trial]]
         for row, end in zip(rows, ends, strict=True):
             span = [known.epochs[row], end]
-            axes.plot(span, [values[row]] * 2, color="0.55", linewidth=0.9)
+            axes.plot(
+                span,
+                [values[row]] * 2,
+                color=colour("soft"),
+                linewidth=1.0,
+                label="a member",
+            )
             source = known.source[row]
             if source != trial:
                 at = _row_at(result, source, known.epochs[row])
                 axes.plot(
                     [known.epochs[row]] * 2,
                     [values[at], values[row]],
-                    color="0.55",
-                    linewidth=0.5,
+                    color=colour("soft"),
+                    linewidth=1.0,
                     linestyle=":",
+                    label="a state taken over",
                 )
 
 

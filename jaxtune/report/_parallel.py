@@ -10,8 +10,12 @@ import numpy as np
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.axes import decades
+from jaxtune.report._curves import line_widths
+from jaxtune.report.axes import span_of
 from jaxtune.report.cells import tick
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, score_map
+from jaxtune.report.panels import HEIGHT, WIDTH, new_figure, rank_bar
 from jaxtune.report.points import by_rank, drawn, scores, set_title
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
@@ -25,8 +29,9 @@ FEW = 8  # up to so many values, an axis labels each of them
 
 
 @guarded(result=A_RESULT)
+@picture
 def parallel(result: Result) -> Figure:
-    """Draw each trial as a line through its values, the best ones darkest and on top.
+    """Draw each trial as a line through its values, the best ones boldest and on top.
 
     Every axis is on its dimension's own scale. Where a hyperparameter is inactive in a
     trial, its line has a gap. Failed trials have no line.
@@ -38,75 +43,78 @@ def parallel(result: Result) -> Figure:
       A matplotlib figure, not shown.
     """
     LineCollection = extra("matplotlib.collections", "report").LineCollection
-    Figure = extra("matplotlib.figure", "report").Figure
 
-    space, rank = result.setup.space, by_rank(result)
+    space, rank, setup = result.setup.space, by_rank(result), result.setup
     rows = drawn(result, LINES)
     order = rows[np.isfinite(rank[rows])]
     order = order[np.argsort(rank[order])]  # the best last, on top
-    columns = [*coordinates(result).T, scaled(scores(result))]
+    columns = [*coordinates(result).T, scaled(scores(result), setup.mode)]
     heights = np.stack(columns, axis=1)
     places = np.arange(heights.shape[1])
-    figure = Figure(figsize=(1.8 + 1.35 * len(places), 4.8), layout="constrained")
+    figure = new_figure(max(WIDTH, 1.2 + 1.1 * len(places)), HEIGHT + 0.4)
     axes = figure.add_subplot()
-    lines = [np.stack([places, heights[trial]], axis=1) for trial in order]
     drawing = LineCollection(
-        lines, array=rank[order], cmap="viridis_r", linewidths=0.9, alpha=0.8
+        [np.stack([places, heights[trial]], axis=1) for trial in order],
+        array=rank[order],
+        cmap=score_map(),
+        linewidths=line_widths(rank[order]),
     )
     drawing.set_clim(0, 1)
     axes.add_collection(drawing)
     for place, name in enumerate(space.searched):
-        _axis(axes, place, space[name])
-    _score_axis(axes, len(places) - 1, scores(result))
-    labels = [*space.searched, f"{result.setup.metric} ({result.setup.mode})"]
-    axes.set_xticks(places, labels, rotation=20, ha="right")
-    axes.set(xlim=(-0.3, len(places) - 0.4), ylim=(-0.04, 1.04), yticks=[])
-    for side in ("left", "right", "top", "bottom"):
-        axes.spines[side].set_visible(False)
-    bar = figure.colorbar(drawing, ax=axes, ticks=[0, 1], pad=0.01)
-    bar.ax.set_yticklabels(["worst", "best"])
+        _draw_axis(axes, place, ticks_of(space[name]))
+    _draw_axis(axes, len(places) - 1, score_ticks(scores(result), setup.mode))
+    labels = [*space.searched, f"{setup.metric} ({setup.mode})"]
+    turned: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(places, labels, **turned)
+    axes.set(xlim=(-0.15, len(places) - 0.5), ylim=(-0.05, 1.05), yticks=[])
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    rank_bar(drawing, axes)
     set_title(axes, result, "All hyperparameters of every trial", rows)
-    return figure
+    return described(
+        figure,
+        f"A line for each of {tried(result)} through its values of "
+        f"{as_list(space.searched)}, and its score.",
+        best_of_all(result, space.searched),
+    )
 
 
-def scaled(values: np.ndarray) -> np.ndarray:
-    """Return scores scaled to 0 for the smallest and 1 for the largest.
+def scaled(values: np.ndarray, mode: str) -> np.ndarray:
+    """Return scores scaled to 0 for the smallest and 1 for the largest that is shown.
 
-    Scores over more than two decades are on a log scale. Equal scores become 0.5.
+    What is shown is the axis of `span_of`; scores beyond it are at its end. Equal
+    scores become 0.5.
     """
-    if decades(values):
-        values = np.log(values)
-    fine = values[np.isfinite(values)]
-    if not fine.size or fine.max() == fine.min():
+    span = span_of(values, mode)
+    if span is None or span.low == span.high:
         return np.where(np.isfinite(values), 0.5, np.nan)
-    return (values - fine.min()) / (fine.max() - fine.min())
+    ends = np.asarray([span.low, span.high])
+    inside = np.clip(values, *ends)
+    if span.log:
+        inside, ends = np.log(inside), np.log(ends)
+    return (inside - ends[0]) / (ends[1] - ends[0])
 
 
-def _axis(axes: Any, place: int, dim: Dimension) -> None:
-    axes.axvline(place, color="0.3", linewidth=0.8, zorder=0)
-    for height, text in ticks_of(dim):
-        axes.annotate(text, (place, height), (3, 0), **LABEL)
+def score_ticks(values: np.ndarray, mode: str) -> list[tuple[float, str]]:
+    """Return heights and labels of the ends of the axis of scores, if there are any."""
+    span = span_of(values, mode)
+    if span is None:
+        return []
+    low, high = np.nanmin(values) < span.low, np.nanmax(values) > span.high
+    return [
+        (0.0, f"{'≤ ' if low else ''}{tick(span.low)}"),
+        (1.0, f"{'≥ ' if high else ''}{tick(span.high)}"),
+    ]
 
 
-def _score_axis(axes: Any, place: int, values: np.ndarray) -> None:
-    axes.axvline(place, color="0.3", linewidth=0.8, zorder=0)
-    for height, words in score_ticks(values):
-        axes.annotate(words, (place, height), (3, 0), **LABEL)
-
-
-def score_ticks(values: np.ndarray) -> list[tuple[float, str]]:
-    """Return heights and labels of the smallest and the largest score, if any."""
-    fine = values[np.isfinite(values)]
-    return [(0, tick(fine.min())), (1, tick(fine.max()))] if fine.size else []
-
-
-LABEL: dict[str, Any] = {
-    "textcoords": "offset points",
-    "fontsize": "x-small",
-    "va": "center",
-    "zorder": 5,
-    "bbox": {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
-}
+def _draw_axis(axes: Any, place: int, ticks: list[tuple[float, str]]) -> None:
+    axes.axvline(place, color=colour("soft"), linewidth=0.8, zorder=0)
+    back = {"facecolor": colour("back"), "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+    style = {"textcoords": "offset points", "fontsize": 8, "va": "center"}
+    for height, words in ticks:
+        words = words if len(words) < 13 else f"{words[:11]}…"
+        axes.annotate(words, (place, height), (3, 0), zorder=5, bbox=back, **style)
 
 
 def ticks_of(dim: Dimension) -> list[tuple[float, str]]:

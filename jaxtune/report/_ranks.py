@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune.checks import extra
 from jaxtune.door import NAMES, guarded, optional
-from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.axes import mark_beyond, set_scale, set_score
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import picture, score_map
+from jaxtune.report.panels import legend, panel_grid, rank_bar
 from jaxtune.report.points import (
     by_rank,
     check_searched,
     drawn,
     failed,
     important,
+    mark_best,
+    mark_failed,
     numbers,
     scores,
-    thinning_note,
+    set_heading,
 )
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-ACROSS = 3
 
 
 @guarded(result=A_RESULT, names=optional(NAMES))
+@picture
 def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     """Draw trials over pairs of hyperparameters, coloured from the worst to the best.
 
@@ -45,39 +49,45 @@ def ranks(result: Result, names: tuple[str, ...] | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     space = result.setup.space
     for name in names or ():
         check_searched(space, name)
     names = names or tuple(important(space, 4))
     pairs: list[tuple[str, str | None]] = list(combinations(names, 2))
     pairs = pairs or [(names[0], None)]  # a single one is drawn against the score
-    across = min(ACROSS, len(pairs))
-    down = -(-len(pairs) // across)
-    figure = Figure(
-        figsize=(1.6 + 3.7 * across, 0.8 + 3.1 * down), layout="constrained"
-    )
-    panels = figure.subplots(down, across, squeeze=False)
+    figure, panels = panel_grid(len(pairs))
     rank, rows = by_rank(result), drawn(result)
     rows = rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))]  # the best on top
+    for (x, y), axes in zip(pairs, panels, strict=True):
+        points = _draw(axes, result, (x, y), rows)
+    rank_bar(points, panels)
+    legend(figure)
+    set_heading(figure, "Trials by rank", result, rows)
+    return described(
+        figure,
+        f"{tried(result)} over pairs of {as_list(names)}, coloured by rank.",
+        best_of_all(result, names),
+    )
+
+
+def _draw(
+    axes: Axes, result: Result, pair: tuple[str, str | None], rows: np.ndarray
+) -> Any:
+    """Draw some trials over a pair, or over one hyperparameter and the score."""
+    (x, y), rank, setup = pair, by_rank(result), result.setup
+    left, up = numbers(result, x), numbers(result, y) if y else scores(result)
+    set_scale(axes, "x", setup.space[x], x)
+    axes.grid()
     fine = rows[np.isfinite(rank[rows])]
-    wrong = rows[failed(result)[rows]]
-    for (x, y), axes in zip(pairs, panels.flat, strict=False):
-        left, up = numbers(result, x), numbers(result, y) if y else scores(result)
-        axes.scatter(left[wrong], up[wrong], s=14, marker="x", color="0.6")
-        points = axes.scatter(
-            left[fine], up[fine], s=14, c=rank[fine], cmap="viridis_r", vmin=0, vmax=1
-        )
-        set_scale(axes, "x", space[x], x)
-        if y is None:
-            set_score(axes, "y", up, result.setup.metric, result.setup.mode)
-        else:
-            set_scale(axes, "y", space[y], y)
-        axes.grid(alpha=0.25)
-    for axes in panels.flat[len(pairs) :]:
-        axes.set_axis_off()
-    bar = figure.colorbar(points, ax=panels, ticks=[0, 1], pad=0.01)
-    bar.ax.set_yticklabels(["worst", "best"])
-    figure.suptitle(f"Trials by rank {thinning_note(result, rows)}")
-    return figure
+    if y is not None:
+        set_scale(axes, "y", setup.space[y], y)
+        mark_failed(axes, left, up, failed(result), rows)
+    else:
+        span = set_score(axes, "y", up, setup.metric, setup.mode)
+        if span is not None:
+            mark_beyond(axes, left[fine], up[fine], span)
+            fine = fine[span.holds(up[fine])]
+    style = {"s": 14, "cmap": score_map(), "vmin": 0, "vmax": 1}
+    points = axes.scatter(left[fine], up[fine], c=rank[fine], **style)
+    mark_best(axes, result, left, up)
+    return points

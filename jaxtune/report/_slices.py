@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxtune.checks import extra
 from jaxtune.door import guarded
-from jaxtune.report.axes import set_scale, set_score
+from jaxtune.report.axes import mark_beyond, set_scale, set_score
+from jaxtune.report.describe import as_list, best_of_all, described, tried
+from jaxtune.report.palette import picture, round_colour
+from jaxtune.report.panels import legend, panel_grid, panel_rows
 from jaxtune.report.points import (
     MOST,
     drawn,
+    empty_figure,
+    mark_best,
     numbers,
-    round_colour,
     round_label,
     scores,
+    set_heading,
     thinning_note,
 )
 from jaxtune.results.result import A_RESULT, Result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 3  # panels in a row
 FEW = 500  # points in a panel, however many panels share the figure's 3 * MOST
 
 
 @guarded(result=A_RESULT)
 def slices(result: Result) -> Figure:
-    """Draw the score over each searched hyperparameter, coloured by round.
+    """Draw the score over each searched hyperparameter, later rounds darker.
+
+    The axis shows the good scores; triangles at its edge mark trials beyond it.
 
     Args:
       result: result of a search.
@@ -40,45 +47,58 @@ def slices(result: Result) -> Figure:
     Raises:
       ValueError: a space in which all is fixed.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     names = result.setup.space.searched
     if not names:
         raise ValueError("slices: nothing was searched, all is fixed.")
-    rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(names))))
-    across = min(ACROSS, len(names))
-    down = -(-len(names) // across)
-    figure = Figure(
-        figsize=(1.2 + 3.6 * across, 0.9 + 2.9 * down), layout="constrained"
-    )
-    panels = figure.subplots(down, across, squeeze=False, sharey=True)
-    for name, axes in zip(names, panels.flat, strict=False):
-        _panel(axes, result, name, rows)
-    for axes in panels.flat[len(names) :]:
-        axes.set_axis_off()
-    for axes in panels[:, 1:].flat:
-        axes.set_ylabel("")
-    figure.suptitle(
-        f"Each hyperparameter against the score {thinning_note(result, rows)}"
-    )
-    # every panel has the same rounds, so the legend of one is that of all
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
-    return figure
+    return slices_of(result, names)
 
 
-def _panel(axes: Any, result: Result, name: str, rows: np.ndarray) -> None:
+@picture
+def slices_of(result: Result, names: Sequence[str]) -> Figure:
+    """Draw the score over some hyperparameters; see `slices`."""
+    searched = result.setup.space.searched
+    if not np.isfinite(result.standing).any():
+        return empty_figure("No trial has a score.")
+    rows = drawn(result, min(MOST, max(FEW, 3 * MOST // len(searched))))
+    figure, panels = panel_grid(len(names))
+    for name, axes in zip(names, panels, strict=True):
+        _draw(axes, result, name, rows)
+    across = panel_rows(len(names))[0]
+    for place, axes in enumerate(panels):
+        # the axis of scores is the same everywhere: in a full grid, once in each row
+        if len(names) % across == 0 and place % across:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+    if len(names) > 1:
+        set_heading(figure, "Each hyperparameter against the score", result, rows)
+    else:
+        panels[0].set_title(thinning_note(result, rows), loc="left")
+    legend(figure, columns=3 if across < 3 else 6)
+    return described(
+        figure,
+        f"The {result.setup.metric} of {tried(result)} against {as_list(names)}.",
+        best_of_all(result, names),
+    )
+
+
+def _draw(axes: Axes, result: Result, name: str, rows: np.ndarray) -> None:
+    """Draw the scores of some trials over one hyperparameter."""
     x, values, dim = numbers(result, name), scores(result), result.setup.space[name]
-    for number in range(len(result.spaces)):
-        of_round = rows[result.trials["round"][rows] == number]
-        offsets = _offsets(len(of_round)) if dim.by_index else 0.0
-        colour, label = round_colour(number), round_label(result, number)
-        axes.scatter(
-            x[of_round] + offsets, values[of_round], s=10, color=colour, label=label
-        )
+    if dim.by_index:
+        x = x + _offsets(len(x))
     set_scale(axes, "x", dim, name)
-    set_score(axes, "y", values, result.setup.metric, result.setup.mode)
-    axes.grid(alpha=0.25)
+    axes.grid()
+    span = set_score(axes, "y", values, result.setup.metric, result.setup.mode)
+    if span is None:
+        return
+    inside = rows[span.holds(values[rows])]
+    for number in range(len(result.spaces)):
+        of_round = inside[result.trials["round"][inside] == number]
+        shade = round_colour(number, len(result.spaces))
+        label = round_label(result, number)
+        axes.scatter(x[of_round], values[of_round], s=12, color=shade, label=label)
+    mark_beyond(axes, x[rows], values[rows], span)
+    mark_best(axes, result, x, values)
 
 
 def _offsets(count: int) -> np.ndarray:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
-from jaxtune.report.axes import by_place, set_scale, set_score
+from jaxtune.report.axes import by_place, mark_beyond, set_scale, set_score
+from jaxtune.report.cells import bounds_cell
+from jaxtune.report.describe import best_of_all, described, tried
+from jaxtune.report.palette import colour, picture, round_colour, score_map
+from jaxtune.report.panels import HEIGHT, legend, new_figure, rank_bar, single
 from jaxtune.report.points import (
+    by_rank,
+    counted,
     drawn,
     failed,
+    mark_best,
+    mark_failed,
     numbers,
     pair,
-    round_colour,
-    round_label,
     scores,
     set_title,
 )
@@ -26,16 +32,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAMED = 9  # with more rounds, the legend has the first and the last
+
 
 @guarded(result=A_RESULT, x=optional(NAME), y=optional(NAME))
+@picture
 def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
-    """Draw each round's points and box over two hyperparameters.
+    """Draw the box of each round over two hyperparameters, and all trials by rank.
 
     Args:
       result: result of a search.
       x: hyperparameter on the horizontal axis; one of the lowest tier if not given.
       y: hyperparameter on the vertical axis; the next one if not given. If only one is
-        searched, the score is drawn instead.
+        searched, the score is drawn instead, and the boxes above it.
 
     Returns:
       A matplotlib figure, not shown.
@@ -43,66 +52,86 @@ def zoom(result: Result, x: str | None = None, y: str | None = None) -> Figure:
     Raises:
       ValueError: a name that is not searched.
     """
-    Figure = extra("matplotlib.figure", "report").Figure
-
     x, y = pair(result.setup.space, x, y)
-    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
-    axes = figure.add_subplot()
-    # a trial of an unfinished run may have neither a score nor failed: it waits
-    rounds, scored = result.trials["round"], np.isfinite(scores(result))
-    lost, rows = failed(result), drawn(result)
-    shown = np.isin(np.arange(len(lost)), rows)
-    for number, space in enumerate(result.spaces):
-        colour = round_colour(number)
-        of_round = (rounds == number) & scored
-        label = f"{round_label(result, number)}: {of_round.sum()} trials"
-        across, up = _columns(result, of_round & shown, x, y)
-        axes.scatter(across, up, s=22, color=colour, label=label)
-        if number not in result.confirming_rounds:
-            _draw_box(axes, space, x, y, colour)
-    if lost.any():
-        label = f"failed: {lost.sum()} trials"
-        across, up = _columns(result, lost & shown, x, y)
-        if y is not None:  # else the vertical axis is the score, which they lack
-            axes.scatter(across, up, s=22, marker="x", color="0.5", label=label)
-    _mark_best(axes, result, x, y)
-    set_scale(axes, "x", result.setup.space[x], x)
     if y is None:
-        set_score(axes, "y", scores(result), result.setup.metric, result.setup.mode)
+        figure, axes, boxes = _above_each_other()
+        set_scale(boxes, "x", result.setup.space[x], x)
+        boxes.set_axis_off()
     else:
+        figure, axes = single(HEIGHT + 0.6)
+        boxes = axes
+    set_scale(axes, "x", result.setup.space[x], x)
+    _draw_boxes(boxes, result, x, y)
+    _draw_trials(axes, result, x, y)
+    if y is not None:
         set_scale(axes, "y", result.setup.space[y], y)
-    set_title(axes, result, f"{len(result.trials)} trials, coarse to fine", rows)
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
+    set_title(
+        boxes, result, "Coarse to fine: every trial, and the boxes", drawn(result)
+    )
+    axes.grid()
+    legend(figure)
+    names = [x] if y is None else [x, y]
+    return described(
+        figure,
+        f"{tried(result)} over {' and '.join(names)}, coloured by rank.",
+        _shrinking(result, names),
+        best_of_all(result, names),
+    )
 
 
-def _columns(
-    result: Result, rows: np.ndarray, x: str, y: str | None
-) -> tuple[np.ndarray, np.ndarray]:
-    vertical = numbers(result, y) if y else scores(result)
-    return numbers(result, x)[rows], vertical[rows]
+def _above_each_other() -> tuple[Figure, Axes, Axes]:
+    """Return a figure with a panel for scores, and a low one above it for boxes."""
+    figure = new_figure(height=HEIGHT + 0.6)
+    places = figure.add_gridspec(2, 1, height_ratios=[1, 5])
+    return figure, figure.add_subplot(places[1]), figure.add_subplot(places[0])
 
 
-def _draw_box(axes: Axes, space: Space, x: str, y: str | None, colour: str) -> None:
+def _shrinking(result: Result, names: list[str]) -> str:
+    """Return a sentence on the first box and the last one."""
+    spaces = _boxes(result)
+    if len(spaces) < 2:
+        return ""
+    first, last = (spaces[k][1] for k in (0, -1))
+    parts = [
+        f"{name} was {bounds_cell(first[name])} and is {bounds_cell(last[name])}"
+        for name in names
+    ]
+    return f"The box shrinks in {len(spaces)} rounds: {'; '.join(parts)}."
+
+
+def _boxes(result: Result) -> list[tuple[int, Space]]:
+    """Return the number and the space of each round that searched."""
+    spaces = enumerate(result.spaces)
+    return [(k, space) for k, space in spaces if k not in result.confirming_rounds]
+
+
+def _draw_boxes(axes: Axes, result: Result, x: str, y: str | None) -> None:
+    rounds, scored = result.trials["round"], np.isfinite(scores(result))
+    spaces = _boxes(result)
+    for place, (number, space) in enumerate(spaces):
+        named = len(spaces) <= NAMED or place in (0, len(spaces) - 1)
+        count = int(((rounds == number) & scored).sum())
+        label = f"round {number + 1}: {counted(count)}" if named else None
+        # each box is darker and thicker than the one around it
+        share = place / max(1, len(spaces) - 1)
+        style: dict[str, Any] = {"linewidth": 1.2 + 1.4 * share, "label": label}
+        style["color"] = round_colour(place, len(spaces))
+        if y is None:
+            axes.plot(_edges(space, x), [-place, -place], clip_on=False, **style)
+        else:
+            axes.add_patch(_box(space, x, y, style))
+    if y is None:
+        axes.set_ylim(0.5 - len(spaces), 0.5)
+
+
+def _box(space: Space, x: str, y: str, style: dict[str, Any]) -> Any:
     Rectangle = extra("matplotlib.patches", "report").Rectangle
 
-    left, right = _edges(space, x)
-    if y is None:
-        axes.axvspan(left, right, color=colour, alpha=0.08)
-        return
-    low, high = _edges(space, y)
-    box = Rectangle(
-        (left, low),
-        width=right - left,
-        height=high - low,
-        fill=False,
-        edgecolor=colour,
-        linewidth=2.0,
-        # clipped at the frame, half of a line on it would be missing
-        clip_on=False,
+    (left, right), (low, high) = _edges(space, x), _edges(space, y)
+    # clipped at the frame, half of a line on it would be missing
+    return Rectangle(
+        (left, low), right - left, high - low, fill=False, clip_on=False, **style
     )
-    axes.add_patch(box)
 
 
 def _edges(space: Space, name: str) -> tuple[float, float]:
@@ -115,19 +144,32 @@ def _edges(space: Space, name: str) -> tuple[float, float]:
     return min(kept) - 0.4, max(kept) + 0.4
 
 
-def _mark_best(axes: Axes, result: Result, x: str, y: str | None) -> None:
-    if not np.isfinite(result.standing).any():
-        return
-    best = result.best
-    row = np.arange(len(result.trials)) == best.trial
-    across, up = _columns(result, row, x, y)
-    axes.scatter(
-        across,
-        up,
-        s=260,
-        marker="*",
-        color="#D55E00",
-        edgecolor="black",
-        zorder=3,
-        label=f"best: {result.setup.metric} {best.score:.4g}",
+def _draw_trials(axes: Axes, result: Result, x: str, y: str | None) -> None:
+    rank, rows, values = by_rank(result), drawn(result), scores(result)
+    across, up = numbers(result, x), numbers(result, y) if y else values
+    rows = rows[np.argsort(np.nan_to_num(rank[rows], nan=-1))]  # the best on top
+    fine = rows[np.isfinite(rank[rows])]
+    if y is None:
+        span = set_score(axes, "y", up, result.setup.metric, result.setup.mode)
+        if span is not None:
+            mark_beyond(axes, across[fine], up[fine], span)
+            fine = fine[span.holds(up[fine])]
+    points = axes.scatter(
+        across[fine], up[fine], c=rank[fine], s=22, cmap=score_map(), vmin=0, vmax=1
     )
+    if y is not None:  # else the vertical axis is the score, which failed trials lack
+        mark_failed(axes, across, up, failed(result), rows)
+    again = np.isin(result.trials["round"], result.confirming_rounds)
+    again &= np.isfinite(values)
+    if again.any():
+        axes.scatter(
+            across[again],
+            up[again],
+            s=70,
+            facecolor="none",
+            edgecolor=colour("text"),
+            label=f"measured again: {counted(int(again.sum()))}",
+        )
+    mark_best(axes, result, across, up)
+    if fine.size:
+        rank_bar(points, axes)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import extra
+from jaxtune.report.palette import colour
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
 
-# The palette of Okabe & Ito, which colour-blind readers can tell apart, without its
-# yellow, which is hard to see on white.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-
 # In spans of the better half of scores: an axis that is longer than TOLERATED is cut
 # to SHOWN.
-TOLERATED, SHOWN = 8, 4
+TOLERATED, SHOWN = 5, 4
+# scores whose better half spans such a factor are drawn on a log scale
+FACTOR = 10
+LETTER = 0.085  # inches that a letter of a tick takes, with room
 
 
 def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
@@ -29,30 +30,28 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
       dim: the dimension, with the whole range to show.
       name: the axis' label.
     """
-    LogLocator = extra("matplotlib.ticker", "report").LogLocator
-    MaxNLocator = extra("matplotlib.ticker", "report").MaxNLocator
+    ticker = extra("matplotlib.ticker", "report")
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})
     setter = getattr(axes, f"set_{which}scale")
 
     if by_place(dim):
-        axis.set_ticks(range(len(dim.choices)), labels=[str(c) for c in dim.choices])
+        _label_choices(axes, which, dim.choices)
     elif dim.kind == "power_of_two":
         setter("log", base=2)
+        axis.set_major_locator(ticker.LogLocator(2, numticks=5 if which == "x" else 8))
+        axis.set_minor_locator(ticker.NullLocator())
         axis.set_major_formatter("{x:g}")
     elif dim.scale == "log":
         setter("log")
-        # over less than two decades the powers of ten alone are too few labels
-        if dim.bounds[1] < 100 * dim.bounds[0]:
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("")
+        label_decades(axis, *dim.bounds)
     elif dim.kind == "integer":
-        axis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
     elif dim.scale == "reverse_log":
         setter("function", functions=(_reverse_log, _reverse_log_inverse))
-        ticks = _spaced_ticks(dim, _share_of_a_label(axes, which))
+        label = 0.45 if which == "x" else 0.2  # inches
+        ticks = _spaced_ticks(dim, label / _inches(axes, which))
         axis.set_ticks(ticks, labels=[f"{x:g}" for x in ticks])
     # after the scale, which chooses limits of its own
     axes.set(**{f"{which}lim": _limits(dim)})
@@ -64,10 +63,27 @@ def by_place(dim: Dimension) -> bool:
     return dim.by_index or bool(dim.choices and np.isinf(dim.choices).any())
 
 
-def _share_of_a_label(axes: Any, which: str) -> float:
-    """Return the share of an axis that a label takes; more in a grid of panels."""
-    rows, columns = axes.get_subplotspec().get_geometry()[:2]
-    return 0.08 * columns if which == "x" else 0.05 * rows
+def _inches(axes: Any, which: str) -> float:
+    """Return about how long an axis is, from the place of its panel in the figure."""
+    spec, figure = axes.get_subplotspec(), axes.figure
+    rows, columns = spec.get_geometry()[:2]
+    if which == "x":
+        share = len(spec.colspan) / columns
+        return share * figure.get_figwidth() - 1.0  # less the labels of the other axis
+    return len(spec.rowspan) / rows * figure.get_figheight() - 0.9
+
+
+def _label_choices(axes: Any, which: str, choices: Sequence[Any]) -> None:
+    """Label the places of choices: cut, turned or left out where there is no room."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    words = [text if len(text) < 16 else f"{text[:14]}…" for text in map(str, choices)]
+    room, widest = _inches(axes, which), LETTER * max(map(len, words))
+    turned = which == "x" and len(words) * widest > room
+    lines = 0.2 if turned or which == "y" else widest
+    step = max(1, -(-int(100 * len(words) * lines) // int(100 * room)))
+    places = range(0, len(words), step)
+    turn = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    axis.set_ticks(places, labels=[words[k] for k in places], **turn)
 
 
 def _spaced_ticks(dim: Dimension, share: float) -> list[float]:
@@ -108,12 +124,66 @@ def positions(dim: Dimension, u: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -> None:
-    """Put one axis of a plot on scores, so that good scores can be told apart.
+class Span(NamedTuple):
+    """The part of the scores that an axis shows.
 
-    Positive scores over more than two decades get a log scale. Otherwise the axis is
-    cut where bad scores would take up most of it, and its label says how many trials
-    lie beyond.
+    Args:
+      low: the smallest score on the axis.
+      high: the largest.
+      log: whether the axis has a log scale.
+    """
+
+    low: float
+    high: float
+    log: bool
+
+    def holds(self, scores: np.ndarray) -> np.ndarray:
+        """Return which scores lie on the axis."""
+        return (scores >= self.low) & (scores <= self.high)
+
+
+def span_of(scores: np.ndarray, mode: str) -> Span | None:
+    """Return the part of scores to show, so that good ones can be told apart.
+
+    The better half decides, since bad scores may be far away: where it spans a factor
+    of ten or more, the scale is a log scale, and where bad scores would take up most of
+    the axis, it ends before them.
+
+    Args:
+      scores: ``[n]``, NaN for failed trials.
+      mode: ``"max"`` or ``"min"``.
+
+    Returns:
+      The span; ``None`` if there is no score.
+    """
+    fine = scores[np.isfinite(scores)]
+    if not fine.size:
+        return None
+    best, middle = fine.max() if mode == "max" else fine.min(), np.median(fine)
+    small, large = sorted((best, middle))
+    log = bool(fine.min() > 0 and large >= FACTOR * small)
+    values = np.log(fine) if log else fine
+    low, high = _range_of(values, mode)
+    # exactly the extreme scores where these are the ends, whatever a logarithm rounds
+    if log:
+        low = fine.min() if low == values.min() else np.exp(low)
+        high = fine.max() if high == values.max() else np.exp(high)
+    return Span(float(low), float(high), log)
+
+
+def _range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
+    """Return the ends of an axis: all scores, or those near the better half."""
+    low, high, middle = scores.min(), scores.max(), np.median(scores)
+    span = high - middle if mode == "max" else middle - low
+    if high - low <= TOLERATED * span or span == 0:
+        return low, high
+    return (high - SHOWN * span, high) if mode == "max" else (low, low + SHOWN * span)
+
+
+def set_score(
+    axes: Any, which: str, scores: np.ndarray, name: str, mode: str
+) -> Span | None:
+    """Put one axis of a plot on scores, so that good scores can be told apart.
 
     Args:
       axes: matplotlib axes.
@@ -121,41 +191,52 @@ def set_score(axes: Any, which: str, scores: np.ndarray, name: str, mode: str) -
       scores: ``[n]``, NaN for failed trials.
       name: name of the metric.
       mode: ``"max"`` or ``"min"``.
+
+    Returns:
+      What the axis shows; see `span_of`. `mark_beyond` marks what it leaves out.
     """
-    fine, better = scores[np.isfinite(scores)], "higher" if mode == "max" else "lower"
-    label = f"{name} ({better} is better"
-    if not fine.size:
-        axes.set(**{f"{which}label": f"{label})"})
-        return
-    if decades(scores):
+    better = "higher" if mode == "max" else "lower"
+    span = span_of(scores, mode)
+    scale = ", log scale" if span and span.log else ""
+    axes.set(**{f"{which}label": f"{name} ({better} is better{scale})"})
+    if span is None:
+        axes.set(**{f"{which}ticks": []})
+    elif span.log:
         getattr(axes, f"set_{which}scale")("log")
-        axes.set(**{f"{which}label": f"{label}, log scale)"})
-        return
-    low, high = range_of(fine, mode)
-    beyond = int(((fine < low) | (fine > high)).sum())
-    note = f"; {beyond} beyond this axis" if beyond else ""
-    room = 0.05 * (high - low) or 0.5  # all scores may be equal
-    axes.set(
-        **{
-            f"{which}label": f"{label}{note})",
-            f"{which}lim": (low - room, high + room),
-        }
-    )
+        label_decades(axes.xaxis if which == "x" else axes.yaxis, span.low, span.high)
+        room = (span.high / span.low) ** 0.06
+        axes.set(**{f"{which}lim": (span.low / room, span.high * room)})
+    else:
+        room = 0.06 * (span.high - span.low) or 0.5  # all scores may be equal
+        axes.set(**{f"{which}lim": (span.low - room, span.high + room)})
+    return span
 
 
-def decades(scores: np.ndarray) -> bool:
-    """Return whether scores are positive and span more than two decades."""
-    fine = scores[np.isfinite(scores)]
-    return bool(fine.size and fine.min() > 0 and fine.max() > 100 * fine.min())
+def mark_beyond(axes: Any, x: np.ndarray, scores: np.ndarray, span: Span) -> None:
+    """Mark points above or below the axis of scores with triangles at its edge."""
+    above, below = scores > span.high, scores < span.low
+    for beyond, height, marker in ((above, 0.985, "^"), (below, 0.015, "v")):
+        if beyond.any():
+            axes.plot(
+                x[beyond],
+                np.full(beyond.sum(), height),
+                marker,
+                color=colour("soft"),
+                markersize=4,
+                markeredgewidth=0,
+                transform=axes.get_xaxis_transform(),
+                label=f"beyond this axis: {beyond.sum():,}",
+            )
 
 
-def range_of(scores: np.ndarray, mode: str) -> tuple[float, float]:
-    """Return the ends of an axis: all scores, or those near the better half."""
-    low, high, middle = scores.min(), scores.max(), np.median(scores)
-    span = high - middle if mode == "max" else middle - low
-    if high - low <= TOLERATED * span or span == 0:
-        return low, high
-    return (high - SHOWN * span, high) if mode == "max" else (low, low + SHOWN * span)
+def label_decades(axis: Any, low: float, high: float) -> None:
+    """Label a log axis that spans less than two decades at 1, 2 and 5."""
+    LogLocator = extra("matplotlib.ticker", "report").LogLocator
+    # over so little the powers of ten alone are too few labels
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
 
 
 def _limits(dim: Dimension) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What keeps searches from being compared, and what has to be told where they are."""
+"""Reasons to refuse a comparison of searches, and notes on one that is made."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.report.searches import Group, Searched, rows_of
+from jaxtune.report.searches import Searched, SearchGroup, differing_rows
 from jaxtune.results.result import Result
 
 
-def check_comparable(groups: Sequence[Group]) -> None:
+def check_comparable(groups: Sequence[SearchGroup]) -> None:
     """Raise ``ValueError`` for searches whose scores mean different things.
 
     Args:
@@ -32,7 +32,7 @@ def check_comparable(groups: Sequence[Group]) -> None:
                 f"compare: the searches have other {what}{shown}. {way_out}"
             )
     for name, one in every:
-        if (one.result.trials["status"].astype(str) == "waiting").all():
+        if not one.result.counts.done:
             raise ValueError(
                 f"compare: {one.where or name} has no finished trial yet. Try again "
                 "later, or resume it."
@@ -71,25 +71,25 @@ MUST_AGREE: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (
 )
 
 
-def notes_of(groups: Sequence[Group]) -> list[str]:
+def notes_of(groups: Sequence[SearchGroup]) -> list[str]:
     """Return what a reader must know about the searches, one sentence each."""
     return [note for make in NOTES for note in make(groups)]
 
 
-def _every(groups: Sequence[Group]) -> list[Result]:
+def _every(groups: Sequence[SearchGroup]) -> list[Result]:
     return [one.result for group in groups for one in group.searches]
 
 
-def name_of(group: Group, one: Searched) -> str:
+def name_of(group: SearchGroup, one: Searched) -> str:
     """Return how one search is called: its group, and its key where there are more."""
     alone = len(group.searches) == 1
     return group.name if alone else f"{group.name}, key {one.key_in_words}"
 
 
-def _grouped(groups: Sequence[Group]) -> Iterator[str]:
+def _grouped(groups: Sequence[SearchGroup]) -> Iterator[str]:
     alike = []
     for group in groups:
-        found = rows_of([one.settings for one in group.searches])
+        found = differing_rows([one.settings for one in group.searches])
         if found:
             names = ", ".join(title_of(path) for path, _ in found)
             yield f"The searches of {group.name} differ in {names}, not in keys alone."
@@ -102,8 +102,8 @@ def _grouped(groups: Sequence[Group]) -> Iterator[str]:
         )
 
 
-def _other_tasks(groups: Sequence[Group]) -> Iterator[str]:
-    for path, _ in rows_of([group.searches[0].settings for group in groups]):
+def _other_tasks(groups: Sequence[SearchGroup]) -> Iterator[str]:
+    for path, _ in differing_rows([group.searches[0].settings for group in groups]):
         if path.startswith("task.") and path != "task.data.test":
             yield (
                 f"The tasks differ in {title_of(path)}, so a difference may come from "
@@ -111,18 +111,18 @@ def _other_tasks(groups: Sequence[Group]) -> Iterator[str]:
             )
 
 
-def _unfinished(groups: Sequence[Group]) -> Iterator[str]:
+def _unfinished(groups: Sequence[SearchGroup]) -> Iterator[str]:
     for group in groups:
         for one in group.searches:
+            counts = one.result.counts
             if not one.result.finished:
-                waits = one.result.trials["status"].astype(str) == "waiting"
                 yield (
-                    f"{name_of(group, one)} is not finished: {int((~waits).sum())} of "
-                    f"{one.result.setup.trials} trials are compared."
+                    f"{name_of(group, one)} is not finished: {counts.done} of "
+                    f"{counts.asked} trials are compared."
                 )
 
 
-def _repeats(groups: Sequence[Group]) -> Iterator[str]:
+def _repeats(groups: Sequence[SearchGroup]) -> Iterator[str]:
     setups = [result.setup for result in _every(groups)]
     seeds, folds = {s.seeds for s in setups}, {s.folds for s in setups}
     if seeds != {1} or len(seeds) > 1:
@@ -140,7 +140,7 @@ def _listed(values: set[Any]) -> str:
     return " or ".join(sorted(map(str, values)))
 
 
-def _goals_told(groups: Sequence[Group]) -> Iterator[str]:
+def _goals_told(groups: Sequence[SearchGroup]) -> Iterator[str]:
     goals = groups[0].searches[0].result.setup.goals
     if goals:
         yield (
@@ -150,7 +150,7 @@ def _goals_told(groups: Sequence[Group]) -> Iterator[str]:
         )
 
 
-def _confirmed(groups: Sequence[Group]) -> Iterator[str]:
+def _confirmed(groups: Sequence[SearchGroup]) -> Iterator[str]:
     for group in groups:
         if any(one.result.confirming_rounds for one in group.searches):
             yield (
@@ -159,14 +159,14 @@ def _confirmed(groups: Sequence[Group]) -> Iterator[str]:
             )
 
 
-def _failed(groups: Sequence[Group]) -> Iterator[str]:
+def _failed(groups: Sequence[SearchGroup]) -> Iterator[str]:
     for group in groups:
         for one in group.searches:
             if not np.isfinite(one.result.standing).any():
                 yield f"{name_of(group, one)} has no score, and is in no test."
 
 
-def _clocks(groups: Sequence[Group]) -> Iterator[str]:
+def _clocks(groups: Sequence[SearchGroup]) -> Iterator[str]:
     kinds = {kind for result in _every(groups) for kind in result.devices}
     if len(kinds) > 1:
         yield f"Seconds are not compared: the trials ran on {_listed(kinds)}."
@@ -174,7 +174,7 @@ def _clocks(groups: Sequence[Group]) -> Iterator[str]:
         yield "Seconds are not compared: not every search has recorded them."
 
 
-def same_clock(groups: Sequence[Group]) -> bool:
+def same_clock(groups: Sequence[SearchGroup]) -> bool:
     """Return whether seconds of all searches are known, on one kind of device."""
     results = _every(groups)
     kinds = {kind for result in results for kind in result.devices}

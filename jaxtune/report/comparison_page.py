@@ -13,13 +13,14 @@ from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.report import html
 from jaxtune.report.cells import cell
 from jaxtune.report.sections import wide_table
+from jaxtune.report.theme import theme
 from jaxtune.writing import replace_file
 
 if TYPE_CHECKING:
     from jaxtune.report._compare import Comparison
 
 
-def write(comparison: Comparison, path: Path) -> Path:
+def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page of a comparison.
 
     Args:
@@ -29,17 +30,18 @@ def write(comparison: Comparison, path: Path) -> Path:
     Returns:
       The path.
     """
-    replace_file(path, page(comparison).encode())
+    replace_file(path, page_of(comparison).encode())
     return path
 
 
-def page(comparison: Comparison) -> str:
+def page_of(comparison: Comparison) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = {name: make(comparison) for name, make in SECTIONS.items()}
-    return html.document("jaxtune comparison", answer(comparison), parts)
+    with theme("light"):  # the page chooses the colours
+        parts = {name: make(comparison) for name, make in SECTIONS.items()}
+    return html.document("jaxtune comparison", head_of(comparison), parts)
 
 
-def answer(comparison: Comparison) -> list[Any]:
+def head_of(comparison: Comparison) -> list[Any]:
     """Return the head of the page: what the tests say, and what has to be known."""
     said = [f"<p><strong>{escape(text)}</strong></p>" for text in comparison.conclusion]
     told = [f'<p class="note">{escape(text)}</p>' for text in comparison.notes]
@@ -66,7 +68,7 @@ def _curves(comparison: Comparison) -> list[Any]:
 def _tests(comparison: Comparison) -> list[Any]:
     rows = [
         (
-            f"{found.better} better than {found.other}",
+            f"{found.better} against {found.other}",
             f"{found.amount:,} {along}",
             found.test.pairs,
             cell(found.test.difference),
@@ -87,7 +89,7 @@ def _tests(comparison: Comparison) -> list[Any]:
     )
     return [
         comparison.figure("differences"),
-        wide_table(head, rows),
+        wide_table(head, rows, "Paired tests"),
         '<p class="soft">A paired permutation test over keys that both methods have, '
         "two-sided; the interval is Student's t; p-values are adjusted for all pairs "
         "of methods (Holm).</p>",
@@ -100,7 +102,7 @@ def _differences(comparison: Comparison) -> list[Any]:
     if not comparison.differences:
         return ["<p>The methods have the same space, settings and task.</p>"]
     rows = [(name, *values) for name, values in comparison.differences]
-    return [wide_table(("setting", *comparison.names), rows)]
+    return [wide_table(("setting", *comparison.names), rows, "What differs")]
 
 
 def _best(comparison: Comparison) -> list[Any]:
@@ -121,12 +123,12 @@ def _best(comparison: Comparison) -> list[Any]:
         (name, *(cell(best.hparams.get(name, "–")) for best in found.values()))
         for name in names
     ]
-    return [wide_table(("", *found), rows)]
+    return [wide_table(("best trial", *found), rows, "The best trials")]
 
 
 def _searches(comparison: Comparison) -> list[Any]:
     rows = [[cell(value) for value in row.values()] for row in comparison.table]
-    return [wide_table([*comparison.table[0]], rows)]
+    return [wide_table([*comparison.table[0]], rows, "The searches")]
 
 
 SECTIONS: dict[str, Callable[[Comparison], Sequence[Any]]] = {

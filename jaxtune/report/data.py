@@ -11,7 +11,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.report._parallel import scaled, score_ticks, ticks_of
-from jaxtune.report.points import by_rank, scores
+from jaxtune.report.points import scores
 from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.result import Result
 
@@ -24,10 +24,10 @@ def page_data(result: Result) -> str:
     ``columns`` are the columns of the table, best trial first: name, ``"max"`` or
     ``"min"`` if one of its values is the better one, and values, with ``null`` for
     missing ones. ``axes`` are the axes of the parallel coordinates: name, column, ticks
-    and, for each row, a height from 0 to 1. ``rank`` is 1 for the best row and 0 for
-    the worst, ``null`` for trials without a rank. ``failed`` are the rows that failed.
+    and, for each row, a height from 0 to 1. ``ranked`` is the number of rows that have
+    a rank, which are the first ones; ``failed`` are the rows that failed.
     """
-    order = ranking.order(result.standing)[:MOST]
+    order = _order(result)[:MOST]
     trials, space = result.trials, result.setup.space
     modes = _modes(result)
     # people count rounds from 1
@@ -54,15 +54,15 @@ def page_data(result: Result) -> str:
         for name, at in zip(space.searched, places, strict=True)
     ]
     values = scores(result)
-    at = _heights(scaled(values)[order])
-    name, ticks = result.setup.metric, score_ticks(values)
+    mode = result.setup.mode
+    at = _heights(scaled(values, mode)[order])
+    name, ticks = result.setup.metric, score_ticks(values, mode)
     axes.append({"name": name, "column": "score", "ticks": ticks, "at": at})
-    rank = _heights(by_rank(result)[order])
     text = json.dumps(
         {
             "columns": columns,
             "axes": axes,
-            "rank": rank,
+            "ranked": ranked,
             "failed": np.flatnonzero(trials.failed[order]).tolist(),
         },
         allow_nan=False,
@@ -70,6 +70,17 @@ def page_data(result: Result) -> str:
     )
     # a user's string with </script> must not end the script that it is in
     return text.replace("<", "\\u003c")
+
+
+def _order(result: Result) -> np.ndarray:
+    """Return trials from the best to the worst, those of a front by their scores."""
+    order = ranking.order(result.standing)
+    if not result.front:
+        return order
+    front = order[np.isin(order, result.front)]
+    scores = ranking.orient(result.trials["score"][front], result.setup.mode)
+    front = front[np.lexsort((front, -scores))]
+    return np.concatenate([front, order[~np.isin(order, front)]])
 
 
 def _names(result: Result) -> list[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtune.checks import extra
-from jaxtune.report import data, sections
+from jaxtune.report import data, sections, svg
+from jaxtune.report.palette import theme
 from jaxtune.results.result import Result
 from jaxtune.writing import replace_file
 
@@ -35,19 +34,17 @@ def write(result: Result, path: Path) -> Path:
 
 def page(result: Result) -> str:
     """Return the page as text; it needs no other file, address or font."""
-    parts = {name: make(result) for name, make in sections.ALL.items()}
-    script = (
-        f'<script type="application/json" id="data">{data.page_data(result)}</script>\n'
-        f"<script>{page_script()}</script>\n"
-    )
-    return document("jaxtune report", sections.answer(result), parts, script)
+    with theme("light"):  # the page chooses the colours; see `svg`
+        parts = {name: make(result) for name, make in sections.ALL.items()}
+    numbers = data.page_data(result)
+    return document("jaxtune report", sections.answer(result), parts, numbers)
 
 
 def document(
     title: str,
     head: Sequence[Any],
     parts: Mapping[str, Sequence[Any]],
-    script: str = "",
+    numbers: str = "",
 ) -> str:
     """Return a page in the style of the report.
 
@@ -56,7 +53,7 @@ def document(
       head: HTML and figures that come first.
       parts: heading of each section to its HTML and figures; those without are left
         out.
-      script: HTML of scripts.
+      numbers: JSON for the table of all trials, if the page has that.
     """
     shown = {name: content for name, content in parts.items() if content}
     links = "".join(
@@ -68,21 +65,23 @@ def document(
         f"{_joined(content)}</section>"
         for name, content in shown.items()
     )
+    hidden = f'<script type="application/json" id="data">{numbers}</script>\n'
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>\n<style>\n{_file('page.css')}</style></head>\n"
+        f"<title>{escape(title)}</title>\n"
+        f"<style>\n{svg.css()}{_file('page.css')}</style></head>\n"
         '<body>\n<a class="skip" href="#content">Skip to the sections</a>\n'
         f"<header>{_joined(head)}</header>\n"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
-        f"{script}</body></html>\n"
+        f"{hidden if numbers else ''}<script>{page_script()}</script>\n</body></html>\n"
     )
 
 
 def page_script() -> str:
     """Return the script of the page, which is the same on every page."""
-    return f"\n{_file('page.js')}"
+    return f"\n{_file('page.js')}{_file('trials.js')}"
 
 
 def _anchor(name: str) -> str:
@@ -98,14 +97,4 @@ def _file(name: str) -> str:
 
 
 def _picture(figure: Figure) -> str:
-    """Return a figure as SVG; equal results give equal text."""
-    mpl = extra("matplotlib", "report")
-
-    text = io.StringIO()
-    # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps
-    # letters as text, so that a browser can search the page.
-    settings: Any = {"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}
-    with mpl.rc_context(settings):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}</figure>"
+    return f"<figure>{svg.inline(figure)}</figure>"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.checks import extra
-from jaxtune.report.axes import COLOURS, by_place
+from jaxtune.report.axes import by_place
+from jaxtune.report.palette import colour
+from jaxtune.report.panels import new_figure
 from jaxtune.results.result import Result
 from jaxtune.space import Space
 
@@ -52,12 +54,27 @@ def drawn(result: Result, most: int = MOST) -> np.ndarray:
     return np.unique(np.concatenate([best, even]))
 
 
-def set_title(axes: Any, result: Result, text: str, rows: np.ndarray) -> None:
-    """Put a title on the left, and on the right how many trials are drawn."""
-    axes.set_title(text, loc="left")
+def set_title(
+    axes: Any, result: Result, text: str, rows: np.ndarray, pad: float = 6.0
+) -> None:
+    """Put a title on the left, and below it how many trials are drawn.
+
+    Args:
+      axes: matplotlib axes.
+      result: result of a search.
+      text: the title.
+      rows: ids of the trials that are drawn.
+      pad: points between the title and the axes.
+    """
     note = thinning_note(result, rows)
-    if note:
-        axes.set_title(note, loc="right", fontsize="small", color="0.4")
+    axes.set_title(f"{text}\n{note}" if note else text, loc="left", pad=pad)
+
+
+def set_heading(figure: Any, text: str, result: Result, rows: np.ndarray) -> None:
+    """Put a title over all panels on the left, and how many trials are drawn."""
+    note = thinning_note(result, rows)
+    words = f"{text}, {note}" if note else text
+    figure.suptitle(words, x=0.01, ha="left", fontsize=11)
 
 
 def thinning_note(result: Result, rows: np.ndarray) -> str:
@@ -66,15 +83,80 @@ def thinning_note(result: Result, rows: np.ndarray) -> str:
     return f"{len(rows):,} of {n:,} trials drawn" if len(rows) < n else ""
 
 
-def round_colour(number: int) -> str:
-    """Return the colour of a round, counted from 0; colours repeat after seven."""
-    return COLOURS[number % len(COLOURS)]
-
-
 def round_label(result: Result, number: int) -> str:
     """Return the name of a round, counted from 0, in a legend."""
     again = number in result.confirming_rounds
     return "measured again" if again else f"round {number + 1}"
+
+
+def counted(count: int) -> str:
+    """Return a number of trials in words."""
+    return f"{count:,} trial{'s' * (count != 1)}"
+
+
+def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> None:
+    """Mark the best trial with a star, if there is one.
+
+    Args:
+      axes: matplotlib axes.
+      result: result of a search.
+      across: ``[n]`` places of all trials.
+      up: ``[n]`` heights of all trials.
+    """
+    if not np.isfinite(result.standing).any():
+        return
+    best = result.best
+    axes.scatter(
+        across[[best.trial]],
+        up[[best.trial]],
+        s=190,
+        marker="*",
+        color=colour("best"),
+        edgecolor=colour("back"),
+        linewidth=0.9,
+        zorder=4,
+        label=f"best: {result.setup.metric} {best.score:.4g}",
+    )
+
+
+def mark_failed(
+    axes: Any, across: np.ndarray, up: np.ndarray, lost: np.ndarray, rows: np.ndarray
+) -> None:
+    """Mark the failed ones of the drawn rows with crosses."""
+    some = rows[lost[rows]]
+    if some.size:
+        axes.scatter(
+            across[some],
+            up[some],
+            s=20,
+            marker="x",
+            linewidth=1.0,
+            color=colour("soft"),
+            label=f"failed: {counted(int(lost.sum()))}",
+        )
+
+
+def mark_rounds(axes: Any, result: Result) -> None:
+    """Mark where each round begins along an axis of trials, if there are several."""
+    first = np.unique(result.trials["round"], return_index=True)
+    if len(first[0]) < 2:
+        return
+    count, free = len(result.trials), -np.inf
+    for number, begin in zip(*first, strict=True):
+        if begin:
+            axes.axvline(begin - 0.5, color=colour("soft"), linewidth=0.7, zorder=0)
+        # a name needs room for its letters; beside each other, short rounds have none
+        if begin >= free:
+            axes.annotate(
+                round_label(result, int(number)),
+                (max(begin - 0.5, 0), 1),
+                (2, 2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                fontsize=8,
+                color=colour("soft"),
+            )
+            free = begin + 0.16 * count
 
 
 def by_rank(result: Result) -> np.ndarray:
@@ -131,10 +213,9 @@ def check_searched(space: Space, name: str | None) -> None:
 
 def empty_figure(text: str) -> Any:
     """Return a figure that says why there is nothing to draw."""
-    Figure = extra("matplotlib.figure", "report").Figure
-
-    figure = Figure(figsize=(7.5, 2.0), layout="constrained")
+    figure = new_figure(height=1.2)
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    axes.text(0.5, 0.5, fill(text, 60), ha="center", va="center")
+    figure.set_label(text)
     return figure

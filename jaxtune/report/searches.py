@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.results.result import Result
 from jaxtune.storage.compared import differences, value_in_words
-from jaxtune.storage.described import described
+from jaxtune.storage.description import description_of
 from jaxtune.storage.read import load
 
 PARTS = ("sampler", "scheduler", "refine")
@@ -43,7 +43,7 @@ class Searched(NamedTuple):
         return str(last) if not any(rest) else str(list(self.key))
 
 
-class Group(NamedTuple):
+class SearchGroup(NamedTuple):
     """The searches of one method, one for each key.
 
     Args:
@@ -55,7 +55,7 @@ class Group(NamedTuple):
     searches: tuple[Searched, ...]
 
 
-def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[Group, ...]:
+def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[SearchGroup, ...]:
     """Return searches in groups.
 
     Args:
@@ -85,8 +85,7 @@ def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[Group, ...]:
         parts = _named(found)
     else:
         parts = _named(_alike(some[0] for some in found))
-    groups = [Group(name, _by_key(name, some)) for name, some in parts]
-    return tuple(sorted(groups, key=lambda group: group.name))
+    return tuple(SearchGroup(name, _by_key(name, some)) for name, some in parts)
 
 
 def _is_list(entry: Any) -> bool:
@@ -106,7 +105,7 @@ def _searched(one: Result | str | os.PathLike[str]) -> Searched:
             "was made. Use what jaxtune.search or jaxtune.load returns."
         )
     key = np.ravel(jax.random.key_data(result.setup.workload.key)).tolist()
-    return Searched(result, where, described(result), tuple(key))
+    return Searched(result, where, description_of(result), tuple(key))
 
 
 def _alike(searches: Iterable[Searched]) -> list[list[Searched]]:
@@ -150,7 +149,7 @@ def _letters(number: int) -> str:
 
 def _made_with(group: list[Searched], groups: list[list[Searched]]) -> str:
     """Return the sampler of a group, or what else alone differs between groups."""
-    paths = {path for path, _ in rows_of([some[0].settings for some in groups])}
+    paths = {path for path, _ in differing_rows([some[0].settings for some in groups])}
     # of other names say more than these
     if len(paths) != 1 or not paths <= {*PARTS}:
         return ""
@@ -173,7 +172,7 @@ def _path(group: list[Searched], groups: list[list[Searched]]) -> str:
     return group[0].where
 
 
-def rows_of(settings: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+def differing_rows(settings: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Return what differs between settings: its name, and each one's value in words."""
     first, *others = settings
     paths = {

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxtune import analysis, markup, ranking
-from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.limits import violation
 from jaxtune.report import data
 from jaxtune.report._best_of import best_of
@@ -22,18 +19,17 @@ from jaxtune.report._curves import curves
 from jaxtune.report._ensemble import choice_of, growth_of
 from jaxtune.report._epochs import epochs
 from jaxtune.report._folds import fold_scores
-from jaxtune.report._front import front
+from jaxtune.report._front import front_of
 from jaxtune.report._history import history
 from jaxtune.report._importance import importance, order_of
 from jaxtune.report._lineage import lineage
 from jaxtune.report._rungs import rungs
-from jaxtune.report._slices import slices
+from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
+from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.confirmed import shown_chance
-from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result
-from jaxtune.rounds.confirm import TIMES
 from jaxtune.space import Dimension
 
 LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -107,16 +103,6 @@ def _confirmed(result: Result) -> list[str]:
         "measurements that had no part in the choice of these trials.</p>",
         wide_table(head, rows, "Trials that were measured again"),
     ]
-
-
-def _confirm_argument(result: Result) -> int | float | None:
-    """Return ``confirm=`` of a search; ``None`` for one without it."""
-    rounds = result.confirming_rounds
-    if not rounds:
-        return None
-    rows = result.trials["round"] == rounds[-1]
-    best, count = len(np.unique(result.trials[REPEAT_OF][rows])), int(rows.sum())
-    return best if count == TIMES * best else count / result.setup.trials
 
 
 def _luck(result: Result) -> list[str]:
@@ -210,7 +196,9 @@ def _front(result: Result) -> list[Any]:
     return [
         f"<p>{len(trials)} of {len(result.trials)} trials are in the front: no other "
         "trial is at least as good in every goal and better in one.</p>",
-        front(result),
+        '<div class="panels">',
+        *(front_of(result, [pair]) for pair in combinations(result.setup.goals, 2)),
+        "</div>",
         wide_table(("trial", *names, *searched), rows, "Trials in the front"),
     ]
 
@@ -258,7 +246,11 @@ def _importance(result: Result) -> list[Any]:
 
 
 def _slices(result: Result) -> list[Any]:
-    return [slices(result)] if result.setup.space.searched else []
+    names = result.setup.space.searched
+    if not names:
+        return []
+    # a picture for each, so that they stack on a narrow page
+    return ['<div class="panels">', *(slices_of(result, [n]) for n in names), "</div>"]
 
 
 def _map(result: Result) -> list[Any]:
@@ -389,9 +381,11 @@ def _rank_words(result: Result) -> str:
         reasons.append("what was measured again")
     if setup.constraints.limits:
         reasons.append("the constraints that are met")
-    if len(np.unique(result.trials.stage[~failed(result)])) > 1:
+    if len(np.unique(result.trials.stage[~result.trials.failed])) > 1:
         reasons.append("the epochs trained")
-    reasons.append("the front" if setup.goals else escape(setup.metric))
+    if setup.goals:
+        reasons.append("the front")
+    reasons.append(escape(setup.metric))
     unranked = "Repeats and failed trials have" if result.confirming_rounds else None
     unranked = unranked or "A failed trial has"
     return (
@@ -411,54 +405,26 @@ def _cost(result: Result) -> list[str]:
 
 
 def _reproduce(result: Result) -> list[str]:
-    workload, setup = result.setup.workload, result.setup
-    # a key has no Python literal: its data are wrapped again
-    words = np.asarray(jax.random.key_data(workload.key)).tolist()
-    goals = [tuple(goal) for goal in setup.goals]
-    call = [
-        ("key", f"jax.random.wrap_key_data(jnp.array({words}, dtype='uint32'))"),
-        ("trials", setup.trials),
-        ("rounds", len(result.spaces) - len(result.confirming_rounds)),
-        ("confirm", _confirm_argument(result)),
-        ("epochs", workload.epochs or None),
-        ("seeds", setup.seeds),
-        ("folds", setup.folds),
-        ("metric", repr(setup.metric) if workload.trains and not goals else None),
-        ("mode", None if goals else repr(setup.mode)),
-        ("constraints", _as_argument(setup.constraints) or None),
-        ("goals", goals or None),
-        ("block", workload.width),
-    ]
-    lines = [f"    {name}={value}," for name, value in call if value is not None]
-    code = "\n".join(["jt.search(", "    task, space,", *lines, ")"])
-    versions = [f"{name} {version(name)}" for name in LIBRARIES]
-    where = f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
-    folds = ", and the folds if they had rows or groups of yours"
-    folds = "" if setup.folds is None else folds
+    call = printed_call(result)
+    names = [f"# {name}: {what}" for name, what in call.names.items()]
+    head = ["import jax, jax.numpy as jnp, jaxtune as jt", "", *names]
+    code = "\n".join([*head, call.space, f"result = {call.text}"])
+    stopped = ""
+    if result.stopped:
+        stopped = " It does not stop where this search did, and goes on."
     alone = ""
-    if np.isfinite(result.standing).any() and workload.trains:
+    if np.isfinite(result.standing).any() and result.setup.workload.trains:
         alone = (
             "<p>To train the best trial again, if the search has a run directory: "
             f"<code>jaxtune rerun DIR {result.best.trial}</code></p>"
         )
+    yours = " What the comments name has no text here." if names else ""
     return [
-        "<p>The same call gives the same table, to the bit, on the same machine and "
-        "versions. Add the sampler, refiner or scheduler if it is not the default "
-        f"one{folds}.</p>",
+        "<p>With your <code>task</code>, the same call gives the same table, to the "
+        f"bit, on the same machine and versions.{yours}{stopped}</p>",
         f"<pre>{escape(code)}</pre>",
         alone,
-        f'<p class="soft">{escape(", ".join([*versions, where]))}</p>',
     ]
-
-
-def _as_argument(constraints: Constraints) -> str:
-    """Return constraints as they are given to a search."""
-    parts = [
-        f"{{{limit.name!r}: ({limit.relation!r}, {limit.bound:g})}}"
-        for limit in constraints.limits
-    ]
-    parts += [f"jt.require({rule.name})" for rule in constraints.rules]
-    return f"[{', '.join(parts)}]" if parts else ""
 
 
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {

@@ -1,4 +1,4 @@
-"""What a paired test says about two methods, in words that follow its numbers."""
+"""Words for a paired test of two methods, which follow its numbers."""
 
 from __future__ import annotations
 
@@ -88,10 +88,12 @@ def _numbers(contrast: Contrast, metric: str, mode: str) -> str:
     interval = ""
     if math.isfinite(test.low):
         interval = f" (95 % interval {tick(test.low)} to {tick(test.high)})"
+    ties = test.pairs - test.wins - test.losses
+    equal = f", equal with {ties}" if ties else ""
     several = f", adjusted for {contrast.tests} pairs" if contrast.tests > 1 else ""
     return (
         f"{metric} {word} by {tick(test.difference)}{interval}, better with "
-        f"{test.wins} of {test.pairs} keys, p = {contrast.p:.2g}{several}"
+        f"{test.wins} of {test.pairs} keys{equal}, p = {contrast.p:.2g}{several}"
     )
 
 

@@ -34,6 +34,7 @@ from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
 from jaxtune.results.counts import Counts, counts_of
 from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
+from jaxtune.results.given import Given
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.trials import A_TRIAL, Trials
 from jaxtune.space import Space
@@ -85,6 +86,7 @@ class Setup(NamedTuple):
       folds: number of folds, on each of which every seed trains; ``None`` without.
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
+      given: the other arguments, see `Given`.
     """
 
     workload: Workload
@@ -96,6 +98,7 @@ class Setup(NamedTuple):
     folds: int | None = None
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
+    given: Given = Given()
 
     @property
     def repeats(self) -> int:

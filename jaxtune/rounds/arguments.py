@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.order import Goal
 from jaxtune.planning.workload import Workload
+from jaxtune.registry import recipe_of
+from jaxtune.results.given import Given, UserChoices
 from jaxtune.results.result import Setup
 from jaxtune.rounds.confirm import scheduler_of_stage
 from jaxtune.rounds.known import Setting
@@ -34,6 +36,7 @@ class Search(NamedTuple):
       prior: earlier searches, which the sampler learns from.
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
+      choices: what jaxtune chooses if it is not given.
     """
 
     workload: Workload
@@ -49,6 +52,7 @@ class Search(NamedTuple):
     prior: tuple[Past, ...] = ()
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
+    choices: UserChoices = UserChoices()
 
     def workload_of(self, number: int) -> Workload:
         """Return the workload of a round, which may train for epochs of its own."""
@@ -88,4 +92,19 @@ class Search(NamedTuple):
             folds=self.folds,
             constraints=self.constraints,
             goals=self.goals,
+            given=Given(
+                sampler=_how_made(self.sampler),
+                refine=_how_made(self.refine),
+                scheduler=_how_made(self.scheduler),
+                stages=self.schedule.stages,
+                start=self.schedule.start,
+                first=self.first,
+                earlier=len(self.prior),
+                choices=self.choices,
+            ),
         )
+
+
+def _how_made(part: Any) -> Any:
+    """Return the recipe of a part, or the first function of one of the user's own."""
+    return recipe_of(part) or (part[0] if isinstance(part, tuple) else part)

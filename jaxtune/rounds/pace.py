@@ -65,7 +65,7 @@ def paced(
     ()
 
     Args:
-      schedule: of the search.
+      schedule: of the search; stages that have batches keep them.
       sampler: of the search. One that does not learn is asked once a round, and so is
         one of the user's own, which may count its calls.
       scheduler: of the search. One that lets trials take over the states of others
@@ -108,6 +108,8 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
 
 
 def _paced(stage: Stage, fills: int, parts: int) -> Stage:
+    if stage.batches:  # the user's own
+        return stage
     # equal sizes, since a model is compiled for each, and full blocks
     size = max(LEAST, fills, math.ceil(stage.trials / parts))
     size = fills * math.ceil(size / fills) if fills else size

@@ -34,6 +34,7 @@ from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
     checked_settings,
+    given_of,
     key_of,
     rates_of,
     schedule_of,
@@ -142,6 +143,7 @@ def _result(
         folds=settings["folds"],
         constraints=constraints_of(settings["constraints"]),
         goals=goals_of(settings["goals"]),
+        given=given_of(settings),
     )
     table = functools.reduce(Trials.append, history)
     result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))

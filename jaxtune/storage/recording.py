@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxtune.checks import RunError, tell, warn
 from jaxtune.planning.tracing import Traced, trace
+from jaxtune.results.given import UserChoices
 from jaxtune.rounds.arguments import Search
 from jaxtune.signals import Ended
 from jaxtune.storage.bounds import check_bounds
@@ -33,7 +34,6 @@ from jaxtune.storage.layouts import check_epochs_trained, check_layout
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
-    UserChoices,
     adopt,
     budgets_of,
     check_same,

@@ -49,7 +49,7 @@ class Session(NamedTuple):
 
     @property
     def alive(self) -> bool | None:
-        """Whether its process lives; ``None`` if that cannot be seen from here."""
+        """True if its process lives; ``None`` if that cannot be seen from here."""
         return _alive(self.process)
 
     @property

@@ -17,6 +17,7 @@ from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
+from jaxtune.results.given import Given, UserChoices
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
 from jaxtune.rounds.refine import Refiner, zoom
@@ -68,20 +69,6 @@ PACE = ("batches", "ahead")  # of a round
 FORMER_ZOOM = zoom(top=0.1, margin=1.0, evidence=0.05, rounds="last")
 
 
-class UserChoices(NamedTuple):
-    """The choices of the user; ``None`` where jaxtune chooses.
-
-    Args:
-      block: lanes in a block.
-      programs: largest number of programs for padded shapes.
-      rewrite: whether operations may be put into other forms.
-    """
-
-    block: int | None = None
-    programs: int | None = None
-    rewrite: bool = True
-
-
 def settings_document(
     search: Search,
     traced: tuple[Traced, ...],
@@ -107,6 +94,8 @@ def settings_document(
         "jax": environment.jax_settings(),
         **arguments_document(search),
         "block_given": given.block,
+        "rewrite_given": given.rewrite,
+        "folds_given": given.folds,
         "code": own.sums,
         "programs": given.programs,
         "block": workload.width,
@@ -189,7 +178,8 @@ def check_same(
     """
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
-    ignored |= {"block_given", "sampler_way"}  # see `check_way`
+    ignored |= {"block_given", "rewrite_given", "folds_given"}
+    ignored |= {"sampler_way"}  # see `check_way`
     ignored |= {"not_compared", *check_allowed(allow)}
     if "code" in allow:
         ignored |= {"task.callbacks", "task.optimizer"}
@@ -391,6 +381,28 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
         workload=workload,
         schedule=search.schedule._replace(stages=tuple(stages)),
         distinct=recorded["distinct"],
+        choices=choices_of(recorded),
+    )
+
+
+def choices_of(settings: dict[str, Any]) -> UserChoices:
+    """Return what the user of a run chose, as far as it is recorded."""
+    names = ("block_given", "programs", "rewrite_given", "folds_given")
+    return UserChoices(*[settings[name] for name in names])
+
+
+def given_of(settings: dict[str, Any]) -> Given:
+    """Return the parts of a run's search, as they were given."""
+    schedule = schedule_of(settings)
+    return Given(
+        sampler=value_of(settings["sampler"]),
+        refine=value_of(settings["refine"]),
+        scheduler=value_of(settings["scheduler"]),
+        stages=schedule.stages,
+        start=schedule.start,
+        first=first_of(settings["first"]),
+        earlier=len(settings["prior"]),
+        choices=choices_of(settings),
     )
 
 
@@ -487,6 +499,8 @@ EARLIER: dict[str, Any] = {
     "keep": None,
     "default_sampler": "sobol",
     "block_given": None,
+    "rewrite_given": True,
+    "folds_given": None,
     "sampler_way": 1,
     "constraints": [],
     "goals": [],

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxtune.door import FLAG, guarded, whole
 from jaxtune.storage.directory import check_directory
-from jaxtune.watching.follower import Follower
+from jaxtune.watching.follower import RunFollower
 from jaxtune.watching.server import Server
 
 LAST_PORT = 65535
@@ -23,7 +23,7 @@ class Watch:
       url: the address of the page, for browsers on this machine.
     """
 
-    def __init__(self, follower: Follower, server: Server):
+    def __init__(self, follower: RunFollower, server: Server):
         self.url = server.url
         self._follower, self._server = follower, server
         self._thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -78,7 +78,7 @@ def watch(
     Raises:
       ValueError: a directory that is no path, or a port that is taken.
     """
-    follower = Follower(check_directory(directory))
+    follower = RunFollower(check_directory(directory))
     try:
         server = Server(follower, port)
     except OSError as error:

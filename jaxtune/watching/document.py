@@ -1,4 +1,4 @@
-"""What the live page shows of a run: plain values, which its script draws."""
+"""Plain values of a run, which the script of the live page draws."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jaxtune.analysis._coordinates import coordinates, span
 from jaxtune.checks import RunError
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal, names_in
-from jaxtune.report._history import best_so_far
+from jaxtune.report._history import running_best
 from jaxtune.report._parallel import ticks_of
-from jaxtune.report.axes import decades, range_of
+from jaxtune.report.axes import Span, span_of
 from jaxtune.report.cells import bounds_cell, cell, tick
 from jaxtune.report.data import json_value
 from jaxtune.report.points import by_rank, drawn, round_label, scores
@@ -180,13 +180,12 @@ def _place(at: float) -> float | None:
     return round(float(at), 4) if np.isfinite(at) else None
 
 
-def _axis(values: np.ndarray, mode: str, log: bool) -> dict[str, Any]:
-    """Return places from 0 to 1 on an axis that shows the better half well."""
-    fine = values[np.isfinite(values)]
-    if not fine.size:
+def _axis(values: np.ndarray, span: Span | None) -> dict[str, Any]:
+    """Return places on an axis, from 0 to 1, and the ticks at its ends."""
+    if span is None:
         return {"at": [None] * len(values), "ticks": []}
-    low, high = (fine.min(), fine.max()) if log else range_of(fine, mode)
-    ticks = [[0, tick(float(low))], [1, tick(float(high))]]
+    low, high, log = span
+    ticks = [[0, tick(low)], [1, tick(high)]]
     if log:
         values, low, high = np.log(values), np.log(low), np.log(high)
     at = (values - low) / (high - low) if high > low else 0 * values + 0.5
@@ -196,11 +195,11 @@ def _axis(values: np.ndarray, mode: str, log: bool) -> dict[str, Any]:
 
 def _history(result: Result) -> dict[str, Any]:
     """Return scores in the order of the trials, and the best one so far."""
-    values, best, rows = scores(result), best_so_far(result), drawn(result, POINTS)
+    values, best, rows = scores(result), running_best(result), drawn(result, POINTS)
     shown = rows[np.isfinite(values[rows])]
     better = np.flatnonzero(np.isfinite(best) & (best != np.append(np.nan, best[:-1])))
     both = np.append(values[shown], best[better])
-    axis = _axis(both, result.setup.mode, decades(values))
+    axis = _axis(both, span_of(both, result.setup.mode))
     words = [
         f"trial {row}: {values[row]:.5g}, {round_label(result, number)}"
         for row, number in zip(
@@ -235,8 +234,8 @@ def _front(result: Result) -> dict[str, Any] | None:
     rows, x, y = rows[fine], x[fine], y[fine]
     return {
         "count": len(result.front),
-        "x": _axis(x, across.mode, _by_factors(across, x)),
-        "y": _axis(y, upwards.mode, _by_factors(upwards, y)),
+        "x": _axis(x, _all_of(across, x)),
+        "y": _axis(y, _all_of(upwards, y)),
         "names": [f"{goal.name} ({goal.mode})" for goal in (across, upwards)],
         "front": np.isin(rows, result.front).tolist(),
         "words": [
@@ -246,8 +245,12 @@ def _front(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _by_factors(goal: Goal, values: np.ndarray) -> bool:
-    return goal.name in SIZES and bool((values > 0).all())
+def _all_of(goal: Goal, values: np.ndarray) -> Span | None:
+    """Return the span of all values of a goal; sizes are told apart by factors."""
+    if not len(values):
+        return None
+    log = goal.name in SIZES and bool((values > 0).all())
+    return Span(float(values.min()), float(values.max()), log)
 
 
 def _table(result: Result) -> dict[str, Any]:

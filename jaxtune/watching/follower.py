@@ -22,8 +22,8 @@ AGAIN = 5.0  # seconds until a run that could not be read is tried again
 Mark = tuple[Any, ...]
 
 
-class Follower:
-    """What there is to show of a run, as it changes; to be closed.
+class RunFollower:
+    """Knows what there is to show of a run, as it changes; to be closed.
 
     The run is only looked at while somebody watches: at the times of its files, and
     what it holds is read when they have changed. Reading takes at most a fifth of one
@@ -83,15 +83,19 @@ class Follower:
 
     def _follow(self) -> None:
         known: Mark | None = None
+        last = 0.0  # seconds that the last reading took
         while not self._closed.wait(POLL):
             # taken before the reading: what changes meanwhile is read the next time
             mark = self._mark() if self._viewers else known
             if mark == known:
                 continue
-            began = time.monotonic()
+            # of this thread alone: others may have the core meanwhile
+            began = time.thread_time()
             failed = self._read()
             known = None if failed else mark
-            rest = REST * (time.monotonic() - began)
+            took = time.thread_time() - began
+            # the first reading compiles, and says nothing of the next ones
+            rest, last = REST * min(last, took), took
             self._closed.wait(max(rest, AGAIN) if failed else rest)
 
     def _mark(self) -> Mark:

@@ -23,7 +23,7 @@ from typing import Any
 from jaxtune.checks import RunError
 from jaxtune.report import html
 from jaxtune.storage.read import load
-from jaxtune.watching.follower import FILES, Follower, time_of
+from jaxtune.watching.follower import FILES, RunFollower, time_of
 
 HOST = "127.0.0.1"
 HEARTBEAT = 15.0  # seconds; a viewer who has left is noticed when something is written
@@ -61,14 +61,14 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, follower: Follower, port: int):
+    def __init__(self, follower: RunFollower, port: int):
         self.follower, self.key = follower, secrets.token_urlsafe(12)
-        self.report = Report(follower)
+        self.report = FullReport(follower)
         super().__init__((HOST, port), Handler)
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a browser on this machine may call the server."""
+        """The names by which a browser on this machine may call the server."""
         return tuple(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
 
     @property
@@ -87,14 +87,14 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Report:
+class FullReport:
     """The full report, made when it is asked for and the run has changed.
 
     Args:
       follower: of the run.
     """
 
-    def __init__(self, follower: Follower):
+    def __init__(self, follower: RunFollower):
         self._directory = follower.directory
         # one at a time: matplotlib has settings of the whole process
         self._lock = threading.Lock()
@@ -166,12 +166,11 @@ class Handler(BaseHTTPRequestHandler):
         self._begin(200, "text/event-stream; charset=utf-8")
         with follower.watched():
             while not follower.closed:
-                found = follower.after(version, HEARTBEAT)
-                if found is None:
-                    self.wfile.write(b":\n\n")  # a comment
-                    continue
-                version, text = found
-                self.wfile.write(f"data: {text}\n\n".encode())
+                message = ":\n\n"  # a comment
+                if (found := follower.after(version, HEARTBEAT)) is not None:
+                    version, message = found[0], f"data: {found[1]}\n\n"
+                if not follower.closed:
+                    self.wfile.write(message.encode())
 
     def _answer(self, code: int, kind: str, text: str, policy: str = "") -> None:
         content = text.encode()

@@ -37,7 +37,7 @@ CURVES = list_of(
 
 
 @guarded(curves=CURVES, resamples=whole(1, 10**5), seed=whole(0))
-def mean_curve(
+def mean_over_keys(
     curves: Sequence[BestSoFar], *, resamples: int = 2000, seed: int = 0
 ) -> MeanCurve:
     """Average best-so-far curves of searches with different keys.
@@ -50,7 +50,7 @@ def mean_curve(
     >>> steps = np.array([1, 2])
     >>> one = jt.analysis.BestSoFar(steps, np.array([3.0, 2.0]))
     >>> other = jt.analysis.BestSoFar(steps, np.array([5.0, 1.0]))
-    >>> jt.analysis.mean_curve([one, other]).mean.tolist()
+    >>> jt.analysis.mean_over_keys([one, other]).mean.tolist()
     [4.0, 1.5]
 
     Args:

@@ -1,0 +1,251 @@
+"""The call of a search, as Python text that gives the same table again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtune.goals.arguments import Constraints
+from jaxtune.planning.scoring import LAST
+from jaxtune.registry import Recipe, recipe_of, remake
+from jaxtune.report.code import Names, code_of, restrict_code, space_code
+from jaxtune.results.result import Result, Setup
+from jaxtune.rounds.confirm import (
+    Confirmation,
+    check_confirm,
+    less_the_repeats,
+    with_confirmation,
+)
+from jaxtune.rounds.pace import paced
+from jaxtune.rounds.refine import zoom
+from jaxtune.rounds.schedule import Schedule, Stage, flat, tiered
+from jaxtune.schedulers import in_full
+from jaxtune.space import Space
+from jaxtune.storage.documents import value_document, value_of
+
+
+class PrintedCall(NamedTuple):
+    """The call of a search.
+
+    Args:
+      space: the search space as Python text, which defines ``space``.
+      text: the call itself; it reads ``task``, ``space``, ``jt``, ``jax``, ``jnp``.
+      names: of the variables that a reader has to define, since they stand for what
+        has no text: the variable to what it is.
+    """
+
+    space: str
+    text: str
+    names: dict[str, str]
+
+
+def printed_call(result: Result) -> PrintedCall:
+    """Return the call that makes a search again, to the bit.
+
+    Args:
+      result: of the search, or of its run directory.
+    """
+    setup, names = result.setup, Names()
+    space = f"space = {space_code(setup.space, names)}"
+    subject, rounds = _rounds(setup)
+    arguments = {
+        "key": _key(setup.workload.key),
+        **rounds,
+        **_parts(setup, names),
+        **_scores(setup, names),
+        **_identity(setup),
+    }
+    lines = [f"    {name}={text}," for name, text in arguments.items()]
+    text = "\n".join(["jt.search(", f"    task, {subject},", *lines, ")"])
+    return PrintedCall(space, text, {name: what for what, name in names.known.items()})
+
+
+def _key(key: Any) -> str:
+    """Return a key as the number that it is made of, if there is one, or its data."""
+    words, kind = np.asarray(jax.random.key_data(key)), str(jax.random.key_impl(key))
+    usual = kind == str(jax.random.key_impl(jax.random.key(0)))
+    if usual and words.size == 2 and not words[0] and words[1] < 2**31:
+        return f"jax.random.key({words[1]})"
+    data = f"jnp.array({words.tolist()}, dtype='uint32')"
+    return f"jax.random.wrap_key_data({data}, impl={kind!r})"
+
+
+def _rounds(setup: Setup) -> tuple[str, dict[str, str]]:
+    """Return what is searched and the arguments that lay out the rounds."""
+    again = [stage for stage in setup.given.stages if stage.confirms]
+    number = len(setup.given.stages) - len(again)
+    found = _confirmation(again, setup.trials)
+    confirm = {"confirm": repr(found)} if found else {}
+    if _lays_out(setup, found, _plain):
+        rounds = {"rounds": repr(number)} if number > 1 else {}
+        return "space", {"trials": repr(setup.trials), **rounds, **confirm}
+    for each in range(1, number + 1):
+        if _lays_out(setup, found, partial(_by_tiers, each)):
+            return f"jt.tiered(space, {setup.trials}, rounds={each})", confirm
+    stages = ", ".join(map(_stage, setup.given.stages))
+    return f"jt.Schedule(space, ({stages},))", {}
+
+
+def _confirmation(again: Sequence[Stage], trials: int) -> int | float | None:
+    """Return ``confirm=`` of a search; ``None`` without it, or if there is no such."""
+    if len(again) != 1:
+        return None
+    (stage,) = again
+    for found in (stage.confirms, stage.trials / trials):
+        with suppress(ValueError):
+            if check_confirm(found, trials) == (stage.confirms, stage.trials):
+                return found
+    return None
+
+
+def _plain(space: Space, trials: int, rounds: int, again: Confirmation) -> Schedule:
+    return with_confirmation(flat(space, trials - again.trials, rounds), again)
+
+
+def _by_tiers(
+    each: int, space: Space, trials: int, rounds: int, again: Confirmation
+) -> Schedule:
+    del rounds  # follows from those of each tier
+    return with_confirmation(
+        less_the_repeats(tiered(space, trials, each), again), again
+    )
+
+
+def _lays_out(
+    setup: Setup,
+    confirm: int | float | None,
+    lay_out: Callable[[Space, int, int, Confirmation], Schedule],
+) -> bool:
+    """Return whether a way to lay out rounds gives those of the search."""
+    stages = setup.given.stages
+    rounds = sum(not stage.confirms for stage in stages)
+    try:
+        again = check_confirm(confirm, setup.trials)
+        schedule = lay_out(setup.space, setup.trials, rounds, again)
+    except ValueError:  # such rounds cannot be filled
+        return False
+    workload, given = setup.workload, setup.given
+    sampler, scheduler = _made(given.sampler), _made(given.scheduler) or in_full()
+    if sampler is None:  # of the user's own, which is asked once a round
+        return schedule.stages == stages
+    stream = None if workload.task is None else workload.task.stream
+    folds = None if setup.folds is None else SimpleNamespace(number=setup.folds)
+    task: Any = SimpleNamespace(trains=workload.trains, stream=stream, folds=folds)
+    width = _width(setup)
+    return (
+        paced(schedule, sampler, scheduler, task, setup.seeds, width).stages == stages
+    )
+
+
+def _stage(stage: Stage) -> str:
+    """Return a stage as Python text."""
+    searched = repr(stage.searched)
+    usual = Stage(stage.searched, stage.trials)
+    more = [
+        f"{name}={getattr(stage, name)!r}"
+        for name in Stage._fields
+        if getattr(stage, name) != getattr(usual, name)
+    ]
+    return f"jt.Stage({', '.join([searched, repr(stage.trials), *more])})"
+
+
+def _made(part: Any) -> Any:
+    """Return a part of jaxtune's own, of which a run has the recipe; else ``None``."""
+    found = value_of(value_document(part))
+    return remake(found) if isinstance(found, Recipe) else None
+
+
+def _parts(setup: Setup, names: Names) -> dict[str, str]:
+    """Return the arguments that say which trials are tried, and how long."""
+    given, space = setup.given, setup.space
+    found = {name: getattr(given, name) for name in ("sampler", "refine", "scheduler")}
+    # all trials train in full where there is no scheduler
+    usual = {"refine": zoom(), "scheduler": in_full()}
+    parts = {
+        name: code_of(part, names)
+        for name, part in found.items()
+        if part is not None
+        and value_of(value_document(part)) != _recipe(usual.get(name))
+    }
+    if given.start is not None:
+        parts["start"] = f"space{restrict_code(_smaller(space, given.start), names)}"
+    if given.first:
+        parts["first"] = code_of(list(given.first), names)
+    if given.earlier:
+        plural = "es" * (given.earlier > 1)
+        what = f"{given.earlier} earlier search{plural}: a result, a run directory"
+        parts["prior"] = names.of(what + ", or a list of them", "earlier")
+    return parts
+
+
+def _recipe(part: Any) -> Any:
+    return None if part is None else value_of(value_document(recipe_of(part)))
+
+
+def _smaller(space: Space, box: Space) -> dict[str, Any]:
+    """Return the bounds of a box that are not those of the space."""
+    found: dict[str, Any] = {}
+    for name in space.searched:
+        if space[name].choices and space[name].remaining != box[name].remaining:
+            found[name] = list(box[name].remaining)
+        elif not space[name].choices and space[name].bounds != box[name].bounds:
+            found[name] = box[name].bounds
+    return found
+
+
+def _scores(setup: Setup, names: Names) -> dict[str, str]:
+    """Return the arguments that say how trials are trained and scored."""
+    workload, given = setup.workload, setup.given
+    scoring = workload.scoring
+    goals = [tuple(goal) for goal in setup.goals]
+    value = not workload.trains and setup.metric == "value"
+    parts: dict[str, Any] = {
+        "epochs": workload.epochs or None,
+        "seeds": setup.seeds if setup.seeds > 1 else None,
+        "metric": None if goals or value else setup.metric,
+        "mode": None if goals else setup.mode,
+        "score": None if scoring.score == LAST else scoring.score,
+        "history": scoring.history or None,
+        "keep": workload.keep,
+        "goals": goals or None,
+    }
+    found = {k: code_of(v, names) for k, v in parts.items() if v is not None}
+    if setup.folds is not None:
+        own = f"the {setup.folds} folds, unless they were a number: groups, or rows"
+        number = given.choices.folds
+        found["folds"] = names.of(own, "folds") if number is None else repr(number)
+    if setup.constraints.limits or setup.constraints.rules:
+        found["constraints"] = _constraints(setup.constraints, names)
+    return found
+
+
+def _constraints(constraints: Constraints, names: Names) -> str:
+    """Return constraints as they are given to a search."""
+    limits = [
+        {limit.name: (limit.relation, limit.bound)} for limit in constraints.limits
+    ]
+    parts = [code_of(limit, names) for limit in limits]
+    for rule in constraints.rules:
+        what = f"the function {rule.name} of a requirement"
+        likely = "rule" if rule.name == "<lambda>" else rule.name.rpartition(".")[2]
+        parts.append(f"jt.require({names.of(what, likely)})")
+    return f"[{', '.join(parts)}]"
+
+
+def _identity(setup: Setup) -> dict[str, str]:
+    """Return the arguments on which the last bits of every trial depend."""
+    choices = setup.given.choices
+    programs = {} if choices.programs is None else {"programs": repr(choices.programs)}
+    rewrite = {} if choices.rewrite else {"rewrite": "False"}
+    return {"block": repr(_width(setup)), **programs, **rewrite}
+
+
+def _width(setup: Setup) -> int:
+    """Return the lanes of a block; on several devices, of the share of each."""
+    return setup.workload.width // setup.workload.across

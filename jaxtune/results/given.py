@@ -1,0 +1,50 @@
+"""The arguments of a search that a result does not report otherwise.
+
+They are kept as they were given, so that the call can be written down again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jaxtune.space import Space
+
+
+class UserChoices(NamedTuple):
+    """The choices of the user; ``None`` where jaxtune chooses.
+
+    Args:
+      block: lanes in a block.
+      programs: largest number of programs for padded shapes.
+      rewrite: whether operations may be put into other forms.
+      folds: number of folds; ``None`` without folds, and where they are the user's own.
+    """
+
+    block: int | None = None
+    programs: int | None = None
+    rewrite: bool = True
+    folds: int | None = None
+
+
+class Given(NamedTuple):
+    """The parts of a search, as they were given.
+
+    Args:
+      sampler: its recipe, or the first function of one of the user's own.
+      refine: as ``sampler``.
+      scheduler: as ``sampler``; ``None`` where all trials train in full.
+      stages: the rounds, see `jaxtune.Stage`.
+      start: the box in which the search starts; ``None`` for the whole space.
+      first: known settings, which are the first trials.
+      earlier: number of earlier searches that the sampler learns from.
+      choices: what jaxtune chooses if it is not given.
+    """
+
+    sampler: Any = None
+    refine: Any = None
+    scheduler: Any = None
+    stages: tuple[Any, ...] = ()
+    start: Space | None = None
+    first: tuple[dict[str, Any], ...] = ()
+    earlier: int = 0
+    choices: UserChoices = UserChoices()
