@@ -88,7 +88,7 @@ def result_document(result: Result) -> dict[str, Any]:
         "trials": len(result.trials),
         "counts": str(result.counts),
         "rounds": _rounds(result),
-        "waiting": _waiting(result),
+        "running": _running(result),
         "best": _best(result),
         "boxes": _boxes(result),
         "history": _history(result),
@@ -99,23 +99,20 @@ def result_document(result: Result) -> dict[str, Any]:
 
 def _rounds(result: Result) -> list[dict[str, Any]]:
     """Return the number of trials of each round by what has become of them."""
-    rows = result.trials["round"]
-    parts = [result.trials.take(rows == n) for n in range(len(result.rounds))]
-    return [
-        {
-            "name": round_label(result, number),
-            "open": not training.over,
-            "counts": counts_of(part, len(part)).named,
-        }
-        for number, (part, training) in enumerate(
-            zip(parts, result.rounds, strict=True)
-        )
-    ]
+    rounds = result.trials["round"]
+    found = []
+    for number, training in enumerate(result.rounds):
+        trials = result.trials.take(rounds == number)
+        name = round_label(result, number)
+        counts = counts_of(trials, len(trials)).named
+        found.append({"name": name, "open": not training.over, "counts": counts})
+    return found
 
 
-def _waiting(result: Result) -> list[list[int]]:
-    """Return how far the trials to do are: epochs, and the number of trials there."""
+def _running(result: Result) -> list[list[int]]:
+    """Return how far trials that are not done are: epochs, and the number there."""
     waits = result.trials["status"].astype(str) == "waiting"
+    waits &= result.trials.epochs > 0
     epochs, counts = np.unique(result.trials.epochs[waits], return_counts=True)
     return [list(pair) for pair in zip(epochs.tolist(), counts.tolist(), strict=True)]
 
