@@ -61,14 +61,14 @@ class Ours:
 class Zoomed:
     """Sobol points, and a smaller box after every batch."""
 
-    def __init__(self, problem: Problem, seed: int, batch: int):
+    def __init__(self, zoom: dict, problem: Problem, seed: int, batch: int):
         import jax
 
         import jaxtune as jt
 
         self.key, self.round = jax.random.key(seed), 0
         self.root = self.box = problem.space
-        self.sampler, self.zoom = jt.samplers.sobol(), jt.zoom()
+        self.sampler, self.zoom = jt.samplers.sobol(), jt.zoom(**zoom)
         self.points, self.values = np.empty((0, problem.space.dim)), np.empty(0)
 
     def ask(self, n: int) -> np.ndarray:
@@ -83,8 +83,9 @@ class Zoomed:
         self.points = np.concatenate([self.points, points])
         self.values = np.append(self.values, values)
         if np.isfinite(self.values).sum() > 1:
-            known = self.box.encode(self.root.decode(self.points))
-            self.box = self.zoom(self.box, known, -self.values)
+            first = 0 if self.zoom.rounds == "all" else -len(values)
+            known = self.box.encode(self.root.decode(self.points[first:]))
+            self.box = self.zoom(self.box, known, -self.values[first:])
         self.round += 1
 
 
@@ -261,12 +262,14 @@ ASKED = {
 
 # name: how to make the contender, and batch size to number of evaluations
 ALL = {1: 200, 25: 200, 100: 200}
+FORMER = {"top": 0.1, "margin": 1.0, "evidence": 0.05, "rounds": "last"}
 OWN = 0  # in place of a batch size: a whole search, which chooses its own
 CONTENDERS: dict[str, tuple[Callable[..., Any], dict[int, int]]] = {
     "jaxtune search": (searched, {OWN: 200}),
     "jaxtune uniform": (partial(Ours, "uniform"), {25: 200}),
     "jaxtune sobol": (partial(Ours, "sobol"), {25: 200}),
-    "jaxtune sobol + zoom": (Zoomed, {25: 200}),
+    "jaxtune sobol + zoom": (partial(Zoomed, {}), {25: 200}),
+    "jaxtune sobol + zoom of 0.2.0": (partial(Zoomed, FORMER), {25: 200}),
     "jaxtune tpe": (partial(Ours, "tpe"), ALL),
     "jaxtune cma_es": (partial(Ours, "cma_es"), {25: 200}),
     "jaxtune gaussian_process": (partial(Ours, "gaussian_process"), ALL | {1: 100}),

@@ -23,6 +23,7 @@ from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
 from jaxtune.schedulers.base import apportion
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE
 from jaxtune.stop import check_stop
 from jaxtune.storage.directory import check_directory
@@ -115,6 +116,7 @@ def extend(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_allowed(allow)
     stops, path = check_stop(stop), check_directory(directory)

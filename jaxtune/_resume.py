@@ -13,6 +13,7 @@ import numpy as np
 from jaxtune import _named
 from jaxtune._arguments import ALLOW, BLOCK, CALLBACKS, VERBOSE, check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
+from jaxtune.brief import brief
 from jaxtune.checks import RunError, as_whole
 from jaxtune.door import guarded
 from jaxtune.environment import check_process, check_transfers
@@ -29,6 +30,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.scripts import check_not_reading
 from jaxtune.signals import GRACE
 from jaxtune.space import Space
 from jaxtune.stop import Stop, check_stop
@@ -130,6 +132,7 @@ def resume(
     """
     check_versions()
     check_process()
+    check_not_reading()
     check_transfers()
     check_allowed(allow)
     stops = check_stop(stop)
@@ -271,6 +274,7 @@ def _check_values(space: Space) -> None:
                 )
 
 
+@brief
 class Rerun(NamedTuple):
     """One trial, trained again.
 

@@ -19,6 +19,7 @@ import jax
 import jaxtune
 from jaxtune.cache import compiled_once
 from jaxtune.printing import printable
+from jaxtune.scripts import names_of
 from jaxtune.signals import GRACE
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import ALLOWED
@@ -122,15 +123,18 @@ def main(debug: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    show_default="the current folder",
-    help="Folder for the picture and the report.",
+    default=Path("digits-demo"),
+    show_default=True,
+    help="The run directory, a new folder or that of an earlier demo; the picture and "
+    "the report are inside.",
 )
 @compiled_once()  # caches the script's own operations too, not only the search's
 def demo_command(out: Path) -> None:
     """Run an example search on scikit-learn's digits.
 
-    It trains 256 networks in four rounds and writes a picture and a report.
+    It trains 256 networks, and writes a picture and a report. Its folder is a run
+    directory for the other commands. If it is killed, begin it again: it goes on, and
+    ends in the same table.
     """
     try:
         script = runpy.run_path(str(_experiment("digits.py")))
@@ -166,7 +170,13 @@ def doctor_command(as_json: bool) -> None:
 
 @main.command(name="show")
 @DIRECTORY
-@click.option("--top", default=10, show_default=True, help="Number of trials to list.")
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Number of trials to list.",
+)
 @JSON
 def show_command(directory: Path, top: int, as_json: bool) -> None:
     """Show a run: its state, the box of each round, the best trials."""
@@ -583,24 +593,13 @@ def _task(where: str | None) -> Any:
     source, _, name = where.rpartition(":")
     if not source:
         raise ValueError(f"--task {where!r}: use FILE.py:NAME, such as train.py:task.")
-    names = _names_of(source)
+    names = names_of(source)
     if name not in names:
         raise ValueError(
             f"--task {where!r}: {source} has no {name!r}. Use a name that it defines."
         )
     found = names[name]
     return found() if _takes_nothing(found) else found
-
-
-def _names_of(source: str) -> dict[str, Any]:
-    if source.endswith(".py"):
-        if not Path(source).is_file():
-            raise ValueError(
-                f"--task {source}: there is no such file. Use the path of the script."
-            )
-        # not as __main__: below that guard a script usually starts its search
-        return runpy.run_path(source, run_name=Path(source).stem)
-    return runpy.run_module(source)
 
 
 def _takes_nothing(found: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.report.call import call_of
+from jaxtune.report.call import printed_call
 from jaxtune.report.code import Names, code_of, space_code
 from jaxtune.storage.documents import space_document
 
@@ -126,7 +126,7 @@ def search(changes, trains, **more):
 
 def executed(result, task, changes):
     """Run what is printed, with what its comments name defined."""
-    call, known = call_of(result), {}
+    call, known = printed_call(result), {}
     for name, what in call.names.items():
         known[name] = {
             "earlier": [earlier()],
@@ -157,14 +157,14 @@ def test_the_printed_call_gives_the_same_table(name, trains, tmp_path):
     task, found = search(changes, trains, directory=tmp_path / "run")
     assert_same(executed(found, task, changes), found)
     loaded = jt.load(tmp_path / "run")
-    assert call_of(loaded) == call_of(found)
+    assert printed_call(loaded) == printed_call(found)
 
 
 def test_the_printed_call_of_an_extended_run_gives_its_table(tmp_path):
     task, _ = search(TASKS["usual"], True, directory=tmp_path / "run")
     more = jt.extend(tmp_path / "run", task, trials=8, rounds=2, epochs=5, first="best")
     assert_same(executed(more, task, {}), more)
-    assert call_of(jt.load(tmp_path / "run")) == call_of(more)
+    assert printed_call(jt.load(tmp_path / "run")) == printed_call(more)
 
 
 def test_every_argument_of_a_search_is_in_some_printed_call():
@@ -177,7 +177,7 @@ def test_every_argument_of_a_search_is_in_some_printed_call():
 def test_the_call_is_on_the_page_and_names_what_has_no_text(tmp_path):
     _, found = search(FUNCTIONS["own"], False)
     page = unescape(found.report(tmp_path / "page.html").read_text())
-    call = call_of(found)
+    call = printed_call(found)
     assert f"{call.space}\nresult = {call.text}" in page
     assert "# halve: test_call.halve" in page
     assert len(call.names) == 2

@@ -85,9 +85,9 @@ def test_the_demo_searches_zooms_and_reports(tmp_path, script):
     assert all(line.startswith("round ") for line in lines)
     assert "; 256 of 256 trials done: " in lines[-1]
     for number in (1, 2, 3, 4):
-        assert f"round {number}: best loss" in done.stdout
+        assert f"round {number}: 5" in done.stdout
     accuracy = done.stdout.split(" test")[0].split()[-1]
-    assert float(accuracy) > 0.96
+    assert float(accuracy) > 0.94
     assert (tmp_path / "digits.png").stat().st_size > 10_000
     assert "Best loss" in (tmp_path / "digits.html").read_text()
 

@@ -204,6 +204,43 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     assert again.exit_code == 0, again.output
 
 
+UNGUARDED = """
+import jax
+
+import jaxtune as jt
+
+
+def objective(key, hparams):
+    return hparams["x"]
+
+
+space = jt.Space(x=jt.uniform(0.0, 1.0))
+arguments = {"key": jax.random.key(0), "trials": 8, "mode": "max", "sampler": "sobol"}
+jt.search(objective, space, directory="run", **arguments)
+"""
+
+
+@pytest.mark.parametrize("command", ["resume", "rerun", "extend"])
+def test_a_script_that_searches_where_it_is_read_is_refused(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(UNGUARDED)
+    exec(compile(UNGUARDED, "train.py", "exec"), {"__name__": "__main__"})
+    words = {"rerun": [3], "extend": ["--trials", 4]}.get(command, [])
+    own = ["run", *words, "--task", "train.py:objective"]
+    refused = call(command, *own)
+    assert refused.exit_code == 2
+    assert "train.py: it begins a search while it is read" in refused.output
+    guard = 'if __name__ == "__main__":'
+    assert f"`{guard}`" in refused.output  # the way out
+    Path("train.py").write_text(
+        UNGUARDED.replace("jt.search", f"{guard}\n    jt.search")
+    )
+    done = call(command, *own)
+    assert done.exit_code == 0, done.output
+
+
 def test_names_and_values_are_escaped_and_nothing_listens(tmp_path, monkeypatch):
     evil = "<script>alert(1)</script>"
     space = jt.Space(

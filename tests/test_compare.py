@@ -17,7 +17,7 @@ import jaxtune as jt
 from jaxtune.analysis.paired import adjusted, fewest_pairs, smallest_p
 from jaxtune.cli import main
 from jaxtune.goals.front import volume
-from jaxtune.storage.description import described
+from jaxtune.storage.description import description_of
 
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0))
 FAR = jt.Space(x=jt.uniform(0.5, 1.0))
@@ -34,7 +34,8 @@ def holed(key, hparams):
 
 
 def two_goals(key, hparams):
-    return {"value": hparams["x"], "size": 1 - hparams["x"] ** 2}
+    x = hparams["x"]
+    return {"value": x, "size": 1 - x**2 + 0.3 * jnp.sin(20 * x)}
 
 
 def search(seed=0, space=SPACE, objective=bowl, **changes):
@@ -103,6 +104,22 @@ def test_epochs_are_counted_rung_by_rung(small_task):
     whole = result.trials.epochs[order] == 4
     scores = np.where(whole, result.trials["score"][order], np.nan)
     np.testing.assert_array_equal(curve.score, loop(scores, "max"))
+
+
+def test_epochs_of_later_rounds_come_after_those_of_earlier_ones(small_task):
+    result = jt.search(
+        small_task,
+        jt.Space(learning_rate=jt.log_uniform(1e-3, 0.5)),
+        key=jax.random.key(0),
+        trials=8,
+        rounds=2,
+        epochs=2,
+        sampler="sobol",
+        verbose=0,
+    )
+    curve = jt.analysis.best_so_far(result, "epochs")
+    assert curve.amount.tolist() == list(range(2, 17, 2))
+    np.testing.assert_array_equal(curve.score, loop(result.trials["score"], "max"))
 
 
 def test_repeats_count_as_trials_and_change_no_curve():
@@ -251,7 +268,7 @@ def test_a_run_is_described_as_the_search_without_one(tmp_path, small_task):
     alone = jt.search(small_task, space, key=key, **arguments)
     jt.search(small_task, space, key=key, **arguments, directory=tmp_path / "run")
     loaded = jt.load(tmp_path / "run")
-    assert described(alone) == described(loaded)
+    assert description_of(alone) == description_of(loaded)
     more = jt.search(small_task, space, key=jax.random.key(1), **arguments)
     assert len(jt.report.compare([loaded, more]).groups) == 1
 

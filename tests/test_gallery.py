@@ -1,5 +1,6 @@
 """The gallery says what the experiments found, and shows their pictures."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,12 @@ from jaxtune.report.palette import PALETTE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
+PICTURES = [
+    name
+    for name in jt.report.__all__
+    if name == "compare"  # whose result draws the pictures
+    or inspect.signature(getattr(jt.report, name)).return_annotation == "Figure"
+]
 RESULTS = sorted((ROOT / "docs" / "experiments").glob("*.json"))
 
 
@@ -32,8 +39,7 @@ def test_the_page_has_the_numbers_of_the_run(path):
 
 def test_every_picture_of_a_report_is_in_the_gallery():
     page = (ROOT / "docs" / "gallery.md").read_text()
-    # what is no picture: a description, a theme, and what `compare` returns
-    for name in set(jt.report.__all__) - {"description", "theme", "Comparison"}:
+    for name in PICTURES:
         call = "compare(results).figure()" if name == "compare" else f"{name}(result)"
         assert f"](pictures/{name}.png)" in page
         assert f"`jt.report.{call}`" in page
@@ -50,6 +56,22 @@ def test_every_picture_of_a_report_is_in_the_gallery():
 def colour_of(image):
     """The colour of the first pixel, which is the background's."""
     return "#{:02x}{:02x}{:02x}".format(*image.convert("RGB").getpixel((0, 0)))
+
+
+def drawn_blocks():
+    """The name of each picture that a block ends with, and what follows the block."""
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    # a comparison is no picture yet
+    last = r"jt\.report\.(?!compare)(\w+)\([^\n]*\)[^\n]*\n```\n\s*([^\n]*)"
+    for page in pages:
+        yield from re.findall(last, page.read_text())
+
+
+def test_a_block_that_ends_with_a_picture_shows_it():
+    found = list(drawn_blocks())
+    assert len(found) >= 5
+    for name, after in found:
+        assert after.endswith(f"](pictures/{name}.png)"), name
 
 
 def test_no_picture_is_missing():

@@ -19,12 +19,13 @@ PACKAGE = ROOT / "jaxtune"
 
 # a package may import from layers with a smaller number, and from itself
 LAYERS = {
+    "brief": 1,
     "markup": 0,
     "mending": 0,
     "precision": 0,
     "door": 0,
     "printing": 0,
-    "registry": 1,
+    "registry": 2,
     "types": 0,
     "versions": 0,
     "writing": 0,
@@ -38,6 +39,7 @@ LAYERS = {
     "forms": 2,
     "hardware": 2,
     "reading": 2,
+    "scripts": 2,
     "signals": 2,
     "space": 2,
     "background": 3,

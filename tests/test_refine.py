@@ -429,3 +429,42 @@ def test_tiers_open_in_the_box_that_the_search_begins_in():
     assert first.bounds == {"rate": (1e-2, 1.0), "x": (9.5, 9.5)}
     assert second.bounds["x"] == (1.0, 4.0)
     assert second.bounds["rate"][0] < 1e-2
+
+
+NOISY = LARGE.keep("x", "rate", "kind")
+SEARCHES = {
+    "sobol": {"sampler": "sobol"},
+    "uniform": {"sampler": "uniform"},
+    "model": {},
+    "seeds": {"sampler": "sobol", "seeds": 3},
+    "naive": {"sampler": "sobol", "refine": REFINERS["naive"]},
+    "grows": {"sampler": "sobol", "refine": jt.zoom(within=NOISY)},
+}
+
+
+@pytest.mark.search
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_never_leaves_its_best_trial_behind(name, seed):
+    """The best one of all rounds until then lies in the next box."""
+
+    def objective(key, h):
+        far = (jnp.log10(h["rate"]) + 3) ** 2 + 0.1 * (h["x"] - 7) ** 2
+        return far + jax.random.normal(key) + 0.3 * h["kind"].index
+
+    found = jt.search(
+        objective,
+        NOISY,
+        key=jax.random.key(seed),
+        trials=60,
+        rounds=5,
+        mode="min",
+        verbose=0,
+        **SEARCHES[name],
+    )
+    rounds, hparams = found.trials["round"], found.trials.decoded
+    for number, box in enumerate(found.spaces[1:], 1):
+        best = np.nanargmax(np.where(rounds < number, found.standing, np.nan))
+        row = {n: hparams[n][best : best + 1] for n in NOISY.names}
+        point = np.asarray(box.encode(row))
+        assert ((point >= 0) & (point < 1)).all()  # NaN where its choice is gone

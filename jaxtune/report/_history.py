@@ -51,7 +51,7 @@ def history(result: Result) -> Figure:
         _draw_seeds(axes, result, rows)
         inside = rows[span.holds(values[rows])]
         axes.scatter(inside, values[inside], s=14, color=colour("blue"), label="trials")
-        best = best_so_far(result)
+        best = running_best(result)
         axes.step(
             places,
             best,
@@ -96,7 +96,7 @@ def _draw_seeds(axes: Axes, result: Result, rows: np.ndarray) -> None:
         axes.vlines(rows, low, high, color=colour("blue"), linewidth=0.8, alpha=0.5)
 
 
-def best_so_far(result: Result) -> np.ndarray:
+def running_best(result: Result) -> np.ndarray:
     """Return ``[n]``, the best score up to each trial that trained to the end."""
     stage = result.trials.stage
     # as for `result.best`: a trial that was stopped ranks behind those that were not

@@ -30,7 +30,7 @@ from jaxtune.space import Space
 from jaxtune.storage.documents import value_document, value_of
 
 
-class Call(NamedTuple):
+class PrintedCall(NamedTuple):
     """The call of a search.
 
     Args:
@@ -45,7 +45,7 @@ class Call(NamedTuple):
     names: dict[str, str]
 
 
-def call_of(result: Result) -> Call:
+def printed_call(result: Result) -> PrintedCall:
     """Return the call that makes a search again, to the bit.
 
     Args:
@@ -63,7 +63,7 @@ def call_of(result: Result) -> Call:
     }
     lines = [f"    {name}={text}," for name, text in arguments.items()]
     text = "\n".join(["jt.search(", f"    task, {subject},", *lines, ")"])
-    return Call(space, text, {name: what for what, name in names.known.items()})
+    return PrintedCall(space, text, {name: what for what, name in names.known.items()})
 
 
 def _key(key: Any) -> str:

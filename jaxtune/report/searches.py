@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxtune.results.result import Result
 from jaxtune.storage.compared import differences, value_in_words
-from jaxtune.storage.description import described
+from jaxtune.storage.description import description_of
 from jaxtune.storage.read import load
 
 PARTS = ("sampler", "scheduler", "refine")
@@ -85,8 +85,7 @@ def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[SearchGroup, 
         parts = _named(found)
     else:
         parts = _named(_alike(some[0] for some in found))
-    groups = [SearchGroup(name, _by_key(name, some)) for name, some in parts]
-    return tuple(sorted(groups, key=lambda group: group.name))
+    return tuple(SearchGroup(name, _by_key(name, some)) for name, some in parts)
 
 
 def _is_list(entry: Any) -> bool:
@@ -106,7 +105,7 @@ def _searched(one: Result | str | os.PathLike[str]) -> Searched:
             "was made. Use what jaxtune.search or jaxtune.load returns."
         )
     key = np.ravel(jax.random.key_data(result.setup.workload.key)).tolist()
-    return Searched(result, where, described(result), tuple(key))
+    return Searched(result, where, description_of(result), tuple(key))
 
 
 def _alike(searches: Iterable[Searched]) -> list[list[Searched]]:

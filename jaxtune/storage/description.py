@@ -18,7 +18,7 @@ IDENTITY = (
 )
 
 
-def described(result: Result) -> dict[str, Any]:
+def description_of(result: Result) -> dict[str, Any]:
     """Return the settings of a result that its scores depend on, with its task.
 
     Args:
