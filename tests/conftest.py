@@ -45,11 +45,11 @@ TIERS = {
         space supply
     """,
     "search": """
-        accelerator analysis batches batching benchmarks boundary call compare confirm
-        damage data divergence ensemble epochs first fitting folds fuzz growing identity
-        kernels loops model_samplers models old_runs optimizers planning programs
-        repeats report rewrite same_everywhere schedule search soak storage supervised
-        surroundings tasks trained training user_code width workers
+        accelerator analysis batches batching benchmarks boundary brief call compare
+        confirm damage data divergence ensemble epochs first fitting folds fuzz growing
+        identity kernels loops model_samplers models old_runs optimizers planning
+        programs repeats report rewrite same_everywhere schedule search soak storage
+        supervised surroundings tasks trained training user_code width workers
     """,
     "system": """
         browser cache cli cli_runs demo devices gallery integrations kill launch pages

@@ -17,7 +17,7 @@ from matplotlib.patches import StepPatch
 import jaxtune as jt
 from jaxtune.goals.order import Goal
 from jaxtune.report import points, sections
-from jaxtune.report._history import best_so_far
+from jaxtune.report._history import running_best
 from jaxtune.report._parallel import ticks_of
 from jaxtune.report.axes import mark_beyond, positions, set_score
 from jaxtune.report.cells import tick
@@ -101,7 +101,8 @@ def test_an_unknown_dimension_is_named():
         jt.report.zoom(result(SPACES["two"]), "c")
 
 
-PICTURES = [name for name in jt.report.__all__ if name not in ("description", "theme")]
+NONE = {"Comparison", "compare", "description", "theme"}  # of a result alone
+PICTURES = [name for name in jt.report.__all__ if name not in NONE]
 
 
 def draw(name, found):
@@ -242,7 +243,7 @@ def test_the_best_so_far_of_several_goals_is_the_best_score(results):
     found = results["two"]
     goals = (Goal("score", "min"), Goal("b", "max"))
     several = dataclasses.replace(found, setup=found.setup._replace(goals=goals))
-    best = best_so_far(several)
+    best = running_best(several)
     np.testing.assert_array_equal(best, np.minimum.accumulate(found.trials["score"]))
     assert best[-1] == several.best.score
 
@@ -255,7 +256,7 @@ def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):
     changed |= {name: np.asarray(values) for name, values in known.items()}
     rows = (found.trials.scores[:4], found.trials.points[:4], found.trials.decoded)
     four = dataclasses.replace(found, trials=jt.Trials(changed, *rows))
-    np.testing.assert_array_equal(best_so_far(four), [np.nan, 0.5, 0.5, 0.6])
+    np.testing.assert_array_equal(running_best(four), [np.nan, 0.5, 0.5, 0.6])
 
 
 def test_an_axis_of_scores_says_what_it_leaves_out():

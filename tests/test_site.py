@@ -109,13 +109,15 @@ def test_a_page_of_the_api_begins_with_all_that_it_has(name, site):
 def test_the_search_box_finds_how_to_make_a_size_static(word, visit):
     page = visit("")
     page.click("input.md-search__input")
-    page.fill("input.md-search__input", word)
+    page.get_by_text("Type to start searching").wait_for()  # the index is there
+    page.keyboard.type(word)
     section = "sizes/#static-width-units-or-layers"
-    links = page.locator(".md-search-result__link")
     page.locator(f".md-search-result__link[href*='{section}']").wait_for(
         state="attached"
     )
-    found = links.evaluate_all("links => links.map(link => link.href)")
+    found = page.locator(".md-search-result__link").evaluate_all(
+        "links => links.map(link => link.href)"
+    )
     assert any(section in link for link in found[:5]), found[:5]
 
 

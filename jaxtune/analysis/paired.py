@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from jaxtune.brief import brief
 from jaxtune.door import guarded, list_of, real
 
 LEVEL = 0.05  # of a test, and 1 less that of an interval
@@ -17,6 +18,7 @@ DRAWS = 20_000  # of signs, for more pairs
 NEAR = 1e-12  # relative: sums of the same numbers in another order are equal
 
 
+@brief
 class PairedTest(NamedTuple):
     """The difference between two methods over pairs of searches.
 

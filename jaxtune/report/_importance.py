@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
 from jaxtune.door import an, guarded, optional
+from jaxtune.report.cells import shortened
 from jaxtune.report.describe import as_list, described
 from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
@@ -56,10 +57,11 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
         capsize=3,
         linewidth=1,
     )
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set(xlim=(0, None), xlabel="share of importance (PED-ANOVA), 95 % interval")
-    title = f"Importance in {found.trials:,} trials\n{order_of(found)}"
-    axes.set_title(title, loc="left")
+    axes.set_yticks(range(len(rows)), [shortened(row.name, 24) for row in rows])
+    axes.set(xlim=(0, None), xlabel="share, 95 % interval")
+    title = f"Importance (PED-ANOVA) in {found.trials:,} trials\n{order_of(found)}"
+    # over the names too: beside long ones a title has no room
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
     legend(figure, columns=4)
     each = [f"{row.name} {row.share:.0%}" for row in found.rows]
     return described(

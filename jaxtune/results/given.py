@@ -5,6 +5,7 @@ They are kept as they were given, so that the call can be written down again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxtune.space import Space
@@ -38,6 +39,8 @@ class Given(NamedTuple):
       first: known settings, which are the first trials.
       earlier: number of earlier searches that the sampler learns from.
       choices: what jaxtune chooses if it is not given.
+      about: the task in words, see `about_task`; empty in runs of earlier versions.
+      versions: of Python and the packages that computed it.
     """
 
     sampler: Any = None
@@ -48,3 +51,5 @@ class Given(NamedTuple):
     first: tuple[dict[str, Any], ...] = ()
     earlier: int = 0
     choices: UserChoices = UserChoices()
+    about: Mapping[str, str] = {}
+    versions: Mapping[str, str] = {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
+from jaxtune.registry import reduced, text_of
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
 from jaxtune.types import Array, ArrayLike, Key
@@ -64,6 +65,12 @@ class Sampler(NamedTuple):
     init: Init
     ask: Ask
     tell: Tell
+
+    def __repr__(self) -> str:
+        return text_of(self)
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
 
 
 def is_sampler(value: Any) -> bool:
