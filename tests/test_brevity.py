@@ -18,7 +18,7 @@ from jaxtune.registry import recipe_of
 
 MOST = 1000  # characters
 # arrays, addresses of memory, and functions as Python prints them
-UNREADABLE = re.compile(r"[aA]rray\(| at 0x|<function|<locals>")
+UNREADABLE = re.compile(r"[aA]rray\(| at 0x|<function")
 
 
 def objective(key, hparams):

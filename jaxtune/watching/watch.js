@@ -83,7 +83,7 @@
     for (const [name, value] of run.best.hparams) {
       list.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
     }
-    const soft = `Trial ${run.best.trial} is the best one so far, by ${run.metric}.`;
+    const soft = `Trial ${run.best.trial}, by ${run.metric}.`;
     const title = element("h1", {}, `Best so far: ${run.best.score}`);
     if (run.state === "finished") title.textContent = `Best: ${run.best.score}`;
     return [title, element("p", { class: "soft" }, soft), list];
