@@ -72,7 +72,12 @@ class Given(NamedTuple):
         Args:
           holds: whether it can hold a part.
         """
-        parts = {"sampler": self.sampler, "refine": self.refine}
-        parts |= {"scheduler": self.scheduler}
-        others = {n: NamedPart(part) for n, part in parts.items() if not holds(part)}
-        return self._replace(**others)
+
+        def held(part: Any) -> Any:
+            return part if holds(part) else NamedPart(part)
+
+        return self._replace(
+            sampler=held(self.sampler),
+            refine=held(self.refine),
+            scheduler=held(self.scheduler),
+        )
