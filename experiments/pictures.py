@@ -40,7 +40,7 @@ def tutorial(number: int | None = None) -> dict:
 def main() -> None:
     """Write every picture of `jaxtune.report` to docs/pictures, in both themes."""
     with tempfile.TemporaryDirectory() as out:
-        demo = digits.main(Path(out) / "demo")
+        demo = digits.search(Path(out) / "demo")
     names = tutorial()
     first, zoomed, result = names["first"], names["zoomed"], names["result"]
     bred = jt.search(
@@ -124,9 +124,7 @@ def main() -> None:
     comparison = jt.report.compare(compared)
     for theme, ending in (("light", ""), ("dark", "-dark")):
         with jt.report.theme(theme):
-            drawn = {
-                name: getattr(jt.report, name)(at) for name, at in pictures.items()
-            }
+            drawn = {at: getattr(jt.report, at)(of) for at, of in pictures.items()}
             drawn["compare"] = comparison.figure()
         for name, figure in drawn.items():
             # the file says what it shows, and the same search gives the same file

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from looks import check_colours, check_layout
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
@@ -80,6 +81,35 @@ def test_the_zoom_shows_every_round_of_any_space(name):
     for collection in axes.collections:
         x, y = collection.get_offsets().T
         assert ((left <= x) & (x <= right) & (low <= y) & (y <= high)).all()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_ranks_rounds_and_the_best_have_colours_of_their_own(theme):
+    found = result(SPACES["two"])
+    with jt.report.theme(theme):
+        axes = jt.report.zoom(found).axes[0]
+    trials, star = axes.collections
+    trials.update_scalarmappable()  # as when it is drawn
+    boxes = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
+    ranks = set(map(to_hex, trials.get_facecolor()))
+    (best,) = map(to_hex, star.get_facecolor())
+    assert len(set(boxes)) == len(boxes) == 3
+    assert len(ranks) > 8
+    assert not ranks & {*boxes, best}
+    widths = [patch.get_linewidth() for patch in axes.patches]
+    assert widths == sorted(set(widths))  # the last box is the boldest
+
+
+def test_a_map_says_where_nothing_is_known_and_marks_the_best():
+    found = result(SPACES["two"], rounds=1)
+    axes = jt.report.contour(found).axes[0]
+    words = axes.get_legend_handles_labels()[1]
+    assert "too far from any trial" in words
+    (star,) = [c for c in axes.collections if str(c.get_label()).startswith("best")]
+    best = found.best.hparams
+    np.testing.assert_allclose(star.get_offsets(), [[best["a"], best["b"]]], rtol=1e-6)
+    few = jt.report.contour(result(SPACES["two"], trials=2, rounds=1)).axes[0]
+    assert "too few scores for a map" in few.get_legend_handles_labels()[1]
 
 
 def test_failures_are_drawn_and_everything_may_fail():

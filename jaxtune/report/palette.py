@@ -172,15 +172,13 @@ def _style() -> dict[str, Any]:
     """Return the settings of matplotlib that all pictures have in common."""
     roles = {
         "back": ("figure.facecolor", "axes.facecolor"),
-        "text": ("text.color", "axes.labelcolor", "axes.titlecolor"),
+        "text": ("text.color", "lines.color", "axes.labelcolor", "axes.titlecolor"),
         "soft": ("axes.edgecolor", "patch.edgecolor"),
         "grey": ("hatch.color",),
         "grid": ("grid.color",),
     }
     colours = {s: colour(name) for name, settings in roles.items() for s in settings}
-    cycler = extra("matplotlib", "report").cycler
     return colours | {
-        "axes.prop_cycle": cycler(color=[colour("text")]),
         "axes.axisbelow": True,
         "axes.spines.right": False,
         "axes.spines.top": False,

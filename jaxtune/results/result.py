@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import (
     MAPPING,
     PATH,
