@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
 from jaxtune.door import an, guarded, optional
-from jaxtune.report.cells import shortened
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import as_list, described
 from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
@@ -57,7 +57,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
         capsize=3,
         linewidth=1,
     )
-    axes.set_yticks(range(len(rows)), [shortened(row.name, 24) for row in rows])
+    axes.set_yticks(range(len(rows)), [beginning_of(row.name, 24) for row in rows])
     axes.set(xlim=(0, None), xlabel="share, 95 % interval")
     title = f"Importance (PED-ANOVA) in {found.trials:,} trials\n{order_of(found)}"
     # over the names too: beside long ones a title has no room
