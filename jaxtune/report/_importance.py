@@ -53,7 +53,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
         np.arange(len(rows)),
         xerr=reach,
         fmt="none",
-        ecolor=colour("text"),
+        color=colour("text"),
         capsize=3,
         linewidth=1,
     )
