@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from jaxtune import _named
 from jaxtune._arguments import (
     CALLBACKS,
@@ -441,11 +439,7 @@ def run_search(
             times = times_of(directory)
     warn_if_infeasible(result)
     if result.stopped == INTERRUPTED:
-        scored = int(np.isfinite(result.trials["score"]).sum())
-        show_line(
-            f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
-            "are returned"
-        )
+        show_line(f"interrupted: {result.counts}. What there is, is returned")
     settings = arguments_document(wanted)
     return dataclasses.replace(result, settings=settings, **times._asdict())
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from jaxtune.brief import described
+from jaxtune.brevity import in_brief
 from jaxtune.door import as_plain
 
 P = ParamSpec("P")
@@ -84,7 +84,7 @@ def text_of(made: Any) -> str:
     recipe = recipe_of(made)
     if recipe is not None:
         return str(recipe)
-    parts = (f"{name}={described(part)}" for name, part in made._asdict().items())
+    parts = (f"{name}={in_brief(part)}" for name, part in made._asdict().items())
     return f"{type(made).__name__}({', '.join(parts)})"
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.results.result import Result
 from jaxtune.space.values import is_number, plain

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "jaxtune"
 
 # a package may import from layers with a smaller number, and from itself
 LAYERS = {
-    "brief": 1,
+    "brevity": 1,
     "markup": 0,
     "mending": 0,
     "precision": 0,

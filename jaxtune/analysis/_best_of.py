@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, list_of, optional, whole
 from jaxtune.results.result import A_RESULT, Result
 

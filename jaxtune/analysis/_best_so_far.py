@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import MAPPING, either, guarded, list_of, one_of, optional, real
 from jaxtune.goals.front import volume
 from jaxtune.goals.order import oriented

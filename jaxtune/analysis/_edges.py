@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import Argument, either, guarded, whole
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import crowding, outer

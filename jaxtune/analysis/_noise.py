@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, real, whole
 from jaxtune.results.folded import per_seed
 from jaxtune.results.result import A_RESULT, Result

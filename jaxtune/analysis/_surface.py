@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import NAME, demand, guarded, one_of, whole
 from jaxtune.results.result import A_RESULT, Result
 

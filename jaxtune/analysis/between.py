@@ -11,7 +11,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._best_so_far import BestSoFar
 from jaxtune.analysis.paired import PairedTest, adjusted, paired_test
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 
 Tracks = Mapping[str, Mapping[Hashable, BestSoFar]]
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._order import order_in_words
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.checks import extra
 from jaxtune.door import guarded, whole
 from jaxtune.markup import html_table

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.analysis._best_so_far import BestSoFar
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import Argument, guarded, list_of, whole
 
 MOST = 400  # points of a curve: a picture shows no more

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, list_of, real
 
 LEVEL = 0.05  # of a test, and 1 less that of an interval

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import guarded
 from jaxtune.results.result import A_RESULT, Result
 

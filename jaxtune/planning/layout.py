@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.checks import is_whole, warn
 from jaxtune.environment import on_host
 from jaxtune.forms import AS_WRITTEN

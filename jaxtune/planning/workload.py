@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.planning.layout import Layout, with_examples
 from jaxtune.planning.scoring import Scoring
 from jaxtune.tasks import Task

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
 from jaxtune.door import an, guarded, optional
-from jaxtune.report.cells import shortened
+from jaxtune.report.cells import cut_short
 from jaxtune.report.describe import as_list, described
 from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
@@ -48,7 +48,7 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
         axes.barh(of_tier, shares[of_tier], height=0.6, color=shade, label=label)
     for place, row in enumerate(rows):
         axes.plot([row.low, row.high], [place, place], **INTERVAL, color=colour("text"))
-    axes.set_yticks(range(len(rows)), [shortened(row.name, 24) for row in rows])
+    axes.set_yticks(range(len(rows)), [cut_short(row.name, 24) for row in rows])
     axes.set(xlim=(0, None), xlabel="share, 95 % interval")
     title = f"Importance (PED-ANOVA) in {found.trials:,} trials\n{order_of(found)}"
     # over the names too: beside long ones a title has no room

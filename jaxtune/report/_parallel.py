@@ -12,7 +12,7 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report._curves import line_widths
 from jaxtune.report.axes import span_of
-from jaxtune.report.cells import shortened, tick
+from jaxtune.report.cells import cut_short, tick
 from jaxtune.report.describe import as_list, best_of_all, described, tried
 from jaxtune.report.palette import colour, picture, score_map
 from jaxtune.report.panels import HEIGHT, WIDTH, new_figure, rank_bar
@@ -65,7 +65,7 @@ def parallel(result: Result) -> Figure:
         _draw_axis(axes, place, ticks_of(space[name]))
     _draw_axis(axes, len(places) - 1, score_ticks(scores(result), setup.mode))
     names = [*space.searched, f"{setup.metric} ({setup.mode})"]
-    labels = [shortened(name) for name in names]
+    labels = [cut_short(name) for name in names]
     turned: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places, labels, **turned)
     axes.set(xlim=(-0.15, len(places) - 0.5), ylim=(-0.05, 1.05), yticks=[])

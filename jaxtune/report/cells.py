@@ -24,10 +24,10 @@ def tick(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
-def shortened(text: str, most: int = 30) -> str:
+def cut_short(text: str, most: int = 30) -> str:
     """Return a name that fits beside an axis: of a long one, its beginning.
 
-    >>> shortened("learning_rate"), shortened("a_name_without_end", 8)
+    >>> cut_short("learning_rate"), cut_short("a_name_without_end", 8)
     ('learning_rate', 'a_name_…')
     """
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -443,11 +443,11 @@ def _rank_words(result: Result) -> str:
     if setup.goals:
         reasons.append("the front")
     reasons.append(escape(setup.metric))
-    unranked = "Repeats and failed trials have" if result.confirming_rounds else None
-    unranked = unranked or "A failed trial has"
-    return (
-        f"Rank 1 is the best trial, by {', then '.join(reasons)}. {unranked} no rank."
+    without = (
+        "Repeats and failed trials" if result.confirming_rounds else "Failed trials"
     )
+    reason = ", then ".join(reasons)
+    return f"Rank 1 is the best trial, by {reason}. {without} have no rank."
 
 
 def _cost(result: Result) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import KEY, guarded, one_of, optional, whole
 from jaxtune.random import check_key
 from jaxtune.results.result import A_RESULT, Result

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import (
     MAPPING,
     PATH,
@@ -120,7 +120,8 @@ class Setup(NamedTuple):
             rule if _pickles(rule) else rule.named for rule in self.constraints.rules
         )
         constraints = self.constraints._replace(rules=rules)
-        return self._replace(workload=workload, constraints=constraints)
+        given = self.given.with_names(_pickles)
+        return self._replace(workload=workload, constraints=constraints, given=given)
 
     @property
     def repeats(self) -> int:

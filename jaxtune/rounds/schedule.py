@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.schedulers.base import apportion
 from jaxtune.space import Space, as_space, with_default_inside

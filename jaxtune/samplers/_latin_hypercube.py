@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, whole
 from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.cache import compiled_once
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler, own_sampler

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.door import an, demand, whole
 from jaxtune.registry import reduced, text_of
 from jaxtune.space import Space

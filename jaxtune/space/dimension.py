@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.environment import in_32_bits
 from jaxtune.space.scales import SCALES
 from jaxtune.types import Array, ArrayLike

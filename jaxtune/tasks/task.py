@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.checks import is_whole
 from jaxtune.door import (
     FLAG,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.tasks.measuring import Measures
 from jaxtune.trained.predicting import Predicting, TaskFunctions
 from jaxtune.trained.selection import outputs_from, votes_of

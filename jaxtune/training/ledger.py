@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.programs.lane import FAILED, RUNNING, WAITING
 from jaxtune.schedulers import Decision, Plan, Progress
 from jaxtune.training.curves import Curves

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.environment import on_host
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool

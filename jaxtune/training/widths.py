@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.brief import brief
+from jaxtune.brevity import brief
 from jaxtune.training.journal import BlockAssignment
 from jaxtune.training.trajectory import TrajectorySegment
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxtune as jt
-from jaxtune.brief import brief, described
+from jaxtune.brevity import brief, in_brief
 from jaxtune.registry import recipe_of
 
 MOST = 1000  # characters
@@ -221,6 +221,6 @@ def test_text_has_bounds_and_html_no_tags_of_the_user():
     check("deep", Own("x", Own("y", Own("z", np.zeros((3, 4))))))
     assert "1000 in all" in repr(Own("", [0] * 1000))
     assert "<b>" not in Own("<b>", "<b>")._repr_html_()
-    assert described((1,)) == "(1,)"
-    assert described(jax.random.key(0)) == "key<fry>[]"
-    assert jax.eval_shape(lambda x: (described(x), x)[1], 1.0).shape == ()
+    assert in_brief((1,)) == "(1,)"
+    assert in_brief(jax.random.key(0)) == "key<fry>[]"
+    assert jax.eval_shape(lambda x: (in_brief(x), x)[1], 1.0).shape == ()

@@ -29,7 +29,7 @@ def brief(kind: Kind) -> Kind:
 
     >>> from typing import NamedTuple
     >>> import numpy as np
-    >>> from jaxtune.brief import brief
+    >>> from jaxtune.brevity import brief
     >>> @brief
     ... class Found(NamedTuple):
     ...     scores: np.ndarray
@@ -42,7 +42,7 @@ def brief(kind: Kind) -> Kind:
         return _cut(_fields_of(self, _name(self), 2), TOTAL)
 
     def as_html(self: Any) -> str:
-        rows = [(name, described(value, 1)) for name, value in _members(self)]
+        rows = [(name, in_brief(value, 1)) for name, value in _members(self)]
         return html_table((_name(self), ""), rows)
 
     # a class may have better words of its own
@@ -53,7 +53,7 @@ def brief(kind: Kind) -> Kind:
     return kind
 
 
-def described(value: Any, depth: int = 1) -> str:
+def in_brief(value: Any, depth: int = 1) -> str:
     """Return a value as short text on one line.
 
     Args:
@@ -78,7 +78,7 @@ def _object(value: Any, depth: int) -> str:
 
 
 def _fields_of(value: Any, name: str, depth: int) -> str:
-    shown = [f"{n}={described(part, depth - 1)}" for n, part in _members(value)]
+    shown = [f"{n}={in_brief(part, depth - 1)}" for n, part in _members(value)]
     return f"{name}({', '.join(shown)})"
 
 
@@ -109,12 +109,12 @@ def _array(value: Any, depth: int) -> str:
 
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> str:
-    parts = (f"{k!r}: {described(v, depth)}" for k, v in value.items())
+    parts = (f"{k!r}: {in_brief(v, depth)}" for k, v in value.items())
     return "{" + _some(parts, len(value)) + "}"
 
 
 def _list(value: Any, depth: int) -> str:
-    inner = _some((described(part, depth) for part in value), len(value))
+    inner = _some((in_brief(part, depth) for part in value), len(value))
     if isinstance(value, tuple):
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return f"[{inner}]" if isinstance(value, list) else f"{{{inner}}}"
