@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
@@ -97,7 +97,7 @@ def _chosen(name: str) -> Iterator[None]:
 
 
 @guarded(name=one_of("light", "dark"))
-def theme(name: str) -> Any:
+def theme(name: str) -> AbstractContextManager[None]:
     """Draw the pictures that are made inside of a ``with`` block in one theme.
 
     The page of a report needs none: its pictures follow the reader's browser.
