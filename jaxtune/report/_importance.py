@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+INTERVAL: dict[str, Any] = {"marker": "|", "markersize": 7, "linewidth": 1}
 FOUND = an("importances", Importances, "Use jaxtune.analysis.importances(result).")
 
 
@@ -41,22 +42,12 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
     rows = found.rows[::-1]  # bars are drawn from the bottom up
     figure, axes = single(1.6 + 0.35 * len(rows))
     shares = np.asarray([row.share for row in rows])
-    # the interval may lie on one side of the estimate, and errorbar wants lengths >= 0
-    ends = np.asarray([(row.low, row.high) for row in rows]).T
-    reach = np.abs(np.clip([shares - ends[0], ends[1] - shares], 0, None))
     for tier in sorted({row.tier for row in rows}):
         of_tier = [i for i, row in enumerate(rows) if row.tier == tier]
         shade, label = series(tier - 1), f"tier {tier}"
         axes.barh(of_tier, shares[of_tier], height=0.6, color=shade, label=label)
-    axes.errorbar(
-        shares,
-        np.arange(len(rows)),
-        xerr=reach,
-        fmt="none",
-        color=colour("text"),
-        capsize=3,
-        linewidth=1,
-    )
+    for place, row in enumerate(rows):
+        axes.plot([row.low, row.high], [place, place], **INTERVAL, color=colour("text"))
     axes.set_yticks(range(len(rows)), [beginning_of(row.name, 24) for row in rows])
     axes.set(xlim=(0, None), xlabel="share, 95 % interval")
     title = f"Importance (PED-ANOVA) in {found.trials:,} trials\n{order_of(found)}"
