@@ -14,7 +14,7 @@ from common import arguments, breast_cancer, diabetes, digits, keep
 from matplotlib.figure import Figure
 
 import jaxtune as jt
-from jaxtune.report.axes import COLOURS
+from jaxtune.report.palette import series
 
 SPACE = jt.presets.standard(["adam", "momentum"]).restrict(
     hidden_units=(16, 64), batch_size=(16, 128)
@@ -66,7 +66,7 @@ def draw(shares):
         for place, name in enumerate(names):
             values, tier = by_name[name], SPACE[name].tier
             label = f"tier {tier}" if SPACE[names[place - 1]].tier != tier else None
-            axes.barh(place, np.mean(values), color=COLOURS[tier - 1], label=label)
+            axes.barh(place, np.mean(values), color=series(tier - 1), label=label)
             axes.scatter(values, [place] * len(values), s=10, color="black", zorder=3)
         axes.set(title=task, xlabel="share of importance (PED-ANOVA)", xlim=(0, None))
         axes.set_yticks(range(len(names)), names)

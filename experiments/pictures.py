@@ -1,10 +1,10 @@
-"""Draw the pictures of the documentation from the searches of the tutorial.
+"""Draw the pictures of the documentation, for light and for dark pages.
 
     python experiments/pictures.py
 
-Runs the code of docs/tutorial.md, one search with population based training for the
-picture of which trial copied which state, one with a history of every epoch, one with
-folds, and some to compare.
+Runs the demo for the picture of its boxes, the code of docs/tutorial.md, one search
+with population based training for the picture of which trial copied which state, one
+with a history of every epoch, one with folds, and some to compare.
 """
 
 import dataclasses
@@ -13,10 +13,12 @@ import re
 import tempfile
 from pathlib import Path
 
+import digits
 import jax
 
 import jaxtune as jt
 
+RESOLUTION = 144  # dots per inch: sharp on a dense screen
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -36,7 +38,9 @@ def tutorial(number: int | None = None) -> dict:
 
 
 def main() -> None:
-    """Write every picture of `jaxtune.report` to docs/pictures."""
+    """Write every picture of `jaxtune.report` to docs/pictures, in both themes."""
+    with tempfile.TemporaryDirectory() as out:
+        demo = digits.search(Path(out) / "demo")
     names = tutorial()
     first, zoomed, result = names["first"], names["zoomed"], names["result"]
     bred = jt.search(
@@ -103,7 +107,7 @@ def main() -> None:
         "parallel": first,
         "contour": first,
         "best_of": first,
-        "zoom": zoomed,
+        "zoom": demo,
         "history": zoomed,
         "importance": first,
         "ranks": result,
@@ -117,10 +121,16 @@ def main() -> None:
     }
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)
-    figures = {name: getattr(jt.report, name)(at) for name, at in pictures.items()}
-    figures["compare"] = jt.report.compare(compared).figure()
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=90, metadata={"Software": None})
+    comparison = jt.report.compare(compared)
+    for theme, ending in (("light", ""), ("dark", "-dark")):
+        with jt.report.theme(theme):
+            drawn = {at: getattr(jt.report, at)(of) for at, of in pictures.items()}
+            drawn["compare"] = comparison.figure()
+        for name, figure in drawn.items():
+            # the file says what it shows, and the same search gives the same file
+            about = {"Description": jt.report.description(figure), "Software": None}
+            path = folder / f"{name}{ending}.png"
+            figure.savefig(path, dpi=RESOLUTION, metadata=about)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def extend(
     found = load(path)
     if not found.finished:
         raise RunError(
-            f"{path} is not finished ({_done(found)} of {found.setup.trials} trials). "
+            f"{path} is not finished ({found.counts}). "
             "Finish it first: jaxtune.resume(directory), or jaxtune resume DIR."
         )
     known = schedule_of(settings)
@@ -148,10 +148,6 @@ def extend(
         verbose=verbose,
         more=tuple(stages),
     )
-
-
-def _done(found: Result) -> int:
-    return int((found.trials["status"] != "waiting").sum())
 
 
 def _stages(schedule: Schedule, trials: Any, rounds: Any, confirm: Any) -> list[Stage]:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtune import _named
 from jaxtune._arguments import ALLOW, BLOCK, CALLBACKS, VERBOSE, check_repeatable
 from jaxtune._search import StopLike, open_executor, run_search, with_shared_width
+from jaxtune.brevity import brief
 from jaxtune.checks import RunError, as_whole
 from jaxtune.door import guarded
 from jaxtune.environment import check_process, check_transfers
@@ -273,6 +274,7 @@ def _check_values(space: Space) -> None:
                 )
 
 
+@brief
 class Rerun(NamedTuple):
     """One trial, trained again.
 

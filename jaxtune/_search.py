@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from jaxtune import _named
 from jaxtune._arguments import (
     CALLBACKS,
@@ -75,7 +73,7 @@ from jaxtune.space import (
 from jaxtune.stop import Stop, check_stop, reason_of
 from jaxtune.storage.directory import begun, check_directory
 from jaxtune.storage.mirror import own_directory
-from jaxtune.storage.read import seconds_of
+from jaxtune.storage.read import Times, times_of
 from jaxtune.storage.recording import open_journal
 from jaxtune.storage.settings import (
     arguments_document,
@@ -436,18 +434,14 @@ def run_search(
                 run_rounds, wanted, plans, journal, report, callback, make_pool, limits
             )
             result = _run_rounds(journal, run)
-        seconds = time.perf_counter() - begin
+        times = Times(time.perf_counter() - begin, None)
         if directory is not None:  # with the sessions before this one
-            seconds = seconds_of(directory)
+            times = times_of(directory)
     warn_if_infeasible(result)
     if result.stopped == INTERRUPTED:
-        scored = int(np.isfinite(result.trials["score"]).sum())
-        show_line(
-            f"interrupted: {scored} of {result.setup.trials} trials have a score, and "
-            "are returned"
-        )
+        show_line(f"interrupted: {result.counts}. What there is, is returned")
     settings = arguments_document(wanted)
-    return dataclasses.replace(result, seconds=seconds, settings=settings)
+    return dataclasses.replace(result, settings=settings, **times._asdict())
 
 
 def _run_rounds(journal: Journal, run: Callable[[], Result]) -> Result:
@@ -469,7 +463,7 @@ def _limits(
     keeps, drains = directory is None, any(stop.by_clock for stop in stops)
     if not stops:
         return UNLIMITED._replace(keeps=keeps)
-    before = seconds_of(directory) if begun(directory) else 0.0
+    before = times_of(directory).seconds if begun(directory) else 0.0
     before = 0.0 if math.isnan(before) else before
 
     def judge(result: Result) -> str:

@@ -170,7 +170,13 @@ def doctor_command(as_json: bool) -> None:
 
 @main.command(name="show")
 @DIRECTORY
-@click.option("--top", default=10, show_default=True, help="Number of trials to list.")
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Number of trials to list.",
+)
 @JSON
 def show_command(directory: Path, top: int, as_json: bool) -> None:
     """Show a run: its state, the box of each round, the best trials."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from jaxtune.brevity import in_brief
 from jaxtune.door import as_plain
 
 P = ParamSpec("P")
@@ -76,6 +77,21 @@ def recipe_of(made: Any) -> Recipe | None:
 def remake(recipe: Recipe) -> Any:
     """Follow a recipe; raise ``KeyError`` for a maker that is not ours."""
     return MAKERS[recipe.name](**dict(recipe.arguments))
+
+
+def text_of(made: Any) -> str:
+    """Return the call that makes a named tuple of ours; of a user's own, its parts."""
+    recipe = recipe_of(made)
+    if recipe is not None:
+        return str(recipe)
+    parts = (f"{name}={in_brief(part)}" for name, part in made._asdict().items())
+    return f"{type(made).__name__}({', '.join(parts)})"
+
+
+def reduced(made: Any) -> Any:
+    """Return what a pickle holds of a named tuple: its recipe, or else its parts."""
+    recipe = recipe_of(made)
+    return (type(made), tuple(made)) if recipe is None else (remake, (recipe,))
 
 
 def _first(made: Any) -> Any:

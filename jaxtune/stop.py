@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.results.result import Result
 from jaxtune.space.values import is_number, plain
@@ -22,6 +23,7 @@ from jaxtune.space.values import is_number, plain
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
+@brief
 class Stop(NamedTuple):
     """A reason to end a search; call it with a result.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from html import unescape
 
 import jax
@@ -76,7 +77,11 @@ FUNCTIONS = {
     "prior": dict(prior="earlier"),
     "confirm": dict(confirm=3),
     "share": dict(confirm=0.3, sampler="sobol"),
-    "constraints": dict(constraints=[jt.require(below), {"value": (">=", -20 / 3)}]),
+    "constraints": dict(
+        task=two,
+        metric="there",
+        constraints=[jt.require(below), {"here": ("<=", 2 / 3)}],
+    ),
     "tiers": dict(space=jt.tiered(PLAIN, 24, rounds=2), trials=None, sampler="sobol"),
     "tiers again": dict(space=jt.tiered(PLAIN, 30), trials=None, confirm=2),
     "schedule": dict(
@@ -181,6 +186,13 @@ def test_the_call_is_on_the_page_and_names_what_has_no_text(tmp_path):
     assert f"{call.space}\nresult = {call.text}" in page
     assert "# halve: test_call.halve" in page
     assert len(call.names) == 2
+
+
+def test_the_call_of_a_pickled_result_names_the_same():
+    _, found = search(FUNCTIONS["own"], False)
+    again = pickle.loads(pickle.dumps(found))
+    assert printed_call(again) == printed_call(found)
+    assert len(printed_call(again).names) == 2
 
 
 SPACES = {

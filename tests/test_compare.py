@@ -17,6 +17,7 @@ import jaxtune as jt
 from jaxtune.analysis.paired import adjusted, fewest_pairs, smallest_p
 from jaxtune.cli import main
 from jaxtune.goals.front import volume
+from jaxtune.report.verdict import answer_of
 from jaxtune.storage.description import description_of
 
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0))
@@ -219,6 +220,25 @@ def test_five_keys_cannot_show_it(far, near):
     found = jt.report.compare({"near": near[:5], "far": far[:5]})
     assert "no difference is shown" in found.answer
     assert "takes 6 keys or more" in found.conclusion[0]
+
+
+def test_the_answer_is_about_the_best_or_else_about_any_pair():
+    def pair(better, other, gap):
+        test = jt.analysis.paired_test([gap + 0.01 * k for k in range(8)], [0.0] * 8)
+        return jt.analysis.Contrast(better, other, 8, test, test.p, 3, 0)
+
+    shown, not_shown = 1.0, -0.03
+    pairs = [("a", "b", shown), ("a", "c", shown), ("b", "c", not_shown)]
+    answers = [
+        answer_of("abc", [pair(*one) for one in pairs]),
+        answer_of("bac", [pair(*one) for one in pairs]),
+        answer_of("abc", [pair(*one[:2], not_shown) for one in pairs]),
+    ]
+    assert answers == [
+        "a is better than b and c",
+        "a is better than b and c",
+        "a, b and c: no difference is shown",
+    ]
 
 
 def test_equal_searches_have_no_difference(far):

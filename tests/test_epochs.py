@@ -331,7 +331,7 @@ def test_patience_stops_as_plain_early_stopping_does(task, seeds, interval, scor
     assert len(stops) > 2
     assert 12 in stops
     assert found.cost.saved > 0
-    assert "stopped early" in repr(found)
+    assert "ended early" in repr(found)
 
 
 def test_a_trial_that_patience_stops_competes_with_those_that_trained_longer(task):
@@ -574,7 +574,7 @@ def test_the_report_draws_every_metric(task, kept, ends, tmp_path):
     patient = run(task, epochs=12, scheduler=jt.schedulers.patience(2))
     page = patient.report(tmp_path / "c.html").read_text()
     early = int((patient.trials["epochs"] < 12).sum() - patient.trials.failed.sum())
-    assert f"<p>{early} of {TRIALS} trials were stopped early" in page
+    assert f"<p>{early} of {TRIALS} trials ended early" in page
     assert "rank correlation" not in page
     plain = ends[EPOCHS].report(tmp_path / "b.html").read_text()
     assert ">Every epoch</h2>" not in plain

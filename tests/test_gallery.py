@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import jaxtune as jt
+from jaxtune.report.palette import PALETTE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
@@ -41,8 +43,19 @@ def test_every_picture_of_a_report_is_in_the_gallery():
         call = "compare(results).figure()" if name == "compare" else f"{name}(result)"
         assert f"](pictures/{name}.png)" in page
         assert f"`jt.report.{call}`" in page
-        picture = ROOT / "docs" / "pictures" / f"{name}.png"
-        assert picture.read_bytes()[:4] == b"\x89PNG"
+        light, dark = (
+            ROOT / "docs" / "pictures" / f"{name}{end}.png" for end in ("", "-dark")
+        )
+        with Image.open(light) as image, Image.open(dark) as other:
+            assert image.size == other.size
+            assert image.info["Description"] == other.info["Description"]
+            assert colour_of(image) == PALETTE["back"].light
+            assert colour_of(other) == PALETTE["back"].dark
+
+
+def colour_of(image):
+    """The colour of the first pixel, which is the background's."""
+    return "#{:02x}{:02x}{:02x}".format(*image.convert("RGB").getpixel((0, 0)))
 
 
 def drawn_blocks():

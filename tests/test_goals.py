@@ -413,3 +413,15 @@ def test_a_goal_may_be_the_value_of_a_function():
     )
     assert result.front == (0, 1, 2, 3)
     np.testing.assert_array_equal(result.trials["value"], result.trials["score"])
+
+
+def test_a_limit_of_the_one_value_of_a_function_is_one_of_its_score():
+    def noisy(key, h):
+        return h["x"] + 1e-3 * jax.random.normal(key)
+
+    space = jt.Space(x=jt.uniform(0.0, 1.0))
+    own = {"mode": "max", "constraints": {"value": ("<=", 0.5)}, "verbose": 0}
+    for more in ({}, {"confirm": 3}, {"rounds": 2, "sampler": "sobol"}):
+        found = jt.search(noisy, space, key=KEY, trials=32, **own, **more)
+        assert 0.4 < found.best.score <= 0.5
+        assert (found.feasible == (found.trials["score"] <= 0.5)).all()

@@ -19,12 +19,13 @@ PACKAGE = ROOT / "jaxtune"
 
 # a package may import from layers with a smaller number, and from itself
 LAYERS = {
+    "brevity": 1,
     "markup": 0,
     "mending": 0,
     "precision": 0,
     "door": 0,
     "printing": 0,
-    "registry": 1,
+    "registry": 2,
     "types": 0,
     "versions": 0,
     "writing": 0,

@@ -443,7 +443,7 @@ SEARCHES = {
 
 
 @pytest.mark.search
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_never_leaves_its_best_trial_behind(name, seed):
     """The best one of all rounds until then lies in the next box."""

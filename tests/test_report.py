@@ -11,13 +11,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from looks import check_colours, check_layout
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 import jaxtune as jt
 from jaxtune.goals.order import Goal
 from jaxtune.report import points, sections
-from jaxtune.report._history import best_so_far
+from jaxtune.report._history import running_best
 from jaxtune.report._parallel import ticks_of
 from jaxtune.report.axes import mark_beyond, positions, set_score
 from jaxtune.report.cells import tick
@@ -82,6 +83,35 @@ def test_the_zoom_shows_every_round_of_any_space(name):
         assert ((left <= x) & (x <= right) & (low <= y) & (y <= high)).all()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_ranks_rounds_and_the_best_have_colours_of_their_own(theme):
+    found = result(SPACES["two"])
+    with jt.report.theme(theme):
+        axes = jt.report.zoom(found).axes[0]
+    trials, star = axes.collections
+    trials.update_scalarmappable()  # as when it is drawn
+    boxes = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
+    ranks = set(map(to_hex, trials.get_facecolor()))
+    (best,) = map(to_hex, star.get_facecolor())
+    assert len(set(boxes)) == len(boxes) == 3
+    assert len(ranks) > 8
+    assert not ranks & {*boxes, best}
+    widths = [patch.get_linewidth() for patch in axes.patches]
+    assert widths == sorted(set(widths))  # the last box is the boldest
+
+
+def test_a_map_says_where_nothing_is_known_and_marks_the_best():
+    found = result(SPACES["two"], rounds=1)
+    axes = jt.report.contour(found).axes[0]
+    words = axes.get_legend_handles_labels()[1]
+    assert "too far from any trial" in words
+    (star,) = [c for c in axes.collections if str(c.get_label()).startswith("best")]
+    best = found.best.hparams
+    np.testing.assert_allclose(star.get_offsets(), [[best["a"], best["b"]]], rtol=1e-6)
+    few = jt.report.contour(result(SPACES["two"], trials=2, rounds=1)).axes[0]
+    assert "too few scores for a map" in few.get_legend_handles_labels()[1]
+
+
 def test_failures_are_drawn_and_everything_may_fail():
     def half(key, h):
         return jnp.where(h["a"] > 0.1, jnp.nan, h["b"])
@@ -101,7 +131,8 @@ def test_an_unknown_dimension_is_named():
         jt.report.zoom(result(SPACES["two"]), "c")
 
 
-PICTURES = [name for name in jt.report.__all__ if name not in ("description", "theme")]
+NONE = {"Comparison", "compare", "description", "theme"}  # of a result alone
+PICTURES = [name for name in jt.report.__all__ if name not in NONE]
 
 
 def draw(name, found):
@@ -242,7 +273,7 @@ def test_the_best_so_far_of_several_goals_is_the_best_score(results):
     found = results["two"]
     goals = (Goal("score", "min"), Goal("b", "max"))
     several = dataclasses.replace(found, setup=found.setup._replace(goals=goals))
-    best = best_so_far(several)
+    best = running_best(several)
     np.testing.assert_array_equal(best, np.minimum.accumulate(found.trials["score"]))
     assert best[-1] == several.best.score
 
@@ -255,7 +286,7 @@ def test_the_best_so_far_is_among_those_that_trained_to_the_end(results):
     changed |= {name: np.asarray(values) for name, values in known.items()}
     rows = (found.trials.scores[:4], found.trials.points[:4], found.trials.decoded)
     four = dataclasses.replace(found, trials=jt.Trials(changed, *rows))
-    np.testing.assert_array_equal(best_so_far(four), [np.nan, 0.5, 0.5, 0.6])
+    np.testing.assert_array_equal(running_best(four), [np.nan, 0.5, 0.5, 0.6])
 
 
 def test_an_axis_of_scores_says_what_it_leaves_out():

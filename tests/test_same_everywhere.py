@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import platform
 import re
+from html import unescape
 
 import jax
 import jax.numpy as jnp
@@ -204,3 +207,157 @@ def test_the_page_says_so_where_trials_are_too_few(tmp_path):
     text = searched(trials=8).report(tmp_path / "page.html").read_text()
     assert "this needs 20. Search longer." in text
     assert "matters most" not in text
+
+
+def test_a_negative_number_of_trials_to_list_is_refused(tmp_path):
+    searched(trials=4, directory=tmp_path / "run")
+    for number, code in ((-2, 2), (0, 0), (2, 0)):
+        words = ["show", str(tmp_path / "run"), "--top", str(number)]
+        shown = CliRunner().invoke(main, words)
+        assert shown.exit_code == code
+        assert ("-2 is not in the range" in shown.output) == (number < 0)
+
+
+def test_the_head_says_what_was_searched_and_with_what(small_task, tmp_path):
+    found = searched(small_task, directory=tmp_path / "run")
+    page = visible(found.report(tmp_path / "page.html").read_text().split("<main")[0])
+    task = found.setup.workload.task
+    rows = len(jax.tree.leaves(task.valid)[0])
+    for words in (
+        f"train {task.examples:,} rows of float32[",
+        f"valid {rows:,} rows of float32[",
+        f"began {found.began[:10]}",
+        f"took {found.cost.seconds:.1f} s",
+        f"jax {jax.__version__}",
+        f"Python {platform.python_version()}",
+    ):
+        assert words in page
+    loaded = jt.load(tmp_path / "run")
+    assert (
+        loaded.report(tmp_path / "again.html").read_text()
+        == (tmp_path / "page.html").read_text()
+    )
+
+
+def test_equal_searches_have_equal_pages(tmp_path):
+    one, other = (searched(trials=8) for _ in range(2))
+    texts = [
+        dataclasses.replace(r, seconds=1.0).report(tmp_path / "page").read_text()
+        for r in (one, other)
+    ]
+    assert texts[0] == texts[1]
+    assert "began" not in texts[0].split("<main")[0]
+
+
+def test_a_run_of_an_earlier_version_says_what_it_knows(tmp_path):
+    found = searched(trials=8, directory=tmp_path / "run")
+    given = found.setup.given._replace(about={}, versions={})
+    setup = found.setup._replace(given=given)
+    older = dataclasses.replace(found, setup=setup)
+    head = visible(older.report(tmp_path / "page.html").read_text().split("<main")[0])
+    assert f"took {found.cost.seconds:.1f} s" in head
+    assert "jaxtune 0" not in head
+
+
+def test_the_text_to_copy_is_the_best_setting(tmp_path):
+    space = jt.Space(x=jt.uniform(0.0, 1.0), kind=jt.choice(["<b>", ("a", 1)]))
+    found = jt.search(
+        lambda key, h: h["x"] + h["kind"].index,
+        space,
+        key=jax.random.key(0),
+        trials=8,
+        mode="min",
+        verbose=0,
+    )
+    page = found.report(tmp_path / "page.html").read_text()
+    texts = [unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.S)]
+    (python,) = [text for text in texts if text.startswith("best = ")]
+    scope = {"jt": jt}
+    exec(python, scope)
+    assert scope["best"] == found.best.hparams
+    (document,) = [json.loads(text) for text in texts if text.startswith("{")]
+    assert document == found.best.hparams
+    (text,) = [text for text in texts if text.startswith("space = ")]
+    exec(text, scope)
+    assert repr(scope["space"]) == repr(space)
+
+
+def scored(f, spread, dims, trials, number):
+    """Random points with scores that are known to be ``f`` and noise."""
+    random = np.random.default_rng(number)
+    x = random.random((trials, dims))
+    return x, f(x), f(x) + spread * random.standard_normal(trials)
+
+
+def bowl(x):
+    return -4 * ((x - 0.4) ** 2).sum(axis=1)
+
+
+def level(x):
+    return np.zeros(len(x))
+
+
+def cliff(x):
+    return bowl(x) - 20 * (x[:, 0] > 0.8)
+
+
+@pytest.fixture(scope="module")
+def two_dimensions():
+    space = jt.Space(a=jt.uniform(0.0, 1.0), b=jt.uniform(0.0, 1.0))
+    objective = lambda key, h: h["a"] + h["b"]  # noqa: E731
+    arguments = dict(key=jax.random.key(0), trials=64, mode="max", verbose=0)
+    return jt.search(objective, space, sampler="uniform", **arguments)
+
+
+def with_scores(found, points, scores):
+    """Return a result with other points of its space and other scores."""
+    columns = dict(found.trials.columns) | {"score": scores.astype(np.float32)}
+    points = points.astype(np.float32)
+    decoded = dict(zip(found.setup.space.names, points.T, strict=True))
+    trials = dataclasses.replace(
+        found.trials,
+        columns=columns | decoded,
+        scores=columns["score"][:, None],
+        points=points,
+        decoded=decoded,
+    )
+    return dataclasses.replace(found, trials=trials)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("f", [bowl, level, cliff])
+def test_luck_is_what_a_simulation_has(f, mode, two_dimensions):
+    sign = 1 if mode == "max" else -1
+    found = dataclasses.replace(
+        two_dimensions, setup=two_dimensions.setup._replace(mode=mode)
+    )
+    naive, left, spreads = [], [], []
+    for number in range(16):
+        x, true, scores = scored(f, 0.2, 2, 64, number)
+        told = jt.analysis.luck(with_scores(found, x, sign * scores))
+        best = scores.argmax()
+        naive.append(scores[best] - true[best])
+        left.append(sign * told.expected - true[best])
+        spreads.append(told.spread)
+        assert told.score == np.float32(sign * scores[best])
+        assert told.optimism == pytest.approx(sign * (told.score - told.expected))
+    assert np.mean(naive) > 0.2
+    assert abs(np.mean(left)) < 0.4 * np.mean(naive)
+    assert 0.14 < np.mean(spreads) < 0.26
+
+
+def test_scores_without_noise_have_no_luck(two_dimensions):
+    x, true, _ = scored(bowl, 0.0, 2, 64, 0)
+    told = jt.analysis.luck(with_scores(two_dimensions, x, true))
+    assert abs(told.optimism) < 0.02
+    assert told.spread < 0.02
+
+
+def test_too_few_trials_for_luck_is_said(two_dimensions, tmp_path):
+    few = searched(trials=24)
+    with pytest.raises(ValueError, match="need 32"):
+        jt.analysis.luck(few)
+    text = visible(few.report(tmp_path / "page.html").read_text())
+    assert "How much of it is luck is not known here" in text
+    with pytest.raises(ValueError, match=r"several seeds or folds"):
+        jt.analysis.luck(searched(seeds=2))

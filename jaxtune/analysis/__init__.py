@@ -4,6 +4,7 @@ from jaxtune.analysis._best_of import BestOf, best_of
 from jaxtune.analysis._best_so_far import BestSoFar, best_so_far
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._edges import Edge, edges
+from jaxtune.analysis._luck import Luck, luck
 from jaxtune.analysis._noise import Noise, Reevaluation, noise, reevaluate
 from jaxtune.analysis._surface import Surface, surface
 from jaxtune.analysis.between import Contrast, contrasts
@@ -20,6 +21,7 @@ __all__ = [
     "Edge",
     "Importance",
     "Importances",
+    "Luck",
     "MeanCurve",
     "Noise",
     "PairedTest",
@@ -32,6 +34,7 @@ __all__ = [
     "coordinates",
     "edges",
     "importances",
+    "luck",
     "mean_over_keys",
     "noise",
     "operations",

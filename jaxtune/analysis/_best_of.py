@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, list_of, optional, whole
 from jaxtune.results.result import A_RESULT, Result
 
 
+@brief
 class BestOf(NamedTuple):
     """The expected best score of some trials.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.door import MAPPING, either, guarded, list_of, one_of, optional, real
 from jaxtune.goals.front import volume
 from jaxtune.goals.order import oriented
@@ -18,6 +19,7 @@ from jaxtune.training.round import Training
 ALONG = ("trials", "epochs")
 
 
+@brief
 class BestSoFar(NamedTuple):
     """The best score so far: a step after every trial that was tried.
 

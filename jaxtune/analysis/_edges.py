@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.brevity import brief
 from jaxtune.door import Argument, either, guarded, whole
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import crowding, outer
@@ -16,6 +17,7 @@ from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
 
 
+@brief
 class Edge(NamedTuple):
     """An edge of the space that most of the best trials are near.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, real, whole
 from jaxtune.results.folded import per_seed
 from jaxtune.results.result import A_RESULT, Result
@@ -15,6 +16,7 @@ from jaxtune.training.retraining import retrain
 FEWEST = 4  # trials with a score
 
 
+@brief
 class Noise(NamedTuple):
     """The noise of the scores of a search, measured by its seeds.
 
@@ -34,6 +36,7 @@ class Noise(NamedTuple):
     optimism: float
 
 
+@brief
 class Reevaluation(NamedTuple):
     """One trial, trained again with fresh seeds.
 

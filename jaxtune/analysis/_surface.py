@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.analysis._coordinates import coordinates
+from jaxtune.brevity import brief
 from jaxtune.door import NAME, demand, guarded, one_of, whole
 from jaxtune.results.result import A_RESULT, Result
 
@@ -14,6 +15,7 @@ NEAR = 50  # trials that a value is computed from
 SMOOTH = 1.0  # of SciPy's interpolator; 0 would pass through every score
 
 
+@brief
 class Surface(NamedTuple):
     """A smooth score on a grid of the cube.
 

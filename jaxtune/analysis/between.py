@@ -11,10 +11,12 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._best_so_far import BestSoFar
 from jaxtune.analysis.paired import PairedTest, adjusted, paired_test
+from jaxtune.brevity import brief
 
 Tracks = Mapping[str, Mapping[Hashable, BestSoFar]]
 
 
+@brief
 class Contrast(NamedTuple):
     """Two methods, compared over the keys that both have.
 

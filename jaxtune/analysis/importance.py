@@ -15,8 +15,10 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._order import order_in_words
+from jaxtune.brevity import brief
 from jaxtune.checks import extra
 from jaxtune.door import guarded, whole
+from jaxtune.markup import html_table
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
 
@@ -25,6 +27,7 @@ FEW = 16  # values of a hyperparameter at most that are categories, not a densit
 MOST = 500  # trials in the analysis at most: its time grows with their number
 
 
+@brief
 class Importance(NamedTuple):
     """The importance of one hyperparameter.
 
@@ -43,6 +46,7 @@ class Importance(NamedTuple):
     high: float
 
 
+@brief
 class Importances(NamedTuple):
     """The importance of all hyperparameters, and how well their tiers predicted it.
 
@@ -72,6 +76,15 @@ class Importances(NamedTuple):
         'learning_rate matters most (60 to 80 % of the importance), '
         """
         return order_in_words(self.rows)
+
+    def _repr_html_(self) -> str:
+        """Return HTML for a notebook: a row for each hyperparameter."""
+        head = ("hyperparameter", "tier", "importance", "95 % interval")
+        rows = [
+            (row.name, row.tier, f"{row.share:.0%}", f"{row.low:.0%} to {row.high:.0%}")
+            for row in self.rows
+        ]
+        return html_table(head, rows)
 
 
 @guarded(result=A_RESULT, resamples=whole(0, 10**6), seed=whole(0))

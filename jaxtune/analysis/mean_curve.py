@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.analysis._best_so_far import BestSoFar
+from jaxtune.brevity import brief
 from jaxtune.door import Argument, guarded, list_of, whole
 
 MOST = 400  # points of a curve: a picture shows no more
 
 
+@brief
 class MeanCurve(NamedTuple):
     """The mean best score of searches that differ in their key alone.
 

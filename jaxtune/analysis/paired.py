@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, list_of, real
 
 LEVEL = 0.05  # of a test, and 1 less that of an interval
@@ -17,6 +18,7 @@ DRAWS = 20_000  # of signs, for more pairs
 NEAR = 1e-12  # relative: sums of the same numbers in another order are equal
 
 
+@brief
 class PairedTest(NamedTuple):
     """The difference between two methods over pairs of searches.
 
@@ -29,6 +31,7 @@ class PairedTest(NamedTuple):
         large. Below .05 a difference is hard to explain by luck.
       wins: pairs in which one is larger.
       losses: pairs in which it is smaller.
+      gaps: the difference of each pair, in the order of the keys.
     """
 
     pairs: int
@@ -38,6 +41,7 @@ class PairedTest(NamedTuple):
     p: float
     wins: int
     losses: int
+    gaps: tuple[float, ...]
 
     @property
     def smallest_p(self) -> float:
@@ -85,7 +89,16 @@ def paired_test(one: Sequence[float], other: Sequence[float]) -> PairedTest:
         reach = float(stats.t.ppf(1 - LEVEL / 2, count - 1) * error)
         low, high = mean - reach, mean + reach
     wins, losses = int((gaps > 0).sum()), int((gaps < 0).sum())
-    return PairedTest(count, mean, low, high, _p_value(gaps), wins, losses)
+    return PairedTest(
+        pairs=count,
+        difference=mean,
+        low=low,
+        high=high,
+        p=_p_value(gaps),
+        wins=wins,
+        losses=losses,
+        gaps=tuple(gaps.tolist()),
+    )
 
 
 def _p_value(gaps: np.ndarray) -> float:

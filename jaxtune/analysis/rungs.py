@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.door import guarded
 from jaxtune.results.result import A_RESULT, Result
 
 FEWEST = 5  # trials; with fewer a correlation says nothing
 
 
+@brief
 class RungCorrelation(NamedTuple):
     """The scores of the same trials at two rungs.
 

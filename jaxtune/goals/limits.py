@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+VALUE = "value"  # the metric of a function that returns a number
 SIGNS = {"<=": 1.0, ">=": -1.0}
 SIZES = ("parameters", "flops")  # of a trial, known before it trains
 
@@ -26,6 +27,20 @@ class Limit(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.relation} {self.bound:g}"
+
+
+def column_of(name: str, columns: Mapping[str, Any], shape: Any) -> Any:
+    """Return the column that a limit or goal is about; NaN where there is none.
+
+    Args:
+      name: of a metric or a size.
+      columns: name to an array of this shape.
+      shape: of the arrays.
+    """
+    # the one value of a plain function is in the table as its score alone
+    if name == VALUE and name not in columns:
+        name = "score"
+    return columns.get(name, np.full(shape, np.nan))
 
 
 def violation(
@@ -59,7 +74,7 @@ def violation(
     """
     total = np.zeros(shape)
     for name, relation, bound in limits:
-        values = np.asarray(columns.get(name, np.full(shape, np.nan)), np.float64)
+        values = np.asarray(column_of(name, columns, shape), np.float64)
         beyond = SIGNS[relation] * (values - bound) / (abs(bound) or 1.0)
         beyond = np.where(np.isfinite(values), np.maximum(beyond, 0.0), np.inf)
         total = total + beyond

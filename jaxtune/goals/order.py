@@ -70,7 +70,7 @@ def aimed_standing(
     """
     count = len(scores)
     # a round in which all trials crashed knows no metric by its name
-    unknown = {name: np.full(count, np.nan) for name in names_in(limits, goals)}
+    unknown = {goal.name: np.full(count, np.nan) for goal in goals}
     columns = {**unknown, **columns}
     over = violation(limits, columns, count)
     if not goals and not over[np.isfinite(scores)].any():

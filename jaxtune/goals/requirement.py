@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxtune.space import Space
 from jaxtune.types import HparamArrays
+
+
+class NameOfFunction(NamedTuple):
+    """The name of a function, in place of one that is not at hand.
+
+    Args:
+      name: of the function.
+    """
+
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +39,11 @@ class Requirement:
         # a run that was loaded has a stand-in with a name of its own
         usual = getattr(self.function, "name", kind)
         return str(getattr(self.function, "__name__", usual))
+
+    @property
+    def named(self) -> Requirement:
+        """The requirement without its function, which cannot be asked any more."""
+        return Requirement(NameOfFunction(self.name))  # type: ignore[arg-type]
 
     def meets(self, hparams: Mapping[str, Any]) -> bool:
         """Return whether one configuration, a dict of plain values, meets it."""

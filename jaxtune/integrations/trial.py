@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -95,8 +96,9 @@ class Recorder(Trial):
         with jax.ensure_compile_time_eval():
             dimension = self._dimension(name, make())
         known = self._known.setdefault(name, dimension)
-        # by repr: a dimension may hold an array, whose == is not a single bool
-        if repr(known) != repr(dimension):
+        # by text: a dimension may hold an array, whose == is not a single bool
+        known_text, text = (repr(dataclasses.astuple(d)) for d in (known, dimension))
+        if known_text != text:
             raise ValueError(
                 f"from_optuna_objective: {name!r} is suggested as {known} and as "
                 f"{dimension}. Give the two different names."

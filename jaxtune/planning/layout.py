@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.checks import is_whole, warn
 from jaxtune.environment import on_host
 from jaxtune.forms import AS_WRITTEN
@@ -42,6 +43,7 @@ class Bucket(NamedTuple):
     tops: tuple[int, ...]  # ascending; a lane is padded to the first that holds it
 
 
+@brief
 class Layout(NamedTuple):
     """The layout of a search: how shapes become programs, the same for all rounds."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+from jaxtune.brevity import brief
 from jaxtune.planning.layout import Layout, with_examples
 from jaxtune.planning.scoring import Scoring
 from jaxtune.tasks import Task
 from jaxtune.types import Key
 
 
+@brief
 class Workload(NamedTuple):
     """Everything that the blocks of a search have in common.
 

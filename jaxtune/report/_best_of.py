@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune import analysis
 from jaxtune.door import guarded
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import described
 from jaxtune.report.palette import picture, round_colour
 from jaxtune.report.panels import legend, single
@@ -54,7 +55,7 @@ def best_of(result: Result) -> Figure:
     axes.xaxis.set_major_formatter("{x:g}")
     better = "higher" if result.setup.mode == "max" else "lower"
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"best {result.setup.metric} ({better} is better)")
+    axes.set_ylabel(f"best {beginning_of(result.setup.metric)} ({better} is better)")
     axes.set_title("Expected best of n trials, 95 % interval", loc="left")
     axes.grid()
     legend(figure)

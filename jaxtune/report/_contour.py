@@ -10,6 +10,7 @@ from jaxtune.analysis._surface import surface
 from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
 from jaxtune.report.axes import positions, set_scale, span_of
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import best_of_all, described, tried
 from jaxtune.report.palette import colour, picture, score_colours
 from jaxtune.report.panels import HEIGHT, legend, single
@@ -73,7 +74,12 @@ def contour(result: Result, x: str | None = None, y: str | None = None) -> Figur
     )
     mark_failed(axes, across, up, wrong, rows)
     mark_best(axes, result, across, up)
-    set_title(axes, result, f"{result.setup.metric} over two hyperparameters", rows)
+    set_title(
+        axes,
+        result,
+        f"{beginning_of(result.setup.metric)} over two hyperparameters",
+        rows,
+    )
     legend(figure)
     return described(
         figure,
@@ -103,7 +109,7 @@ def _draw_map(axes: Axes, result: Result, x: str, y: str) -> None:
     if not np.isfinite(found.score).all():
         _hatch(axes, across, up, "too far from any trial")
     bar = axes.figure.colorbar(filled, ax=axes, pad=0.015, ticks=levels, aspect=30)
-    bar.set_label(f"{setup.metric}, smoothed ({setup.mode})")
+    bar.set_label(f"{beginning_of(setup.metric)}, smoothed ({setup.mode})")
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter("{x:.4g}")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.checks import extra
 from jaxtune.door import guarded
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import described
 from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
@@ -55,7 +56,7 @@ def growth_of(result: Result, choice: EnsembleChoice) -> Figure:
     axes.scatter(places[-1:], path[-1:], s=60, color=colour("blue"), zorder=3)
     # the first additions, which are far from the last, are what is to be seen
     better = "higher" if setup.mode == "max" else "lower"
-    axes.set_ylabel(f"{setup.metric} ({better} is better)")
+    axes.set_ylabel(f"{beginning_of(setup.metric)} ({better} is better)")
     axes.set_xlabel("models added, with repetition")
     axes.set_title("Growth of an ensemble, on the validation split", loc="left")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))

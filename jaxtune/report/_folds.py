@@ -53,16 +53,13 @@ def fold_scores(result: Result) -> Figure:
         linewidth=0.8,
         zorder=1,
     )
-    for fold, values in enumerate(means[best].T):
+    every = means[best].T
+    for fold, values in enumerate(every):
         shade, inside = series(fold), span.holds(values)
-        style: dict[str, Any] = {
-            "s": 24,
-            "color": shade,
-            "zorder": 2,
-            "label": str(fold),
-        }
+        style: dict[str, Any] = {"s": 24, "zorder": 2, "label": str(fold)}
+        style["color"] = shade
         axes.scatter(places[inside], values[inside], **style)
-        mark_beyond(axes, places, values, span)
+    mark_beyond(axes, np.tile(places, len(every)), every.ravel(), span)
     middle = means[best].mean(axis=1)
     axes.scatter(places, middle, s=300, marker="_", color=colour("text"), zorder=3)
     axes.set_xticks(places, labels=best.tolist())

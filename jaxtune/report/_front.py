@@ -12,6 +12,7 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.goals.limits import SIZES
 from jaxtune.goals.order import Goal
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import as_list, described, tried
 from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, panel_grid
@@ -96,7 +97,7 @@ def _draw(axes: Any, result: Result, across: Goal, upwards: Goal) -> None:
     border_x, border_y = _border(x[front], y[front], across.mode, upwards.mode)
     axes.step(border_x, border_y, where="post", color=colour("best"), linewidth=1.5)
     for which, goal, values in (("x", across, x), ("y", upwards, y)):
-        axes.set(**{f"{which}label": f"{goal.name} ({goal.mode})"})
+        axes.set(**{f"{which}label": f"{beginning_of(goal.name)} ({goal.mode})"})
         shown = values[rows][np.isfinite(values[rows])]
         # a size is a matter of factors; a metric may be good by a difference
         if goal.name in SIZES and shown.max() > DECADE * shown.min():

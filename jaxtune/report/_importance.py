@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtune.analysis.importance import Importances, importances
 from jaxtune.door import an, guarded, optional
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import as_list, described
 from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+INTERVAL: dict[str, Any] = {"marker": "|", "markersize": 7, "linewidth": 1}
 FOUND = an("importances", Importances, "Use jaxtune.analysis.importances(result).")
 
 
@@ -40,26 +42,17 @@ def importance(result: Result, found: Importances | None = None) -> Figure:
     rows = found.rows[::-1]  # bars are drawn from the bottom up
     figure, axes = single(1.6 + 0.35 * len(rows))
     shares = np.asarray([row.share for row in rows])
-    # the interval may lie on one side of the estimate, and errorbar wants lengths >= 0
-    ends = np.asarray([(row.low, row.high) for row in rows]).T
-    reach = np.abs(np.clip([shares - ends[0], ends[1] - shares], 0, None))
     for tier in sorted({row.tier for row in rows}):
         of_tier = [i for i, row in enumerate(rows) if row.tier == tier]
         shade, label = series(tier - 1), f"tier {tier}"
         axes.barh(of_tier, shares[of_tier], height=0.6, color=shade, label=label)
-    axes.errorbar(
-        shares,
-        np.arange(len(rows)),
-        xerr=reach,
-        fmt="none",
-        ecolor=colour("text"),
-        capsize=3,
-        linewidth=1,
-    )
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set(xlim=(0, None), xlabel="share of importance (PED-ANOVA), 95 % interval")
-    title = f"Importance in {found.trials:,} trials\n{order_of(found)}"
-    axes.set_title(title, loc="left")
+    for place, row in enumerate(rows):
+        axes.plot([row.low, row.high], [place, place], **INTERVAL, color=colour("text"))
+    axes.set_yticks(range(len(rows)), [beginning_of(row.name, 24) for row in rows])
+    axes.set(xlim=(0, None), xlabel="share, 95 % interval")
+    title = f"Importance (PED-ANOVA) in {found.trials:,} trials\n{order_of(found)}"
+    # over the names too: beside long ones a title has no room
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
     legend(figure, columns=4)
     each = [f"{row.name} {row.share:.0%}" for row in found.rows]
     return described(

@@ -12,7 +12,7 @@ from jaxtune.checks import extra
 from jaxtune.door import guarded
 from jaxtune.report._curves import line_widths
 from jaxtune.report.axes import span_of
-from jaxtune.report.cells import tick
+from jaxtune.report.cells import beginning_of, tick
 from jaxtune.report.describe import as_list, best_of_all, described, tried
 from jaxtune.report.palette import colour, picture, score_map
 from jaxtune.report.panels import HEIGHT, WIDTH, new_figure, rank_bar
@@ -64,7 +64,8 @@ def parallel(result: Result) -> Figure:
     for place, name in enumerate(space.searched):
         _draw_axis(axes, place, ticks_of(space[name]))
     _draw_axis(axes, len(places) - 1, score_ticks(scores(result), setup.mode))
-    labels = [*space.searched, f"{setup.metric} ({setup.mode})"]
+    names = [*space.searched, f"{setup.metric} ({setup.mode})"]
+    labels = [beginning_of(name) for name in names]
     turned: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places, labels, **turned)
     axes.set(xlim=(-0.15, len(places) - 0.5), ylim=(-0.05, 1.05), yticks=[])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.checks import extra
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.palette import colour
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
@@ -33,7 +34,7 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
     ticker = extra("matplotlib.ticker", "report")
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axes.set(**{f"{which}label": f"{name}{NOTES.get(dim.scale, '')}"})
+    axes.set(**{f"{which}label": f"{beginning_of(name)}{NOTES.get(dim.scale, '')}"})
     setter = getattr(axes, f"set_{which}scale")
 
     if by_place(dim):
@@ -76,7 +77,7 @@ def _inches(axes: Any, which: str) -> float:
 def _label_choices(axes: Any, which: str, choices: Sequence[Any]) -> None:
     """Label the places of choices: cut, turned or left out where there is no room."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    words = [text if len(text) < 16 else f"{text[:14]}…" for text in map(str, choices)]
+    words = [beginning_of(str(choice), 15) for choice in choices]
     room, widest = _inches(axes, which), LETTER * max(map(len, words))
     turned = which == "x" and len(words) * widest > room
     lines = 0.2 if turned or which == "y" else widest
@@ -198,7 +199,7 @@ def set_score(
     better = "higher" if mode == "max" else "lower"
     span = span_of(scores, mode)
     scale = ", log scale" if span and span.log else ""
-    axes.set(**{f"{which}label": f"{name} ({better} is better{scale})"})
+    axes.set(**{f"{which}label": f"{beginning_of(name)} ({better} is better{scale})"})
     if span is None:
         axes.set(**{f"{which}ticks": []})
     elif span.log:

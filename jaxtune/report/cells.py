@@ -24,6 +24,15 @@ def tick(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
+def beginning_of(text: str, most: int = 30) -> str:
+    """Return a name that fits beside an axis: of a long one, its beginning.
+
+    >>> beginning_of("learning_rate"), beginning_of("a_name_without_end", 8)
+    ('learning_rate', 'a_name_…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def bounds_cell(dimension: Dimension) -> str:
     """Return the bounds of a dimension, its remaining choices, or its fixed value."""
     if dimension.searched and dimension.allowed is not None:

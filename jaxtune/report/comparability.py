@@ -27,7 +27,9 @@ def check_comparable(groups: Sequence[SearchGroup]) -> None:
             known.setdefault(value(one.settings), name)
         if len(known) > 1:
             (was, first), (now, second), *_ = known.items()
-            shown = f": {first!r} has {was}, {second!r} {now}" if len(was) < 80 else ""
+            # of data a hash says nothing to a reader
+            shown = f": {first!r} has {was}, {second!r} {now}"
+            shown = "" if value is _scored_on else shown
             raise ValueError(
                 f"compare: the searches have other {what}{shown}. {way_out}"
             )
@@ -56,7 +58,7 @@ def _scored_on(settings: dict[str, Any]) -> str:
     data = settings["task"].get("data") or {}
     # with folds trials are scored on parts of the training data
     split = "train" if settings["folds"] else "valid"
-    return ", ".join((data.get(split) or {}).values()) + " " * 80 * bool(data)
+    return ", ".join((data.get(split) or {}).values())
 
 
 MUST_AGREE: tuple[tuple[str, Callable[[dict[str, Any]], str], str], ...] = (

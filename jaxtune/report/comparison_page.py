@@ -12,8 +12,8 @@ import numpy as np
 from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.report import html
 from jaxtune.report.cells import cell
+from jaxtune.report.palette import theme
 from jaxtune.report.sections import wide_table
-from jaxtune.report.theme import theme
 from jaxtune.writing import replace_file
 
 if TYPE_CHECKING:
@@ -84,15 +84,22 @@ def _tests(comparison: Comparison) -> list[Any]:
     if not rows:
         return []
     head = (
-        *("methods", "after", "keys", f"difference in {comparison.metric}"),
-        *("95 % interval", "better with", "p", "p, adjusted"),
+        "methods",
+        "after",
+        "keys",
+        f"difference in {comparison.metric}",
+        "95 % interval",
+        "better with",
+        "p",
+        "p, adjusted",
     )
     return [
         comparison.figure("differences"),
         wide_table(head, rows, "Paired tests"),
-        '<p class="soft">A paired permutation test over keys that both methods have, '
-        "two-sided; the interval is Student's t; p-values are adjusted for all pairs "
-        "of methods (Holm).</p>",
+        '<p class="soft">Where a difference is positive, the first is better. The test '
+        "is a paired permutation test over keys that both methods have, two-sided; the "
+        "interval is Student's t; p-values are adjusted for all pairs of methods "
+        "(Holm).</p>",
     ]
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune import ranking
 from jaxtune.printing import printable
 from jaxtune.report.axes import set_score
 from jaxtune.report.describe import described
+from jaxtune.report.palette import colour, picture, series
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import empty_figure
-from jaxtune.report.theme import colour, picture, series
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from jaxtune.report._compare import Comparison
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of lines
 XLABELS = {
     "trials": "trials",
-    "epochs": "epochs trained, by all trials and their seeds",
-    "seconds": "seconds of the whole search, with compilation",
+    "epochs": "epochs trained by all trials",
+    "seconds": "seconds of a whole search, with compilation",
 }
 
 
@@ -62,8 +62,12 @@ def _curves(comparison: Comparison, along: str) -> Figure:
     set_score(axes, "y", scores, comparison.metric, comparison.mode)
     title = "Best score so far"
     if any(len(c.each) > 1 for c in comparison.curves[along].values()):
-        title += ", mean and 95 % interval over keys"
-    return _finished(figure, axes, title, XLABELS[along])
+        title += ", mean and 95 % interval"
+    told = [
+        f"{name}: {curve.mean[-1]:.4g} after {curve.amount[-1]:,}."
+        for name, curve in comparison.curves[along].items()
+    ]
+    return _finished(figure, axes, title, XLABELS[along], told)
 
 
 @picture
@@ -81,8 +85,12 @@ def _seconds(comparison: Comparison, along: str) -> Figure:
         axes.scatter(seconds, scores, color=series(number), s=36, label=_plain(name))
     set_score(axes, "y", np.concatenate(every), comparison.metric, comparison.mode)
     axes.set_xlim(left=0)
-    title = "Best score of each search, and the time it took"
-    return _finished(figure, axes, title, XLABELS[along])
+    title = "Best score and time of each search"
+    told = [
+        f"{row['search']}, key {row['key']}: {row['best']:.4g}, {row['seconds']:.3g} s."
+        for row in comparison.table
+    ]
+    return _finished(figure, axes, title, XLABELS[along], told)
 
 
 @picture
@@ -98,42 +106,32 @@ def _differences(comparison: Comparison, along: str) -> Figure:
     if not lines:
         return empty_figure("No two methods have a key in common.")
     figure, axes = single(1.2 + 0.7 * len(lines))
-    labels = []
     for place, (contrast, axis) in enumerate(lines):
-        test, gaps = contrast.test, _gaps(comparison, contrast, axis)
+        test = contrast.test
         assert test is not None, "left out above"
-        axes.plot(
-            gaps, np.full(len(gaps), place), "o", color=colour("soft"), markersize=4
-        )
+        at = np.full(test.pairs, place)
+        axes.plot(test.gaps, at, "o", color=colour("soft"), markersize=4)
         if np.isfinite(test.low):
             axes.plot([test.low, test.high], [place, place], color=series(0))
         axes.plot(test.difference, place, "D", color=series(0), markersize=7)
         after = f" ({contrast.amount:,} {axis})"
         one, other = _plain(contrast.better), _plain(contrast.other)
-        labels.append(f"{one}\nagainst {other}{after}")
-    axes.axvline(0, color=colour("soft"), linewidth=1)
-    axes.set_yticks(range(len(lines)), labels=labels)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    label = f"difference in {comparison.metric}, positive where the first is better"
-    axes.set_title("Differences: each key, mean, 95 % interval", loc="left")
-    axes.set_xlabel(label)
+        # above its line, where a long name has room
+        axes.annotate(
+            f"{one} against {other}{after}",
+            (0, place),
+            (2, 9),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    axes.axvline(0, color=colour("grey"), linewidth=1.5, zorder=0)
+    axes.set_yticks([])
+    axes.set_ylim(len(lines) - 0.6, -0.6)
+    axes.set_title("Difference of each key, mean, 95 % interval", loc="left")
+    axes.set_xlabel(f"{comparison.metric}: above 0 the first is better")
     axes.grid(axis="x")
-    return described(figure, f"Differences of {len(lines)} pairs of methods.")
-
-
-def _gaps(comparison: Comparison, contrast: Any, along: str) -> np.ndarray:
-    """Return the differences of a pair, one for each key that both have."""
-    ends = []
-    for name in (contrast.better, contrast.other):
-        group = comparison.groups[comparison.names.index(name)]
-        each = comparison.curves[along][name]
-        at = np.searchsorted(each.amount, contrast.amount, side="right") - 1
-        keys = [one.key for one in group.searches]
-        ends.append(dict(zip(keys, each.each[:, at], strict=True)))
-    both = [key for key in ends[0] if key in ends[1]]
-    gaps = np.asarray([ends[0][key] - ends[1][key] for key in both])
-    gaps = ranking.direction(comparison.mode) * gaps
-    return gaps[np.isfinite(gaps)]
+    return described(figure, "Differences of methods.", *comparison.conclusion)
 
 
 def _plain(name: str) -> str:
@@ -143,13 +141,14 @@ def _plain(name: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def _finished(figure: Any, axes: Any, title: str, xlabel: str) -> Figure:
+def _finished(
+    figure: Figure, axes: Axes, title: str, xlabel: str, told: Sequence[str]
+) -> Figure:
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left")
     axes.grid()
-    legend(figure)
-    names = axes.get_legend_handles_labels()[1]
-    return described(figure, f"{title}, by {xlabel}: {', '.join(names)}.")
+    legend(figure, columns=2)
+    return described(figure, f"{title}, by {xlabel}.", *told)
 
 
 DRAWN: dict[str, Callable[[Comparison, str], Figure]] = {

@@ -41,8 +41,8 @@ def page_data(result: Result) -> str:
         for name in _names(result)
     ]
     ranked = int(np.isfinite(result.standing[order]).sum())
-    places = [k + 1 if k < ranked else None for k in range(len(order))]
-    columns.insert(1, {"name": "rank", "best": "min", "values": places})
+    ranks = [k + 1 if k < ranked else None for k in range(len(order))]
+    columns.insert(1, {"name": "rank", "best": "min", "values": ranks})
     places = coordinates(result)[order].T
     axes = [
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
@@ -97,7 +97,7 @@ def _chosen(name: str) -> Iterator[None]:
 
 
 @guarded(name=one_of("light", "dark"))
-def theme(name: str) -> Any:
+def theme(name: str) -> AbstractContextManager[None]:
     """Draw the pictures that are made inside of a ``with`` block in one theme.
 
     The page of a report needs none: its pictures follow the reader's browser.
@@ -172,15 +172,13 @@ def _style() -> dict[str, Any]:
     """Return the settings of matplotlib that all pictures have in common."""
     roles = {
         "back": ("figure.facecolor", "axes.facecolor"),
-        "text": ("text.color", "axes.labelcolor", "axes.titlecolor"),
+        "text": ("text.color", "lines.color", "axes.labelcolor", "axes.titlecolor"),
         "soft": ("axes.edgecolor", "patch.edgecolor"),
         "grey": ("hatch.color",),
         "grid": ("grid.color",),
     }
     colours = {s: colour(name) for name, settings in roles.items() for s in settings}
-    cycler = extra("matplotlib", "report").cycler
     return colours | {
-        "axes.prop_cycle": cycler(color=[colour("text")]),
         "axes.axisbelow": True,
         "axes.spines.right": False,
         "axes.spines.top": False,

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.report.axes import by_place
+from jaxtune.report.cells import beginning_of
 from jaxtune.report.palette import colour
 from jaxtune.report.panels import new_figure
 from jaxtune.results.result import Result
@@ -115,7 +116,7 @@ def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> 
         edgecolor=colour("back"),
         linewidth=0.9,
         zorder=4,
-        label=f"best: {result.setup.metric} {best.score:.4g}",
+        label=f"best: {beginning_of(result.setup.metric)} {best.score:.4g}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from itertools import combinations
@@ -28,11 +29,12 @@ from jaxtune.report._slices import slices_of
 from jaxtune.report._zoom import zoom
 from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
+from jaxtune.report.code import Names, code_of, space_code
+from jaxtune.results.about import about_task
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.result import Result
 from jaxtune.space import Dimension
-
-LIBRARIES = ("jaxtune", "jax", "jaxlib", "flax", "optax", "numpy")
+from jaxtune.storage.documents import value_document
 
 
 def answer(result: Result) -> list[Any]:
@@ -41,6 +43,7 @@ def answer(result: Result) -> list[Any]:
         return [
             f"<h1>{escape(_without_best(result))}</h1>",
             f'<p class="soft">{result.counts}.{_state(result)}</p>',
+            *_facts(result),
         ]
     best, setup = result.best, result.setup
     # of means over folds, or over seeds: both together would mix two spreads
@@ -59,7 +62,9 @@ def answer(result: Result) -> list[Any]:
         f"{result.counts}.{_state(result)}</p>",
         *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
         wide_table(("hyperparameter", "value"), rows, "Best setting"),
+        _to_copy(result),
         *(again or _luck(result)),
+        *_facts(result),
     ]
 
 
@@ -106,19 +111,71 @@ def _confirmed(result: Result) -> list[str]:
 
 
 def _luck(result: Result) -> list[str]:
-    """Return a note on how much of the best score is luck, if there are seeds."""
+    """Return a note on how much of the best score is luck, by seeds or neighbours."""
+    # the best of many scores is the best partly by luck: a seed that had no part in the
+    # choice gives an honest number
+    with contextlib.suppress(ValueError):  # one seed, or too few trials
+        seen = analysis.noise(result)
+        return [
+            '<p class="note">Scores of one trial with different seeds differ by '
+            f"{seen.spread:.2g} (standard deviation, best quarter of trials). A trial "
+            f"chosen like this one is expected to score {seen.expected:.4g} with a "
+            "seed that played no part in the choice.</p>"
+        ]
     try:
-        found = analysis.noise(result)
-    except ValueError:  # one seed, or too few trials
-        return []
+        found = analysis.luck(result)
+    except ValueError as error:
+        why = str(error).removeprefix("luck: ")
+        return [
+            '<p class="note">The best of many scores is the best partly by luck. How '
+            f"much of it is luck is not known here: {escape(why)}</p>"
+        ]
     return [
-        # the best of many scores is the best partly by luck: a seed that had no part in
-        # the choice gives an honest number
-        '<p class="note">Scores of one trial with different seeds differ by '
-        f"{found.spread:.2g} (standard deviation, best quarter of trials). A trial "
-        f"chosen like this one is expected to score {found.expected:.4g} with a seed "
-        "that played no part in the choice.</p>"
+        '<p class="note">The best of many scores is the best partly by luck. By the '
+        f"{found.trials} trials around it, another seed is expected to give this "
+        f"setting {found.expected:.4g}, and scores of one setting to differ by "
+        f"{found.spread:.2g} (standard deviation). To measure it: "
+        "<code>confirm=5</code>, or <code>seeds=2</code>.</p>"
     ]
+
+
+def _facts(result: Result) -> list[str]:
+    """Return the task, its data, when and how long the search ran, and with what."""
+    given, cost = result.setup.given, result.cost
+    about = dict(given.about)
+    if not about and result.setup.workload.task is not None:
+        about = about_task(result.setup.workload.task)
+    if result.began:  # of a run directory, since equal searches have equal pages
+        about["began"] = result.began[:16].replace("T", " ") + " UTC"
+    if np.isfinite(cost.seconds):
+        about["took"] = f"{cost.seconds:.1f} s, with compilation"
+    python = about.pop("python", "")
+    computed = [*result.devices, f"Python {python}" * bool(python)]
+    computed += [f"{name} {number}" for name, number in given.versions.items()]
+    about["computed by"] = ", ".join(filter(None, computed))
+    rows = [f"<dt>{escape(n)}</dt><dd>{escape(v)}</dd>" for n, v in about.items() if v]
+    return [f'<dl class="facts">{"".join(rows)}</dl>']
+
+
+def _to_copy(result: Result) -> str:
+    """Return the best setting and the space as text to copy, folded."""
+    best, names = result.best.hparams, Names()
+    document = {name: value_document(value) for name, value in best.items()}
+    texts = {
+        "The best setting in Python": f"best = {code_of(best, names)}",
+        "The same as JSON": json.dumps(document),
+        "The space": f"space = {space_code(result.setup.space, names)}",
+    }
+    if result.setup.workload.trains:
+        texts["Its model, in Python and from a run directory"] = (
+            "result.train().save('model.safetensors')\n"
+            f"jaxtune train DIR {result.best.trial} --out model.safetensors"
+        )
+    shown = [
+        f"<p>{escape(name)}:</p><pre>{escape(text)}</pre>"
+        for name, text in texts.items()
+    ]
+    return f"<details><summary>Text to copy</summary>{''.join(shown)}</details>"
 
 
 def _searched(result: Result) -> list[str]:
@@ -386,11 +443,11 @@ def _rank_words(result: Result) -> str:
     if setup.goals:
         reasons.append("the front")
     reasons.append(escape(setup.metric))
-    unranked = "Repeats and failed trials have" if result.confirming_rounds else None
-    unranked = unranked or "A failed trial has"
-    return (
-        f"Rank 1 is the best trial, by {', then '.join(reasons)}. {unranked} no rank."
+    without = (
+        "Repeats and failed trials" if result.confirming_rounds else "Failed trials"
     )
+    reason = ", then ".join(reasons)
+    return f"Rank 1 is the best trial, by {reason}. {without} have no rank."
 
 
 def _cost(result: Result) -> list[str]:

@@ -24,9 +24,11 @@ def inline(figure: Figure) -> str:
     mpl = extra("matplotlib", "report")
 
     text = io.StringIO()
-    # A fixed salt, since matplotlib draws the ids in the file at random; "none" keeps
-    # letters as text, so that a browser can search the page.
-    settings: Any = {"svg.hashsalt": "jaxtune", "svg.fonttype": "none"}
+    # A fixed salt, since matplotlib draws the ids in the file at random, and another
+    # one for every picture, since a page may have an id once; "none" keeps letters as
+    # text, so that a browser can search the page.
+    salt = f"jaxtune {description(figure)}"
+    settings: Any = {"svg.hashsalt": salt, "svg.fonttype": "none"}
     # a date would differ on every call; without all the others there is no metadata
     empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context(settings):

@@ -61,10 +61,14 @@ def answer_of(names: Sequence[str], contrasts: Sequence[Contrast]) -> str:
     first, *others = names
     if not others:
         return f"{first}: there is no other method to compare it with"
-    shown = {one.other for one in contrasts if shows_a_difference(one, first)}
-    beaten = [name for name in others if name in shown]
-    if beaten:
-        return f"{first} is better than {_and(beaten)}"
+    shown: dict[str, list[str]] = {}
+    for one in filter(shows_a_difference, contrasts):
+        shown.setdefault(one.better, []).append(one.other)
+    if first in shown:
+        return f"{first} is better than {_and(sorted(shown[first]))}"
+    if shown:  # between others, such as where the first one varies more
+        parts = [f"{name} is better than {_and(sorted(shown[name]))}" for name in shown]
+        return "; ".join(parts)
     equal = all(one.test and not one.test.wins + one.test.losses for one in contrasts)
     return f"{_and(sorted(names))}: no difference{'' if equal else ' is shown'}"
 
@@ -73,12 +77,11 @@ def _and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
-def shows_a_difference(contrast: Contrast, better: str | None = None) -> bool:
+def shows_a_difference(contrast: Contrast) -> bool:
     """Return whether both the p-value and the interval speak of a difference."""
     # the test looks at signs, the interval at the spread: words follow both
     test = contrast.test
-    meant = better in (None, contrast.better)
-    return meant and test is not None and contrast.p <= LEVEL and test.low > 0
+    return test is not None and contrast.p <= LEVEL and test.low > 0
 
 
 def _numbers(contrast: Contrast, metric: str, mode: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.door import KEY, guarded, one_of, optional, whole
 from jaxtune.random import check_key
 from jaxtune.results.result import A_RESULT, Result
@@ -16,6 +17,7 @@ from jaxtune.training.widths import overrides_of
 from jaxtune.types import Key
 
 
+@brief
 class Replay(NamedTuple):
     """A training along the schedule of one trial.
 

@@ -33,7 +33,7 @@ class Counts(NamedTuple):
 
     Args:
       asked: trials of the whole search.
-      ok: trained in full.
+      ok: trained to its end: in full, or at its own pace.
       stopped: stopped early by the scheduler.
       failed: without a score, because they diverged or crashed.
       running: begun and not done; of a search that was interrupted, when it was.

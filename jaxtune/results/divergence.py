@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.results.trials import Trials
 from jaxtune.space import Space
 
 
+@brief
 class Region(NamedTuple):
     """A range of one hyperparameter that holds every failed trial.
 
@@ -33,6 +35,7 @@ class Region(NamedTuple):
         return self.failed / self.tried
 
 
+@brief
 class Divergence(NamedTuple):
     """The failures of a search.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
+import pickle
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.door import (
     MAPPING,
     PATH,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from jaxtune.trained.model import TrainedModel
 
 
+@brief
 class Best(NamedTuple):
     """The trial with the best score.
 
@@ -72,7 +76,13 @@ class Best(NamedTuple):
     score: float
     scores: tuple[float, ...]
 
+    def _repr_html_(self) -> str:
+        """Return HTML for a notebook: a row for each hyperparameter."""
+        rows = [("score", f"{self.score:.6g}"), *self.hparams.items()]
+        return html_table((f"trial {self.trial}", ""), rows)
 
+
+@brief
 class Setup(NamedTuple):
     """The task, space and settings of a search: enough to train any trial again.
 
@@ -101,6 +111,19 @@ class Setup(NamedTuple):
     given: Given = Given()
 
     @property
+    def picklable(self) -> Setup:
+        """The setup without functions that a pickle cannot hold, as of a loaded run."""
+        task, workload = self.workload.task, self.workload
+        if not (task is None or _pickles(task.without_data)):
+            workload = workload._replace(task=None)  # type: ignore[arg-type]
+        rules = tuple(
+            rule if _pickles(rule) else rule.named for rule in self.constraints.rules
+        )
+        constraints = self.constraints._replace(rules=rules)
+        given = self.given.with_names(_pickles)
+        return self._replace(workload=workload, constraints=constraints, given=given)
+
+    @property
     def repeats(self) -> int:
         """Trainings of every trial: one for each seed and fold."""
         return self.seeds * (self.folds or 1)
@@ -113,12 +136,21 @@ class Setup(NamedTuple):
         """
         if self.workload.task is None:
             raise ValueError(
-                f"{what}: the run was loaded without its task, which has functions of "
-                "your own. Use jaxtune.load(directory, task), or on the command line "
-                "--task FILE.py:NAME."
+                f"{what}: the task is not at hand: no run directory, and no pickle, "
+                "holds functions of your own. Use jaxtune.load(directory, task), or on "
+                "the command line --task FILE.py:NAME."
             )
 
 
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # each type has its own, and a user's class any
+        return False
+    return True
+
+
+@brief
 class Cost(NamedTuple):
     """The work of a search; the unit is an epoch of one lane.
 
@@ -156,6 +188,8 @@ class Result:
       settings: the arguments of the search as JSON, with the recipes of sampler,
         refiner and scheduler; of a run, all that is in its ``run.json``. Empty while
         the search runs.
+      began: when a run directory was begun, in ISO 8601; ``None`` without one, so that
+        equal searches have equal results.
     """
 
     trials: Trials
@@ -165,8 +199,30 @@ class Result:
     seconds: float = dataclasses.field(default=math.nan, repr=False)
     stopped: str | None = dataclasses.field(default=None, repr=False)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    began: str | None = dataclasses.field(default=None, repr=False)
     # a dict, so that a frozen result can remember what `test` has measured
     _tested: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: all but functions that it cannot hold.
+
+        Then `train` and `test` need the task again, as after `jaxtune.load`.
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        known = {name: getattr(self, name) for name in names}
+        return known | {"setup": self.setup.picklable}
+
+    def __copy__(self) -> Result:
+        return dataclasses.replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Result:
+        # what is not copied cannot be changed; a copy keeps its functions
+        return dataclasses.replace(
+            self,
+            trials=copy.deepcopy(self.trials, memo),
+            rounds=copy.deepcopy(self.rounds, memo),
+            _tested=dict(self._tested),
+        )
 
     @property
     def finished(self) -> bool:

@@ -11,7 +11,7 @@ from jaxtune import ranking
 from jaxtune.checks import warn
 from jaxtune.environment import on_host
 from jaxtune.goals.arguments import Constraints
-from jaxtune.goals.limits import SIZES, Limit, violation
+from jaxtune.goals.limits import SIZES, Limit, column_of, violation
 from jaxtune.goals.order import Goal, aimed_standing, names_in, oriented
 from jaxtune.goals.rejection import LEAST, allowed_share
 from jaxtune.goals.requirement import Requirement, meets
@@ -88,7 +88,7 @@ def told_scores(
 
     def column(name: str) -> np.ndarray:
         # a round in which all trials crashed knows no metric by its name
-        known = [r.columns.get(name, np.full(len(r), np.nan)) for r in history]
+        known = [column_of(name, r.columns, len(r)) for r in history]
         return np.concatenate(known)
 
     columns = {name: column(name) for name in names_in(limits, goals)}

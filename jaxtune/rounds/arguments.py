@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from jaxtune import environment
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.order import Goal
 from jaxtune.planning.workload import Workload
 from jaxtune.registry import recipe_of
+from jaxtune.results.about import about_task
 from jaxtune.results.given import Given, UserChoices
 from jaxtune.results.result import Setup
 from jaxtune.rounds.confirm import scheduler_of_stage
@@ -101,6 +103,8 @@ class Search(NamedTuple):
                 first=self.first,
                 earlier=len(self.prior),
                 choices=self.choices,
+                about=about_task(self.workload.task),
+                versions=environment.versions(),
             ),
         )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from jaxtune.brevity import brief
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.schedulers.base import apportion
 from jaxtune.space import Space, as_space, with_default_inside
 from jaxtune.space.conditions import ancestors
 
 
+@brief
 class Stage(NamedTuple):
     """One round of a search.
 
@@ -34,6 +36,7 @@ class Stage(NamedTuple):
     confirms: int = 0
 
 
+@brief
 class Schedule(NamedTuple):
     """A space and its rounds; `search` takes one in place of a space.
 

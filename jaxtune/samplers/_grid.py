@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.door import as_plain, either, guarded, list_of, whole
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
@@ -16,6 +17,7 @@ from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
 
+@brief
 class GridState(NamedTuple):
     """The position in the sequence."""
 

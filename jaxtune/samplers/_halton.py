@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.brevity import brief
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
@@ -20,6 +21,7 @@ PLACES = 24  # binary digits of a float32; larger bases need fewer and add zeros
 LENGTH = 2**PLACES  # points; in base 2 more would have the same digits again
 
 
+@brief
 class HaltonState(NamedTuple):
     """The position in the sequence."""
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.brevity import brief
 from jaxtune.door import guarded, whole
 from jaxtune.random import IN_CELL, permutation
 from jaxtune.registry import maker
@@ -16,6 +17,7 @@ from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.types import Array, Key
 
 
+@brief
 class LatinHypercubeState(NamedTuple):
     """The position in the sequence."""
 

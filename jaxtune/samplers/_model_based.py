@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.cache import compiled_once
 from jaxtune.samplers._sobol import SobolState, sobol
 from jaxtune.samplers.base import Sampler, own_sampler
@@ -21,6 +22,7 @@ from jaxtune.space import Space
 from jaxtune.types import Array, ArrayLike, Key
 
 
+@brief
 class ModelState(NamedTuple):
     """The history of a search, and the points that are out."""
 

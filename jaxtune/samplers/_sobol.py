@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.samplers.finite import bounded, nan_if_past_end
@@ -23,6 +24,7 @@ LENGTH_BITS = 22  # 4 194 304 points
 DIGITS = 24  # what a float32 in [0, 1) holds
 
 
+@brief
 class SobolState(NamedTuple):
     """The position in the sequence."""
 

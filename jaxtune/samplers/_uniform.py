@@ -5,12 +5,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.brevity import brief
 from jaxtune.registry import maker
 from jaxtune.samplers.base import Sampler, ignore, own_sampler
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
 
+@brief
 class UniformState(NamedTuple):
     """The position in the sequence."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune.door import KEY, Argument, demand, whole
 from jaxtune.environment import in_32_bits
+from jaxtune.registry import reduced, text_of
 from jaxtune.samplers.beliefs import believed, partly_following
 from jaxtune.space import A_SPACE, Space
 from jaxtune.space.columns import as_numbers
@@ -66,6 +67,12 @@ class Sampler(NamedTuple):
     init: Init
     ask: Ask
     tell: Tell
+
+    def __repr__(self) -> str:
+        return text_of(self)
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
 
 
 def is_sampler(value: Any) -> bool:

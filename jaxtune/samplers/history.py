@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.space.points import buffer_size
 from jaxtune.types import Array, ArrayLike
 
 
+@brief
 class History(NamedTuple):
     """Trials in the order of the calls of ``tell``, then empty rows.
 

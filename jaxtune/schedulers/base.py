@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.door import an, demand, whole
+from jaxtune.registry import reduced, text_of
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
@@ -95,6 +97,7 @@ class Plan(NamedTuple):
         return "\n".join([head, *lines]) + ")"
 
 
+@brief
 class Progress(NamedTuple):
     """The state of the ``n`` trials of a round, in trial order.
 
@@ -122,6 +125,7 @@ class Progress(NamedTuple):
         return (self.epochs < self.target) & ~self.failed
 
 
+@brief
 class Decision(NamedTuple):
     """The ``m`` trials that train next.
 
@@ -186,6 +190,12 @@ class Scheduler(NamedTuple):
     plan: MakePlan
     decide: Decide
     explore: Explore | None = None
+
+    def __repr__(self) -> str:
+        return text_of(self)
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
 
 
 A_SCHEDULER = an(

@@ -17,12 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.environment import in_32_bits
 from jaxtune.space.belief import Belief
 from jaxtune.space.scales import SCALES
 from jaxtune.types import Array, ArrayLike
 
 
+@brief
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["low", "high", "allowed", "prior"],

@@ -7,7 +7,7 @@ import functools
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -146,9 +146,10 @@ def _result(
         given=given_of(settings),
     )
     table = functools.reduce(Trials.append, history)
-    result = Result(table, tuple(boxes), setup, tuple(rounds), _seconds(store))
+    result = Result(table, tuple(boxes), setup, tuple(rounds))
     stopped = None if result.finished else _stopped(store)
-    return dataclasses.replace(result, stopped=stopped, settings=settings)
+    times = _times(store)._asdict()
+    return dataclasses.replace(result, stopped=stopped, settings=settings, **times)
 
 
 def _stopped(store: Store) -> str | None:
@@ -161,23 +162,37 @@ def _stopped(store: Store) -> str | None:
     return found[0][1] if found and found[0][0] == "stopped" else None
 
 
-def seconds_of(directory: str | os.PathLike[str]) -> float:
-    """Return the seconds that a run took, as `load` reports them."""
+class Times(NamedTuple):
+    """The times of a run, as `load` reports them.
+
+    Args:
+      seconds: of all its sessions that were not killed.
+      began: when it began, in ISO 8601.
+    """
+
+    seconds: float
+    began: str | None
+
+
+def times_of(directory: str | os.PathLike[str]) -> Times:
+    """Return the times of a run, as `load` reports them."""
     # not verified: it is asked for beside a search, which verifies the run
     store = Store(check_directory(directory) / RECORD, write=False, damaged=True)
     try:
         with decoding(store.path):
-            return _seconds(store)
+            return _times(store)
     finally:
         store.close()
 
 
-def _seconds(store: Store) -> float:
-    """Return the seconds of all sessions; a killed session could not record its own."""
+def _times(store: Store) -> Times:
+    """Return the times of all sessions; a killed session could not record its own."""
     details = store.ask(
         "SELECT detail FROM events WHERE kind IN ('finished', 'interrupted')"
     )
-    return sum(float(detail) for (detail,) in details if detail) or math.nan
+    seconds = sum(float(detail) for (detail,) in details if detail) or math.nan
+    first = store.ask("SELECT time FROM events ORDER BY rowid LIMIT 1")
+    return Times(seconds, first[0][0] if first else None)
 
 
 def _workload(

@@ -17,6 +17,7 @@ from jaxtune.planning.scoring import LAST, Scoring, check_scoring
 from jaxtune.planning.tracing import Traced
 from jaxtune.reading import decoding, in_short
 from jaxtune.registry import MAKERS, Recipe, recipe_of, remake
+from jaxtune.results.about import about_task
 from jaxtune.results.given import Given, UserChoices
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
@@ -96,6 +97,7 @@ def settings_document(
         "block_given": given.block,
         "rewrite_given": given.rewrite,
         "folds_given": given.folds,
+        "about": about_task(workload.task),
         "code": own.sums,
         "programs": given.programs,
         "block": workload.width,
@@ -178,7 +180,7 @@ def check_same(
     """
     # these are adopted from the run, or follow from what is compared
     ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
-    ignored |= {"block_given", "rewrite_given", "folds_given"}
+    ignored |= {"block_given", "rewrite_given", "folds_given", "about"}
     ignored |= {"sampler_way"}  # see `check_way`
     ignored |= {"not_compared", *check_allowed(allow)}
     if "code" in allow:
@@ -403,6 +405,8 @@ def given_of(settings: dict[str, Any]) -> Given:
         first=first_of(settings["first"]),
         earlier=len(settings["prior"]),
         choices=choices_of(settings),
+        about={str(name): str(text) for name, text in settings["about"].items()},
+        versions={str(name): str(text) for name, text in settings["version"].items()},
     )
 
 
@@ -472,7 +476,7 @@ def checked_settings(directory: Path) -> dict[str, Any]:
         missing = [name for name in NAMES if name not in settings]
         if missing:
             raise KeyError(missing[0])
-        for name in COMPARED_BY_NAME:
+        for name in OBJECTS:
             if not isinstance(settings[name], dict):
                 raise TypeError(f"{name} is no object")
     return settings
@@ -501,6 +505,7 @@ EARLIER: dict[str, Any] = {
     "block_given": None,
     "rewrite_given": True,
     "folds_given": None,
+    "about": {},
     "sampler_way": 1,
     "constraints": [],
     "goals": [],
@@ -511,6 +516,7 @@ EARLIER: dict[str, Any] = {
 
 # the settings whose parts are compared as far as both sides have them
 COMPARED_BY_NAME = ("jax", "device", "flags", "task", "version")
+OBJECTS = (*COMPARED_BY_NAME, "about")
 
 # all are required: a missing setting means a damaged file, never a default
 NAMES = (

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.tasks import batches
 from jaxtune.types import Array, PyTree
 
@@ -97,6 +98,7 @@ def rows_table(rows: Sequence[np.ndarray]) -> Rows:
     )
 
 
+@brief
 class Folds(NamedTuple):
     """The rows on which each fold trains, and those on which it is scored."""
 

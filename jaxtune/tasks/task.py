@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.checks import is_whole
 from jaxtune.door import (
     FLAG,
@@ -31,6 +32,7 @@ from jaxtune.tasks.optimizer_argument import as_optimizer
 from jaxtune.types import Array, PyTree
 
 
+@brief
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["train", "valid", "test", "folds"],
@@ -134,8 +136,8 @@ class Task:
     stateful: bool = False
     limits: tuple[tuple[str, tuple[float, float]], ...] = ()
     padding: tuple[tuple[str, str], ...] = ()
-    recipe: Recipe | None = None
-    made: tuple[Any, ...] = ()
+    recipe: Recipe | None = dataclasses.field(default=None, repr=False)
+    made: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
     trains: bool = True
     classes: tuple[Any, ...] = ()
     predict: Callable[..., Any] | None = None
@@ -147,6 +149,13 @@ class Task:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
         if self.recipe is not None and self.made != _besides_data(self):
             object.__setattr__(self, "recipe", None)
+
+    @property
+    def without_data(self) -> Task:
+        """The task without its arrays: its functions, and its stream if it has one."""
+        return dataclasses.replace(
+            self, train=self.stream, valid=None, test=None, folds=None
+        )
 
     @property
     def examples(self) -> int:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.tasks.measuring import Measures
 from jaxtune.trained.predicting import Predicting, TaskFunctions
 from jaxtune.trained.selection import outputs_from, votes_of
@@ -20,6 +21,7 @@ from jaxtune.trained.setting import Setting
 from jaxtune.types import Array, PyTree
 
 
+@brief
 class EnsembleMember(NamedTuple):
     """A model of an ensemble.
 

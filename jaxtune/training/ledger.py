@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.brevity import brief
 from jaxtune.programs.lane import FAILED, RUNNING, WAITING
 from jaxtune.schedulers import Decision, Plan, Progress
 from jaxtune.training.curves import Curves
 from jaxtune.training.rung_aims import RungAims
 
 
+@brief
 class Rungs(NamedTuple):
     """Scores at rungs: a row each time a trial reached one, or failed on the way.
 

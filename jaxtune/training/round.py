@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.environment import on_host
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
@@ -46,6 +47,7 @@ from jaxtune.types import Key
 AT_ONCE = 4
 
 
+@brief
 class Training(NamedTuple):
     """The outcome of one round.
 

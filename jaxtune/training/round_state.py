@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
@@ -31,6 +32,7 @@ from jaxtune.training.widths import WidthOverrides, overrides_of
 from jaxtune.types import HparamArrays
 
 
+@brief
 class BlockEvent(NamedTuple):
     """A finished block, as callbacks see it: a row for each lane scored or failed.
 
@@ -80,6 +82,7 @@ class LaneEpochs(NamedTuple):
     computed: int = 0
 
 
+@brief
 class RoundMetrics(NamedTuple):
     """The results of a round, for ``n`` trials and ``s`` seeds.
 

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.schedulers import Decision, Progress
 from jaxtune.space.points import Points
 
 
+@brief
 class Lineage(NamedTuple):
     """States that were taken over, and the settings of each trial from then on.
 
@@ -30,6 +32,7 @@ class Lineage(NamedTuple):
     hparams: dict[str, np.ndarray]
 
 
+@brief
 class TrajectorySegment(NamedTuple):
     """A part of a training: of one trial, until one epoch, with one setting.
 

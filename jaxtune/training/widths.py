@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtune.brevity import brief
 from jaxtune.training.journal import BlockAssignment
 from jaxtune.training.trajectory import TrajectorySegment
 
 
+@brief
 class WidthOverrides(NamedTuple):
     """One row for every lane of a block of another width.
 

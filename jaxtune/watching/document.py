@@ -18,6 +18,7 @@ from jaxtune.report.axes import Span, span_of
 from jaxtune.report.cells import bounds_cell, cell, tick
 from jaxtune.report.data import json_value
 from jaxtune.report.points import by_rank, drawn, round_label, scores
+from jaxtune.results.counts import counts_of
 from jaxtune.results.result import Result
 from jaxtune.storage.directory import holds_run, settings_of
 from jaxtune.storage.read import load
@@ -85,9 +86,9 @@ def result_document(result: Result) -> dict[str, Any]:
     return {
         "metric": f"{setup.metric} ({better} is better)",
         "trials": len(result.trials),
-        "of": setup.trials,
+        "counts": str(result.counts),
         "rounds": _rounds(result),
-        "waiting": _waiting(result),
+        "running": _running(result),
         "best": _best(result),
         "boxes": _boxes(result),
         "history": _history(result),
@@ -99,28 +100,19 @@ def result_document(result: Result) -> dict[str, Any]:
 def _rounds(result: Result) -> list[dict[str, Any]]:
     """Return the number of trials of each round by what has become of them."""
     rounds = result.trials["round"]
-    status = result.trials["status"].astype(str)
-    kinds = {
-        "done": status == "ok",
-        "stopped early": status == "stopped",
-        "failed": result.trials.failed,
-        "to do": status == "waiting",
-    }
-    return [
-        {
-            "name": round_label(result, number),
-            "open": not training.over,
-            "counts": {
-                k: int((of & (rounds == number)).sum()) for k, of in kinds.items()
-            },
-        }
-        for number, training in enumerate(result.rounds)
-    ]
+    found = []
+    for number, training in enumerate(result.rounds):
+        trials = result.trials.take(rounds == number)
+        name = round_label(result, number)
+        counts = counts_of(trials, len(trials)).named
+        found.append({"name": name, "open": not training.over, "counts": counts})
+    return found
 
 
-def _waiting(result: Result) -> list[list[int]]:
-    """Return how far the trials to do are: epochs, and the number of trials there."""
+def _running(result: Result) -> list[list[int]]:
+    """Return how far trials that are not done are: epochs, and the number there."""
     waits = result.trials["status"].astype(str) == "waiting"
+    waits &= result.trials.epochs > 0
     epochs, counts = np.unique(result.trials.epochs[waits], return_counts=True)
     return [list(pair) for pair in zip(epochs.tolist(), counts.tolist(), strict=True)]
 

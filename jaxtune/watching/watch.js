@@ -83,29 +83,28 @@
     for (const [name, value] of run.best.hparams) {
       list.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
     }
-    const soft = `Trial ${run.best.trial} is the best one so far, by ${run.metric}.`;
+    const soft = `Trial ${run.best.trial}, by ${run.metric}.`;
     const title = element("h1", {}, `Best so far: ${run.best.score}`);
     if (run.state === "finished") title.textContent = `Best: ${run.best.score}`;
     return [title, element("p", { class: "soft" }, soft), list];
   }
 
   function progress(run) {
-    const parts = [element("h2", {}, `${run.trials} of ${run.of} trials have begun`)];
+    const parts = [element("h2", {}, run.counts)];
     for (const round of run.rounds) {
       const counts = Object.entries(round.counts).filter(([, count]) => count);
       const words = counts.map(([kind, count]) => `${count} ${kind}`).join(", ");
       const bar = element("div", { class: "bar", "aria-hidden": "true" });
       for (const [kind, count] of Object.entries(round.counts)) {
-        const part = element("span", { class: kind.replace(" ", "-") });
+        const part = element("span", { class: `part ${kind}` });
         part.style.flexGrow = count;
         bar.append(part);
       }
       const state = round.open ? "" : " (over)";
       parts.push(element("div", {}, `${round.name}${state}: ${words}`), bar);
     }
-    const far = run.waiting.map(([epochs, count]) =>
-      epochs ? `${count} scored after ${epochs} epochs` : `${count} not scored yet`);
-    if (far.length) parts.push(element("p", {}, `Running or waiting: ${far.join(", ")}.`));
+    const far = run.running.map(([epochs, count]) => `${count} scored after ${epochs} epochs`);
+    if (far.length) parts.push(element("p", {}, `Running: ${far.join(", ")}.`));
     return parts;
   }
 
