@@ -33,7 +33,9 @@ from jaxtune.report.code import Names, code_of, space_code
 from jaxtune.results.about import about_task
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.result import Result
+from jaxtune.samplers.beliefs import believed
 from jaxtune.space import Dimension
+from jaxtune.space.belief import stated
 from jaxtune.storage.documents import value_document
 
 
@@ -190,18 +192,28 @@ def _searched(result: Result) -> list[str]:
             _scale(space[name]),
             space[name].tier,
             cell(space[name].default),
+            *([_belief(space[name])] if believed(space) else []),
         )
         for name in space.searched
     ]
     fixed = [name for name in space.names if name not in space.searched]
     values = [f"{name} = {cell(space[name].default)}" for name in fixed]
     also = f"<p>Fixed: {escape(', '.join(values))}.</p>" if values else ""
-    head = ("hyperparameter", "best", "range", "scale", "tier", "default")
+    head = ["hyperparameter", "best", "range", "scale", "tier", "default"]
+    head += ["belief"] if believed(space) else []
     return [
         wide_table(head, rows, "Range of each hyperparameter"),
         also,
         *_edges(result),
     ]
+
+
+def _belief(dim: Dimension) -> str:
+    """Return where good values of a dimension were expected."""
+    if dim.prior is None:
+        return "–"
+    value, spread = stated(dim)
+    return f"near {cell(value)}, spread {spread:g}"
 
 
 def _scale(dim: Dimension) -> str:
