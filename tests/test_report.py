@@ -472,3 +472,29 @@ def test_numbers_of_the_picture_are_the_numbers_of_the_table():
     at = np.stack([found.trials["a"], found.trials["b"]], axis=1)[order]
     np.testing.assert_allclose(points.get_offsets(), at)
     assert (np.diff(points.get_array()) > 0).all()
+
+
+def test_the_star_of_a_trial_measured_again_is_at_the_score_it_is_the_best_by():
+    def noisy(key, h):
+        return h["x"] + jax.random.normal(key)
+
+    found = jt.search(
+        noisy,
+        jt.Space(x=jt.uniform(0.0, 1.0)),
+        key=jax.random.key(0),
+        trials=48,
+        mode="max",
+        confirm=4,
+        verbose=0,
+    )
+    best = found.best
+    assert found.trials["score"][best.trial] != best.score
+    for figure in (jt.report.history(found), jt.report.slices(found)):
+        axes = figure.axes[0]
+        (star,) = (c for c in axes.collections if c.get_label().startswith("best:"))
+        assert star.get_label() == f"best: value {best.score:.4g} (measured again)"
+        assert star.get_offsets()[0, 1] == pytest.approx(best.score)
+    # the line never gets worse: it is of the search, before any was measured again
+    (line,) = jt.report.history(found).axes[0].lines[:1]
+    heights = np.asarray(line.get_ydata(), float)
+    assert (np.diff(heights[np.isfinite(heights)]) >= 0).all()

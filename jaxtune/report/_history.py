@@ -14,6 +14,7 @@ from jaxtune.report.describe import best_of_all, described, tried
 from jaxtune.report.palette import colour, picture
 from jaxtune.report.panels import legend, single
 from jaxtune.report.points import (
+    best_by,
     drawn,
     failed,
     mark_best,
@@ -61,7 +62,7 @@ def history(result: Result) -> Figure:
             label="best so far",
         )
         mark_beyond(axes, rows, values[rows], span)
-        mark_best(axes, result, places, values)
+        mark_best(axes, result, places, best_by(result))
     wrong = rows[failed(result)[rows]]
     if wrong.size:
         # failed trials have no score: they are marked along the worse end of the axis
@@ -102,8 +103,9 @@ def running_best(result: Result) -> np.ndarray:
     # as for `result.best`: a trial that was stopped ranks behind those that were not
     full = np.isfinite(result.standing) & (stage == stage.max())
     standing = result.standing
-    if result.setup.goals:
-        # with several goals it is the best score of the front, and not the order of all
+    if result.setup.goals or result.confirming_rounds:
+        # it is the best score of the front, or before any is measured again, and not
+        # the order of all
         full &= result.feasible
         standing = ranking.orient(result.trials["score"], result.setup.mode)
     standing = np.where(full, standing, -np.inf)

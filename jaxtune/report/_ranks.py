@@ -13,6 +13,7 @@ from jaxtune.report.describe import as_list, best_of_all, described, tried
 from jaxtune.report.palette import picture, score_map
 from jaxtune.report.panels import legend, panel_grid, rank_bar
 from jaxtune.report.points import (
+    best_by,
     by_rank,
     check_searched,
     drawn,
@@ -89,5 +90,5 @@ def _draw(
             fine = fine[span.holds(up[fine])]
     style = {"s": 14, "cmap": score_map(), "vmin": 0, "vmax": 1}
     points = axes.scatter(left[fine], up[fine], c=rank[fine], **style)
-    mark_best(axes, result, left, up)
+    mark_best(axes, result, left, up if y else best_by(result))
     return points

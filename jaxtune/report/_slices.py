@@ -14,6 +14,7 @@ from jaxtune.report.palette import picture, round_colour
 from jaxtune.report.panels import legend, panel_grid, panel_rows
 from jaxtune.report.points import (
     MOST,
+    best_by,
     drawn,
     empty_figure,
     mark_best,
@@ -98,7 +99,7 @@ def _draw(axes: Axes, result: Result, name: str, rows: np.ndarray) -> None:
         label = round_label(result, number)
         axes.scatter(x[of_round], values[of_round], s=12, color=shade, label=label)
     mark_beyond(axes, x[rows], values[rows], span)
-    mark_best(axes, result, x, values)
+    mark_best(axes, result, x, best_by(result))
 
 
 def _offsets(count: int) -> np.ndarray:

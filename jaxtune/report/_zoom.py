@@ -14,6 +14,7 @@ from jaxtune.report.describe import best_of_all, described, tried
 from jaxtune.report.palette import colour, picture, round_colour, score_map
 from jaxtune.report.panels import HEIGHT, legend, new_figure, rank_bar, single
 from jaxtune.report.points import (
+    best_by,
     by_rank,
     counted,
     drawn,
@@ -170,6 +171,6 @@ def _draw_trials(axes: Axes, result: Result, x: str, y: str | None) -> None:
             edgecolor=colour("text"),
             label=f"measured again: {counted(int(again.sum()))}",
         )
-    mark_best(axes, result, across, up)
+    mark_best(axes, result, across, up if y else best_by(result))
     if fine.size:
         rank_bar(points, axes)

@@ -39,6 +39,17 @@ def scores(result: Result) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
+def best_by(result: Result) -> np.ndarray:
+    """Return scores ``[n]``; of the best trial the one that `Result.best` has.
+
+    They differ where the best trial was measured again.
+    """
+    values = scores(result)
+    if np.isfinite(result.standing).any():
+        values[result.best.trial] = result.best.score
+    return values
+
+
 def failed(result: Result) -> np.ndarray:
     """Return ``[n]`` bool, true for trials that failed."""
     return result.trials.failed
@@ -107,6 +118,7 @@ def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> 
     if not np.isfinite(result.standing).any():
         return
     best = result.best
+    again = result.confirming_rounds and scores(result)[best.trial] != best.score
     axes.scatter(
         across[[best.trial]],
         up[[best.trial]],
@@ -116,7 +128,8 @@ def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> 
         edgecolor=colour("back"),
         linewidth=0.9,
         zorder=4,
-        label=f"best: {beginning_of(result.setup.metric)} {best.score:.4g}",
+        label=f"best: {beginning_of(result.setup.metric)} {best.score:.4g}"
+        + (" (measured again)" if again else ""),
     )
 
 
