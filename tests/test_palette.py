@@ -110,3 +110,12 @@ def test_a_map_has_round_levels_around_its_scores(mode, scale):
     step = levels[1] - levels[0]
     assert f"{step:.3e}"[:5] in ("1.000", "2.000", "5.000")
     assert np.allclose(levels / step, np.round(levels / step))
+
+
+def test_a_map_of_mostly_bad_scores_has_levels_for_the_good_ones():
+    known = np.append(np.linspace(0.13, 0.2, 10), np.linspace(0.5, 2.5, 90))
+    levels, beyond = levels_of(known, "min")
+    assert not beyond
+    assert len([level for level in levels if level <= 0.3]) >= 3
+    assert levels[0] <= 0.13 < levels[1]
+    assert levels[-1] >= 2.5

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtune.analysis._surface import surface
 from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
-from jaxtune.report.axes import positions, set_scale, span_of
+from jaxtune.report.axes import Span, positions, set_scale, span_of
 from jaxtune.report.cells import beginning_of
 from jaxtune.report.describe import best_of_all, described, tried
 from jaxtune.report.palette import colour, picture, score_colours
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDE = 5  # factor between the ends of a map with a log scale
 LEVELS = 9  # about so many colours, between round numbers
 
 
@@ -125,8 +126,11 @@ def levels_of(known: np.ndarray, mode: str) -> tuple[np.ndarray, bool]:
 
     span = span_of(known, mode)
     assert span is not None
-    if span.log:
-        finder: Any = ticker.LogLocator(subs=(1, 2, 5))
+    low, high = known.min(), known.max()
+    # most of a map may be bad: on a log scale the good part has levels of its own
+    if low > 0 and high >= WIDE * low:
+        span = Span(float(low), float(high), log=True)
+        finder: Any = ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
     else:
         finder = ticker.MaxNLocator(LEVELS, steps=[1, 2, 5, 10])
     levels = finder.tick_values(span.low, span.high)
