@@ -189,7 +189,7 @@ def test_a_script_is_interrupted_looked_at_and_gone_on_with(tmp_path):
     assert code == -signal.SIGINT, said
     assert f"Resume with: jaxtune resume {tmp_path / 'run'} --task" in said
     shown = call("show", tmp_path / "run")
-    assert "not finished" in shown.output
+    assert "Not finished" in shown.output
     assert "waiting" in shown.output
     refused = call("resume", tmp_path / "run")
     assert refused.exit_code == 2
