@@ -326,6 +326,23 @@ def test_a_space_that_no_call_makes_is_a_variable():
     assert list(names.known.values()) == ["your_space"]
 
 
+@pytest.mark.parametrize("block", [None, 4])
+def test_rounds_whose_batches_are_no_blocks_are_printed_as_given(block):
+    wide = jt.Space(**{f"x{i}": X for i in range(7)})
+    changes = {"trials": 40, "rounds": 2, "sampler": None, "block": block}
+    found = table_of(wide, **changes)
+    assert (
+        "task, space,\n    key=jax.random.key(0),\n    trials=40,\n    rounds=2,"
+        in (printed_call(found).text)
+    )
+    assert_its_call_gives(found)
+
+
+def test_a_share_to_confirm_is_printed_as_given():
+    found = table_of(PLAIN, noisy, trials=26, confirm=0.2)
+    assert "confirm=0.2," in printed_call(found).text
+
+
 class Size(enum.IntEnum):
     SMALL = 1
     LARGE = 2
