@@ -11,6 +11,7 @@ from typing import Any
 import jaxtune.samplers
 import jaxtune.schedulers
 from jaxtune.registry import MAKERS, Recipe
+from jaxtune.samplers.beliefs import believed
 from jaxtune.space import (
     Dimension,
     Space,
@@ -22,7 +23,7 @@ from jaxtune.space import (
     reverse_log_uniform,
     uniform,
 )
-from jaxtune.space.belief import stated
+from jaxtune.space.belief import stated, whole
 from jaxtune.storage.documents import Unserialisable, value_document, value_of
 
 REALS = {
@@ -111,10 +112,15 @@ def space_code(space: Space, names: Names) -> str:
         f"    {name}={_dimension_code(space[name], names)}," for name in space.names
     ]
     text = "\n".join(["jt.Space(", *lines, ")"])
-    less = {
+    less: dict[str, Any] = {
         name: list(space[name].remaining)
         for name in space.searched
         if space[name].choices and len(space[name].remaining) < len(space[name].choices)
+    }
+    less |= {
+        name: space[name].bounds
+        for name in believed(space)
+        if not space[name].choices and space[name].bounds != whole(space[name]).bounds
     }
     return f"{text}{restrict_code(less, names)}" if less else text
 
@@ -134,7 +140,8 @@ def _dimension_code(dim: Dimension, names: Names) -> str:
         make: Any = choice if dim.allowed is not None else ordinal
         given: tuple[Any, ...] = (list(dim.choices),)
     else:
-        given = dim.bounds
+        # a spread is a share of the whole dimension, which `restrict` made smaller
+        given = (dim if dim.prior is None else whole(dim)).bounds
         make = power_of_two if dim.kind == "power_of_two" else integer
         make = REALS[dim.scale] if dim.kind == "continuous" else make
         if make is integer and dim.scale != "linear":
