@@ -172,9 +172,11 @@ class Cost(NamedTuple):
 REFERENCE = list_of(real())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """All trials of a search.
+
+    Results are compared by identity: ``==`` says whether two names are of one object.
 
     Args:
       trials: the table, one row per trial.

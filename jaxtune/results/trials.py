@@ -29,7 +29,7 @@ ROWS = Argument(
 A_TABLE = Argument("a table of trials", lambda value: isinstance(value, Trials))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trials:
     """One row per trial, in trial order.
 
