@@ -210,7 +210,9 @@ RUN = {"trials": 6, "mode": "min", "key": jax.random.key(0), "verbose": 0}
 
 
 def stopped(small_space, folder):
-    return jt.search(objective, small_space, directory=folder, **RUN, stop=lambda _: True)
+    return jt.search(
+        objective, small_space, directory=folder, **RUN, stop=lambda _: True
+    )
 
 
 def loaded(small_space, folder):

@@ -159,8 +159,8 @@ class Cost(NamedTuple):
       saved: not trained, because their trials were stopped or failed.
       occupancy: share of the computed lane-epochs, or values of a plain function, that
         was not padding of blocks.
-      seconds: that the search took, compiling included; of a run, in all its sessions
-        that were not killed.
+      seconds: that the search took, compiling included; of a run, in all its sessions.
+        One that was killed counts up to the last block that is recorded.
     """
 
     epochs: int
