@@ -67,7 +67,8 @@ def load(
 ) -> Result:
     """Open a run, finished or not, also while its search is running.
 
-    Trials that are not done have the status ``waiting``.
+    Trials that are not done have the status ``running`` if they have begun, else
+    ``waiting``.
 
     >>> import tempfile, jax, jaxtune as jt
     >>> space, folder = jt.Space(x=jt.uniform(0.0, 1.0)), tempfile.mkdtemp()
