@@ -248,10 +248,12 @@ def test_a_result_of_a_run_pickles_and_copies(small_space, tmp_path, kind, way):
 def test_results_are_compared_by_identity(results):
     found = results["trained"]
     again = copy.copy(found)
-    assert found == found and found != again
-    assert found.trials == again.trials and found.trials != copy.deepcopy(found).trials
+    assert found != again
+    assert found.trials == again.trials
+    assert found.trials != copy.deepcopy(found).trials
     assert len({found, again, found.trials, again.trials}) == 3
-    assert found in [again, found] and found not in [again, 1, None]
+    assert found in [again, found]
+    assert found not in [again, 1, None]
 
 
 def test_a_pickle_can_be_reported(results, tmp_path):

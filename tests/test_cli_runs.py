@@ -50,7 +50,7 @@ def test_show_says_what_was_found(finished):
     assert shown.exit_code == 0
     best = jt.load(finished).best
     assert "12 of 12 trials done: 12 ok, 0 failed. Finished." in shown.output
-    assert "The best 3 of 12 trials that are done" in shown.output
+    assert "The best 3 of 12 trials that have a score" in shown.output
     assert f"{best.score:.5g}" in shown.output
     assert "learning_rate" in shown.output
 

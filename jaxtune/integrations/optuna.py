@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "jaxtune"
 DIRECTIONS: dict[str, Any] = {"max": "maximize", "min": "minimize"}
-# a status that is missing here, "waiting", is that of a trial that is not done
+# a status that is missing here, "running" or "waiting", is of a trial not done
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
 

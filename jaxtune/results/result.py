@@ -530,10 +530,9 @@ class Result:
     @property
     def ended_early(self) -> np.ndarray:
         """``[n]`` bool: trials that a scheduler stopped before the end."""
-        waits = self.trials["status"].astype(str) == "waiting"
         whole = [np.full(len(t.outcome.epochs), t.budget) for t in self.rounds]
         short = self.trials.epochs < np.concatenate(whole)
-        return short & ~self.trials.failed & ~waits
+        return short & ~self.trials.failed & self.trials.done
 
     @property
     def divergence(self) -> Divergence:
