@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
+INCLUDED = re.compile(r'^--8<-- "(\w+/\w+\.md)"$', re.MULTILINE)
 NAMES = re.compile(r"^::: (\S+)$", re.MULTILINE)
 IMAGE = re.compile(r'<img (?P<rest>[^>]*?)src="(?P<src>[^"]+)"(?P<end>[^>]*?) ?/?>')
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Put a table of what an API page has, a line for each name, before the first."""
+    """Put a table of what an API page has, a line for each name, before the first.
+
+    A file of another folder, which a page includes, is one page of the site.
+    """
+    markdown = INCLUDED.sub(_included, markdown)
     names = NAMES.findall(markdown)
     if not page.file.src_uri.startswith("api/") or len(names) < 2:
         return markdown
@@ -44,6 +49,11 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
         return f'<a class="picture" href="{src}">{image}</a>'
 
     return IMAGE.sub(linked, html)
+
+
+def _included(found: re.Match[str]) -> str:
+    """Return the text of a file of another folder, with the links of a page."""
+    return (DOCS.parent / found[1]).read_text("utf-8").replace("](../docs/", "](")
 
 
 def _short(name: str) -> str:

@@ -335,7 +335,7 @@ def rerun(
     check_jax_settings(checked_settings(path))
     result = load(path, task)
     workload, space = result.setup.workload, result.setup.space
-    status = result.trials.row(trial)["status"]
+    result.trials.check_id(trial)
     if workload.task is None:
         raise RunError(
             f"{path}: the task has functions of your own, which a run does not hold. "
@@ -344,7 +344,8 @@ def rerun(
         )
     _check_values(space)
     recorded = _recorded(result, trial)
-    if status == "waiting" and not any(np.isfinite(v).any() for v in recorded.values()):
+    done = result.trials.done[trial]
+    if not done and not any(np.isfinite(v).any() for v in recorded.values()):
         raise RunError(f"{path}: trial {trial} has not been scored yet.")
     load_kernels(path)
     seeds = np.arange(result.setup.repeats)

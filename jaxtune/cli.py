@@ -23,7 +23,9 @@ from jaxtune.scripts import names_of
 from jaxtune.signals import GRACE
 from jaxtune.storage.kernels import load_kernels
 from jaxtune.storage.settings import ALLOWED
+from jaxtune.trained.ensemble import Ensemble
 from jaxtune.trained.files import check_destination
+from jaxtune.trained.model import TrainedModel
 
 # the exit codes, and all of them: 1 is an answer, so no error may end with it
 DONE, DIFFERS, ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -32,6 +34,8 @@ damaged run, or a failed self-test; 2 an error, of usage or any other; 130 inter
 143 ended by SIGTERM; 129 by SIGHUP.
 """
 DEBUG = "JAXTUNE_DEBUG"  # a variable that is set prints tracebacks, as --debug does
+
+PLACE = "FILE.safetensors, or a folder. A model there is replaced."
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -390,7 +394,7 @@ def repair_command(directory: Path, out: Path, task: str | None) -> None:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="Where the model goes: FILE.safetensors, or a folder.",
+    help=f"Where the model goes: {PLACE}",
 )
 @click.option(
     "--seed", default=0, show_default=True, help="Which of the trial's trainings."
@@ -424,7 +428,7 @@ def train_command(
         load_kernels(directory)
         model = result.train(trial, seed=seed, epochs=epochs, data=data)
         _say(repr(model))
-        _say(f"wrote {model.save(out)}")
+        _save(model, out)
 
 
 @main.command(name="ensemble")
@@ -437,7 +441,7 @@ def train_command(
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="Where the ensemble goes: FILE.safetensors, or a folder.",
+    help=f"Where the ensemble goes: {PLACE}",
 )
 @click.option("--test", is_flag=True, help="Judge it on the test split.")
 @TASK
@@ -456,7 +460,7 @@ def ensemble_command(
         if test:
             ensemble.test()
         _say(repr(ensemble))
-        _say(f"wrote {ensemble.save(out)}")
+        _save(ensemble, out)
 
 
 @main.command(name="report")
@@ -549,6 +553,13 @@ def completion_command(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, "click has a class for each shell of the choice above"
     click.echo(found(main, {}, "jaxtune", "_JAXTUNE_COMPLETE").source())
+
+
+def _save(model: TrainedModel | Ensemble, out: Path) -> None:
+    """Save a model, and say so, also where it takes the place of another."""
+    replaces = out.exists()
+    instead = ", in place of the model that was there" if replaces else ""
+    _say(f"wrote {model.save(out)}{instead}")
 
 
 class _Failed(click.ClickException):

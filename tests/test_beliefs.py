@@ -47,6 +47,11 @@ def asked(sampler, space, *counts, key=KEY):
     return np.concatenate(parts)
 
 
+def assert_alike(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
 def scale(name, values):
     """The own scale of a real dimension, in float64."""
     return -np.log1p(-values) if name == "momentum" else np.log(values)
@@ -214,6 +219,15 @@ def test_the_value_of_a_belief_is_the_default():
     assert SPACE["rate"].default == 1e-2
     assert SPACE["batch"].default == 64
     assert SPACE["optimizer"].default == "adam"
+    # the dimension's own value, whatever equals it
+    twins = jt.Space(
+        power=jt.power_of_two(16, 256, prior=jt.near(64.0)),
+        whole=jt.integer(1, 9, prior=jt.near(3.0)),
+        flag=jt.choice([False, True], prior=jt.near(1)),
+    )
+    found = [twins[name].default for name in twins.names]
+    assert found == [64, 3, True]
+    assert list(map(type, found)) == [int, int, bool]
     both = jt.uniform(0.0, 1.0, default=0.3, prior=jt.near(0.9))
     assert jt.Space(x=both)["x"].default == 0.3
 
@@ -225,9 +239,7 @@ def test_a_belief_is_shown_and_kept_as_it_was_stated():
     )
     restored = space_of(json.loads(json.dumps(space_document(SPACE))))
     assert repr(restored) == repr(SPACE)
-    assert jax.tree.all(
-        jax.tree.map(lambda a, b: np.array_equal(a, b), restored, SPACE)
-    )
+    assert_alike(restored, SPACE)
     box = SPACE.restrict(rate=(1e-3, 1e-2))
     again = box_of(restored, json.loads(json.dumps(box_document(box))))
     assert repr(again) == repr(box)
@@ -244,8 +256,17 @@ def test_the_printed_call_of_a_search_has_the_beliefs():
 
 
 def test_a_box_keeps_the_belief_of_the_whole_dimension():
-    box = SPACE.restrict(rate=(1e-3, 1e-2))
+    box = SPACE.restrict(rate=(0.1, 0.5), layers=(3, 4))
     assert box["rate"].prior == SPACE["rate"].prior
+    # also where the value is no longer in it, and on record
+    restored = space_of(json.loads(json.dumps(space_document(box))))
+    assert repr(restored) == repr(box)
+    assert_alike(restored, box)
+    sampler = jt.samplers.sobol()
+    assert (asked(sampler, box, 64) == asked(sampler, restored, 64)).all()
+    names = {"jt": jt}
+    exec(f"space = {space_code(box, Names())}", names)
+    assert_alike(names["space"], box)
 
 
 def objective(key, hparams):
@@ -284,6 +305,24 @@ def test_a_search_finds_more_where_it_was_right():
     with_them = [jt.search(steep, space, **each).best.score for each in seeds]
     without = [jt.search(steep, plain, **each).best.score for each in seeds]
     assert np.median(with_them) < np.median(without)
+
+
+def test_a_run_of_a_box_resumes_with_its_belief(tmp_path):
+    space = SPACE.keep("rate", "free", "optimizer").restrict(rate=(2e-4, 5e-3))
+    straight = jt.search(objective, space, sampler="sobol", **ARGUMENTS)
+    run = {**ARGUMENTS, "sampler": "sobol", "directory": tmp_path / "run"}
+    jt.search(objective, space, stop=jt.stop.at(1e9), **run)
+    resumed = jt.resume(tmp_path / "run", objective)
+    assert (resumed.trials["rate"] == straight.trials["rate"]).all()
+
+
+def test_a_box_to_start_in_has_the_beliefs_of_the_space():
+    space = SPACE.keep("rate", "free", "optimizer")
+    box = space.restrict(rate=(1e-3, 1e-1))
+    jt.search(objective, space, start=box, sampler="sobol", **ARGUMENTS)
+    for other in (box.expect(rate=jt.near(0.05)), box.expect(rate=None)):
+        with pytest.raises(ValueError, match="start: dimension 'rate' has another"):
+            jt.search(objective, space, start=other, sampler="sobol", **ARGUMENTS)
 
 
 def test_a_sampler_that_does_not_follow_says_so():
@@ -343,7 +382,7 @@ def test_a_wrong_definition_is_named(name):
         jt.Space(x=make())
 
 
-@pytest.mark.parametrize("spread", [0, -1, 1.5, math.nan, "wide", None])
+@pytest.mark.parametrize("spread", [0, -1, 1e-4, 1.5, math.nan, "wide", None])
 def test_a_wrong_spread_is_named(spread):
     with pytest.raises(ValueError, match="near: spread must lie in"):
         jt.near(0.5, spread=spread)

@@ -206,6 +206,56 @@ def test_a_copy_keeps_the_task_and_a_pickle_says_that_it_could_not(results):
     assert repr(rule) == "require(<lambda>)"
 
 
+RUN = {"trials": 6, "mode": "min", "key": jax.random.key(0), "verbose": 0}
+
+
+def stopped(small_space, folder):
+    return jt.search(
+        objective, small_space, directory=folder, **RUN, stop=lambda _: True
+    )
+
+
+def loaded(small_space, folder):
+    stopped(small_space, folder)
+    return jt.load(folder)
+
+
+def resumed(small_space, folder):
+    stopped(small_space, folder)
+    return jt.resume(folder, objective, verbose=0)
+
+
+def extended(small_space, folder):
+    jt.search(objective, small_space, directory=folder, **RUN)
+    return jt.extend(folder, objective, trials=9, verbose=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", [stopped, loaded, resumed, extended])
+def test_a_result_of_a_run_pickles_and_copies(small_space, tmp_path, kind, way):
+    found = kind(small_space, tmp_path / "run")
+    again = WAYS[way](found)
+    assert repr(again) == repr(found)
+    assert again.counts == found.counts
+    assert again.seconds == found.seconds
+    assert [training.over for training in again.rounds] == [
+        training.over for training in found.rounds
+    ]
+    for column in found.trials.names:
+        np.testing.assert_array_equal(again.trials[column], found.trials[column])
+
+
+def test_results_are_compared_by_identity(results):
+    found = results["trained"]
+    again = copy.copy(found)
+    assert found != again
+    assert found.trials == again.trials
+    assert found.trials != copy.deepcopy(found).trials
+    assert len({found, again, found.trials, again.trials}) == 3
+    assert found in [again, found]
+    assert found not in [again, 1, None]
+
+
 def test_a_pickle_can_be_reported(results, tmp_path):
     again = WAYS["pickle"](results["trained"])
     assert again.report(tmp_path / "report.html").exists()

@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from killed import done_blocks
 
 import jaxtune as jt
 from jaxtune.cli import main
+from jaxtune.scripts import check_not_reading, names_of
 from jaxtune.storage.arrays import from_bytes, to_bytes
 
 SPACE = jt.Space(
@@ -50,7 +52,7 @@ def test_show_says_what_was_found(finished):
     assert shown.exit_code == 0
     best = jt.load(finished).best
     assert "12 of 12 trials done: 12 ok, 0 failed. Finished." in shown.output
-    assert "The best 3 of 12 trials that are done" in shown.output
+    assert "The best 3 of 12 trials that have a score" in shown.output
     assert f"{best.score:.5g}" in shown.output
     assert "learning_rate" in shown.output
 
@@ -239,6 +241,62 @@ def test_a_script_that_searches_where_it_is_read_is_refused(
     )
     done = call(command, *own)
     assert done.exit_code == 0, done.output
+
+
+WITH_THREADS = """
+import threading
+from jaxtune.checks import RunError
+from jaxtune.scripts import check_not_reading
+
+said, over = [], threading.Event()
+
+def begin():
+    try:
+        check_not_reading()
+        said.append("")
+    except RunError as error:
+        said.append(str(error))
+
+def later():
+    over.wait()
+    begin()
+
+at_once, at_last = threading.Thread(target=begin), threading.Thread(target=later)
+at_once.start()
+at_once.join()
+at_last.start()
+"""
+
+
+def test_a_search_in_a_thread_of_a_script_that_is_read_is_refused(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(WITH_THREADS)
+    names = names_of(str(path))
+    names["over"].set()  # when the script has been read
+    names["at_last"].join()
+    at_once, at_last = names["said"]
+    assert at_once == at_last
+    assert "it begins a search while it is read" in at_once
+    check_not_reading()  # which may search now
+
+
+def test_a_thread_from_before_may_search_while_a_script_is_read(tmp_path, monkeypatch):
+    path, asked, found = tmp_path / "train.py", threading.Event(), []
+
+    def search():
+        asked.wait()
+        try:
+            check_not_reading()
+        except jt.RunError as error:
+            found.append(error)
+
+    other = threading.Thread(target=search)
+    other.start()
+    monkeypatch.setattr(threading, "meanwhile", (asked.set, other.join), raising=False)
+    path.write_text("import threading\n[do() for do in threading.meanwhile]\n")
+    names_of(str(path))
+    assert not other.is_alive()
+    assert not found
 
 
 def test_names_and_values_are_escaped_and_nothing_listens(tmp_path, monkeypatch):

@@ -254,7 +254,7 @@ def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_table(
             run(task, rounds=2, directory=at, **own)
         part = jt.load(at, task)
         assert not part.finished
-        own_trials = part.trials["status"] != "waiting"
+        own_trials = part.trials.done
         assert own_trials.sum() < TRIALS
     found = jt.resume(at, task, verbose=0)
     for result in (found, jt.load(at, task)):

@@ -1,10 +1,12 @@
 """Searches that stop before their time, are interrupted, and grow."""
 
+import contextlib
 import datetime
 import hashlib
 import json
 import runpy
 import signal
+import sqlite3
 import subprocess
 
 import jax
@@ -21,7 +23,8 @@ import jaxtune as jt
 from jaxtune import _extend
 from jaxtune.cli import main
 from jaxtune.stop import check_stop, reason_of
-from jaxtune.storage import recording
+from jaxtune.storage import durable, recording
+from jaxtune.storage.read import times_of
 
 KEY = jax.random.key(1)
 SPACE = jt.Space(x=jt.uniform(0.0, 1.0), y=jt.uniform(0.0, 1.0))
@@ -216,7 +219,7 @@ def test_a_time_limit_keeps_the_blocks_in_flight(tmp_path):
     assert known == (jt.load(tmp_path).trials["status"] != "waiting").sum()
     assert jt.load(tmp_path).stopped == found.stopped == "1e-09 s are over"
     shown = CliRunner().invoke(main, ["show", str(tmp_path)]).output
-    assert f"{known} ok" in shown or "diverged" in shown
+    assert f"{known} of 64 trials done" in shown
     assert "not finished (1e-09 s are over)" in shown
     told = CliRunner().invoke(main, ["show", str(tmp_path), "--json"]).output
     assert json.loads(told)["stopped"] == "1e-09 s are over"
@@ -732,6 +735,39 @@ def test_what_is_on_record_is_not_asked_about(tmp_path, cut):  # noqa: F811
     # the first time where the record ends, then after every block and round
     assert asked[0] == 12
     assert asked == sorted(asked)
+
+
+class Killed(BaseException):
+    """Like a kill: nothing is noted when it is raised."""
+
+
+@pytest.mark.parametrize("version", ["this", "an earlier one"])
+def test_the_time_of_a_killed_session_counts(tmp_path, monkeypatch, version):
+    monkeypatch.setattr(durable, "SOONEST", 0.0)  # every block notes its time
+
+    def kill(result):
+        raise Killed
+
+    with pytest.raises(Killed):
+        seek(directory=tmp_path, stop=kill)
+    last = {"this": "kept", "an earlier one": "round"}[version]
+    with contextlib.closing(sqlite3.connect(tmp_path / "run.sqlite")) as db, db:
+        kinds = {kind for (kind,) in db.execute("SELECT kind FROM events")}
+        assert kinds == {"opened", "round", "kept"}
+        if version != "this":  # it noted no blocks
+            db.execute("DELETE FROM events WHERE kind = 'kept'")
+        db.execute("UPDATE events SET time = '2026-01-01T00:00:00+00:00'")
+        later = "UPDATE events SET time = '2026-01-01T00:02:05+00:00' WHERE kind = ?"
+        db.execute(later, (last,))
+    assert times_of(tmp_path).seconds == 125
+    # another session is killed as soon as it is opened, and one ends
+    with contextlib.closing(sqlite3.connect(tmp_path / "run.sqlite")) as db, db:
+        add = "INSERT INTO events VALUES (?, ?, ?)"
+        db.execute(add, ("2026-02-01T00:00:00+00:00", "opened", "process 1 on host"))
+        db.execute(add, ("2026-02-02T00:00:00+00:00", "opened", "process 1 on host"))
+        db.execute(add, ("2026-02-02T00:00:09+00:00", "kept", "9 blocks"))
+        db.execute(add, ("2026-02-02T00:00:10+00:00", "finished", "9.5"))
+    assert times_of(tmp_path).seconds == 125 + 9.5
 
 
 def test_the_time_of_an_extension_counts(tmp_path):

@@ -75,7 +75,16 @@ def opened(where):
     return optuna.load_study(study_name="jaxtune", storage=storage)
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_an_export_to_optuna_is_quiet(plain, tmp_path, capfd):
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jt.integrations.export(plain, "optuna", tmp_path / "study.log")
+        jt.integrations.export(plain, "optuna", f"sqlite:///{tmp_path}/study.db")
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+
+
 def test_optuna_reads_every_trial(plain, tmp_path):
     where = tmp_path / "study.log"
     assert jt.integrations.export(plain, "optuna", where) == str(where)
@@ -107,7 +116,6 @@ def test_optuna_reads_every_trial(plain, tmp_path):
         jt.integrations.export(plain, "optuna", where)
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_optuna_sees_what_was_stopped_and_its_scores_on_the_way(halved, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     jt.integrations.export(halved, "optuna", url)
@@ -123,7 +131,6 @@ def test_optuna_sees_what_was_stopped_and_its_scores_on_the_way(halved, tmp_path
         assert trial.user_attrs["loss"] == pytest.approx(halved.trials["loss"][number])
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("which", ["plain", "halved"])
 def test_optunas_own_pictures_and_importances_work_on_it(which, request, tmp_path):
     result, where = request.getfixturevalue(which), tmp_path / "study.log"
@@ -230,7 +237,6 @@ def limited(key, h):
     return jnp.minimum(h["x"] * (h["big"] > 3), h["limit"])
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("tool", ["csv", "tensorboard", "optuna"])
 def test_numbers_that_no_tool_holds_are_written_as_text(tool, tmp_path):
     own = {
@@ -710,7 +716,6 @@ def test_failed_trials_fail_in_weights_and_biases(plain, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["csv", "parquet", "optuna"])
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_tables_and_studies_grow_round_by_round(tmp_path, to):
     class Counts(jt.Callback):
         def __init__(self):
@@ -766,7 +771,6 @@ def test_the_command_exports_a_run(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_dashboard_shows_the_study(plain, tmp_path):
     from playwright.sync_api import sync_playwright
 

@@ -434,6 +434,35 @@ def test_the_page_is_complete_escaped_and_repeatable(tmp_path):
     assert found.report(tmp_path / "b.html").read_text() == page
 
 
+FORMULA = "$a^{$ \ud800 $\\frac{$"  # no formula, and half a pair of surrogates
+
+
+@pytest.mark.filterwarnings("ignore:this space has")
+def test_what_a_user_wrote_is_no_formula(tmp_path):
+    space = jt.Space(
+        a=jt.log_uniform(1e-6, 1), b=jt.choice(["$x$ and $y$", FORMULA, "a\x1b[31m"])
+    )
+    found = result(space, lambda key, h: h["a"] + h["b"].index)
+    found = dataclasses.replace(found, setup=found.setup._replace(metric=FORMULA))
+    shown = "$a^{$ \\ud800 $\\frac{$"
+    assert shown in found.report(tmp_path / "a.html").read_text()
+    for name in ("zoom", "slices", "history", "best_of", "parallel", "contour"):
+        figure = getattr(jt.report, name)(found)
+        figure.canvas.draw()
+        assert "$a^{$ \\ud800" in texts(figure)
+        assert "\x1b" not in texts(figure)
+    axes = jt.report.slices(found).axes
+    axes[0].figure.canvas.draw()
+    labels = axes[0].get_xticklabels()  # powers of ten are formulas of matplotlib's
+    assert any("10^" in label.get_text() for label in labels)
+    assert all(label.get_parse_math() for label in labels)
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == [
+        "$x$ and $y$",
+        "$a^{$ \\ud800 $…",
+        "a\\x1b[31m",
+    ]
+
+
 def cells(html):
     """The words of a table, row by row."""
     rows = ElementTree.fromstring(f"<div>{html}</div>").iter("tr")

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import jaxtune as jt
 from jaxtune.cli import main
 from jaxtune.programs.lane import STATUS
+from jaxtune.watching.document import result_document
 
 RATE = jt.log_uniform(1e-3, 1e4)  # of the larger ones some diverge
 
@@ -96,15 +97,36 @@ def test_the_progress_tells_what_the_result_would(name, small_task, monkeypatch)
 def test_every_status_is_counted():
     found = searched()
     assert set(STATUS) == {"ok", "diverged", "crashed", "stopped", "waiting"}
-    for row, word in enumerate(STATUS):
+    words = (*STATUS, "running")
+    for row, word in enumerate(words):
         found.trials.columns["status"][row] = word
-    found.trials.scores[: len(STATUS)] = np.nan
     counts, column = found.counts, found.trials["status"]
     assert counts.ok == (column == "ok").sum()
     assert counts.failed == np.isin(column, ("diverged", "crashed")).sum() > 1
-    assert (counts.stopped, counts.waiting, counts.running) == (1, 1, 0)
-    found.trials.scores[STATUS.index("waiting")] = 0.5  # one of several seeds
-    assert (found.counts.waiting, found.counts.running) == (0, 1)
+    assert (counts.stopped, counts.waiting, counts.running) == (1, 1, 1)
+    assert found.trials.done.sum() == counts.done == len(column) - 2
+
+
+def test_the_table_calls_running_what_the_phrase_does(small_task, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(Cut):
+        searched(
+            small_task,
+            directory=folder,
+            block=4,
+            scheduler="successive_halving",
+            callbacks=[CutAfter(2)],
+        )
+    found = jt.load(folder)
+    status, epochs = found.trials["status"].astype(str), found.trials["epochs"]
+    assert (status == "running").sum() == found.counts.running == 8
+    assert (status == "waiting").sum() == (len(found.trials) - 8)
+    assert ((epochs > 0) == (status != "waiting")).all()
+    shown = CliRunner().invoke(main, ["show", str(folder)]).output
+    assert "8 running" in shown
+    assert "The best 8 of 8 trials that have a score" in shown
+    assert shown.count("│ running │") == 8
+    assert {row[2] for row in result_document(found)["table"]["rows"]} == {"running"}
 
 
 def visible(page):

@@ -568,6 +568,7 @@ def test_the_command_line_saves_the_same_model(tmp_path):
     ran = CliRunner().invoke(main, ["train", str(where), "--out", f"{tmp_path}/best"])
     assert ran.exit_code == 0, ran.output
     assert "wrote" in ran.output
+    assert "in place of" not in ran.output
     assert leaves_equal(jt.load_model(tmp_path / "best").params, found.train().params)
     more = ["--seed", "4", "--epochs", "2", "--data", "train+valid"]
     out = f"{tmp_path}/second.safetensors"
@@ -575,6 +576,8 @@ def test_the_command_line_saves_the_same_model(tmp_path):
     assert ran.exit_code == 0, ran.output
     wanted = found.train(2, seed=4, epochs=2, data="train+valid")
     assert leaves_equal(jt.load_model(out).params, wanted.params)
+    ran = CliRunner().invoke(main, ["train", str(where), "--out", out])
+    assert ran.output.endswith(f"wrote {out}, in place of the model that was there\n")
     for wrong in (["9", "--out", "x"], ["--out", f"{tmp_path}/none/x"]):
         ran = CliRunner().invoke(main, ["train", str(where), *wrong])
         assert ran.exit_code == 2

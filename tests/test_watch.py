@@ -23,6 +23,7 @@ from test_browser import CHROMIUM, browser  # noqa: F401
 
 import jaxtune as jt
 from jaxtune.analysis._coordinates import span
+from jaxtune.report import html
 from jaxtune.storage import writer
 from jaxtune.watching import document, follower
 from jaxtune.watching.document import document_of
@@ -329,6 +330,17 @@ def test_an_error_of_ours_is_shown_and_ends_nothing(finished, monkeypatch):
         version, text = news.after(0, moments.HANG)
         assert "TypeError: a fault" in text
         assert "finished" in news.after(version, moments.HANG)[1]
+
+
+def test_a_report_that_cannot_be_made_is_said_in_a_line(finished, monkeypatch):
+    def failing(result):
+        raise TypeError("a fault\nof \ud800")
+
+    monkeypatch.setattr(html, "page", failing)
+    with closing(jt.watch(finished)) as page:
+        status, _, text = ask(page, f"{urlsplit(page.url).path}report")
+    assert status == 503
+    assert text == "The report could not be made: TypeError: a fault of \\ud800\n"
 
 
 def test_closing_ends_the_streams(finished):

@@ -84,7 +84,7 @@ def best_of(
       ValueError: a round without a score, or a number below 1.
     """
     trials, mode = result.trials, result.setup.mode
-    here = (trials["round"] == round) & (trials["status"] != "waiting")
+    here = (trials["round"] == round) & trials.done
     longest = trials.epochs[here].max(initial=0)
     scores = ranking.orient(trials["score"][here].astype(np.float64), mode)
     # scores of trials that were stopped early cannot be compared with the others

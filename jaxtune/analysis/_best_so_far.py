@@ -80,7 +80,7 @@ def best_so_far(
     Returns:
       Amounts and scores.
     """
-    tried = np.flatnonzero(result.trials["status"].astype(str) != "waiting")
+    tried = np.flatnonzero(result.trials.done)
     if along == "trials":
         amount = np.arange(1, len(tried) + 1)
     else:

@@ -12,14 +12,20 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.brevity import brief
 from jaxtune.door import Argument, either, guarded, whole
 from jaxtune.results.result import A_RESULT, Result
-from jaxtune.rounds.refine import crowding, outer
+from jaxtune.rounds.refine import outer
 from jaxtune.space import Dimension
 from jaxtune.space.scales import SCALES
+
+# Share, and number, of the best trials that lie in the outer quarter: chance puts so
+# many there in one of a hundred cases.
+MOST, FEWEST = 0.75, 4
+NEAR = 0.05  # of a side
+SPREADS = 1.75  # points that are even from a bound on are this many from it, on average
 
 
 @brief
 class Edge(NamedTuple):
-    """An edge of the space that most of the best trials are near.
+    """An edge of the space that the best trials reach.
 
     Args:
       name: name of the hyperparameter.
@@ -44,7 +50,11 @@ A_SHARE = Argument(
 
 @guarded(result=A_RESULT, top=either(whole(1), A_SHARE))
 def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
-    """Find the edges of the user's space that most of the best trials are near.
+    """Find the edges of the user's space that the best trials reach.
+
+    Most of the best trials lie in the outer quarter there, and they go on as far as the
+    bound: it is within their spread, and the best is none of the farthest. An optimum
+    inside of the range is no edge, however closely a search gathered there.
 
     >>> import jax
     >>> import jaxtune as jt
@@ -66,8 +76,10 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
         taken.
 
     Returns:
-      One row for each crowded edge, in the order of the space. The suggested bound is
-      a quarter of the range further, on the dimension's scale.
+      One row for each such edge, in the order of the space; none if the best trials
+      are more than half of those with a score. The suggested bound is a quarter of the
+      range further, on the dimension's scale; that of a range of positive numbers is
+      positive.
 
     Raises:
       ValueError: fewer than four trials with a score, or ``top`` out of range.
@@ -77,19 +89,40 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     if np.isfinite(standing).sum() < 4:
         raise ValueError("edges: this needs four trials with a score.")
     chosen = np.asarray(ranking.top(standing, count))
-    found = []
+    if 2 * chosen.sum() > np.isfinite(standing).sum():  # half of all are not the best
+        return ()
+    first, found = ranking.order(standing)[0], []
     for column, name in enumerate(space.searched):
         u, dim = points[:, column], space[name]
         best = chosen & np.isfinite(u)
-        if dim.allowed is not None or best.sum() < 4:
+        if dim.allowed is not None or not best[first]:
             continue
-        sides = zip(("low", "high"), outer(u), crowding(u, best), strict=True)
-        for high, (side, near, crowded) in enumerate(sides):
-            if crowded:
-                share = float((best & near).sum() / best.sum())
-                further = _further(dim, bool(high))
-                found.append(Edge(name, side, dim.bounds[high], share, further))
+        # from the coordinate of the bound itself: of a whole number, it is inside
+        low, high = (dim.decoded(bound) for bound in dim.bounds)
+        ends = np.asarray(dim.encode(jnp.asarray([low, high])))
+        away = (u - ends[0], ends[1] - u)
+        sides = zip(("low", "high"), outer(u), away, strict=True)
+        for which, (side, near, distance) in enumerate(sides):
+            count = (best & near).sum()
+            share = float(count / best.sum())
+            if share < MOST or count < FEWEST:
+                continue
+            if _reach(distance[best], distance[first]):
+                further = _further(dim, bool(which))
+                found.append(Edge(name, side, dim.bounds[which], share, further))
     return tuple(found)
+
+
+def _reach(distances: np.ndarray, first: float) -> bool:
+    """Return whether the best trials go on as far as a bound.
+
+    Args:
+      distances: ``[n]`` of the best trials from the bound, in sides.
+      first: that of the best one.
+    """
+    middle = np.median(distances)
+    within = distances.mean() <= SPREADS * distances.std(ddof=1)
+    return bool((within or middle <= NEAR) and first <= max(middle, NEAR))
 
 
 def _further(dim: Dimension, high: bool) -> Any:
@@ -108,8 +141,11 @@ def _further(dim: Dimension, high: bool) -> Any:
     # two digits, as a person would write the bound
     if dim.scale == "reverse_log":
         return max(1 - float(f"{1 - value:.2g}"), 0.0)
+    positive = dim.bounds[0] > 0  # as a rate or a size is, also in a wider range
     if dim.kind == "continuous":
-        return float(f"{value:.2g}")
+        return float(f"{bound / 2 if positive and value <= 0 else value:.2g}")
     # a whole number further at least, however narrow the range
-    whole = max(round(value), bound + 1) if high else min(int(value), bound - 1)
-    return None if dim.scale == "log" and whole < 1 else whole
+    if high:
+        return max(round(value), bound + 1)
+    whole = min(int(np.floor(value)), bound - 1)
+    return whole if not positive else max(whole, 1) if bound > 1 else None

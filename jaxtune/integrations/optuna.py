@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME = "jaxtune"
 DIRECTIONS: dict[str, Any] = {"max": "maximize", "min": "minimize"}
-# a status that is missing here, "waiting", is that of a trial that is not done
+# a status that is missing here, "running" or "waiting", is of a trial not done
 STATES = {"ok": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "crashed": "FAIL"}
 
 
@@ -77,9 +78,32 @@ def _goals(setup: Setup) -> tuple[Goal, ...]:
 @contextmanager
 def _written(where: str) -> Iterator[Any]:
     """Yield the storage of a place; a file is exchanged when all is written."""
-    if "://" in where:
-        yield where
-        return
+    with _quiet():
+        if "://" in where:
+            yield where
+        else:
+            with _exchanged(where) as storage:
+                yield storage
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out Optuna's log, and its warning that some of it is experimental."""
+    package = extra("optuna", "export")
+    before = package.logging.get_verbosity()
+    package.logging.set_verbosity(package.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            experimental = package.exceptions.ExperimentalWarning
+            warnings.simplefilter("ignore", experimental)
+            yield
+    finally:
+        package.logging.set_verbosity(before)
+
+
+@contextmanager
+def _exchanged(where: str) -> Iterator[Any]:
+    """Yield the storage of a file, a copy that takes its place at the end."""
     storages = extra("optuna", "export").storages
     path = Path(where)
     # Optuna's lock is a file beside the journal, and who is killed leaves it there

@@ -100,7 +100,7 @@ class Tracker(Tool):
         histories = result.history if kept else {}
         for trial in range(self._ended, len(trials)):
             row = trials.row(trial)
-            if row["status"] == "waiting":
+            if not trials.done[trial]:
                 continue
             # also for `export`, which has seen no block: every score comes from here
             scores = on_the_way.get(trial, {}) | {row.get("epochs", 0): row["score"]}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PICTURES = ("trials", "epochs", "seconds", "differences")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
     """Searches side by side; what `compare` returns.
 

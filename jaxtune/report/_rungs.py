@@ -25,6 +25,7 @@ STATES = {
     "stopped": ("orange", "stopped"),
     "diverged": ("purple", "diverged"),
     "crashed": ("text", "crashed"),
+    "running": ("blue", "running"),
     "waiting": ("soft", "waiting"),
 }
 

@@ -22,7 +22,7 @@ from jaxtune.report.code import (
     smaller_code,
     space_code,
 )
-from jaxtune.report.definition import same_belief, smaller
+from jaxtune.report.definition import smaller
 from jaxtune.results.result import Result, Setup
 from jaxtune.rounds.confirm import (
     Confirmation,
@@ -36,7 +36,6 @@ from jaxtune.rounds.refine import zoom
 from jaxtune.rounds.schedule import Schedule, Stage, flat, tiered
 from jaxtune.schedulers import in_full
 from jaxtune.space import Space
-from jaxtune.space.belief import stated
 from jaxtune.storage.documents import value_document, value_of
 
 
@@ -192,7 +191,8 @@ def _parts(setup: Setup, names: Names) -> dict[str, str]:
         and value_of(value_document(part)) != _recipe(usual.get(name))
     }
     if given.start is not None:
-        parts["start"] = f"space{_start(space, given.start, names)}"
+        bounds = smaller(space, given.start)
+        parts["start"] = f"space{smaller_code(space, bounds, {}, names)}"
     if given.first:
         settings = [_setting(space, setting, names) for setting in given.first]
         parts["first"] = f"[{', '.join(settings)}]"
@@ -205,22 +205,6 @@ def _parts(setup: Setup, names: Names) -> dict[str, str]:
 
 def _recipe(part: Any) -> Any:
     return None if part is None else value_of(value_document(recipe_of(part)))
-
-
-def _start(space: Space, box: Space, names: Names) -> str:
-    """Return the calls that make the box, in which a search starts, of its space."""
-    beliefs: dict[str, Any] = {
-        name: None if box[name].prior is None else stated(box[name])
-        for name in box.searched
-        if not same_belief(space[name], box[name])
-    }
-    # a belief is about the range that it is stated of
-    whole = space.expect(**beliefs)
-    first = {n: b for n, b in beliefs.items() if same_belief(whole[n], box[n])}
-    later = {n: b for n, b in beliefs.items() if n not in first}
-    return smaller_code(space, {}, first, names) + smaller_code(
-        space, smaller(space, box), later, names
-    )
 
 
 def _setting(space: Space, setting: Setting, names: Names) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.printing import printable
 from jaxtune.space import Dimension
 
 
@@ -30,7 +31,8 @@ def beginning_of(text: str, most: int = 30) -> str:
     >>> beginning_of("learning_rate"), beginning_of("a_name_without_end", 8)
     ('learning_rate', 'a_name_…')
     """
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    shown = printable(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def bounds_cell(dimension: Dimension) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtune.printing import printable
 from jaxtune.report.axes import set_score
 from jaxtune.report.describe import described
 from jaxtune.report.palette import colour, picture, series
@@ -135,10 +134,8 @@ def _differences(comparison: Comparison, along: str) -> Figure:
 
 
 def _plain(name: str) -> str:
-    """Return a name, which may be that of a folder, as Matplotlib draws it as it is."""
-    shown = printable(name).replace("$", r"\$")
-    # a label that begins with an underscore is in no legend
-    return f" {shown}" if shown.startswith("_") else shown
+    """Return a name for a legend, which leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def _finished(

@@ -1,7 +1,7 @@
 """The public calls that define a space: its makers, then ``restrict`` and ``keep``.
 
-A space does not record the range that it was restricted from, nor that of a dimension
-which `Space.keep` has fixed. Any range will do that has the same default and belief.
+Without a belief, a dimension does not record the range that it was restricted from, or
+had before `Space.keep` fixed it. Any range will do that has the same default.
 """
 
 from __future__ import annotations
@@ -25,22 +25,13 @@ from jaxtune.space import (
     reverse_log_uniform,
     uniform,
 )
-from jaxtune.space.belief import Near, stated, with_belief
+from jaxtune.space.belief import Near, same_belief, stated, with_belief
 from jaxtune.space.dimension import KINDS, to_python
-from jaxtune.space.scales import SCALES
 
 REALS = {
     "linear": uniform,
     "log": log_uniform,
     "reverse_log": reverse_log_uniform,
-}
-
-
-# inverses of the scales in float64
-INVERSES: dict[str, Callable[[Any], Any]] = {
-    "linear": lambda y: y,
-    "log": np.exp,
-    "reverse_log": lambda y: -np.expm1(-y),
 }
 
 
@@ -104,19 +95,6 @@ def maker_of(dim: Dimension) -> tuple[Callable[..., Any], dict[str, Any]]:
     if dim.kind == "power_of_two":
         return power_of_two, {}
     return integer, {} if dim.scale == "linear" else {"scale": dim.scale}
-
-
-def same_belief(one: Dimension, other: Dimension) -> bool:
-    """Return whether samplers expect the same of two dimensions."""
-    if one.prior is None or other.prior is None:
-        return one.prior is other.prior
-    same = stated(one) == stated(other)
-    return same and (one.allowed is not None or _deviation(one) == _deviation(other))
-
-
-def _deviation(dim: Dimension) -> Any:
-    assert dim.prior is not None
-    return np.float32(dim.prior.deviation)  # programs compute with these
 
 
 def _whole(space: Space, name: str) -> Dimension:
@@ -183,34 +161,12 @@ def _ranges(dim: Dimension) -> Iterator[tuple[Any, Any]]:
     if not dim.choices:
         power = dim.kind == "power_of_two"
         inside.append(dim.default.bit_length() - 1 if power else dim.default)
-    yield min(inside), max(inside)
-    if dim.prior is None or dim.choices:
-        return
-    inside.append(dim.prior.at.item())
     low, high = min(inside), max(inside)
-    for found in _of_width(dim, low, high):
-        if found[0] <= low and found[1] >= high:
-            yield found
-
-
-def _of_width(dim: Dimension, low: Any, high: Any) -> Iterator[tuple[Any, Any]]:
-    """Return ranges of the width that the belief of a dimension is a share of."""
-    assert dim.prior is not None
-    forward, inverse = SCALES[dim.scale].on_host, INVERSES[dim.scale]
-    width = float(dim.prior.deviation) / float(dim.prior.spread)
-    step = 0 if dim.kind == "continuous" else 1  # the last whole number is inside
-    lowest = 0 if dim.kind == "power_of_two" else 1
-    starts = [low, inverse(forward(high + step)[0] - width)]
-    for start in [*starts, lowest] if step else starts:
-        if step:
-            start = round(start)
-            if start < lowest and (dim.scale == "log" or dim.kind == "power_of_two"):
-                continue
-            yield start, round(inverse(forward(start)[0] + width)) - 1
-            continue
-        end = inverse(forward(start)[0] + width)
-        yield float(f"{start:.6g}"), float(f"{end:.6g}")  # as a user may have written
-        yield float(start), float(end)
+    yield low, high
+    if dim.prior is not None:  # its spread is a share of the range when it was stated
+        first, last = to_python(dim.prior.low), to_python(dim.prior.high)
+        if first <= low and high <= last:  # the default too, for `expect` keeps it
+            yield first, last
 
 
 def _alike(made: Dimension, dim: Dimension) -> bool:

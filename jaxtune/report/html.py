@@ -66,7 +66,7 @@ def document(
         for name, content in shown.items()
     )
     hidden = f'<script type="application/json" id="data">{numbers}</script>\n'
-    return (
+    whole = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>\n"
@@ -77,6 +77,8 @@ def document(
         f'<main id="content" tabindex="-1">\n{body}\n</main>\n'
         f"{hidden if numbers else ''}<script>{page_script()}</script>\n</body></html>\n"
     )
+    # half a surrogate pair, as a choice of a user may hold, is no letter of a file
+    return whole.encode(errors="backslashreplace").decode()
 
 
 def page_script() -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtune.checks import extra
 from jaxtune.door import guarded, one_of
+from jaxtune.printing import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,7 +148,10 @@ def round_colour(number: int, count: int) -> str:
 
 
 def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw a function's figure in the style and the current theme of all pictures."""
+    """Draw a function's figure in the style and the current theme of all pictures.
+
+    What users wrote is drawn as it is: a dollar sign begins no formula.
+    """
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -163,9 +167,27 @@ def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
                 labelcolor=colour("text"),
                 grid_color=colour("grid"),
             )
+        _without_formulas(figure)
         return figure
 
     return drawn
+
+
+def _without_formulas(figure: Figure) -> None:
+    """Draw words as they are written, and what no font has as its number."""
+    Text = extra("matplotlib.text", "report").Text
+    FixedLocator = extra("matplotlib.ticker", "report").FixedLocator
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        # a power of ten is a formula, of matplotlib's own; the labels of a list are not
+        ours = not isinstance(axis.get_major_locator(), FixedLocator)
+        for tick in axis.get_major_ticks() if ours else []:
+            tick.label1.set_parse_math(True)
+        for tick in axis.get_minor_ticks():
+            tick.label1.set_parse_math(True)
 
 
 def _style() -> dict[str, Any]:

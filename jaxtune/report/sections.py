@@ -229,7 +229,7 @@ def _edges(result: Result) -> list[str]:
         return []
     notes = []
     for edge in analysis.edges(result):
-        near = f"{edge.share:.0%} of the best trials are near the {edge.side} end"
+        near = f"the best trials reach the {edge.side} end"
         advice = "There is no wider range to suggest."
         if edge.suggestion is not None:
             advice = f"Try a wider range, with {cell(edge.suggestion)} as its end."

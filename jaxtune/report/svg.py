@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jaxtune.checks import extra
+from jaxtune.printing import printable
 from jaxtune.report.describe import description
 from jaxtune.report.palette import PALETTE
 
@@ -27,7 +28,7 @@ def inline(figure: Figure) -> str:
     # A fixed salt, since matplotlib draws the ids in the file at random, and another
     # one for every picture, since a page may have an id once; "none" keeps letters as
     # text, so that a browser can search the page.
-    salt = f"jaxtune {description(figure)}"
+    salt = printable(f"jaxtune {description(figure)}")
     settings: Any = {"svg.hashsalt": salt, "svg.fonttype": "none"}
     # a date would differ on every call; without all the others there is no metadata
     empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))

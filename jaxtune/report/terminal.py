@@ -53,7 +53,8 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         _line(console, f"{count} of {len(result.trials)} trials have {shown}")
     scored = _best(result, top)
     columns, rows = _listed(result, scored, wanted)
-    title = f"The best {len(rows)} of {result.counts.done} trials that are done"
+    ranked = int(np.isfinite(result.standing).sum())
+    title = f"The best {len(rows)} of {ranked} trials that have a score"
     title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
     if again := _measured_again(result):

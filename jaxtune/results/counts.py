@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from jaxtune.results.trials import Trials
 
 ALWAYS = ("ok", "failed")  # are told also where there are none
@@ -70,9 +68,10 @@ def counts_of(trials: Trials, asked: int) -> Counts:
       asked: trials of the whole search.
     """
     status = trials["status"].astype(str)
-    ok, stopped = int((status == "ok").sum()), int((status == "stopped").sum())
-    failed, waits = int(trials.failed.sum()), status == "waiting"
-    begun = (trials.epochs > 0) | np.isfinite(trials.scores).any(axis=1)
-    running = int((waits & begun).sum())
+    ok, stopped, running = (
+        int((status == word).sum()) for word in ("ok", "stopped", "running")
+    )
+    failed = int(trials.failed.sum())
+    # the table has no rows yet for the trials of rounds to come
     waiting = asked - ok - stopped - failed - running
     return Counts(asked, ok, stopped, failed, running, waiting)

@@ -66,7 +66,7 @@ def locate_failures(space: Space, trials: Trials) -> Divergence:
     rounds = trials["round"]
     counts = [int(failed[rounds == n].sum()) for n in range(int(rounds.max()) + 1)]
     # of a run that was interrupted, some trials have no score and have not failed
-    known = trials["status"] != "waiting"
+    known = trials.done
     regions = [
         region
         for name in space.searched

@@ -159,8 +159,8 @@ class Cost(NamedTuple):
       saved: not trained, because their trials were stopped or failed.
       occupancy: share of the computed lane-epochs, or values of a plain function, that
         was not padding of blocks.
-      seconds: that the search took, compiling included; of a run, in all its sessions
-        that were not killed.
+      seconds: that the search took, compiling included; of a run, in all its sessions.
+        One that was killed counts up to the last block that is recorded.
     """
 
     epochs: int
@@ -172,9 +172,11 @@ class Cost(NamedTuple):
 REFERENCE = list_of(real())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """All trials of a search.
+
+    Results are compared by identity: ``==`` says whether two names are of one object.
 
     Args:
       trials: the table, one row per trial.
@@ -528,10 +530,9 @@ class Result:
     @property
     def ended_early(self) -> np.ndarray:
         """``[n]`` bool: trials that a scheduler stopped before the end."""
-        waits = self.trials["status"].astype(str) == "waiting"
         whole = [np.full(len(t.outcome.epochs), t.budget) for t in self.rounds]
         short = self.trials.epochs < np.concatenate(whole)
-        return short & ~self.trials.failed & ~waits
+        return short & ~self.trials.failed & self.trials.done
 
     @property
     def divergence(self) -> Divergence:

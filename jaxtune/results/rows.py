@@ -58,7 +58,7 @@ def rows_of(
     columns = {
         "trial": ids,
         "round": np.full(len(ids), number),
-        "status": np.asarray(STATUS, object)[_status(training, scores)],
+        "status": _words(_status(training, scores), outcome.epochs, scores),
         "score": means[metric],
     }
     if repeat_of is not None:
@@ -111,6 +111,14 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
         [CRASHED, DIVERGED, WAITING, STOPPED],
         RUNNING,
     )
+
+
+def _words(status: np.ndarray, epochs: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return ``[n]`` statuses as the table has them; ``running`` are only words."""
+    begun = (epochs > 0) | np.isfinite(scores).any(axis=1)
+    words = np.asarray(STATUS, object)[status]
+    words[(status == WAITING) & begun] = "running"
+    return words
 
 
 def _column(

@@ -13,6 +13,7 @@ from jaxtune.checks import extra, is_whole
 from jaxtune.door import Argument, demand, guarded
 from jaxtune.markup import html_table
 
+OPEN = ("running", "waiting")  # statuses of trials that are not done
 SHOWN = 5  # rows from each end, in a notebook
 
 
@@ -29,13 +30,14 @@ ROWS = Argument(
 A_TABLE = Argument("a table of trials", lambda value: isinstance(value, Trials))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trials:
     """One row per trial, in trial order.
 
     ``trials["name"]`` is a column: ``trial``, ``round``, ``status`` (``"ok"``,
     ``"diverged"``, ``"stopped"`` by a scheduler before the end, ``"crashed"`` with
-    every process that trained it, or ``"waiting"`` in a run that is not finished),
+    every process that trained it; in a search that is not finished also ``"running"``,
+    begun and not done, and ``"waiting"``, not begun),
     ``score`` (as last measured, the mean over seeds, as the task measures it, NaN if
     failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
     (under population based training its last value), every metric by name (mean over
@@ -78,6 +80,11 @@ class Trials:
         # at its own pace a trial is as complete as one that trained for the budget
         complete = self.columns["status"].astype(str) == "ok"
         return np.where(complete, np.iinfo(np.int32).max, self.epochs)
+
+    @property
+    def done(self) -> np.ndarray:
+        """``[n]`` bool: trials that nothing more becomes of: ok, stopped or failed."""
+        return ~np.isin(self.columns["status"].astype(str), OPEN)
 
     @property
     def failed(self) -> np.ndarray:

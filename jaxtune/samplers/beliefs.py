@@ -118,9 +118,8 @@ def _distribution(dim: Dimension) -> tuple[Array, Array]:
     else:
         even = jnp.full(BINS, 1 / BINS)
         middles = (jnp.arange(BINS) + 0.5) / BINS
-        far = (dim.on_scale(middles) - dim.centre()) / prior.deviation
         # of a box that is far from the value only the ratios matter
-        weights = jax.nn.softmax(-(far**2) / 2)
+        weights = jax.nn.softmax(-(dim.surprise(middles) ** 2) / 2)
         edges = jnp.linspace(0, 1, BINS + 1)
     masses = weights / weights.sum()
     return edges, SHARE * masses + (1 - SHARE) * even

@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxtune.door import as_plain, guarded, real, shown
-from jaxtune.space.scales import SCALES
 
 if TYPE_CHECKING:
     from jaxtune.space.dimension import Dimension
@@ -33,16 +33,18 @@ class Belief(NamedTuple):
     Args:
       at: the value; of a power of two its exponent, of a listed value its index.
       spread: as in `near`.
-      deviation: standard deviation on the dimension's own scale; not of a choice. A box
-        of the dimension keeps it.
+      low: lower bound of the whole dimension, of which ``spread`` is a share; a box of
+        the dimension keeps it.
+      high: upper bound of the whole dimension.
     """
 
     at: Any  # []
     spread: Any  # []
-    deviation: Any  # []
+    low: Any  # []
+    high: Any  # []
 
 
-@guarded(spread=real(above=0, most=1))
+@guarded(spread=real(0.001, 1))
 def near(value: Any, spread: float = 0.2) -> Near:
     """Expect good values of a dimension near one of them.
 
@@ -67,7 +69,7 @@ def near(value: Any, spread: float = 0.2) -> Near:
       value: the value, in the units of the dimension; of a choice or an ordinal, one of
         its values. It is the default of the dimension, if that has no other.
       spread: how far from it good values may be: the standard deviation of a normal
-        distribution, as a share of the dimension's own scale, above 0 and up to 1. Of a
+        distribution, as a share of the dimension's own scale, from .001 to 1. Of a
         choice, the probability that is divided evenly among all of its values.
 
     Returns:
@@ -98,7 +100,8 @@ def with_belief(where: str, dim: Dimension, prior: Any, centred: bool) -> Dimens
             f"{where}: prior must be a belief, got {shown(prior)}. Use "
             f"near({shown(prior)})."
         )
-    if not _has(dim, prior.value):
+    number = _number(dim, prior.value)
+    if number is None:
         low, high = dim.bounds
         within = f"one of {list(dim.choices)!r}"
         if not dim.choices:
@@ -107,14 +110,11 @@ def with_belief(where: str, dim: Dimension, prior: Any, centred: bool) -> Dimens
             f"{where}: prior is near {shown(prior.value)}, which the dimension does "
             f"not have. Use {within}."
         )
-    ends = [SCALES[dim.scale].on_host(end)[0] for end in _ends(dim)]
-    belief = Belief(
-        np.asarray(_number(dim, prior.value)),
-        np.asarray(prior.spread),
-        np.asarray(prior.spread * (ends[1] - ends[0])),
-    )
-    default = prior.value if centred else dim.default
-    return dataclasses.replace(dim, prior=belief, default=default)
+    at, spread = np.asarray(number), np.asarray(prior.spread)
+    belief = Belief(at, spread, np.asarray(dim.low), np.asarray(dim.high))
+    held = dataclasses.replace(dim, prior=belief)
+    # the dimension's own value: 64.0 and 64 are equal, but not the same
+    return dataclasses.replace(held, default=stated(held).value) if centred else held
 
 
 def stated(dim: Dimension) -> Near:
@@ -126,27 +126,38 @@ def stated(dim: Dimension) -> Near:
     return Near(2**at if dim.kind == "power_of_two" else at, spread)
 
 
-def _has(dim: Dimension, value: Any) -> bool:
+def same_belief(one: Dimension, other: Dimension) -> bool:
+    """Return whether two dimensions have equal beliefs; true for traced ones."""
+    if one.prior is None or other.prior is None:
+        return one.prior is other.prior
+    pairs = list(zip(one.prior, other.prior, strict=True))
+    if any(isinstance(part, jax.core.Tracer) for pair in pairs for part in pair):
+        return True
+    return all(np.float32(a) == np.float32(b) for a, b in pairs)
+
+
+def whole(dim: Dimension) -> Dimension:
+    """Return the dimension that a box with a belief was cut from; not of a choice."""
+    belief: Any = dim.prior
+    return dataclasses.replace(dim, low=belief.low, high=belief.high)
+
+
+def _number(dim: Dimension, value: Any) -> int | float | None:
+    """Return the number that a belief keeps of a value; ``None`` if there is none."""
     if dim.choices:
-        return value in dim.choices
+        listed = not isinstance(value, list | dict | set | np.ndarray)
+        return dim.choices.index(value) if listed and value in dim.choices else None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
-        return False
+        return None
     if dim.kind == "continuous":
-        return bool(dim.bounds[0] <= value <= dim.bounds[1])
-    return value in dim.members
-
-
-def _number(dim: Dimension, value: Any) -> Any:
-    """Return the number that a belief keeps of a value."""
-    if dim.choices:
-        return dim.choices.index(value)
-    if dim.kind == "power_of_two":
-        return value.bit_length() - 1
-    return float(value) if dim.kind == "continuous" else value
-
-
-def _ends(dim: Dimension) -> tuple[Any, Any]:
-    """Return both ends of the range; of whole numbers the last one included."""
-    low, high = np.asarray(dim.low).item(), np.asarray(dim.high).item()
-    return low, high if dim.kind == "continuous" else high + 1
+        at: int | float = float(value)
+    elif value != int(value):
+        return None
+    elif dim.kind == "power_of_two":
+        at = int(value).bit_length() - 1
+        if value < 1 or 2**at != value:
+            return None
+    else:
+        at = int(value)
+    return at if dim.low <= at <= dim.high else None

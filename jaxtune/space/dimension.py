@@ -147,16 +147,22 @@ class Dimension:
         low, width = _index_span(self)
         return low + u * width
 
-    def centre(self) -> Array:
-        """Return the place ``[]`` of the believed value on its own scale."""
+    def surprise(self, u: Array) -> Array:
+        """Return how many deviations coordinates are from the believed value.
+
+        Args:
+          u: ``[n]`` in ``[0, 1]``, not of a choice.
+
+        Returns:
+          ``[n]`` float32, negative below it.
+        """
         assert self.prior is not None
-        forward, at = (
-            SCALES[self.scale].forward,
-            jnp.asarray(self.prior.at, jnp.float32),
-        )
-        if self.kind == "continuous":
-            return forward(at)
-        return (forward(at) + forward(at + 1)) / 2
+        forward, step = SCALES[self.scale].forward, int(self.kind != "continuous")
+        at, spread, low, high = (jnp.asarray(x, jnp.float32) for x in self.prior)
+        # value k owns the interval from k to k + 1 on the scale
+        centre = (forward(at) + forward(at + step)) / 2
+        length = forward(high + step) - forward(low)
+        return (self.on_scale(u) - centre) / (spread * length)
 
     @in_32_bits
     def cut(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.space.belief import same_belief
 from jaxtune.space.dimension import Dimension
 from jaxtune.space.space import Space
 
@@ -36,6 +37,11 @@ def check_part(whole: Space, box: Any, what: str) -> None:
             raise ValueError(
                 f"{what}: dimension {name!r} is {_form(box[name])} there and "
                 f"{_form(whole[name])} in the space. Use space.restrict(...)."
+            )
+        if not same_belief(box[name], whole[name]):
+            raise ValueError(
+                f"{what}: dimension {name!r} has another belief (prior=) there than in "
+                "the space. Use space.restrict(...)."
             )
         if not _inside(box[name], whole[name]):
             raise ValueError(

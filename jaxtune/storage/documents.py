@@ -19,8 +19,8 @@ import numpy as np
 
 from jaxtune.registry import Recipe
 from jaxtune.rounds.schedule import Schedule, Stage
-from jaxtune.space import Dimension, Space, near
-from jaxtune.space.belief import stated, with_belief
+from jaxtune.space import Dimension, Space
+from jaxtune.space.belief import Belief, stated
 from jaxtune.space.dimension import KINDS
 from jaxtune.space.scales import SCALES
 
@@ -91,8 +91,9 @@ def _dimension_document(dim: Dimension) -> dict[str, Any]:
         [parent, list(map(value_document, values))] for parent, values in dim.condition
     ]
     if dim.prior is not None:  # older versions know no such name
-        value, spread = stated(dim)
-        fixed["prior"] = {"value": value_document(value), "spread": spread}
+        numbers = {name: part.item() for name, part in dim.prior._asdict().items()}
+        # of two choices of one name the place tells which; the value is for people
+        fixed["prior"] = {"value": value_document(stated(dim).value), **numbers}
     return fixed | _bounds_document(dim)
 
 
@@ -112,10 +113,17 @@ def _dimension_of(document: dict[str, Any]) -> Dimension:
         Dimension(**fixed, **_bounds_of(document), choices=choices, condition=condition)
     )
     prior = document.get("prior")
-    if prior is None:
-        return dim
-    belief = near(value_of(prior["value"]), prior["spread"])
-    return with_belief(dim.kind, dim, belief, centred=False)
+    return dim if prior is None else dataclasses.replace(dim, prior=_belief_of(prior))
+
+
+def _belief_of(document: dict[str, Any]) -> Belief:
+    """Return a belief; ``ValueError`` for one that no maker makes."""
+    numbers = [document[name] for name in Belief._fields]
+    plain = all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
+    belief = Belief(*map(np.asarray, numbers))
+    if not plain or not (0 < belief.spread <= 1 and belief.low <= belief.high):
+        raise ValueError(f"a belief of another form: {document!r}")
+    return belief
 
 
 def _checked(dim: Dimension) -> Dimension:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -43,6 +44,7 @@ from jaxtune.training.widths import WidthOverrides
 
 AT_ONCE = 1  # transactions that may wait for the disk while the search goes on
 LAST_BLOCK = "SELECT coalesce(max(block) + 1, 0) FROM blocks"
+SOONEST = 1.0  # seconds between two notes of the time, and at least 2 % of the session
 PLACES = "places"  # in a blob of states: of the states that the block left, these
 
 
@@ -79,6 +81,8 @@ class Durable(Journal):
         last = "SELECT width FROM blocks ORDER BY block DESC LIMIT 1"
         self._last_width = _as_width(store, store.one(last))
         self._writer = Writer(store)
+        # seconds of this session after which the time is noted next
+        self._began, self._next_time = time.monotonic(), SOONEST
         self._waiting: list[Change | PendingBlock] = []
         self._states: StateStore | None = None
         # what waits is handed over by this thread, or by a timer if no block follows
@@ -343,7 +347,15 @@ class Durable(Journal):
             unneeded = states.pop_unneeded() if states else []
             if unneeded:
                 changes.append(partial(_forget, unneeded))
-            self._writer.write(changes)
+            self._writer.write([*changes, *self._time(changes)])
+
+    def _time(self, changes: list[Change]) -> list[Change]:
+        """Return what notes the time of changes, now and then: a kill notes no end."""
+        spent = time.monotonic() - self._began
+        if not changes or spent < self._next_time:
+            return []
+        self._next_time = spent + max(SOONEST, spent / 50)
+        return [partial(note, kind="kept", detail=f"{self._block} blocks")]
 
     def forget(self, block: int) -> None:
         """Forget a block, so that it is trained again."""

@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import math
 import os
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +55,10 @@ from jaxtune.training.trajectory import concatenate_lineages, first_rows, no_lin
 from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import Objective
 
+EVENTS_OF_SESSIONS = (
+    "SELECT time, kind, detail FROM events WHERE kind IN ('opened', 'round', 'kept', "
+    "'interrupted', 'finished') ORDER BY rowid"
+)
 MOST_LANES = 10**8  # of an open round, whose lanes are laid out before they are read
 
 
@@ -61,7 +67,8 @@ def load(
 ) -> Result:
     """Open a run, finished or not, also while its search is running.
 
-    Trials that are not done have the status ``waiting``.
+    Trials that are not done have the status ``running`` if they have begun, else
+    ``waiting``.
 
     >>> import tempfile, jax, jaxtune as jt
     >>> space, folder = jt.Space(x=jt.uniform(0.0, 1.0)), tempfile.mkdtemp()
@@ -166,7 +173,8 @@ class Times(NamedTuple):
     """The times of a run, as `load` reports them.
 
     Args:
-      seconds: of all its sessions that were not killed.
+      seconds: of all its sessions; one that was killed counts to its last block that
+        is recorded.
       began: when it began, in ISO 8601.
     """
 
@@ -186,13 +194,35 @@ def times_of(directory: str | os.PathLike[str]) -> Times:
 
 
 def _times(store: Store) -> Times:
-    """Return the times of all sessions; a killed session could not record its own."""
-    details = store.ask(
-        "SELECT detail FROM events WHERE kind IN ('finished', 'interrupted')"
-    )
-    seconds = sum(float(detail) for (detail,) in details if detail) or math.nan
+    seconds = sum(_sessions(store)) or math.nan
     first = store.ask("SELECT time FROM events ORDER BY rowid LIMIT 1")
     return Times(seconds, first[0][0] if first else None)
+
+
+def _sessions(store: Store) -> Iterator[float]:
+    """Yield the seconds of each session.
+
+    One that was killed could not note its own: it ends with the last that it wrote.
+    """
+    opened = last = None
+    for time, kind, detail in store.ask(EVENTS_OF_SESSIONS):
+        if kind == "opened":
+            yield _between(opened, last)
+            opened = last = time
+        elif kind in ("finished", "interrupted") and detail:
+            yield float(detail)
+            opened = None
+        else:
+            last = time
+    yield _between(opened, last)
+
+
+def _between(begin: str | None, end: str | None) -> float:
+    """Return the seconds between two times, none if a clock was set back."""
+    if begin is None or end is None:
+        return 0.0
+    passed = datetime.fromisoformat(end) - datetime.fromisoformat(begin)
+    return max(0.0, passed.total_seconds())
 
 
 def _workload(

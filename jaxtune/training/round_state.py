@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from flax.core import FrozenDict
 
 from jaxtune.brevity import brief
 from jaxtune.executors.streamed import local_pool
@@ -104,9 +104,9 @@ class RoundMetrics(NamedTuple):
     epochs: np.ndarray
     spent: LaneEpochs = LaneEpochs()
     width_overrides: WidthOverrides = overrides_of()
-    devices: Mapping[str, np.ndarray] = MappingProxyType({})
-    history: Mapping[str, np.ndarray] = MappingProxyType({})
-    predictions: Mapping[str, np.ndarray] = MappingProxyType({})
+    devices: Mapping[str, np.ndarray] = FrozenDict()
+    history: Mapping[str, np.ndarray] = FrozenDict()
+    predictions: Mapping[str, np.ndarray] = FrozenDict()
 
     def first(self, count: int) -> RoundMetrics:
         """Return the results of the first trials of the round."""

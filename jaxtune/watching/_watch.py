@@ -19,12 +19,12 @@ LAST_PORT = 65535
 class Watch:
     """The live page of a run, served until it is closed; use it in ``with``.
 
-    Args:
+    Attributes:
       url: the address of the page, for browsers on this machine.
     """
 
     def __init__(self, follower: RunFollower, server: Server):
-        self.url = server.url
+        self.url: str = server.url
         self._follower, self._server = follower, server
         self._thread = threading.Thread(target=server.serve_forever, daemon=True)
         self._thread.start()

@@ -111,9 +111,8 @@ def _rounds(result: Result) -> list[dict[str, Any]]:
 
 def _running(result: Result) -> list[list[int]]:
     """Return how far trials that are not done are: epochs, and the number there."""
-    waits = result.trials["status"].astype(str) == "waiting"
-    waits &= result.trials.epochs > 0
-    epochs, counts = np.unique(result.trials.epochs[waits], return_counts=True)
+    begun = ~result.trials.done & (result.trials.epochs > 0)
+    epochs, counts = np.unique(result.trials.epochs[begun], return_counts=True)
     return [list(pair) for pair in zip(epochs.tolist(), counts.tolist(), strict=True)]
 
 

@@ -21,6 +21,7 @@ from importlib import resources
 from typing import Any
 
 from jaxtune.checks import RunError
+from jaxtune.printing import printable
 from jaxtune.report import html
 from jaxtune.storage.read import load
 from jaxtune.watching.follower import FILES, RunFollower, time_of
@@ -152,7 +153,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             page = self.server.report.page()
         except (RunError, ModuleNotFoundError) as error:
-            self._answer(503, PLAIN, f"{error}\n")
+            self._answer(503, PLAIN, f"{printable(str(error))}\n")
+            return
+        except Exception as error:  # whatever it is, a viewer hears of it
+            what = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+            self._answer(503, PLAIN, f"The report could not be made: {what}\n")
             return
         script = hashlib.sha256(html.page_script().encode()).digest()
         known = f"'sha256-{base64.b64encode(script).decode()}'"
