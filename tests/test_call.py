@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import pickle
 from html import unescape
@@ -231,3 +232,160 @@ def test_values_without_a_text_are_variables_that_no_two_share():
     assert text == f"[{first}, {second}, {first}, 'x', {{'a': (1,)}}]"
     assert str.isidentifier(first)
     assert str.isidentifier(second)
+
+
+def value_of_all(h):
+    parts = (getattr(value, "index", value) for value in h.values())
+    return sum(0.01 * part for part in parts if not callable(part))
+
+
+def table_of(space, value=value_of_all, **changes):
+    usual = {"key": jax.random.key(0), "trials": 8, "mode": "min", "verbose": 0}
+    return jt.search(value, space, **usual | {"sampler": "sobol"} | changes)
+
+
+def assert_its_call_gives(found, value=value_of_all, **known):
+    call = printed_call(found)
+    scope = {"jax": jax, "jnp": jnp, "jt": jt, "task": value, **known}
+    assert set(call.names) == set(known)
+    exec(f"{call.space}\nresult = {call.text}", scope)
+    assert_same(scope["result"], found)
+
+
+X = jt.uniform(0.0, 1.0)
+NESTED = jt.Space(
+    kind=jt.choice(["a", "b"]),
+    size=jt.when(jt.ordinal([1, 2.5], default=1), kind="b"),
+    real=jt.when(jt.log_uniform(1e-3, 1.0), kind="b", size=[2.5]),
+    whole=jt.when(jt.integer(1, 9, scale="log"), kind="a"),
+    power=jt.when(jt.power_of_two(2, 64), kind="a"),
+    x=X,
+)
+BELIEFS = jt.Space(
+    a=jt.log_uniform(1e-4, 1.0, prior=jt.near(0.01)),
+    b=jt.reverse_log_uniform(0.1, 0.999, prior=jt.near(0.9)),
+    c=jt.integer(1, 64, scale="log", prior=jt.near(16)),
+    d=jt.power_of_two(1, 2**30, prior=jt.near(64)),
+    e=jt.ordinal([1, 2, 3, 4, 5], prior=jt.near(4)),
+    f=jt.choice(["a", "b", "c"], prior=jt.near("b")),
+    g=jt.integer(-5, 20, prior=jt.near(3)),
+    x=X,
+)
+OUTSIDE = BELIEFS.restrict(
+    a=(0.1, 0.5), b=(0.95, 0.99), c=(32, 64), d=(128, 256), e=(1, 2), f=["c"], g=(5, 9)
+)
+PARTS = {
+    "closed": NESTED.keep("x"),
+    "parent open": NESTED.keep("x", "kind"),
+    "child open": NESTED.restrict(x=(0.1, 0.9)).keep("x", "kind", "whole"),
+    "an ordinal of numbers": jt.Space(o=jt.ordinal([1, 2.5], default=1), x=X).keep("x"),
+    "default outside": jt.Space(
+        x=jt.uniform(0.0, 1.0),
+        log=jt.log_uniform(1e-3, 1.0),
+        power=jt.power_of_two(1, 64),
+        whole=jt.integer(1, 9),
+        named=jt.ordinal(["a", "b", "c", "d"]),
+    ).restrict(
+        x=(0.6, 0.9), log=(0.1, 1), power=(16, 64), whole=(1, 2), named=("a", "b")
+    ),
+    "inside its belief": BELIEFS.restrict(a=(1e-3, 0.5), c=(8, 32), d=(2, 512)),
+    "outside its belief": OUTSIDE,
+    "belief of a part": OUTSIDE.expect(a=jt.near(0.2), e=jt.near(1), g=jt.near(8)),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_call_of_a_part_of_a_space_gives_its_table(name):
+    assert_its_call_gives(table_of(PARTS[name]))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        BELIEFS.restrict(c=(2, 9), e=(2, 4), f=["a", "c"]),
+        BELIEFS.expect(x=jt.near(0.9), a=jt.near(0.9)).restrict(x=(0.1, 0.3)),
+        BELIEFS.restrict(x=(0.1, 0.3)).expect(x=jt.near(0.2), g=None),
+    ],
+)
+def test_the_call_starts_where_the_search_did(start):
+    assert_its_call_gives(table_of(BELIEFS, start=start, rounds=2))
+
+
+@pytest.mark.parametrize(
+    "first", ["defaults", [{"kind": "b", "size": 2.5, "real": 0.1}, {}]]
+)
+def test_known_settings_are_printed_without_what_nothing_reads(first):
+    assert_its_call_gives(table_of(NESTED, first=first))
+
+
+def test_a_space_that_no_call_makes_is_a_variable():
+    given = jt.Space(x=X, z=jt.ordinal([1, 2]), y=jt.when(X, z=2))
+    odd = given.replace(z=jt.choice([1]))
+    names = Names()
+    assert space_code(odd, names) == "your_space"
+    assert list(names.known.values()) == ["your_space"]
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Loss(enum.StrEnum):
+    LOSS = "loss"
+
+
+@pytest.mark.parametrize("make", [jt.choice, jt.ordinal])
+def test_members_of_enumerations_are_printed_as_what_they_are_equal_to(make):
+    assert_its_call_gives(table_of(jt.Space(size=make(list(Size)), x=X)))
+
+
+@pytest.mark.parametrize("metric", [Loss.LOSS, np.str_("loss")])
+def test_strings_of_other_classes_are_printed_as_strings(metric):
+    def value(h):
+        return {"loss": h["x"]}
+
+    assert_its_call_gives(table_of(jt.Space(x=X), value, metric=metric), value)
+
+
+def test_no_variable_hides_what_the_call_itself_reads():
+    words = ("task", "space", "result", "jt", "jax", "jnp", "float")
+    names = Names()
+    assert not set(words) & {names.of(f"yours.{word}", word) for word in words}
+
+
+def make_functions():
+    def same(h):
+        return h["x"] < 0.9
+
+    one = same
+
+    def same(h):
+        return h["y"] < 0.9
+
+    return one, same
+
+
+def test_two_functions_of_one_name_are_two_variables(tmp_path):
+    one, other = make_functions()
+    space = jt.Space(
+        f=jt.choice([one, other], default=other),
+        g=jt.when(jt.choice([other, one], static=True), f=other),
+        x=X,
+        y=X,
+    )
+    found = table_of(space, constraints=[jt.require(one), jt.require(other)])
+    call = printed_call(found)
+    assert len(call.names) == len(set(call.names.values())) == 4
+    assert "f=jt.choice([same, same_], default=same_)" in call.space
+    assert "g=jt.when(jt.choice([same_, same], static=True), f=[same_])" in call.space
+    known = {"same": one, "same_": other, "same__": one, "same___": other}
+    assert_its_call_gives(found, **known)
+
+
+def test_two_functions_of_one_name_are_two_variables_in_a_loaded_run(tmp_path):
+    one, other = make_functions()
+    space = jt.Space(f=jt.choice([one, other]), x=X)
+    found = table_of(space, directory=tmp_path / "run")
+    assert printed_call(jt.load(tmp_path / "run")) == printed_call(found)
+    assert len(printed_call(found).names) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,14 @@ import numpy as np
 from jaxtune.goals.arguments import Constraints
 from jaxtune.planning.scoring import LAST
 from jaxtune.registry import Recipe, recipe_of, remake
-from jaxtune.report.code import Names, code_of, restrict_code, space_code
+from jaxtune.report.code import (
+    Names,
+    choice_code,
+    code_of,
+    smaller_code,
+    space_code,
+)
+from jaxtune.report.definition import smaller
 from jaxtune.results.result import Result, Setup
 from jaxtune.rounds.confirm import (
     Confirmation,
@@ -22,6 +30,7 @@ from jaxtune.rounds.confirm import (
     less_the_repeats,
     with_confirmation,
 )
+from jaxtune.rounds.known import Setting, decoded_arrays
 from jaxtune.rounds.pace import paced
 from jaxtune.rounds.refine import zoom
 from jaxtune.rounds.schedule import Schedule, Stage, flat, tiered
@@ -174,9 +183,11 @@ def _parts(setup: Setup, names: Names) -> dict[str, str]:
         and value_of(value_document(part)) != _recipe(usual.get(name))
     }
     if given.start is not None:
-        parts["start"] = f"space{restrict_code(_smaller(space, given.start), names)}"
+        box = smaller(space, given.start)
+        parts["start"] = f"space{smaller_code(space, box, {}, names)}"
     if given.first:
-        parts["first"] = code_of(list(given.first), names)
+        settings = [_setting(space, setting, names) for setting in given.first]
+        parts["first"] = f"[{', '.join(settings)}]"
     if given.earlier:
         plural = "es" * (given.earlier > 1)
         what = f"{given.earlier} earlier search{plural}: a result, a run directory"
@@ -188,15 +199,17 @@ def _recipe(part: Any) -> Any:
     return None if part is None else value_of(value_document(recipe_of(part)))
 
 
-def _smaller(space: Space, box: Space) -> dict[str, Any]:
-    """Return the bounds of a box that are not those of the space."""
-    found: dict[str, Any] = {}
-    for name in space.searched:
-        if space[name].choices and space[name].remaining != box[name].remaining:
-            found[name] = list(box[name].remaining)
-        elif not space[name].choices and space[name].bounds != box[name].bounds:
-            found[name] = box[name].bounds
-    return found
+def _setting(space: Space, setting: Setting, names: Names) -> str:
+    """Return a known setting, without the values that nothing would read."""
+    read = space.values(decoded_arrays(space, [setting]), 0)
+    values = {
+        name: choice_code(space[name], value, names)
+        if space[name].choices
+        else code_of(value, names)
+        for name, value in setting.items()
+        if name in read
+    }
+    return f"{{{', '.join(f'{name!r}: {code}' for name, code in values.items())}}}"
 
 
 def _scores(setup: Setup, names: Names) -> dict[str, str]:
@@ -231,10 +244,12 @@ def _constraints(constraints: Constraints, names: Names) -> str:
         {limit.name: (limit.relation, limit.bound)} for limit in constraints.limits
     ]
     parts = [code_of(limit, names) for limit in limits]
+    seen: Counter[str] = Counter()
     for rule in constraints.rules:
+        seen[rule.name] += 1
         what = f"the function {rule.name} of a requirement"
         likely = "rule" if rule.name == "<lambda>" else rule.name.rpartition(".")[2]
-        parts.append(f"jt.require({names.of(what, likely)})")
+        parts.append(f"jt.require({names.of(what, likely, seen[rule.name])})")
     return f"[{', '.join(parts)}]"
 
 

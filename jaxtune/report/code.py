@@ -6,31 +6,20 @@ import inspect
 import keyword
 import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import jaxtune.samplers
 import jaxtune.schedulers
 from jaxtune.registry import MAKERS, Recipe
-from jaxtune.samplers.beliefs import believed
-from jaxtune.space import (
-    Dimension,
-    Space,
-    choice,
-    integer,
-    log_uniform,
-    ordinal,
-    power_of_two,
-    reverse_log_uniform,
-    uniform,
-)
-from jaxtune.space.belief import stated, whole
+from jaxtune.report.definition import definition_of, maker_of
+from jaxtune.space import Dimension, Space
+from jaxtune.space.belief import Near, stated
 from jaxtune.storage.documents import Unserialisable, value_document, value_of
 
-REALS = {
-    "linear": uniform,
-    "log": log_uniform,
-    "reverse_log": reverse_log_uniform,
-}
+# names that the text of a call reads, and so cannot stand for anything else
+RESERVED = ("task", "space", "result", "jt", "jax", "jnp", "float")
 
 
 class Names:
@@ -41,23 +30,26 @@ class Names:
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}  # what it stands for to its variable
+        self._of: dict[tuple[str, Any], str] = {}  # the same of each object
 
-    def of(self, what: str, likely: str) -> str:
+    def of(self, what: str, likely: str, one: Any = None) -> str:
         """Return the variable of an object.
 
         Args:
-          what: the object in words, the same for the same one.
+          what: the object in words.
           likely: the name to use, if it is free.
+          one: tells the object from others of the same words.
         """
-        if what not in self.known:
-            name = re.sub(r"\W+", "_", likely).strip("_") or "yours"
-            name = (
-                f"your_{name}" if keyword.iskeyword(name) or name[0].isdigit() else name
-            )
-            while name in self.known.values():
-                name += "_"
-            self.known[what] = name
-        return self.known[what]
+        if (what, one) in self._of:
+            return self._of[what, one]
+        name = re.sub(r"\W+", "_", likely).strip("_") or "yours"
+        name = f"your_{name}" if keyword.iskeyword(name) or name[0].isdigit() else name
+        while name in self.known.values() or name in RESERVED:
+            name += "_"
+        others = sum(other == what for other, _ in self._of)
+        self.known[f"{what}, another one ({others + 1})" if others else what] = name
+        self._of[what, one] = name
+        return name
 
 
 def code_of(value: Any, names: Names) -> str:
@@ -69,8 +61,11 @@ def code_of(value: Any, names: Names) -> str:
     """
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool):
         return repr(value)
+    for kind in (int, float, str):
+        if isinstance(value, kind):  # also of an enumeration, whose repr is no code
+            return kind.__repr__(value)
     if isinstance(value, list):
         return f"[{', '.join(code_of(part, names) for part in value)}]"
     if isinstance(value, tuple) and not isinstance(value, Recipe | Unserialisable):
@@ -87,7 +82,40 @@ def code_of(value: Any, names: Names) -> str:
         return _made_code(found, names)
     if not isinstance(found, Unserialisable):
         return code_of(found, names)
-    return names.of(found.name, found.name.rpartition(".")[2])
+    # of a loaded run only the name is known
+    one = 1 if isinstance(value, Unserialisable) else _identity(value)
+    return names.of(found.name, _likely(found), one)
+
+
+def _likely(found: Unserialisable) -> str:
+    return found.name.rpartition(".")[2]
+
+
+def _identity(value: Any) -> Any:
+    """Return what tells an object from others, in a dict."""
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return value
+
+
+def choice_code(dim: Dimension, value: Any, names: Names) -> str:
+    """Return one of the listed values of a dimension as Python text."""
+    return _choice_codes(dim, names)[dim.choices.index(value)]
+
+
+def _choice_codes(dim: Dimension, names: Names) -> list[str]:
+    """Return all listed values of a dimension as Python text."""
+    seen: Counter[str] = Counter()
+    codes = []
+    for value in dim.choices:
+        if isinstance(value, Unserialisable):  # listed values differ, names may not
+            seen[value.name] += 1
+            codes.append(names.of(value.name, _likely(value), seen[value.name]))
+        else:
+            codes.append(code_of(value, names))
+    return codes
 
 
 def _made_code(recipe: Recipe, names: Names) -> str:
@@ -108,57 +136,84 @@ def _made_code(recipe: Recipe, names: Names) -> str:
 
 def space_code(space: Space, names: Names) -> str:
     """Return a space as Python text, a line for each dimension."""
+    found = definition_of(space)
+    if found is None:
+        what = f"the space of {', '.join(space.names)}, which has no text here"
+        return names.of(what, "your_space", space)
+    whole = found.whole
     lines = [
-        f"    {name}={_dimension_code(space[name], names)}," for name in space.names
+        f"    {name}={_dimension_code(whole, name, names)}," for name in whole.names
     ]
     text = "\n".join(["jt.Space(", *lines, ")"])
-    less: dict[str, Any] = {
-        name: list(space[name].remaining)
-        for name in space.searched
-        if space[name].choices and len(space[name].remaining) < len(space[name].choices)
-    }
-    less |= {
-        name: space[name].bounds
-        for name in believed(space)
-        if not space[name].choices and space[name].bounds != whole(space[name]).bounds
-    }
-    return f"{text}{restrict_code(less, names)}" if less else text
+    text += smaller_code(whole, found.bounds, found.beliefs, names)
+    return text + (f".keep({', '.join(map(repr, found.kept))})" if found.kept else "")
 
 
-def restrict_code(bounds: dict[str, Any], names: Names) -> str:
-    """Return the call of ``restrict`` that makes a space smaller."""
-    ends = [f"{name}={code_of(value, names)}" for name, value in bounds.items()]
-    return f".restrict({', '.join(ends)})"
+def smaller_code(
+    space: Space,
+    bounds: Mapping[str, Any],
+    beliefs: Mapping[str, Near | None],
+    names: Names,
+) -> str:
+    """Return the calls of ``restrict`` and ``expect`` on a space.
+
+    Args:
+      space: which is made smaller.
+      bounds: of ``restrict``.
+      beliefs: of ``expect``.
+      names: see `code_of`.
+    """
+    ends = [f"{n}={_values_code(space[n], ends, names)}" for n, ends in bounds.items()]
+    text = f".restrict({', '.join(ends)})" if ends else ""
+    near = [f"{n}={_near_code(space[n], one, names)}" for n, one in beliefs.items()]
+    return text + (f".expect({', '.join(near)})" if near else "")
 
 
-def _dimension_code(dim: Dimension, names: Names) -> str:
+def _values_code(dim: Dimension, values: Any, names: Names) -> str:
+    codes = ", ".join(_value_code(dim, value, names) for value in values)
+    return f"[{codes}]" if isinstance(values, list) else f"({codes})"
+
+
+def _near_code(dim: Dimension, belief: Near | None, names: Names) -> str:
+    if belief is None:
+        return "None"
+    value = _value_code(dim, belief.value, names)
+    return f"jt.near({value}, spread={belief.spread!r})"
+
+
+def _value_code(dim: Dimension, value: Any, names: Names) -> str:
+    return choice_code(dim, value, names) if dim.choices else code_of(value, names)
+
+
+def _dimension_code(space: Space, name: str, names: Names) -> str:
     """Return the call of the maker of a dimension."""
+    dim = space[name]
     if not dim.searched:
         return f"jt.fixed({code_of(dim.default, names)})"
-    options: dict[str, Any] = {}
+    make, options = maker_of(dim)
     if dim.choices:
-        make: Any = choice if dim.allowed is not None else ordinal
-        given: tuple[Any, ...] = (list(dim.choices),)
+        shown = [f"[{', '.join(_choice_codes(dim, names))}]"]
+        usual = make(range(len(dim.choices)))
+        default = dim.choices[usual.default]
     else:
-        # a spread is a share of the whole dimension, which `restrict` made smaller
-        given = (dim if dim.prior is None else whole(dim)).bounds
-        make = power_of_two if dim.kind == "power_of_two" else integer
-        make = REALS[dim.scale] if dim.kind == "continuous" else make
-        if make is integer and dim.scale != "linear":
-            options["scale"] = dim.scale
-    usual = make(*given, **options)
-    options |= {
-        name: getattr(dim, name)
-        for name in ("default", "tier", "static")
-        if getattr(usual, name) != getattr(dim, name)
-    }
-    shown = [code_of(part, names) for part in given]
-    shown += [f"{name}={code_of(value, names)}" for name, value in options.items()]
+        shown = [code_of(end, names) for end in dim.bounds]
+        usual = make(*dim.bounds, **options)
+        default = usual.default
+    shown += [f"{option}={value!r}" for option, value in options.items()]
+    if default != dim.default:
+        shown.append(f"default={_value_code(dim, dim.default, names)}")
+    shown += [
+        f"{option}={getattr(dim, option)!r}"
+        for option in ("tier", "static")
+        if getattr(usual, option) != getattr(dim, option)
+    ]
     if dim.prior is not None:
-        value, spread = stated(dim)
-        shown.append(f"prior=jt.near({code_of(value, names)}, spread={spread!r})")
+        shown.append(f"prior={_near_code(dim, stated(dim), names)}")
     text = f"jt.{make.__name__}({', '.join(shown)})"
     if dim.condition:
-        held = [f"{name}={code_of(list(v), names)}" for name, v in dim.condition]
+        held = [
+            f"{parent}={_values_code(space[parent], list(values), names)}"
+            for parent, values in dim.condition
+        ]
         text = f"jt.when({text}, {', '.join(held)})"
     return text
