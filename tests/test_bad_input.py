@@ -744,7 +744,7 @@ CASES = {
         V,
         "counts must be .*from 1, got .0.",
     ),
-    "best_of round": (lambda: jt.analysis.best_of(found(), round=3), V, "of round 3"),
+    "best_of round": (lambda: jt.analysis.best_of(found(), round=3), V, "round=3"),
     "noise of one seed": (lambda: jt.analysis.noise(found()), V, "one seed.*seeds=2"),
     "reevaluate seeds": (
         lambda: jt.analysis.reevaluate(found(), seeds=1),

@@ -200,6 +200,8 @@ def test_a_copy_keeps_the_task_and_a_pickle_says_that_it_could_not(results):
     again = WAYS["pickle"](dataclasses.replace(found, _tested={}))
     with pytest.raises(ValueError, match=r"test: the task is not at hand"):
         again.test()
+    with pytest.raises(ValueError, match="no pickle those that jaxtune makes"):
+        again.train()
     # a function that a pickle finds stays
     assert WAYS["pickle"](results["function"]).setup.workload.task is not None
     (rule,) = WAYS["pickle"](results["own rule"]).setup.constraints.rules

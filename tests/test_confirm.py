@@ -261,7 +261,7 @@ def test_a_run_that_stops_is_as_without_and_ends_as_if_it_had_not(block, tmp_pat
     assert part.best.score == np.nanmin(part.trials["score"][:30])
     with pytest.raises(ValueError, match="not over"):
         part.confirmed  # noqa: B018
-    assert "measured again" not in repr(part)
+    assert "(measured again)" not in repr(part)
     resumed = jt.resume(tmp_path / "part", noisy, verbose=0)
     same_tables(resumed.trials, whole.trials)
     assert resumed.best == whole.best
@@ -412,7 +412,7 @@ def test_a_search_of_trainings_that_decides_all_confirms_by_itself(
     assert chosen.best.score == chosen.confirmed.mean[0]
     assert (chosen.trials["repeat_of"] >= 0).sum() == 15
     said = jt.plan(small_task, small_space, trials=100, memory=False).pace
-    assert said.endswith("told after each; then 15 that measure the best 5 again")
+    assert said.endswith("learns after each; then 15 that measure the best 5 again")
     silent = jt.plan(small_task, small_space, trials=100, confirm=0, memory=False)
     assert "again" not in silent.pace
     again = jt.search(small_task, small_space, directory=tmp_path / "run", **own)

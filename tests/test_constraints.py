@@ -575,7 +575,7 @@ def test_the_report_tells_constraints(small_task, sized, tmp_path):
     page = found.report(tmp_path / "page.html").read_text()
     assert '<h2 id="constraints">' in page
     assert f"{found.feasible.sum()} of 8 trials meet all of them" in page
-    assert "constraints=[{&#x27;parameters&#x27;: (&#x27;&lt;=&#x27;, 700)}" in page
+    assert "constraints=[{&#x27;parameters&#x27;: (&#x27;&lt;=&#x27;, 700.0)}" in page
 
 
 def test_the_progress_tells_the_best_feasible_score(small_task, sized):

@@ -136,9 +136,11 @@ class Setup(NamedTuple):
         """
         if self.workload.task is None:
             raise ValueError(
-                f"{what}: the task is not at hand: no run directory, and no pickle, "
-                "holds functions of your own. Use jaxtune.load(directory, task), or on "
-                "the command line --task FILE.py:NAME."
+                f"{what}: the task is not at hand: no run directory holds functions of "
+                "your own, and no pickle those that jaxtune makes or that have no "
+                "name to import. Search with directory=, and use "
+                "jaxtune.load(directory, task), or on the command line "
+                "--task FILE.py:NAME."
             )
 
 
@@ -208,7 +210,8 @@ class Result:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: all but functions that it cannot hold.
 
-        Then `train` and `test` need the task again, as after `jaxtune.load`.
+        Nor can it hold those that `jaxtune.classification` makes. Then `train` and
+        `test` need the run directory, see `jaxtune.load`.
         """
         names = [field.name for field in dataclasses.fields(self)]
         known = {name: getattr(self, name) for name in names}

@@ -136,12 +136,6 @@ def same_belief(one: Dimension, other: Dimension) -> bool:
     return all(np.float32(a) == np.float32(b) for a, b in pairs)
 
 
-def whole(dim: Dimension) -> Dimension:
-    """Return the dimension that a box with a belief was cut from; not of a choice."""
-    belief: Any = dim.prior
-    return dataclasses.replace(dim, low=belief.low, high=belief.high)
-
-
 def _number(dim: Dimension, value: Any) -> int | float | None:
     """Return the number that a belief keeps of a value; ``None`` if there is none."""
     if dim.choices:
