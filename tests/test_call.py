@@ -299,8 +299,14 @@ def test_the_call_of_a_part_of_a_space_gives_its_table(name):
     assert_its_call_gives(table_of(PARTS[name]))
 
 
-def test_the_call_starts_where_the_search_did():
-    start = BELIEFS.restrict(c=(2, 9), e=(2, 4), f=["a", "c"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        BELIEFS.restrict(c=(2, 9), e=(2, 4), f=["a", "c"]),
+        BELIEFS.restrict(a=(0.1, 0.5), e=(1, 2)),
+    ],
+)
+def test_the_call_starts_where_the_search_did(start):
     assert_its_call_gives(table_of(BELIEFS, start=start, rounds=2))
 
 
@@ -317,6 +323,23 @@ def test_a_space_that_no_call_makes_is_a_variable():
     names = Names()
     assert space_code(odd, names) == "your_space"
     assert list(names.known.values()) == ["your_space"]
+
+
+@pytest.mark.parametrize("block", [None, 4])
+def test_rounds_whose_batches_are_no_blocks_are_printed_as_given(block):
+    wide = jt.Space(**{f"x{i}": X for i in range(7)})
+    changes = {"trials": 40, "rounds": 2, "sampler": None, "block": block}
+    found = table_of(wide, **changes)
+    assert (
+        "task, space,\n    key=jax.random.key(0),\n    trials=40,\n    rounds=2,"
+        in (printed_call(found).text)
+    )
+    assert_its_call_gives(found)
+
+
+def test_a_share_to_confirm_is_printed_as_given():
+    found = table_of(PLAIN, noisy, trials=26, confirm=0.2)
+    assert "confirm=0.2," in printed_call(found).text
 
 
 class Size(enum.IntEnum):

@@ -62,13 +62,13 @@ def printed_call(result: Result) -> PrintedCall:
     """
     setup, names = result.setup, Names()
     space = f"space = {space_code(setup.space, names)}"
-    subject, rounds = _rounds(setup)
+    subject, rounds, block = _rounds(setup)
     arguments = {
         "key": _key(setup.workload.key),
         **rounds,
         **_parts(setup, names),
         **_scores(setup, names),
-        **_identity(setup),
+        **_identity(setup, block),
     }
     lines = [f"    {name}={text}," for name, text in arguments.items()]
     text = "\n".join(["jt.search(", f"    task, {subject},", *lines, ")"])
@@ -85,20 +85,27 @@ def _key(key: Any) -> str:
     return f"jax.random.wrap_key_data({data}, impl={kind!r})"
 
 
-def _rounds(setup: Setup) -> tuple[str, dict[str, str]]:
-    """Return what is searched and the arguments that lay out the rounds."""
+def _rounds(setup: Setup) -> tuple[str, dict[str, str], int | None]:
+    """Return what is searched, and the arguments that lay out the rounds.
+
+    Returns:
+      Both, and the lanes of a block; ``None`` if they are not to be said.
+    """
     again = [stage for stage in setup.given.stages if stage.confirms]
     number = len(setup.given.stages) - len(again)
-    found = _confirmation(again, setup.trials)
+    found, width = _confirmation(again, setup.trials), _width(setup)
     confirm = {"confirm": repr(found)} if found else {}
-    if _lays_out(setup, found, _plain):
-        rounds = {"rounds": repr(number)} if number > 1 else {}
-        return "space", {"trials": repr(setup.trials), **rounds, **confirm}
-    for each in range(1, number + 1):
-        if _lays_out(setup, found, partial(_by_tiers, each)):
-            return f"jt.tiered(space, {setup.trials}, rounds={each})", confirm
+    # batches fill a block that is said; one that was not said follows from the rest
+    for block in [width] if setup.given.choices.block else [width, None]:
+        if _lays_out(setup, found, block, _plain):
+            rounds = {"rounds": repr(number)} if number > 1 else {}
+            return "space", {"trials": repr(setup.trials), **rounds, **confirm}, block
+        for each in range(1, number + 1):
+            if _lays_out(setup, found, block, partial(_by_tiers, each)):
+                tiers = f"jt.tiered(space, {setup.trials}, rounds={each})"
+                return tiers, confirm, block
     stages = ", ".join(map(_stage, setup.given.stages))
-    return f"jt.Schedule(space, ({stages},))", {}
+    return f"jt.Schedule(space, ({stages},))", {}, width
 
 
 def _confirmation(again: Sequence[Stage], trials: int) -> int | float | None:
@@ -106,7 +113,9 @@ def _confirmation(again: Sequence[Stage], trials: int) -> int | float | None:
     if len(again) != 1:
         return None
     (stage,) = again
-    for found in (stage.confirms, stage.trials / trials):
+    share = stage.trials / trials
+    # a share is rounded to whole trials: the one of the fewest digits was given
+    for found in (stage.confirms, *(round(share, n) for n in range(1, 16)), share):
         with suppress(ValueError):
             if check_confirm(found, trials) == (stage.confirms, stage.trials):
                 return found
@@ -129,6 +138,7 @@ def _by_tiers(
 def _lays_out(
     setup: Setup,
     confirm: int | float | None,
+    block: int | None,
     lay_out: Callable[[Space, int, int, Confirmation], Schedule],
 ) -> bool:
     """Return whether a way to lay out rounds gives those of the search."""
@@ -146,10 +156,8 @@ def _lays_out(
     stream = None if workload.task is None else workload.task.stream
     folds = None if setup.folds is None else SimpleNamespace(number=setup.folds)
     task: Any = SimpleNamespace(trains=workload.trains, stream=stream, folds=folds)
-    width = _width(setup)
-    return (
-        paced(schedule, sampler, scheduler, task, setup.seeds, width).stages == stages
-    )
+    batched = paced(schedule, sampler, scheduler, task, setup.seeds, block)
+    return batched.stages == stages
 
 
 def _stage(stage: Stage) -> str:
@@ -183,8 +191,8 @@ def _parts(setup: Setup, names: Names) -> dict[str, str]:
         and value_of(value_document(part)) != _recipe(usual.get(name))
     }
     if given.start is not None:
-        box = smaller(space, given.start)
-        parts["start"] = f"space{smaller_code(space, box, {}, names)}"
+        bounds = smaller(space, given.start)
+        parts["start"] = f"space{smaller_code(space, bounds, {}, names)}"
     if given.first:
         settings = [_setting(space, setting, names) for setting in given.first]
         parts["first"] = f"[{', '.join(settings)}]"
@@ -253,12 +261,14 @@ def _constraints(constraints: Constraints, names: Names) -> str:
     return f"[{', '.join(parts)}]"
 
 
-def _identity(setup: Setup) -> dict[str, str]:
+def _identity(setup: Setup, block: int | None) -> dict[str, str]:
     """Return the arguments on which the last bits of every trial depend."""
     choices = setup.given.choices
-    programs = {} if choices.programs is None else {"programs": repr(choices.programs)}
+    wanted = {"block": block, "programs": choices.programs}
     rewrite = {} if choices.rewrite else {"rewrite": "False"}
-    return {"block": repr(_width(setup)), **programs, **rewrite}
+    return {
+        n: repr(value) for n, value in wanted.items() if value is not None
+    } | rewrite
 
 
 def _width(setup: Setup) -> int:

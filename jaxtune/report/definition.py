@@ -1,13 +1,13 @@
 """The public calls that define a space: its makers, then ``restrict`` and ``keep``.
 
-A space does not record the range that it was restricted from, nor that of a dimension
-which `Space.keep` has fixed. Any range will do that has the same default and belief.
+Without a belief, a dimension does not record the range that it was restricted from, or
+had before `Space.keep` fixed it. Any range will do that has the same default.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -108,24 +108,17 @@ def _whole(space: Space, name: str) -> Dimension:
         return fixed(dim.default)
     if not dim.searched:  # of what is not searched nothing is expected
         dim = dataclasses.replace(dim, searched=True, prior=None)
-    if dim.prior is not None and not dim.choices:
-        belief = dim.prior
-        if belief.low <= _leaf(dim, dim.default) <= belief.high:
-            with suppress(ValueError):  # a range in which the value does not lie
-                one = _of_range(dim, belief.low.item(), belief.high.item())
-                return with_belief("prior", one, stated(dim), centred=False)
-    elif dim.prior is not None:
-        return with_belief("prior", _of_range(dim), stated(dim), centred=False)
-    if dim.choices:
-        return _of_range(dim)
-    # a belief about the part is stated after `restrict`
-    inside = [to_python(dim.low), to_python(dim.high), _leaf(dim, dim.default)]
-    return _of_range(dim, min(inside), max(inside))
-
-
-def _leaf(dim: Dimension, value: Any) -> Any:
-    """Return a value as a bound is kept: of a power of two its exponent."""
-    return value.bit_length() - 1 if dim.kind == "power_of_two" else value
+    for low, high in _ranges(dim):
+        # a range that no maker takes, or in which the belief does not lie
+        with suppress(ValueError):
+            one = _of_range(dim, low, high)
+            if dim.prior is None:
+                return one
+            one = with_belief("prior", one, stated(dim), centred=False)
+            if same_belief(one, dim):
+                return one
+    # the belief is about the part: it is stated after `restrict`
+    return _of_range(dim, *next(_ranges(dim)))
 
 
 def _has_to_be_kept(space: Space, name: str) -> bool:
@@ -145,7 +138,7 @@ def _has_to_be_kept(space: Space, name: str) -> bool:
     )
 
 
-def _of_range(dim: Dimension, low: Any = None, high: Any = None) -> Dimension:
+def _of_range(dim: Dimension, low: Any, high: Any) -> Dimension:
     """Return a dimension without a belief, of all its choices or another range."""
     if dim.choices:
         last = np.asarray(len(dim.choices) - 1, np.int32)
@@ -160,6 +153,20 @@ def _of_range(dim: Dimension, low: Any = None, high: Any = None) -> Dimension:
 
 def _edge(dim: Dimension, end: Any) -> Any:
     return KINDS[dim.kind].edge(dim, end)
+
+
+def _ranges(dim: Dimension) -> Iterator[tuple[Any, Any]]:
+    """Return ranges, bounds as leaves, that hold a dimension and its default."""
+    inside = [to_python(dim.low), to_python(dim.high)]
+    if not dim.choices:
+        power = dim.kind == "power_of_two"
+        inside.append(dim.default.bit_length() - 1 if power else dim.default)
+    low, high = min(inside), max(inside)
+    yield low, high
+    if dim.prior is not None:  # its spread is a share of the range when it was stated
+        first, last = to_python(dim.prior.low), to_python(dim.prior.high)
+        if first <= low and high <= last:  # the default too, for `expect` keeps it
+            yield first, last
 
 
 def _alike(made: Dimension, dim: Dimension) -> bool:
