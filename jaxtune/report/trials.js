@@ -6,7 +6,7 @@
   const data = JSON.parse(numbers.textContent);
   const NS = "http://www.w3.org/2000/svg", FIRST = 25;
   const LINES = 3000;  // more lines merge into one grey
-  const SIDE = 64, RIGHT = 84, TOP = 42, BOTTOM = 12;  // room around axes that stand side by side
+  const SIDE = 64, RIGHT = 104, TOP = 42, BOTTOM = 12;  // room around axes that stand side by side
   const EDGE = 14;  // room at the ends of axes that lie below each other
   const NARROW = 78;  // pixels from axis to axis; closer ones lie below each other
   const PUSH = 0.05;  // how far a key moves a brush

@@ -812,7 +812,7 @@ class Result:
 
     @property
     def _way_out(self) -> str:
-        """What may help where all trials failed."""
+        """The advice for a search in which all trials failed."""
         if self.setup.workload.trains and "learning_rate" in self.setup.space.searched:
             return "search lower learning rates"
         return "search other ranges"
