@@ -68,7 +68,8 @@ def tell(result: jt.Result) -> None:
     scores, rounds = result.trials["score"], result.trials["round"]
     for number, space in enumerate(result.spaces):
         losses = scores[rounds == number]
-        again = ", the best again" if number in result.confirming_rounds else ""
+        confirms = number in result.confirming_rounds
+        again = ", the best settings, measured again" if confirms else ""
         print(
             f"round {number + 1}: {len(losses)} trials{again}, loss: best "
             f"{np.nanmin(losses):.4f}, median {np.nanmedian(losses):.4f}"
@@ -83,9 +84,11 @@ def tell(result: jt.Result) -> None:
     )
     for name, value in best.hparams.items():
         print(f"    {name:<14} {value:10.6f}")
-    print(
-        f"    accuracy       {result.trials['accuracy'][best.trial]:10.4f} validation"
-    )
+    # of the trainings that the loss is the mean of; one alone may have been lucky
+    same = result.trials["repeat_of"] == best.trial
+    same = same if same.any() else result.trials["trial"] == best.trial
+    accuracy = result.trials["accuracy"][same].mean()
+    print(f"    accuracy       {accuracy:10.4f} validation")
     print(f"    accuracy       {result.test()['accuracy']:10.4f} test")
 
 

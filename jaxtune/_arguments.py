@@ -280,9 +280,10 @@ def warn_about_space(
     if ignored:
         # a plain function has no standard names
         meant = _meant(ignored, space) if trains else ""
+        them = "it" if len(ignored) == 1 else "them"
         warn(
-            f"nothing reads {', '.join(ignored)}: searching them changes no score. "
-            f"Check the spelling{meant}, or fix them with "
+            f"nothing reads {', '.join(ignored)}: searching {them} changes no score. "
+            f"Check the spelling{meant}, or fix {them} with "
             "space.keep(...).",
         )
     count = space.size

@@ -23,6 +23,7 @@ from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
+from jaxtune.printing import counted
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.rounds.confirm import scheduler_of_stage, usual_confirm
@@ -88,7 +89,8 @@ class Plan(NamedTuple):
         lanes = "1 lane" if self.width == 1 else f"{self.width} lanes"
         lanes += f" ({self.why})" if self.why else ""
         lines = [
-            f"Plan({len(self.groups)} groups, {self.programs} programs, blocks of "
+            f"Plan({counted(len(self.groups), 'group')}, "
+            f"{counted(self.programs, 'program')}, blocks of "
             f"{lanes}, {self.padding:.0%} of the work is padding, "
             f"{self.empty:.0%} of the lanes are empty"
         ]
@@ -100,7 +102,8 @@ class Plan(NamedTuple):
         for group in self.groups:
             shown = ", ".join(f"{k}={v!r}" for k, v in group.static.items())
             lines.append(
-                f"  {shown or 'all'}: {group.trials} trials in {group.blocks} blocks, "
+                f"  {shown or 'all'}: {counted(group.trials, 'trial')} in "
+                f"{counted(group.blocks, 'block')}, "
                 f"{group.padding:.0%} padding"
             )
         if str(self.forms):
@@ -200,16 +203,16 @@ def plan(
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
     waits = sum(max(1, len(stage.batches)) for stage in stages)
-    counted = [_counted(workload, hparams, group, seeds, waits) for group in found]
-    done = sum(part[1] for part in counted)
-    lanes = sum(part[0].blocks for part in counted) * workload.width
+    parts = [_counted(workload, hparams, group, seeds, waits) for group in found]
+    done = sum(part[1] for part in parts)
+    lanes = sum(part[0].blocks for part in parts) * workload.width
     batching = workload.layout.batching
     # the blocks of a group all need the same memory: that of one with most arithmetic
-    largest = found[int(np.argmax([part[1] / part[0].blocks for part in counted]))]
-    used = sum(part[2] for part in counted)
+    largest = found[int(np.argmax([part[1] / part[0].blocks for part in parts]))]
+    used = sum(part[2] for part in parts)
     compiles = memory and workload.trains
     return Plan(
-        groups=tuple(part[0] for part in counted),
+        groups=tuple(part[0] for part in parts),
         programs=len(found) * (3 if workload.trains else 1),
         width=workload.width,
         micro_batch=batching.micro if batching else 0,

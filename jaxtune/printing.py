@@ -13,6 +13,21 @@ UNSAFE = re.compile(
 )
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> from jaxtune.printing import counted
+    >>> counted(1, "trial"), counted(1200, "trial"), counted(2, "search")
+    ('1 trial', '1,200 trials', '2 searches')
+
+    Args:
+      count: how many.
+      what: a word whose plural ends in s.
+    """
+    ending = "es" if what.endswith(("s", "x", "ch")) else "s"
+    return f"{count:,} {what}{ending * (count != 1)}"
+
+
 def printable(text: str) -> str:
     r"""Return text whose control characters and marks of direction are escaped.
 

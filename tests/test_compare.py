@@ -432,3 +432,28 @@ def test_the_command_compares_runs(tmp_path):
     wrong = CliRunner().invoke(main, ["compare", runs[0], str(tmp_path / "none")])
     assert wrong.exit_code == 2
     assert "none" in wrong.output
+
+
+@pytest.mark.filterwarnings("ignore:8 of 8 trials")
+def test_searches_without_a_score_and_names_for_terminals():
+    def lost(sampler):
+        return jt.search(
+            lambda key, h: h["x"] * jnp.nan,
+            jt.Space(x=jt.uniform(0.0, 1.0)),
+            key=jax.random.key(0),
+            trials=8,
+            sampler=sampler,
+            mode="min",
+            verbose=0,
+        )
+
+    found = jt.report.compare({"a\x1b[31m": lost("sobol"), "b": lost("random")})
+    assert "have no score" in found.conclusion[0]
+    assert "\x1b" not in repr(found)
+    with pytest.raises(ValueError, match="a name is empty"):
+        jt.report.compare({" ": lost("sobol")})
+
+
+def test_differences_that_no_number_holds_are_refused():
+    with pytest.raises(ValueError, match="numbers differ by inf"):
+        jt.analysis.paired_test([1e308] * 6, [-1e308] * 6)

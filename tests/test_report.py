@@ -491,7 +491,38 @@ def test_notebooks_show_spaces_trials_and_results_short_and_escaped(results):
 def test_the_page_of_a_search_in_which_everything_failed(tmp_path):
     with pytest.warns(UserWarning, match="failed"):
         nothing = result(SPACES["two"], lambda key, h: h["a"] * h["b"] * jnp.nan)
-    assert "All 24 trials failed" in nothing.report(tmp_path / "a.html").read_text()
+    page = nothing.report(tmp_path / "a.html").read_text()
+    assert "All 24 trials failed" in page
+    assert ">Coarse to fine</h2>" not in page
+    assert "importances:" not in page
+    with pytest.raises(ValueError, match="search other ranges"):
+        _ = nothing.best  # a function of a and b has no learning rate
+
+
+@pytest.mark.filterwarnings("ignore:no trial has size")
+def test_the_head_says_that_no_trial_meets_the_limits(tmp_path):
+    found = result(
+        SPACES["two"],
+        lambda key, h: {"value": h["a"], "size": h["b"] + 2},
+        constraints={"size": ("<=", 1)},
+    )
+    said = "0 of 24 trials have size <= 1; the best one violates least"
+    assert said in repr(found)
+    head = found.report(tmp_path / "a.html").read_text().split("</header>")[0]
+    assert said.replace("<", "&lt;") in head
+
+
+@pytest.mark.parametrize("lost", [1, 5])
+def test_one_failure_has_no_range(tmp_path, lost):
+    found = result(
+        SPACES["one"],
+        lambda key, h: jnp.where(h["a"] < 2 * lost / 24 - 1, jnp.nan, h["a"]),
+        rounds=1,
+    )
+    page = found.report(tmp_path / "a.html").read_text()
+    words = "1 trial failed, with 1 failed training in all"
+    assert (words in page) == (found.divergence.trials == 1)
+    assert ("Where trials failed" in page) == (found.divergence.trials > 2)
 
 
 def test_numbers_of_the_picture_are_the_numbers_of_the_table():

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
 from jaxtune.door import guarded
+from jaxtune.printing import counted
 from jaxtune.results.result import A_RESULT, Result
 
 FEWEST = 32  # trials with a score, and for each hyperparameter:
@@ -122,9 +123,11 @@ def _comparable(result: Result) -> np.ndarray:
     known = known[stage == stage.max()] if len(known) else known
     need = max(FEWEST, EACH * setup.space.dim)
     if len(known) < need:
+        few = f"{counted(len(known), 'trial')} {'has' if len(known) == 1 else 'have'}"
+        plural = " needs" if setup.space.dim == 1 else "s need"
         raise ValueError(
-            f"luck: {len(known)} trials have a score that can be compared; "
-            f"{setup.space.dim} hyperparameters need {need}. Search longer, or with "
+            f"luck: {few} a score that can be compared; "
+            f"{setup.space.dim} hyperparameter{plural} {need}. Search longer, or with "
             "seeds=2."
         )
     scores = result.trials["score"][known]

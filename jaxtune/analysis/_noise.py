@@ -9,6 +9,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.brevity import brief
 from jaxtune.door import guarded, real, whole
+from jaxtune.printing import counted
 from jaxtune.results.folded import per_seed
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.training.retraining import retrain
@@ -100,7 +101,8 @@ def noise(result: Result, best: float = 0.25) -> Noise:
     order = ranking.order(standing)
     order = order[np.isfinite(standing[order])]
     if len(order) < FEWEST:
-        raise ValueError(f"noise: {len(order)} trials have a score, not {FEWEST}.")
+        few = f"{counted(len(order), 'trial')} {'has' if len(order) == 1 else 'have'}"
+        raise ValueError(f"noise: {few} a score, and {FEWEST} are needed.")
     # scores of trials that were stopped early cannot be compared with the others
     longest = result.trials.epochs[order].max()
     values = scores[order[result.trials.epochs[order] == longest]]

@@ -19,6 +19,7 @@ from jaxtune.brevity import brief
 from jaxtune.checks import extra
 from jaxtune.door import guarded, whole
 from jaxtune.markup import html_table
+from jaxtune.printing import counted
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.space import Dimension
 
@@ -155,8 +156,9 @@ def _analysed(result: Result) -> np.ndarray:
     # trials are comparable only if every dimension was open
     known = np.flatnonzero(np.isfinite(standing) & ~_closed(result))
     if len(known) < FEWEST:
+        few = f"{counted(len(known), 'trial')} {'has' if len(known) == 1 else 'have'}"
         raise ValueError(
-            f"importances: {len(known)} trials have a score, with all hyperparameters "
+            f"importances: {few} a score, with all hyperparameters "
             f"open; this needs {FEWEST}. Search longer."
         )
     if (standing[known] == standing[known[0]]).all():

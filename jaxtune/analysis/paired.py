@@ -15,6 +15,7 @@ from jaxtune.door import guarded, list_of, real
 LEVEL = 0.05  # of a test, and 1 less that of an interval
 MOST = 14  # pairs whose signs are all enumerated
 DRAWS = 20_000  # of signs, for more pairs
+LARGEST = 1e150  # difference whose square is a number
 NEAR = 1e-12  # relative: sums of the same numbers in another order are equal
 
 
@@ -74,14 +75,20 @@ def paired_test(one: Sequence[float], other: Sequence[float]) -> PairedTest:
       The difference, its interval, and the p-value.
 
     Raises:
-      ValueError: lists of different lengths.
+      ValueError: lists of different lengths, or differences above 1e150.
     """
     if len(one) != len(other):
         raise ValueError(
             f"paired_test: got {len(one)} and {len(other)} numbers. Give both for the "
             "same keys."
         )
-    gaps = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    with np.errstate(over="ignore"):  # it is refused below
+        gaps = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    if not np.abs(gaps).max() <= LARGEST:
+        raise ValueError(
+            f"paired_test: numbers differ by {np.abs(gaps).max():g}. Use a unit in "
+            f"which they differ by {LARGEST:g} at most."
+        )
     mean, count = float(gaps.mean()), len(gaps)
     low = high = math.nan
     if count > 1:

@@ -18,6 +18,7 @@ from jaxtune.analysis.between import Tracks, common_end
 from jaxtune.door import PATH, Argument, an, either, guarded, list_of, one_of, optional
 from jaxtune.goals.order import oriented
 from jaxtune.markup import html_table
+from jaxtune.printing import printable
 from jaxtune.report.cells import cell
 from jaxtune.report.comparability import (
     check_comparable,
@@ -149,7 +150,7 @@ class Comparison:
     def __repr__(self) -> str:
         counts = [f"{g.name} ({len(g.searches)})" for g in self.groups]
         head = f"Comparison of {', '.join(counts)}: {self.answer}"
-        return "\n".join([head, *self.conclusion])
+        return "\n".join(map(printable, [head, *self.conclusion]))
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: what the tests say, and the searches."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.checks import extra
 from jaxtune.door import NAME, guarded, optional
+from jaxtune.printing import counted
 from jaxtune.report.axes import by_place, mark_beyond, set_scale, set_score
 from jaxtune.report.cells import bounds_cell
 from jaxtune.report.describe import best_of_all, described, tried
@@ -16,7 +17,6 @@ from jaxtune.report.panels import HEIGHT, legend, new_figure, rank_bar, single
 from jaxtune.report.points import (
     best_by,
     by_rank,
-    counted,
     drawn,
     failed,
     mark_best,
@@ -112,7 +112,7 @@ def _draw_boxes(axes: Axes, result: Result, x: str, y: str | None) -> None:
     for place, (number, space) in enumerate(spaces):
         named = len(spaces) <= NAMED or place in (0, len(spaces) - 1)
         count = int(((rounds == number) & scored).sum())
-        label = f"round {number + 1}: {counted(count)}" if named else None
+        label = f"round {number + 1}: {counted(count, 'trial')}" if named else None
         # each box is darker and thicker than the one around it
         share = place / max(1, len(spaces) - 1)
         style: dict[str, Any] = {"linewidth": 1.2 + 1.4 * share, "label": label}
@@ -169,7 +169,7 @@ def _draw_trials(axes: Axes, result: Result, x: str, y: str | None) -> None:
             s=70,
             facecolor="none",
             edgecolor=colour("text"),
-            label=f"measured again: {counted(int(again.sum()))}",
+            label=f"measured again: {counted(int(again.sum()), 'trial')}",
         )
     mark_best(axes, result, across, up if y else best_by(result))
     if fine.size:

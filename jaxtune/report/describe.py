@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtune.door import Argument, guarded
+from jaxtune.printing import counted
 from jaxtune.report import points
 from jaxtune.report.cells import tick
 from jaxtune.results.result import Result
@@ -45,7 +46,7 @@ def described(figure: Figure, *sentences: str) -> Figure:
 
 def tried(result: Result) -> str:
     """Return the number of trials, and how many of them failed."""
-    words, lost = points.counted(len(result.trials)), int(points.failed(result).sum())
+    words, lost = counted(len(result.trials), "trial"), int(points.failed(result).sum())
     return f"{words}, {lost:,} of them failed" if lost else words
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune import ranking
+from jaxtune.printing import counted
 from jaxtune.report.axes import by_place
 from jaxtune.report.cells import beginning_of
 from jaxtune.report.palette import colour
@@ -101,11 +102,6 @@ def round_label(result: Result, number: int) -> str:
     return "measured again" if again else f"round {number + 1}"
 
 
-def counted(count: int) -> str:
-    """Return a number of trials in words."""
-    return f"{count:,} trial{'s' * (count != 1)}"
-
-
 def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> None:
     """Mark the best trial with a star, if there is one.
 
@@ -146,7 +142,7 @@ def mark_failed(
             marker="x",
             linewidth=1.0,
             color=colour("soft"),
-            label=f"failed: {counted(int(lost.sum()))}",
+            label=f"failed: {counted(int(lost.sum()), 'trial')}",
         )
 
 

@@ -75,6 +75,8 @@ def groups_of(searches: Any, names: Sequence[str] | None) -> tuple[SearchGroup, 
             f"compare: got {len(names)} names for {len(entries)} searches. Give one "
             "for each; searches of one name are one group."
         )
+    if not all(name.strip() for name in names or ()):
+        raise ValueError("compare: a name is empty. Give each method a name.")
     found = [[_searched(one) for one in _several(entry)] for entry in entries]
     if names is not None:
         named: dict[str, list[Searched]] = {}

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxtune import analysis, markup, ranking
 from jaxtune.goals.limits import violation
+from jaxtune.printing import counted
 from jaxtune.report import data
 from jaxtune.report._best_of import best_of
 from jaxtune.report._contour import contour
@@ -38,6 +39,8 @@ from jaxtune.space import Dimension
 from jaxtune.space.belief import stated
 from jaxtune.storage.documents import value_document
 
+FAILURES = 3  # failed trials, for a range of them
+
 
 def answer(result: Result) -> list[Any]:
     """Return the head of the page: the best trial, and how far to trust its score."""
@@ -57,12 +60,14 @@ def answer(result: Result) -> list[Any]:
     spread = f" ± {np.std(values, ddof=1):.2g}" if several else ""
     over = f" (± standard deviation over {len(values)} {what})" if several else ""
     rows = [(name, cell(value)) for name, value in best.hparams.items()]
+    none = bool(result.setup.constraints.limits) and not result.feasible.any()
+    unmet = [f"{result._unmet()}."] if none else []
     tested = [f"test {name} {v:.6g}" for name, v in result._tested.items()]
     return [
         f"<h1>Best {escape(setup.metric)}: {best.score:.6g}{spread}</h1>",
         f'<p class="soft">Trial {best.trial}{over}. '
         f"{result.counts}.{_state(result)}</p>",
-        *(f"<p><strong>{escape(text)}</strong></p>" for text in tested),
+        *(f"<p><strong>{escape(text)}</strong></p>" for text in [*unmet, *tested]),
         wide_table(("hyperparameter", "value"), rows, "Best setting"),
         _to_copy(result),
         *(again or _luck(result)),
@@ -74,7 +79,8 @@ def _without_best(result: Result) -> str:
     """Return the headline of a search that has no best trial, or not yet."""
     counts = result.counts
     if counts.failed == counts.asked:
-        return f"All {counts.failed} trials failed"
+        one = counts.failed == 1
+        return "The one trial failed" if one else f"All {counts.failed} trials failed"
     return "No trial has a score" if result.finished else "No trial has a score yet"
 
 
@@ -240,7 +246,7 @@ def _edges(result: Result) -> list[str]:
 
 def _zoom(result: Result) -> list[Any]:
     names = result.setup.space.searched
-    if not names:
+    if not names or not np.isfinite(result.standing).any():
         return []
     rows = [
         (number + 1, *(bounds_cell(space[name]) for name in names))
@@ -302,7 +308,8 @@ def _importance(result: Result) -> list[Any]:
     try:
         found = analysis.importances(result)
     except ValueError as error:  # too few trials, or all alike
-        return [f'<p class="soft">{escape(str(error))}</p>']
+        why = str(error).removeprefix("importances: ")
+        return [f'<p class="soft">No importances are known: {escape(why)}</p>']
     about = (
         f"<p>{order_of(found)}: of two hyperparameters of different tiers, the one of "
         "the lower tier is the more important one.</p>"
@@ -358,11 +365,15 @@ def _failures(result: Result) -> list[str]:
         for region in found.regions
     ]
     head = ("hyperparameter", "range of failed trials", "failed", "tried", "share")
+    # the range of two points is as narrow as chance made it
+    few = found.trials < FAILURES
+    table = "" if few else wide_table(head, rows, "Where trials failed")
     each = "seed" if result.setup.folds is None else "fold and seed"
     return [
-        f"<p>{found.trials} trials failed, with {found.lanes} failed trainings in all "
+        f"<p>{counted(found.trials, 'trial')} failed, with "
+        f"{counted(found.lanes, 'failed training')} in all "
         f"(a trial has one training for each {each}).</p>",
-        wide_table(head, rows, "Where trials failed"),
+        table,
     ]
 
 

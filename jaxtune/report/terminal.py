@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jaxtune import ranking
 from jaxtune.goals.order import names_in
-from jaxtune.printing import printable
+from jaxtune.printing import counted, printable
 from jaxtune.report._compare import Comparison
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.results.result import Result
@@ -35,7 +35,9 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         f"{result.counts}. {state}. Score: {result.setup.metric} ({result.setup.mode})",
     )
     for kind, trials in _devices(result).items():
-        _line(console, f"{trials} trials trained on {kind}")
+        _line(console, f"{counted(trials, 'trial')} trained on {kind}")
+    if result._told_spread:
+        _line(console, result.best_in_words)
     names = result.setup.space.searched
     boxes = [
         (number + 1, *(bounds_cell(box[name]) for name in names))

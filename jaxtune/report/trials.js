@@ -6,7 +6,7 @@
   const data = JSON.parse(numbers.textContent);
   const NS = "http://www.w3.org/2000/svg", FIRST = 25;
   const LINES = 3000;  // more lines merge into one grey
-  const SIDE = 64, TOP = 42, BOTTOM = 12;  // room around axes that stand side by side
+  const SIDE = 64, RIGHT = 104, TOP = 42, BOTTOM = 12;  // room around axes that stand side by side
   const EDGE = 14;  // room at the ends of axes that lie below each other
   const NARROW = 78;  // pixels from axis to axis; closer ones lie below each other
   const PUSH = 0.05;  // how far a key moves a brush
@@ -204,6 +204,10 @@
     pen.strokeStyle = style.getPropertyValue("--faint");
     const step = Math.ceil(rows / LINES);  // what is filtered out, thinned
     for (let row = 0; row < rows; row += step) if (!passing[row]) drawLine(pen, row);
+    if (!data.ranked) {  // all failed: where they lie is all there is to see
+      pen.strokeStyle = style.getPropertyValue("--soft");
+      for (let row = 0; row < rows; row += step) if (passing[row]) drawLine(pen, row);
+    }
     const lines = [];  // the best are in the first rows
     for (let row = 0; row < data.ranked && lines.length < LINES; row++) {
       if (passing[row]) lines.push(row);
@@ -226,7 +230,7 @@
       name.className = "name";
       return name;
     });
-    const count = data.axes.length, wide = box.clientWidth - 2 * SIDE;
+    const count = data.axes.length, wide = box.clientWidth - SIDE - RIGHT;
     const apart = count > 1 ? wide / (count - 1) : wide;
     // names stand at two heights by turns, so each has twice the room
     stacked = apart < NARROW || names.some((name) => name.offsetWidth > 2 * apart - 12);
@@ -293,7 +297,7 @@
   }
 
   function roomBeside(i) {
-    return (i + 1 < places.length ? places[i + 1] - places[i] : SIDE) - 14;
+    return (i + 1 < places.length ? places[i + 1] - places[i] : RIGHT) - 8;
   }
 
   function tickPlace(i, at) {

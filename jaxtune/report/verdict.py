@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from jaxtune.analysis import Contrast
 from jaxtune.analysis.paired import LEVEL, fewest_pairs
+from jaxtune.printing import counted
 from jaxtune.report.cells import tick
 
 
@@ -29,10 +30,12 @@ def sentence_of(contrast: Contrast, along: str, metric: str, mode: str) -> str:
 def _sentence(contrast: Contrast, along: str, metric: str, mode: str) -> str:
     one, other, test = contrast.better, contrast.other, contrast.test
     after = f"after {contrast.amount:,} {along}"
+    if test is None and not contrast.alone:
+        return f"{one} and {other} have no score, so nothing is tested."
     if test is None:
         return (
-            f"{one} and {other} have no key in common, so nothing is tested. Search "
-            "with the same keys."
+            f"{one} and {other} have no key in common with a score of both, so nothing "
+            "is tested. Search with the same keys."
         )
     if test.difference == 0 and not test.wins:
         return f"{one} and {other} are equal {after}, {_in_all(test.pairs)}."
@@ -94,9 +97,10 @@ def _numbers(contrast: Contrast, metric: str, mode: str) -> str:
     ties = test.pairs - test.wins - test.losses
     equal = f", equal with {ties}" if ties else ""
     several = f", adjusted for {contrast.tests} pairs" if contrast.tests > 1 else ""
+    keys = counted(test.pairs, "key")
     return (
         f"{metric} {word} by {tick(test.difference)}{interval}, better with "
-        f"{test.wins} of {test.pairs} keys{equal}, p = {contrast.p:.2g}{several}"
+        f"{test.wins} of {keys}{equal}, p = {contrast.p:.2g}{several}"
     )
 
 
@@ -107,7 +111,7 @@ def _in_all(pairs: int) -> str:
 def _few(contrast: Contrast) -> str:
     test, fewest = contrast.test, fewest_pairs(contrast.tests)
     assert test is not None, "asked for pairs with a test only"
-    keys = "1 key" if test.pairs == 1 else f"{test.pairs} keys"
+    keys = counted(test.pairs, "key")
     least = min(1.0, test.smallest_p * contrast.tests)
     return (
         f"With {keys} no p-value below {least:.2g} is possible: to show a difference "

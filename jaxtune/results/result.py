@@ -33,6 +33,7 @@ from jaxtune.goals.order import Goal, aimed_standing, oriented
 from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
+from jaxtune.printing import counted
 from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
 from jaxtune.results.counts import Counts, counts_of
 from jaxtune.results.divergence import Divergence, locate_failures
@@ -330,9 +331,10 @@ class Result:
         """
         standing = self.standing
         if not np.isfinite(standing).any():
+            every = counted(len(self.trials), "trial")
             raise ValueError(
-                f"all {len(self.trials)} trials failed, so none is best. See "
-                "result.trials; search lower learning rates."
+                f"all {every} failed, so none is best. See result.trials; "
+                f"{self._way_out}."
             )
         # a stable order, so that ties go to the smaller id on every machine
         trial = int(ranking.order(standing)[0])
@@ -812,13 +814,22 @@ class Result:
         shown = f"{number} round" + "s" * (number != 1)
         return shown + f" and {again} that measured again" * bool(again)
 
+    @property
+    def _way_out(self) -> str:
+        """The advice for a search in which all trials failed."""
+        if self.setup.workload.trains and "learning_rate" in self.setup.space.searched:
+            return "search lower learning rates"
+        return "search other ranges"
+
     def _unmet(self) -> str:
         """Return a sentence if trials violate limits; empty if none does."""
         limits = self.setup.constraints.limits
         if not limits:
             return ""
         shown = " and ".join(map(str, limits))
-        return f"{int(self.feasible.sum())} of {len(self.trials)} trials have {shown}"
+        count = int(self.feasible.sum())
+        least = "" if count else "; the best one violates least"
+        return f"{count} of {counted(len(self.trials), 'trial')} have {shown}{least}"
 
     @property
     def _told_spread(self) -> str:
@@ -829,7 +840,9 @@ class Result:
         return f" ± {spread:.2g} over {self.setup.folds} folds"
 
     def __repr__(self) -> str:
-        lines = [f"Result({len(self.trials)} trials, {self._rounds_in_words}"]
+        lines = [
+            f"Result({counted(len(self.trials), 'trial')}, {self._rounds_in_words}"
+        ]
         lines += [f"  {self.counts}"]
         if said := self.best_in_words:
             lines += [f"  {said}"]

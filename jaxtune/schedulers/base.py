@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.brevity import brief
 from jaxtune.door import an, demand, whole
+from jaxtune.printing import counted
 from jaxtune.registry import reduced, text_of
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
@@ -91,7 +92,8 @@ class Plan(NamedTuple):
             rungs = zip(bracket.counts, bracket.epochs, strict=True)
             shown = ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
             lines.append(f"  bracket {number + 1}: {shown}")
-        head = f"Plan({self.trials} trials, at most {self.epochs} epochs"
+        head = f"Plan({counted(self.trials, 'trial')}, at most "
+        head += counted(self.epochs, "epoch")
         if self.concurrent is not None:
             head += f", {self.concurrent or 'four blocks'} at once"
         return "\n".join([head, *lines]) + ")"
