@@ -484,7 +484,7 @@ def test_notebooks_show_spaces_trials_and_results_short_and_escaped(results):
     assert [row[0] for row in cells(space)[1:]] == list(found.setup.space.names)
     expected = {name: str(value) for name, value in found.best.hparams.items()}
     assert dict(cells(whole)[1:]) == expected
-    assert f"Best value: {found.best.score:.6g}, trial {found.best.trial}." in whole
+    assert f"Best value {found.best.score:.6g}, trial {found.best.trial}." in whole
     assert "24 failed" in results["all failed"]._repr_html_()
 
 
