@@ -551,8 +551,8 @@ def test_the_star_of_a_trial_measured_again_is_at_the_score_it_is_the_best_by():
     assert found.trials["score"][best.trial] != best.score
     for figure in (jt.report.history(found), jt.report.slices(found)):
         axes = figure.axes[0]
-        (star,) = (c for c in axes.collections if c.get_label().startswith("best:"))
-        assert star.get_label() == f"best: value {best.score:.4g} (measured again)"
+        (star,) = (c for c in axes.collections if c.get_label().startswith("best"))
+        assert star.get_label() == f"best mean: value {best.score:.4g}"
         assert star.get_offsets()[0, 1] == pytest.approx(best.score)
     # the line never gets worse: it is of the search, before any was measured again
     (line,) = jt.report.history(found).axes[0].lines[:1]

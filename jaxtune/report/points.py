@@ -114,6 +114,7 @@ def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> 
     if not np.isfinite(result.standing).any():
         return
     best = result.best
+    # a trial that was measured again is the best by the mean of that
     again = result.confirming_rounds and scores(result)[best.trial] != best.score
     axes.scatter(
         across[[best.trial]],
@@ -124,8 +125,8 @@ def mark_best(axes: Any, result: Result, across: np.ndarray, up: np.ndarray) -> 
         edgecolor=colour("back"),
         linewidth=0.9,
         zorder=4,
-        label=f"best: {beginning_of(result.setup.metric)} {best.score:.4g}"
-        + (" (measured again)" if again else ""),
+        label=f"best{' mean' if again else ''}: "
+        f"{beginning_of(result.setup.metric)} {best.score:.4g}",
     )
 
 
