@@ -377,7 +377,7 @@ def test_scores_without_noise_have_no_luck(two_dimensions):
 
 def test_too_few_trials_for_luck_is_said(two_dimensions, tmp_path):
     few = searched(trials=24)
-    with pytest.raises(ValueError, match="need 32"):
+    with pytest.raises(ValueError, match="needs 32"):
         jt.analysis.luck(few)
     text = visible(few.report(tmp_path / "page.html").read_text())
     assert "How much of it is luck is not known here" in text
