@@ -17,14 +17,15 @@ def counted(count: int, what: str) -> str:
     """Return a number of things in words.
 
     >>> from jaxtune.printing import counted
-    >>> counted(1, "trial"), counted(1200, "trial"), counted(2, "search")
-    ('1 trial', '1,200 trials', '2 searches')
+    >>> counted(1, "trial"), counted(1200, "epoch"), counted(2, "search")
+    ('1 trial', '1,200 epochs', '2 searches')
 
     Args:
       count: how many.
       what: a word whose plural ends in s.
     """
-    ending = "es" if what.endswith(("s", "x", "ch")) else "s"
+    # a search, a batch; but an epoch
+    ending = "es" if re.search("(s|x|sh|[^o]ch)$", what) else "s"
     return f"{count:,} {what}{ending * (count != 1)}"
 
 

@@ -191,11 +191,11 @@ def compare(
     ...     jt.search(objective, space, key=jax.random.key(seed), trials=8,
     ...               sampler=sampler, mode="min", verbose=0)
     ...     for seed in range(6)
-    ...     for sampler in ("sobol", "grid")
+    ...     for sampler in ("sobol", "halton")
     ... ]
     >>> comparison = jt.report.compare(found)
     >>> comparison.names
-    ('grid', 'sobol')
+    ('halton', 'sobol')
 
     Args:
       searches: results or run directories; a list of lists, one for each method; or a

@@ -48,7 +48,7 @@ def asha(
 
     >>> import jaxtune as jt
     >>> jt.schedulers.asha().plan(64, 20)
-    Plan(64 trials, at most 1280 epochs, four blocks at once
+    Plan(64 trials, at most 1,280 epochs, four blocks at once
       bracket 1: 64 to epoch 2, 64 to epoch 7, 64 to epoch 20)
 
     Args:

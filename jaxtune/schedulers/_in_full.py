@@ -21,7 +21,7 @@ def in_full() -> Scheduler:
 
     >>> import jaxtune as jt
     >>> jt.schedulers.in_full().plan(64, 20)
-    Plan(64 trials, at most 1280 epochs
+    Plan(64 trials, at most 1,280 epochs
       bracket 1: 64 to epoch 20)
 
     Returns:

@@ -45,7 +45,7 @@ def patience(
 
     >>> import jaxtune as jt
     >>> jt.schedulers.patience(2, interval=5).plan(64, 20)
-    Plan(64 trials, at most 1280 epochs
+    Plan(64 trials, at most 1,280 epochs
       bracket 1: 64 to epoch 5, 64 to epoch 10, 64 to epoch 15, 64 to epoch 20)
 
     Args:
