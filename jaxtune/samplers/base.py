@@ -87,9 +87,7 @@ A_SAMPLER = Argument(
 )
 
 
-def own_sampler(
-    init: Init, ask: Ask, tell: Tell, *, follows: bool | None = None
-) -> Sampler:
+def own_sampler(init: Init, ask: Ask, tell: Tell, *, follows: bool = True) -> Sampler:
     """Return a sampler of ours, whose points are the same under any settings of JAX.
 
     Its functions refuse what is no key, space, number of points, points or scores.
@@ -98,10 +96,9 @@ def own_sampler(
       init: as in `Sampler`.
       ask: as in `Sampler`.
       tell: as in `Sampler`.
-      follows: whether some of its points are moved to follow the beliefs of a space; if
-        not given, they are unless it learns: a model weighs beliefs by itself.
+      follows: whether points of a sequence are moved to follow the beliefs of a space.
     """
-    if tell is ignore if follows is None else follows:
+    if follows and tell is ignore:  # a model weighs beliefs by itself
         init, ask = _following(init, ask)
     begin, more, learn = in_32_bits(init), in_32_bits(ask), in_32_bits(tell)
 
