@@ -27,8 +27,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import record
+from prior import summary
 from problems import FUNCTIONS, Problem, functions, tabular
-from scipy.stats import bootstrap
 
 import jaxtune as jt
 
@@ -42,7 +42,7 @@ SAMPLERS = {
 BELIEFS = ("none", "good", "vague", "wrong")
 MISSED = {"good": 0.1, "vague": 0.25}
 SPREAD = {"good": 0.15, "vague": 0.3, "wrong": 0.1}
-LEAST = 1e-4  # regrets below this count as this
+LEAST, MOST = 1e-4, 10.0  # regrets beyond these count as these
 
 
 @cache
@@ -98,24 +98,6 @@ def searched(problem: Problem, belief: str, make: str, seed: int) -> np.ndarray:
     return problem.regret(np.minimum.accumulate(worst))
 
 
-def summary(regrets: np.ndarray) -> list[dict[str, float]]:
-    """Return the geometric mean after some trials, with its interval.
-
-    Args:
-      regrets: ``[problems, keys, TRIALS]``.
-    """
-    rows = []
-    for after in AFTER:
-        logs = np.log10(np.clip(regrets[:, :, after - 1], LEAST, 10)).mean(axis=0)
-        span = bootstrap((logs,), np.mean, random_state=0).confidence_interval
-        middle, low, high = (10.0**x for x in (logs.mean(), span.low, span.high))
-        found = {"regret": middle, "low": low, "high": high}
-        rows.append(
-            {"after": after} | {k: round(float(v), 5) for k, v in found.items()}
-        )
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=10)
@@ -134,7 +116,7 @@ def main() -> None:
                     for problem in problems()
                 ]
             )
-            for row in summary(regrets):
+            for row in summary(regrets, AFTER, LEAST, MOST):
                 rows.append({"sampler": sampler, "belief": belief} | row)
                 print(
                     f"{sampler:<17} {belief:<6} after {row['after']:>2}: "

@@ -147,15 +147,23 @@ def optimum(name: str) -> float:
     return float(function(jnp.full(dim, at[name.split()[0]])))
 
 
-def summary(regrets: np.ndarray) -> list[dict[str, float]]:
+def summary(
+    regrets: np.ndarray,
+    trials: tuple[int, ...] = AFTER,
+    least: float = 1e-6,
+    most: float = np.inf,
+) -> list[dict[str, float]]:
     """Return the geometric mean after some trials, with its interval.
 
     Args:
       regrets: ``[functions, keys, TRIALS]``.
+      trials: after which.
+      least: regrets below it count as this.
+      most: regrets above it count as this.
     """
     rows = []
-    for after in AFTER:
-        logs = np.log10(np.maximum(regrets[:, :, after - 1], 1e-6)).mean(axis=0)
+    for after in trials:
+        logs = np.log10(np.clip(regrets[:, :, after - 1], least, most)).mean(axis=0)
         span = bootstrap((logs,), np.mean, random_state=0).confidence_interval
         middle, low, high = (10.0**x for x in (logs.mean(), span.low, span.high))
         found = {"regret": middle, "low": low, "high": high}
