@@ -32,20 +32,26 @@ def browser():
         yield driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
+def new_page(browser, width, height, scheme):
+    """Return a context, a page of it, and the list of what the page complains of."""
+    size = {"width": width, "height": height}
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page, wrong = context.new_page(), []
+    page.set_default_timeout(1000 * moments.HANG)
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    return context, page, wrong
+
+
 @pytest.fixture
 def visit(browser):
     """Open a page; whatever it complains of or asks for fails the test."""
     opened = []
 
     def open_page(path, width=1600, scheme="light"):
-        size = {"width": width, "height": 900}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        page, wrong = context.new_page(), []
-        page.set_default_timeout(1000 * moments.HANG)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        context, page, wrong = new_page(browser, width, 900, scheme)
         page.on("request", lambda request: wrong.append(request.url))
-        page.on("dialog", lambda dialog: wrong.append(dialog.message))
         page.goto(f"file://{path}")
         assert wrong.pop(0) == f"file://{path}"
         opened.append((context, wrong))

@@ -19,7 +19,7 @@ import moments
 import numpy as np
 import psutil
 import pytest
-from test_browser import CHROMIUM, browser  # noqa: F401
+from test_browser import CHROMIUM, browser, new_page  # noqa: F401
 
 import jaxtune as jt
 from jaxtune.analysis._coordinates import span
@@ -412,12 +412,7 @@ def view(browser):  # noqa: F811
     opened = []
 
     def open_page(url, width=1600, scheme="light"):
-        size = {"width": width, "height": 500}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        page, wrong = context.new_page(), []
-        page.set_default_timeout(1000 * moments.HANG)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        context, page, wrong = new_page(browser, width, 500, scheme)
         page.on("request", lambda request: asked(request.url, url, wrong))
         page.goto(url, wait_until="domcontentloaded")
         opened.append((context, wrong))
