@@ -52,9 +52,11 @@ A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...)
 def checked_scheduler(task: Task, given: Any) -> Scheduler:
     """Return the scheduler; ``ValueError`` for one where nothing is trained."""
     scheduler = _named.scheduler(given)
-    if given is not None and not task.trains:
+    races_alone = scheduler.race is not None and scheduler.race.alone
+    if given is not None and not task.trains and not races_alone:
         raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
+            "scheduler: a plain function has no epochs to stop at. Leave it out; only "
+            "schedulers.race() suits one."
         )
     return scheduler
 
@@ -136,9 +138,10 @@ def check_repeatable(
     """
     if not schedule.confirms:
         return
+    what = "race" if schedule.stages[-1].races else "confirm"
     if goals:
         raise ValueError(
-            f"confirm: it needs one score, and there are {len(goals)} goals. Leave it "
+            f"{what}: it needs one score, and there are {len(goals)} goals. Leave it "
             "out, or search for one metric."
         )
     if scheduler.explore is not None:
@@ -148,11 +151,12 @@ def check_repeatable(
         )
 
 
-def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
+def check_random(traced: tuple[Traced, ...], trains: bool, schedule: Schedule) -> None:
     """Raise ``ValueError`` if a function that is to be repeated is not random."""
+    what = "race" if schedule.stages[-1].races else "confirm"
     if not trains and not any(one.random for one in traced):
         raise ValueError(
-            "confirm: the function does not read its key, so measuring again gives "
+            f"{what}: the function does not read its key, so measuring again gives "
             "the same number. Leave it out."
         )
 

@@ -59,6 +59,7 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
@@ -286,6 +287,8 @@ def search(
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     if sampler is None:
@@ -393,7 +396,7 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains)
+        check_random(traced, workload.trains, wanted.schedule)
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)

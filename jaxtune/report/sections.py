@@ -99,22 +99,24 @@ def _confirmed(result: Result) -> list[str]:
         found = result.confirmed
     except ValueError:  # nothing was, or not all of it yet
         return []
-    head = ("trial", "measured again", "mean", "standard error", "chance to be best")
-    rows = [
-        (trial, count, cell(mean), cell(error), shown_chance(chance))
-        for trial, count, mean, error, chance in zip(
-            found.trial,
-            found.measurements,
-            found.mean,
-            found.error,
-            found.probability,
-            strict=True,
-        )
+    head = ["trial", "measured again", "mean", "95 % interval", "chance to be best"]
+    columns = [
+        found.trial,
+        found.measurements,
+        map(cell, found.mean),
+        [
+            f"{cell(low)} to {cell(high)}" if np.isfinite(low) else cell(low)
+            for low, high in zip(found.low, found.high, strict=True)
+        ],
+        map(shown_chance, found.probability),
     ]
+    if len(found.out):
+        head.append("out after")
+        columns.append([count or "stayed" for count in found.out.tolist()])
     return [
         f'<p class="note">{escape(found.words.capitalize())}. Means are of '
         "measurements that had no part in the choice of these trials.</p>",
-        wide_table(head, rows, "Trials that were measured again"),
+        wide_table(head, [*zip(*columns, strict=True)], "Trials measured again"),
     ]
 
 

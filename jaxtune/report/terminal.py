@@ -71,7 +71,8 @@ def _measured_again(result: Result) -> list[dict[str, Any]]:
         found = result.confirmed
     except ValueError:  # none was, or not all of them yet
         return []
-    names = ("trial", "measurements", "mean", "error", "probability")
+    names = ["trial", "measurements", "mean", "error", "low", "high", "probability"]
+    names += ["out"] if len(found.out) else []
     columns = [getattr(found, name).tolist() for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -99,7 +100,7 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "finished": result.finished,
         "stopped": result.stopped,
         "trials": result.counts.done,
-        "of": result.setup.trials,
+        "of": result.counts.asked,
         "status": result.counts.named,
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [

@@ -178,7 +178,10 @@ def measured_again(
     fine = int(np.isfinite(means).sum())
     # where all trials failed, those are measured again
     best = best[: min(stage.confirms, fine or len(best))]
-    chosen = np.resize(best, stage.trials)
+    count = stage.trials
+    if stage.races:  # each as often as before the first look, however many there are
+        count = len(best) * stage.batches[0] // stage.confirms
+    chosen = np.resize(best, count)
     # the whole space, since the best need not lie in the box of the last round
     everything = stage.searched == space.searched
     box = space if everything else space.keep(*stage.searched)

@@ -24,7 +24,9 @@ class Stage(NamedTuple):
       batches: how many trials are asked for at a time, see `paced`; empty for all.
       ahead: whether a batch is asked for while the one before it trains.
       confirms: number of the best configurations so far, which its trials measure
-        again; 0 for a round that searches.
+        again; 0 for a round that searches. With ``batches`` it is a race: these are
+        the measurements before each look if no configuration leaves, see
+        `jaxtune.schedulers.race`.
     """
 
     searched: tuple[str, ...]
@@ -34,6 +36,11 @@ class Stage(NamedTuple):
     batches: tuple[int, ...] = ()
     ahead: bool = False
     confirms: int = 0
+
+    @property
+    def races(self) -> bool:
+        """True if the configurations that it measures again may leave on the way."""
+        return bool(self.confirms and self.batches)
 
 
 @brief
