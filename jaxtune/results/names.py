@@ -68,9 +68,9 @@ def check_repeat_column(metrics: Iterable[object], names: Iterable[str]) -> None
     """
     if REPEAT_OF in (*metrics, *names):
         raise ValueError(
-            f"{REPEAT_OF!r} is the column that says which trial another one repeats, in "
-            "a race and with confirm=, and the name of a metric or dimension. Rename "
-            "that."
+            f"{REPEAT_OF!r} is the column that says which trial another one repeats "
+            "with confirm= and in a race, and the name of a metric or dimension. "
+            "Rename that."
         )
 
 
