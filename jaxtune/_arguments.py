@@ -20,10 +20,11 @@ from jaxtune.door import (
     real,
     whole,
 )
+from jaxtune.goals.arguments import Constraints
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
-from jaxtune.rounds.schedule import Schedule, Stage, flat
+from jaxtune.rounds.schedule import Schedule, Stage, check_crossed, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
@@ -145,6 +146,47 @@ def check_repeatable(
         raise ValueError(
             "confirm: under population based training no trial has one setting, so it "
             "cannot be repeated. Leave it out, or use another scheduler."
+        )
+
+
+def check_compared(
+    schedule: Schedule,
+    scheduler: Scheduler,
+    constraints: Constraints,
+    goals: Sequence[Any],
+    others: Sequence[Any],
+) -> None:
+    """Raise ``ValueError`` for a study whose values would not be tuned alike.
+
+    Args:
+      schedule: the rounds.
+      scheduler: of the search.
+      constraints: of the search.
+      goals: several goals in place of a score.
+      others: known settings, earlier searches, a box to start in; ``None`` for none.
+    """
+    check_crossed(schedule)
+    if not schedule.compared:
+        return
+    if goals:
+        raise ValueError(
+            f"study: values are compared by one score, and there are {len(goals)} "
+            "goals. Use metric=, and constraints= for the other ones."
+        )
+    if scheduler.explore is not None:
+        raise ValueError(
+            "study: under population based training no trial has one setting, so values "
+            "cannot be compared. Use another scheduler."
+        )
+    if constraints.rules:
+        raise ValueError(
+            "study: a requirement may allow a setting with one value and not with "
+            "another, so that they are not tuned alike. Make the space smaller, or "
+            "constrain a metric or a size."
+        )
+    if any(part is not None for part in others):
+        raise ValueError(
+            "study: first, prior and start favour some values. Leave them out."
         )
 
 

@@ -15,6 +15,7 @@ from jaxtune import _named
 from jaxtune._arguments import (
     CALLBACKS,
     VERBOSE,
+    check_compared,
     check_counts,
     check_metric,
     check_random,
@@ -288,6 +289,7 @@ def search(
     scheduler = checked_scheduler(made, scheduler)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
     if sampler is None:
         sampler = default.sampler or usual_sampler(schedule.trials)
     sampler = _named.sampler(sampler)
@@ -299,7 +301,7 @@ def search(
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep)
+        )._replace(scoring=scoring, keep=keep, shared=schedule.combinations)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -309,6 +311,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            # in a study, points are the same for all compared values
+            distinct=not schedule.compared,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,

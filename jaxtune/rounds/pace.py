@@ -81,7 +81,12 @@ def paced(
     lanes = max(block or 0, LANES if task.trains else 0)
     fills = -(-lanes // repeats)  # trials that fill a block
     parts = PARTS if task.stream is None else READINGS
-    stages = [_paced(stage, fills, parts) for stage in schedule.stages]
+    stages = [
+        _paced_apart(stage, fills, parts, schedule.combinations)
+        if stage.compares
+        else _paced(stage, fills, parts)
+        for stage in schedule.stages
+    ]
     return schedule._replace(stages=tuple(stages))
 
 
@@ -105,6 +110,16 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
         f"{recipe.name} learns {when}{again}"
     )
+
+
+def _paced_apart(stage: Stage, fills: int, parts: int, values: int) -> Stage:
+    """Return a round of a study, whose sampler learns of each combination alone."""
+    if stage.batches or stage.confirms:
+        return stage
+    own = tuple(name for name in stage.searched if name not in stage.compares)
+    one = Stage(own, stage.trials // values)
+    each = _paced(one, -(-fills // values), parts).batches
+    return stage._replace(batches=tuple(values * size for size in each))
 
 
 def _paced(stage: Stage, fills: int, parts: int) -> Stage:

@@ -108,6 +108,9 @@ def _rounds(path: str, settings: dict[str, Any]) -> str:
     confirmed = "".join(
         f", and {part['trials']} that confirm {part['confirms']}" for part in again
     )
+    compared = settings["rounds"][0].get("compares", ())
+    if compared:
+        confirmed += f", which compare {', '.join(compared)}"
     if all(opened == names[0] for opened in names):
         plural = "s" if len(rounds) > 1 else ""
         return f"trials={sum(trials)} in {len(rounds)} round{plural}{confirmed}"
