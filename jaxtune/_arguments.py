@@ -175,8 +175,8 @@ def check_compared(
         )
     if scheduler.explore is not None:
         raise ValueError(
-            "study: under population based training no trial has one setting, so values "
-            "cannot be compared. Use another scheduler."
+            "study: under population based training no trial has one setting, so "
+            "values cannot be compared. Use another scheduler."
         )
     if constraints.rules:
         raise ValueError(
@@ -190,13 +190,19 @@ def check_compared(
         )
 
 
-def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
+def check_random(traced: tuple[Traced, ...], trains: bool, compares: bool) -> None:
     """Raise ``ValueError`` if a function that is to be repeated is not random."""
-    if not trains and not any(one.random for one in traced):
+    if trains or any(one.random for one in traced):
+        return
+    if compares:
         raise ValueError(
-            "confirm: the function does not read its key, so measuring again gives "
-            "the same number. Leave it out."
+            "study: the function does not read its key, so fresh seeds give the same "
+            "number. Search, and look at the trials of each value."
         )
+    raise ValueError(
+        "confirm: the function does not read its key, so measuring again gives the "
+        "same number. Leave it out."
+    )
 
 
 def check_start(schedule: Schedule) -> None:

@@ -397,7 +397,7 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains)
+        check_random(traced, workload.trains, bool(wanted.schedule.compared))
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)

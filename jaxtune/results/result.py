@@ -55,6 +55,7 @@ from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
 if TYPE_CHECKING:
+    from jaxtune.report._study import Study
     from jaxtune.trained.ensemble import Ensemble
     from jaxtune.trained.model import TrainedModel
 
@@ -314,6 +315,27 @@ class Result:
         repeats = np.where(alike, columns[REPEAT_OF], -1)
         mode, each = self.setup.mode, self.trials.scores
         return confirmed_of(repeats, columns, each, mode, limits)
+
+    @property
+    def study(self) -> Study:
+        """What a study found, also one that is not finished; see `jaxtune.study`.
+
+        Raises:
+          ValueError: a search that compares no values.
+        """
+        # imported when called: report imports results
+        from jaxtune.report._study import Study
+
+        return Study(self)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that a study compares; empty in other searches.
+
+        Trials one after another have the same other hyperparameters and random numbers.
+        """
+        stages = self.setup.given.stages
+        return next((stage.compares for stage in stages if stage.compares), ())
 
     @property
     def best(self) -> Best:

@@ -124,9 +124,9 @@ def check_crossed(schedule: Schedule) -> None:
             )
         if stage.confirms > 1 or stage.trials % schedule.combinations:
             raise ValueError(
-                f"Stage: {stage.trials} trials, confirms={stage.confirms}. A round that "
-                f"compares {schedule.combinations} combinations has a multiple of as "
-                "many trials, and measures the best of each again."
+                f"Stage: {stage.trials} trials, confirms={stage.confirms}. A round "
+                f"that compares {schedule.combinations} combinations has a multiple of "
+                "as many trials, and measures the best of each again."
             )
 
 

@@ -72,9 +72,7 @@ def crossed(sampler: Sampler, names: Sequence[str]) -> Sampler:
         points, scores = np.asarray(points), np.asarray(scores)
         compared, free = _columns(state.space, names)
         own = []
-        for one, place in zip(
-            state.own, _places(state.space, names), strict=True
-        ):
+        for one, place in zip(state.own, _places(state.space, names), strict=True):
             rows = np.isclose(points[:, compared], place).all(axis=1)
             told = jax.device_put((points[rows][:, free], scores[rows]))
             own.append(sampler.tell(one, *told) if rows.any() else one)

@@ -1,4 +1,4 @@
-"""A scheduler for each of several groups of trials, which compares within them alone."""
+"""A scheduler for each of several groups of trials, which compares within them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from jaxtune.schedulers.base import (
     together,
 )
 from jaxtune.types import Key
+
+COLUMNS = tuple(name for name in Progress._fields if name != "slots")
 
 
 def apart(scheduler: Scheduler, groups: int) -> Scheduler:
@@ -45,9 +47,8 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
         each, more = divmod(progress.slots, groups)
         for group in range(groups):
             rows = np.arange(group, trials, groups)
-            own = Progress(
-                *(column[rows] for column in progress[:-1]), each + (group < more)
-            )
+            columns = {n: getattr(progress, n)[rows] for n in COLUMNS}
+            own = Progress(**columns, slots=each + (group < more))
             found = scheduler.decide(key, _plan_of(plan, group, groups), own)
             source = np.where(found.source < 0, found.source, rows[found.source])
             parts.append(Decision(rows[found.trial], source, found.epochs))
