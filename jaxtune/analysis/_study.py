@@ -20,6 +20,7 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._edges import Edge, edges_of
 from jaxtune.analysis.paired import (
     LEVEL,
+    MOST,
     PairedTest,
     adjusted,
     fewest_pairs,
@@ -31,8 +32,8 @@ from jaxtune.results.result import Result
 from jaxtune.samplers.crossed import combinations as combinations_of
 
 POWER = 0.8  # share of studies in which a difference of the size told would be seen
-# settings by which the luck of tuning is judged: of more not all signs are enumerated
-BEST = 14
+# settings by which the luck of tuning is judged, beyond those that all have to agree
+SPARE = 2
 STEPS = 12  # of a bisection, for two digits
 
 
@@ -98,6 +99,11 @@ class ValueContrast(NamedTuple):
     p: float
     tests: int
     seen: float
+
+    @property
+    def beyond_seeds(self) -> bool:
+        """True if the luck of seeds does not explain the difference of the settings."""
+        return self.test.p * self.tests <= LEVEL and self.test.low > 0
 
     @property
     def shown(self) -> bool:
@@ -205,20 +211,17 @@ def _compared(
     means = ranking.orient(
         np.asarray([value.mean if value.compared else np.nan for value in values]), mode
     )
+    fine = [place for place, value in enumerate(values) if value.compared]
+    tests = math.comb(len(fine), 2)
     pairs = [
-        _contrast(study, groups, values, pair)
-        for pair in combinations(range(len(values)), 2)
-        if all(values[i].compared for i in pair)
+        _contrast(study, groups, values, pair, tests) for pair in combinations(fine, 2)
     ]
     holm = adjusted([pair.p for pair in pairs])
     order = tuple(ranking.order(means).tolist())
-    contrasts = [
-        pair._replace(p=p, tests=len(pairs))
-        for pair, p in zip(pairs, holm, strict=True)
-    ]
+    contrasts = [pair._replace(p=p) for pair, p in zip(pairs, holm, strict=True)]
     # of the best value alone, which the conclusion is about
     contrasts = [
-        pair._replace(seen=_seen(study, groups, pair, len(pairs)))
+        pair._replace(seen=_seen(study, groups, pair))
         if order[0] in (pair.better, pair.other) and not pair.shown
         else pair
         for pair in contrasts
@@ -285,6 +288,7 @@ def _contrast(
     groups: Sequence[Sequence[int]],
     values: Sequence[TunedValue],
     pair: tuple[int, int],
+    tests: int,
 ) -> ValueContrast:
     mode, (one, other) = study.result.setup.mode, pair
     test = _test(values, one, other, mode)
@@ -293,9 +297,10 @@ def _contrast(
         test = _test(values, one, other, mode)
     tuning, p = math.nan, test.p
     if study.alike:
-        tuning = luck_of_tuning(*(_standing(study, groups[i]) for i in (one, other)))
+        both = (_standing(study, groups[i]) for i in (one, other))
+        tuning = luck_of_tuning(*both, tests)
         p = max(p, tuning)
-    return ValueContrast(one, other, test, tuning, p, 1, math.inf)
+    return ValueContrast(one, other, test, tuning, p, tests, math.inf)
 
 
 def _test(values: Sequence[TunedValue], one: int, other: int, mode: str) -> PairedTest:
@@ -313,7 +318,7 @@ def _standing(study: _Study, group: Sequence[int]) -> np.ndarray:
     return study.standing[_rows(study, group)]
 
 
-def luck_of_tuning(one: np.ndarray, other: np.ndarray) -> float:
+def luck_of_tuning(one: np.ndarray, other: np.ndarray, tests: int = 1) -> float:
     """Return the p-value of two values over the settings that both were tried with.
 
     If a value made no difference, each setting might as well have had its two scores
@@ -324,15 +329,18 @@ def luck_of_tuning(one: np.ndarray, other: np.ndarray) -> float:
     >>> from jaxtune.analysis._study import luck_of_tuning
     >>> scores = np.linspace(0, 1, 32)
     >>> luck_of_tuning(scores + 0.1, scores), luck_of_tuning(scores, scores)
-    (0.0001220703125, 1.0)
+    (0.0078125, 1.0)
 
     Args:
       one: ``[n]`` standing of each setting with one value; NaN has failed.
       other: ``[n]`` the same with the other value.
+      tests: number of pairs that are tested: it takes more settings to show a
+        difference between one of many.
     """
     both = ranking.worst_if_failed(np.stack([one, other], axis=1))
+    count = min(MOST, fewest_pairs(tests) + SPARE)
     # chosen by what does not change if the two scores of a setting are exchanged
-    good = both[ranking.order(both.max(axis=1))[:BEST]]
+    good = both[ranking.order(both.max(axis=1))[:count]]
     ranks = stats.rankdata(good).reshape(good.shape)
     return paired_test(*ranks.T.tolist()).p
 
@@ -341,10 +349,9 @@ def _seen(
     study: _Study,
     groups: Sequence[Sequence[int]],
     pair: ValueContrast,
-    tests: int,
 ) -> float:
     """Return the difference that both tests would show in four of five studies."""
-    test, level = pair.test, LEVEL / tests
+    test, tests, level = pair.test, pair.tests, LEVEL / pair.tests
     if test.pairs < fewest_pairs(tests):
         return math.inf
     degrees = test.pairs - 1
@@ -358,20 +365,21 @@ def _seen(
         np.where(study.result.feasible, scores, np.nan)[rows]
         for rows in (_rows(study, groups[i]) for i in (pair.better, pair.other))
     )
-    lacking = [_needed(one, other, level), _needed(other, one, level)]
+    lacking = [_needed(one, other, tests), _needed(other, one, tests)]
     return max(found, *lacking)
 
 
-def _needed(one: np.ndarray, other: np.ndarray, level: float) -> float:
+def _needed(one: np.ndarray, other: np.ndarray, tests: int) -> float:
     """Return by how much the scores of one value have to rise for a small p-value."""
     fine = np.concatenate([one, other])
     fine = fine[np.isfinite(fine)]
     low, high = 0.0, float(np.ptp(fine))
-    if luck_of_tuning(one + high, other) > level:
+    level = LEVEL / tests
+    if luck_of_tuning(one + high, other, tests) > level:
         return math.inf
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if luck_of_tuning(one + middle, other) > level:
+        if luck_of_tuning(one + middle, other, tests) > level:
             low = middle
         else:
             high = middle

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from jaxtune.door import NAME, PATH, guarded, optional
 from jaxtune.markup import html_table
 from jaxtune.printing import printable
 from jaxtune.report.cells import cell
-from jaxtune.report.study_words import conclusion_of, label_of, notes_of
+from jaxtune.report.study_words import conclusion_of, notes_of
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -33,25 +33,27 @@ class StudyTable(tuple[dict[str, Any], ...]):
     """A row for each value that a study compares, the best mean first."""
 
     def __repr__(self) -> str:
-        columns = [[name, *map(cell, self._column(name))] for name in self[0]]
-        widths = [max(map(len, column)) for column in columns]
-        lines = [
-            "  ".join(
-                part.ljust(width) for part, width in zip(row, widths, strict=True)
-            )
-            for row in zip(*columns, strict=True)
-        ]
-        return "\n".join(printable(line.rstrip()) for line in lines)
+        rows = [[*self[0]], *self.cells]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join(map(printable, lines))
 
     def _repr_html_(self) -> str:
-        return html_table([*self[0]], [[*map(cell, row.values())] for row in self])
+        return html_table([*self[0]], self.cells)
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """The text of each row."""
+        return [[*map(_cell, row.values())] for row in self]
 
     def to_pandas(self) -> DataFrame:
         """Return the table as a DataFrame of pandas."""
         return extra("pandas", "pandas").DataFrame(list(self))
 
-    def _column(self, name: str) -> Iterator[Any]:
-        return (row[name] for row in self)
+
+def _cell(value: Any) -> str:
+    """Return a number as text; a dash where there is none, as of the best value."""
+    return "–" if isinstance(value, float) and math.isnan(value) else cell(value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,8 +208,3 @@ def _numbers(found: ComparedValues, place: int) -> dict[str, Any]:
         values = (sign * pair.test.difference, *ends, pair.p)
         numbers = dict(zip(DIFFERENCE, values, strict=True))
     return row | numbers | {"trial": value.trial}
-
-
-def labels(found: ComparedValues) -> list[str]:
-    """Return the names of the values, in the order of the space."""
-    return [label_of(value) for value in found.values]

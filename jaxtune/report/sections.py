@@ -99,7 +99,7 @@ def _study(result: Result) -> list[Any]:
     if not result.compared or not np.isfinite(result.standing).any():
         return []
     study = result.study
-    rows = [[*map(cell, row.values())] for row in study.table]
+    table = study.table
     pictures = [study.figure(name) for name in study.scientific]
     return [
         "<p>Every setting of the other hyperparameters was tried with each value, with "
@@ -108,7 +108,7 @@ def _study(result: Result) -> list[Any]:
         '<div class="pairs">',
         *pictures,
         "</div>",
-        wide_table([*study.table[0]], rows, "Each value, the others tuned"),
+        wide_table([*table[0]], table.cells, "Each value, the others tuned"),
     ]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from jaxtune.analysis import ComparedValues, TunedValue, ValueContrast
-from jaxtune.analysis.paired import LEVEL, fewest_pairs
+from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.printing import counted
 from jaxtune.report.cells import tick
 from jaxtune.report.describe import as_list
@@ -41,8 +41,10 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     pairs = {frozenset((p.better, p.other)): p for p in found.contrasts}
     against = [pairs[frozenset((best, i))] for i in others if _has(pairs, best, i)]
     worse = [pair for pair in against if pair.shown]
-    unknown = [pair for pair in against if not pair.shown and math.isinf(pair.seen)]
-    alike = [p for p in against if not p.shown and math.isfinite(p.seen)]
+    undecided = [pair for pair in against if not pair.shown]
+    lucky = [pair for pair in undecided if pair.beyond_seeds and pair.better == best]
+    alike = [p for p in undecided if p not in lucky and math.isfinite(p.seen)]
+    unknown = [p for p in undecided if p not in lucky and math.isinf(p.seen)]
     parts = []
     if len(found.names) > 1:
         return _of_combinations(found, against)
@@ -51,6 +53,12 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
         parts.append(
             f"{labels[best]} is better than {lower} at this budget: "
             f"{metric} better by {_listed(worse)}"
+        )
+    if lucky:
+        behind = as_list([labels[_rest(pair, best)] for pair in lucky])
+        parts.append(
+            f"the best setting of {labels[best]} is better than that of {behind}, but "
+            f"not beyond the luck of tuning: {metric} better by {_listed(lucky)}"
         )
     if alike:
         names = [labels[_rest(pair, best)] for pair in alike]
@@ -62,14 +70,15 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
             f"{_listed(alike)}; a difference of more than {seen} would have been seen"
         )
     if unknown:
-        undecided = as_list([labels[_rest(pair, best)] for pair in unknown])
+        which = as_list([labels[_rest(pair, best)] for pair in unknown])
         parts.append(
-            f"it is not known whether {labels[best]} differs from {undecided}: "
+            f"it is not known whether {labels[best]} differs from {which}: "
             f"{metric} apart by {_listed(unknown)}"
         )
     if lost:
         parts.append(f"{as_list(lost)} failed, and cannot be compared")
-    return f"{'; '.join(parts)}."
+    said = "; ".join(parts)
+    return f"{said[0].upper() if lucky and not worse else said[0]}{said[1:]}."
 
 
 def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) -> str:
@@ -138,8 +147,7 @@ def _tuning(comparisons: Sequence[ComparedValues]) -> list[str]:
             "tuning is not tested: what is said holds for the settings that were found."
         )
     for found, pair in pairs:
-        seeds_alone = pair.test.p * pair.tests <= LEVEL and pair.test.low > 0
-        if pair.shown or not seeds_alone:
+        if pair.shown or not pair.beyond_seeds:
             continue
         better, other = (label_of(found.values[i]) for i in (pair.better, pair.other))
         notes.append(

@@ -62,9 +62,9 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     if result.compared:
         for line in [*result.study.conclusion.split("\n"), *result.study.notes]:
             _line(console, line)
-        rows = [[*map(cell, row.values())] for row in result.study.table]
+        table = result.study.table
         title = f"Each value of {', '.join(result.compared)}, the others tuned"
-        _print(console, _table(title, [*result.study.table[0]], rows))
+        _print(console, _table(title, [*table[0]], table.cells))
     elif again := _measured_again(result):
         title = f"Measured again: {result.confirmed.words}"
         cells = [[*map(cell, row.values())] for row in again]
