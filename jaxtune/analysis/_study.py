@@ -208,25 +208,59 @@ def _compared(
 ) -> ComparedValues:
     values = tuple(_tuned(study, names, group) for group in groups)
     mode = study.result.setup.mode
-    means = ranking.orient(
-        np.asarray([value.mean if value.compared else np.nan for value in values]), mode
+    means = np.asarray([value.mean if value.compared else np.nan for value in values])
+    order = tuple(ranking.order(ranking.orient(means, mode)).tolist())
+    rows = [np.flatnonzero(study.searched & np.isin(study.place, g)) for g in groups]
+    # -1 and 1, in float64 as the tests compute
+    sign = ranking.direction(mode)
+    pairs = contrasts_of(
+        [sign * value.scores if value.compared else None for value in values],
+        [study.standing[own] for own in rows] if study.alike else None,
     )
-    fine = [place for place, value in enumerate(values) if value.compared]
-    tests = math.comb(len(fine), 2)
-    pairs = [
-        _contrast(study, groups, values, pair, tests) for pair in combinations(fine, 2)
-    ]
-    holm = adjusted([pair.p for pair in pairs])
-    order = tuple(ranking.order(means).tolist())
-    contrasts = [pair._replace(p=p) for pair, p in zip(pairs, holm, strict=True)]
+    scores = np.where(study.result.feasible, study.result.trials["score"], np.nan)
+    tuned = [sign * scores[own] for own in rows] if study.alike else None
     # of the best value alone, which the conclusion is about
     contrasts = [
-        pair._replace(seen=_seen(study, groups, pair))
+        pair._replace(seen=_seen(pair, tuned))
         if order[0] in (pair.better, pair.other) and not pair.shown
         else pair
-        for pair in contrasts
+        for pair in pairs
     ]
     return ComparedValues(names, values, tuple(contrasts), order)
+
+
+def contrasts_of(
+    fresh: Sequence[np.ndarray | None], tuned: Sequence[np.ndarray] | None
+) -> list[ValueContrast]:
+    """Test each pair of values.
+
+    >>> import numpy as np
+    >>> from jaxtune.analysis._study import contrasts_of
+    >>> scores, settings = np.linspace(0.9, 1.0, 10), np.linspace(0.0, 1.0, 32)
+    >>> (pair,) = contrasts_of([scores, scores - 0.5], [settings, settings - 0.5])
+    >>> pair.better, pair.shown
+    (0, True)
+
+    Args:
+      fresh: of each value the scores ``[r]`` of its best setting with fresh seeds,
+        higher is better; ``None`` for a value that cannot be compared.
+      tuned: of each value the standing ``[n]`` of all settings, in the same order;
+        ``None`` where the values had different ones.
+    """
+    known = {place: one.tolist() for place, one in enumerate(fresh) if one is not None}
+    tests, pairs = math.comb(len(known), 2), []
+    for one, other in combinations(known, 2):
+        test = paired_test(known[one], known[other])
+        if test.difference < 0:
+            one, other = other, one
+            test = paired_test(known[one], known[other])
+        tuning, p = math.nan, test.p
+        if tuned is not None:
+            tuning = luck_of_tuning(tuned[one], tuned[other], tests)
+            p = max(p, tuning)
+        pairs.append(ValueContrast(one, other, test, tuning, p, tests, math.inf))
+    holm = adjusted([pair.p for pair in pairs])
+    return [pair._replace(p=p) for pair, p in zip(pairs, holm, strict=True)]
 
 
 def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> TunedValue:
@@ -283,41 +317,6 @@ def _edges(study: _Study, own: np.ndarray, standing: np.ndarray) -> tuple[Edge, 
     return tuple(edge for edge in found if edge.name not in study.result.compared)
 
 
-def _contrast(
-    study: _Study,
-    groups: Sequence[Sequence[int]],
-    values: Sequence[TunedValue],
-    pair: tuple[int, int],
-    tests: int,
-) -> ValueContrast:
-    mode, (one, other) = study.result.setup.mode, pair
-    test = _test(values, one, other, mode)
-    if test.difference < 0:
-        one, other = other, one
-        test = _test(values, one, other, mode)
-    tuning, p = math.nan, test.p
-    if study.alike:
-        both = (_standing(study, groups[i]) for i in (one, other))
-        tuning = luck_of_tuning(*both, tests)
-        p = max(p, tuning)
-    return ValueContrast(one, other, test, tuning, p, tests, math.inf)
-
-
-def _test(values: Sequence[TunedValue], one: int, other: int, mode: str) -> PairedTest:
-    sign = ranking.direction(mode)
-    scores = (sign * values[place].scores for place in (one, other))
-    return paired_test(*(numbers.tolist() for numbers in scores))
-
-
-def _rows(study: _Study, group: Sequence[int]) -> np.ndarray:
-    """Return the trials that tuned some combinations, in order."""
-    return np.flatnonzero(study.searched & np.isin(study.place, group))
-
-
-def _standing(study: _Study, group: Sequence[int]) -> np.ndarray:
-    return study.standing[_rows(study, group)]
-
-
 def luck_of_tuning(one: np.ndarray, other: np.ndarray, tests: int = 1) -> float:
     """Return the p-value of two values over the settings that both were tried with.
 
@@ -345,27 +344,25 @@ def luck_of_tuning(one: np.ndarray, other: np.ndarray, tests: int = 1) -> float:
     return paired_test(*ranks.T.tolist()).p
 
 
-def _seen(
-    study: _Study,
-    groups: Sequence[Sequence[int]],
-    pair: ValueContrast,
-) -> float:
-    """Return the difference that both tests would show in four of five studies."""
-    test, tests, level = pair.test, pair.tests, LEVEL / pair.tests
-    if test.pairs < fewest_pairs(tests):
+def _seen(pair: ValueContrast, tuned: Sequence[np.ndarray] | None) -> float:
+    """Return the difference that both tests would show in four of five studies.
+
+    Args:
+      pair: two values.
+      tuned: of each value the scores ``[n]`` of all settings, higher is better, NaN
+        where one failed; ``None`` where the values had different settings.
+    """
+    test, level = pair.test, LEVEL / pair.tests
+    if test.pairs < fewest_pairs(pair.tests):
         return math.inf
     degrees = test.pairs - 1
     error = (test.high - test.low) / 2 / stats.t.ppf(1 - LEVEL / 2, degrees)
     reach = stats.t.ppf(1 - level / 2, degrees) + stats.t.ppf(POWER, degrees)
     found = float(error * reach)
-    if math.isnan(pair.tuning):
+    if tuned is None:
         return found
-    scores = ranking.orient(study.result.trials["score"], study.result.setup.mode)
-    one, other = (
-        np.where(study.result.feasible, scores, np.nan)[rows]
-        for rows in (_rows(study, groups[i]) for i in (pair.better, pair.other))
-    )
-    lacking = [_needed(one, other, tests), _needed(other, one, tests)]
+    one, other = tuned[pair.better], tuned[pair.other]
+    lacking = [_needed(one, other, pair.tests), _needed(other, one, pair.tests)]
     return max(found, *lacking)
 
 

@@ -49,32 +49,26 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     if len(found.names) > 1:
         return _of_combinations(found, against)
     if worse:
-        lower = as_list([labels[_rest(pair, best)] for pair in worse])
-        parts.append(
-            f"{labels[best]} is better than {lower} at this budget: "
-            f"{metric} better by {_listed(worse)}"
-        )
+        behind = _each(worse, best, labels, f"{metric} better by ")
+        parts.append(f"{labels[best]} is better at this budget than {behind}")
     if lucky:
-        behind = as_list([labels[_rest(pair, best)] for pair in lucky])
+        behind = _each(lucky, best, labels, f"{metric} better by ")
         parts.append(
             f"the best setting of {labels[best]} is better than that of {behind}, but "
-            f"not beyond the luck of tuning: {metric} better by {_listed(lucky)}"
+            "not beyond the luck of tuning"
         )
     if alike:
-        names = [labels[_rest(pair, best)] for pair in alike]
+        near = _each(alike, best, labels, f"{metric} apart by ")
         seen = tick(_rounded(max(pair.seen for pair in alike)))
-        one = f"{labels[best]} and {names[0]} do not differ"
-        several = f"{labels[best]} does not differ from {as_list(names)}"
+        pair = f"{labels[best]} and {near} do not differ"
+        several = f"{labels[best]} does not differ from {near}"
         parts.append(
-            f"{several if names[1:] else one} at this budget: {metric} apart by "
-            f"{_listed(alike)}; a difference of more than {seen} would have been seen"
+            f"{several if alike[1:] else pair} at this budget; a difference of more "
+            f"than {seen} would have been seen"
         )
     if unknown:
-        which = as_list([labels[_rest(pair, best)] for pair in unknown])
-        parts.append(
-            f"it is not known whether {labels[best]} differs from {which}: "
-            f"{metric} apart by {_listed(unknown)}"
-        )
+        near = _each(unknown, best, labels, f"{metric} apart by ")
+        parts.append(f"whether {labels[best]} differs from {near} is not known")
     if lost:
         parts.append(f"{as_list(lost)} failed, and cannot be compared")
     said = "; ".join(parts)
@@ -140,21 +134,17 @@ def _number(found: ComparedValues) -> list[str]:
 def _tuning(comparisons: Sequence[ComparedValues]) -> list[str]:
     """Return notes on the luck of tuning."""
     notes = []
-    pairs = [(found, pair) for found in comparisons for pair in found.contrasts]
-    if any(math.isnan(pair.tuning) for _, pair in pairs):
+    pairs = [pair for found in comparisons for pair in found.contrasts]
+    if any(math.isnan(pair.tuning) for pair in pairs):
         notes.append(
             "The values did not have the same settings in full, so that the luck of "
             "tuning is not tested: what is said holds for the settings that were found."
         )
-    for found, pair in pairs:
-        if pair.shown or not pair.beyond_seeds:
-            continue
-        better, other = (label_of(found.values[i]) for i in (pair.better, pair.other))
+    if any(pair.beyond_seeds and not pair.shown for pair in pairs):
         notes.append(
-            f"The best setting of {better} scores better than that of {other} beyond "
-            f"the luck of seeds (p = {pair.test.p:.2g}), but not of tuning (p = "
-            f"{pair.tuning:.2g}): other settings might have turned this round. More "
-            "trials would tell."
+            "Fresh seeds show that one setting is better than another, and not that "
+            "its value is: where the luck of tuning is not excluded, other settings "
+            "might have turned this round. More trials would tell."
         )
     return notes
 
@@ -182,16 +172,22 @@ def _rest(pair: ValueContrast, one: int) -> int:
     return pair.other if pair.better == one else pair.better
 
 
-def _listed(pairs: Sequence[ValueContrast]) -> str:
-    return as_list([_numbers(pair) for pair in pairs])
-
-
-def _numbers(pair: ValueContrast) -> str:
-    test = pair.test
-    interval = (
-        f"95 % interval {tick(_rounded(test.low))} to {tick(_rounded(test.high))}"
+def _each(
+    pairs: Sequence[ValueContrast], best: int, labels: Sequence[str], how: str
+) -> str:
+    """Return the values that differ from the best one, each with its numbers."""
+    return as_list(
+        [f"{labels[_rest(pair, best)]} ({_numbers(pair, how)})" for pair in pairs]
     )
-    return f"{tick(_rounded(test.difference))} ({interval}, p = {pair.p:.2g})"
+
+
+def _numbers(pair: ValueContrast, how: str) -> str:
+    test = pair.test
+    low, high = (tick(_rounded(end)) for end in (test.low, test.high))
+    return (
+        f"{how}{tick(_rounded(test.difference))}, 95 % interval {low} to {high}, "
+        f"p = {pair.p:.2g}"
+    )
 
 
 def _rounded(value: float) -> float:
