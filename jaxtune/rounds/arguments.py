@@ -19,6 +19,7 @@ from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers.from_scratch import from_scratch
 
 
 class Search(NamedTuple):
@@ -68,7 +69,8 @@ class Search(NamedTuple):
     def scheduler_of(self, number: int) -> Scheduler:
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
-        return scheduler_of_stage(stage, self.scheduler, budget)
+        led = scheduler_of_stage(stage, self.scheduler, budget)
+        return from_scratch(led) if self.workload.budget_rows else led
 
     @property
     def folds(self) -> int | None:
