@@ -8,29 +8,30 @@ budgets of both kinds are counted in epochs of all rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxtune.planning.layout import constants
 from jaxtune.planning.workload import Workload
+from jaxtune.programs.block import Static
 from jaxtune.programs.lane import Batching, Subset
 from jaxtune.schedulers import Plan
 from jaxtune.space import Space
-from jaxtune.types import ArrayLike
 
 EPOCHS, EXAMPLES = "epochs", "examples"
 BUDGETS = (EPOCHS, EXAMPLES)
 
 
-def rows_in_subset(rows: ArrayLike, budget: ArrayLike, whole: int) -> np.ndarray:
+def rows_in_subset(rows: Any, budget: Any, whole: int) -> np.ndarray:
     """Return the rows of subsets.
 
     >>> rows_in_subset(1200, [2, 9, 27], 27).tolist()
     [88, 400, 1200]
 
     Args:
-      rows: of all the data.
-      budget: of trainings.
+      rows: of all the data, one number or several.
+      budget: of trainings, one or several.
       whole: the largest budget.
     """
     # in 64 bits, since the product of two numbers of 32 may need them
@@ -54,6 +55,15 @@ def subset_of(workload: Workload, batching: Batching, budget: int) -> Subset | N
     if budget == whole:  # with the last batch, which may be smaller
         examples = batching.examples
     return Subset(rows.astype(np.int32), np.asarray(examples, np.int32))
+
+
+def told(static: Static, subset: Subset) -> Static:
+    """Return what a program is compiled for, if its optimiser is told the lengths."""
+    batching = static.batching
+    assert batching is not None, "what has subsets is trained"
+    if batching.epochs is None:
+        return static
+    return static._replace(batching=batching._replace(told=int(subset.examples)))
 
 
 def check_subsets(workload: Workload, space: Space, plans: Sequence[Plan]) -> None:

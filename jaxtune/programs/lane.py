@@ -73,6 +73,9 @@ class Batching(NamedTuple):
     # of a whole training, if the optimiser asks for its length; other programs serve
     # any number of epochs
     epochs: int | None = None
+    # of an epoch on a subset, if the optimiser asks for lengths: others get the number
+    # as data, which optax's own schedules cannot take
+    told: int | None = None
 
 
 class Subset(NamedTuple):
@@ -84,8 +87,8 @@ class Subset(NamedTuple):
       examples: ``[]`` int32, in one epoch; the same for all folds.
     """
 
-    rows: Array
-    examples: Array
+    rows: Any
+    examples: Any
 
     def of_lane(self, repeat: Array) -> Subset:
         """Return the subset of one lane, see `as_lane`."""

@@ -13,7 +13,7 @@ from jaxtune.brevity import brief
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
-from jaxtune.planning.subsets import subset_of
+from jaxtune.planning.subsets import subset_of, told
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
@@ -450,7 +450,7 @@ class RoundState:
         each = self._workload.scoring.each_epoch
         return Job(
             block=self._block(lanes, static, width),
-            static=static,
+            static=static if subset is None else told(static, subset),
             trained=trained,
             sources=sources,
             like=self._shapes[segment.group]() if sources else None,
