@@ -59,6 +59,10 @@ class Plan(NamedTuple):
       own_pace: whether a trial is stopped by its own scores alone. One that is left at
         a rung is complete then: its score compares with those of trials that trained
         longer, and its state is not needed.
+      budget: epochs that all trials together train at most, where the scheduler shares
+        them out as it goes and a rung's count alone says little; ``None`` for the sum
+        over the rungs.
+      learns: whether the scheduler is shown where the trials lie, `Progress.points`.
     """
 
     brackets: tuple[Bracket, ...]
@@ -66,6 +70,8 @@ class Plan(NamedTuple):
     compares: bool = True
     final: bool = False
     own_pace: bool = False
+    budget: int | None = None
+    learns: bool = False
 
     @property
     def trials(self) -> int:
@@ -84,13 +90,16 @@ class Plan(NamedTuple):
         for bracket in self.brackets:
             steps = np.diff([0, *bracket.epochs])
             total += int(np.dot(steps, bracket.counts))
-        return total
+        return total if self.budget is None else min(total, self.budget)
 
     def __repr__(self) -> str:
         lines = []
         for number, bracket in enumerate(self.brackets):
             rungs = zip(bracket.counts, bracket.epochs, strict=True)
-            shown = ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
+            parts = [f"{count} to epoch {epoch}" for count, epoch in rungs]
+            if self.budget is not None:
+                parts[1:] = [f"then at most {part}" for part in parts[1:2]] + parts[2:]
+            shown = ", ".join(parts)
             lines.append(f"  bracket {number + 1}: {shown}")
         head = f"Plan({counted(self.trials, 'trial')}, at most "
         head += counted(self.epochs, "epoch")
@@ -112,6 +121,9 @@ class Progress(NamedTuple):
       errors: ``[n, r]`` standard error of that mean over seeds; 0 with one seed.
       failed: ``[n]`` bool, its present state cannot be trained further.
       slots: trials that may start or continue now.
+      points: ``[n, D]`` where the trials lie, if `Plan.learns`: numbers on their own
+        scale from 0 to 1, and a column for each value of a choice, so that any two of
+        them are 1 apart. NaN for trials whose configuration is not known yet.
     """
 
     epochs: np.ndarray
@@ -120,6 +132,7 @@ class Progress(NamedTuple):
     errors: np.ndarray
     failed: np.ndarray
     slots: int
+    points: np.ndarray | None = None
 
     @property
     def running(self) -> np.ndarray:
