@@ -188,7 +188,8 @@ def search(
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
-        plain functions.
+        plain functions, but for ``schedulers.race()``, which measures the best again
+        after the ``trials`` of the search.
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
         without them, until a sampler has learned from them.

@@ -42,8 +42,8 @@ class Trials:
     failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
     (under population based training its last value), every metric by name (mean over
     seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds). In a search
-    with ``confirm=`` the column ``repeat_of`` has the trial whose configuration this
-    one measures again, and -1 for a configuration that is new.
+    with ``confirm=`` or a race the column ``repeat_of`` has the trial whose
+    configuration this one measures again, and -1 for a configuration that is new.
 
     Args:
       columns: name to ``[n]`` array.
