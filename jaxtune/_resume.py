@@ -213,7 +213,11 @@ def go_on(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )._replace(scoring=scoring_of(settings), keep=settings["keep"])
+        )._replace(
+            scoring=scoring_of(settings),
+            keep=settings["keep"],
+            shared=schedule.combinations,
+        )
         _check_epochs(workload, more)
         asks = _named.sampler(made_of(settings, "sampler", sampler))
         led = _named.scheduler(made_of(settings, "scheduler", scheduler))

@@ -15,6 +15,7 @@ from jaxtune import _named
 from jaxtune._arguments import (
     CALLBACKS,
     VERBOSE,
+    check_compared,
     check_counts,
     check_metric,
     check_random,
@@ -288,6 +289,7 @@ def search(
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
     repeats = seeds * (1 if made.folds is None else made.folds.number)
     schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
@@ -303,7 +305,7 @@ def search(
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep)
+        )._replace(scoring=scoring, keep=keep, shared=schedule.combinations)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -313,6 +315,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            # in a study, points are the same for all compared values
+            distinct=not schedule.compared,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,

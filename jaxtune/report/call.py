@@ -34,6 +34,7 @@ from jaxtune.rounds.known import Setting, decoded_arrays
 from jaxtune.rounds.pace import paced
 from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import zoom
+from jaxtune.rounds.roles import schedule_of_study
 from jaxtune.rounds.schedule import Schedule, Stage, flat, tiered
 from jaxtune.schedulers import in_full
 from jaxtune.space import Space
@@ -63,7 +64,8 @@ def printed_call(result: Result) -> PrintedCall:
     """
     setup, names = result.setup, Names()
     space = f"space = {space_code(setup.space, names)}"
-    subject, rounds, block = _rounds(setup)
+    study = _study(setup)
+    subject, rounds, block = study or _rounds(setup)
     arguments = {
         "key": _key(setup.workload.key),
         **rounds,
@@ -72,7 +74,8 @@ def printed_call(result: Result) -> PrintedCall:
         **_identity(setup, block),
     }
     lines = [f"    {name}={text}," for name, text in arguments.items()]
-    text = "\n".join(["jt.search(", f"    task, {subject},", *lines, ")"])
+    name, end = ("study", ").result") if study else ("search", ")")
+    text = "\n".join([f"jt.{name}(", f"    task, {subject},", *lines, end])
     return PrintedCall(space, text, {name: what for what, name in names.known.items()})
 
 
@@ -114,6 +117,28 @@ def _rounds(setup: Setup) -> tuple[str, dict[str, str], int | None]:
 def _asked(setup: Setup) -> int:
     """Return the trials that a search was asked for; those of a race are on top."""
     return setup.trials - sum(s.trials for s in setup.given.stages if s.races)
+
+
+def _study(setup: Setup) -> tuple[str, dict[str, str], int | None] | None:
+    """Return what `_rounds` does, for a study; ``None`` if the rounds are not its."""
+    names = setup.given.stages[0].compares
+    if not names or len(setup.given.stages) != 2:
+        return None
+    count = Schedule(setup.space, setup.given.stages).combinations
+    trials, repeats = (stage.trials // count for stage in setup.given.stages)
+    schedule, width = (
+        schedule_of_study(setup.space, names, trials, repeats),
+        _width(setup),
+    )
+    for block in [width] if setup.given.choices.block else [width, None]:
+        if _lays_out(setup, None, block, lambda *_: schedule):
+            rounds = {
+                "scientific": repr(list(names)),
+                "trials": repr(trials),
+                "repeats": repr(repeats),
+            }
+            return "space", rounds, block
+    return None
 
 
 def _confirmation(again: Sequence[Stage], trials: int) -> int | float | None:

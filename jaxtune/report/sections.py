@@ -31,6 +31,7 @@ from jaxtune.report._zoom import zoom
 from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.report.code import Names, code_of, space_code
+from jaxtune.report.describe import as_list
 from jaxtune.results.about import about_task
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.result import Result
@@ -44,6 +45,8 @@ FAILURES = 3  # failed trials, for a range of them
 
 def answer(result: Result) -> list[Any]:
     """Return the head of the page: the best trial, and how far to trust its score."""
+    if result.compared:
+        return _answer_of_study(result)
     if not np.isfinite(result.standing).any():
         return [
             f"<h1>{escape(_without_best(result))}</h1>",
@@ -72,6 +75,40 @@ def answer(result: Result) -> list[Any]:
         _to_copy(result),
         *(again or _luck(result)),
         *_facts(result),
+    ]
+
+
+def _answer_of_study(result: Result) -> list[Any]:
+    """Return the head of the page of a study: its conclusion, and what bounds it."""
+    study = result.study
+    said = study.conclusion.split("\n")
+    rest = [f"<p><strong>{escape(text)}</strong></p>" for text in said]
+    told = [f'<p class="note">{escape(note)}</p>' for note in study.notes]
+    return [
+        f"<h1>The effect of {escape(as_list(study.scientific))} on "
+        f"{escape(result.setup.metric)}</h1>",
+        *rest,
+        f'<p class="soft">{result.counts}.{_state(result)}</p>',
+        *told,
+        *_facts(result),
+    ]
+
+
+def _study(result: Result) -> list[Any]:
+    """Return the values that a study compares, and the isolation plot of each."""
+    if not result.compared or not np.isfinite(result.standing).any():
+        return []
+    study = result.study
+    table = study.table
+    pictures = [study.figure(name) for name in study.scientific]
+    return [
+        "<p>Every setting of the other hyperparameters was tried with each value, with "
+        "the same random numbers. The best setting of each was then trained again with "
+        "fresh seeds, the same ones for all: differences are of these pairs.</p>",
+        '<div class="pairs">',
+        *pictures,
+        "</div>",
+        wide_table([*table[0]], table.cells, "Each value, the others tuned"),
     ]
 
 
@@ -511,6 +548,7 @@ def _reproduce(result: Result) -> list[str]:
 
 
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
+    "Values compared": _study,
     "Search space": _searched,
     "Front": _front,
     "Constraints": _constraints,

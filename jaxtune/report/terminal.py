@@ -59,7 +59,13 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     title = f"The best {len(rows)} of {ranked} trials that have a score"
     title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
-    if again := _measured_again(result):
+    if result.compared:
+        for line in [*result.study.conclusion.split("\n"), *result.study.notes]:
+            _line(console, line)
+        table = result.study.table
+        title = f"Each value of {', '.join(result.compared)}, the others tuned"
+        _print(console, _table(title, [*table[0]], table.cells))
+    elif again := _measured_again(result):
         title = f"Measured again: {result.confirmed.words}"
         cells = [[*map(cell, row.values())] for row in again]
         _print(console, _table(title, [*again[0]], cells))
@@ -91,7 +97,14 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     names = result.setup.space.searched
     folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
     again = _measured_again(result)
-    confirmed = {"confirmed": again} if again else {}
+    confirmed: dict[str, Any] = {"confirmed": again} if again else {}
+    if result.compared:
+        study = result.study
+        confirmed["study"] = {
+            "conclusions": dict(study.conclusions),
+            "notes": list(study.notes),
+            "values": list(study.table),
+        }
     return {
         **folds,
         **confirmed,

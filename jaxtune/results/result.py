@@ -56,6 +56,7 @@ from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
 if TYPE_CHECKING:
+    from jaxtune.report._study import Study
     from jaxtune.trained.ensemble import Ensemble
     from jaxtune.trained.model import TrainedModel
 
@@ -325,6 +326,27 @@ class Result:
         alike = (budgets == budgets[-1])[columns["round"]]
         repeats = np.where(alike, columns[REPEAT_OF], -1)
         return confirmed_of(repeats, columns, each, mode, limits)
+
+    @property
+    def study(self) -> Study:
+        """What a study found, also one that is not finished; see `jaxtune.study`.
+
+        Raises:
+          ValueError: a search that compares no values.
+        """
+        # imported when called: report imports results
+        from jaxtune.report._study import Study
+
+        return Study(self)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that a study compares; empty in other searches.
+
+        Trials one after another have the same other hyperparameters and random numbers.
+        """
+        stages = self.setup.given.stages
+        return next((stage.compares for stage in stages if stage.compares), ())
 
     @property
     def best(self) -> Best:

@@ -237,12 +237,12 @@ def _batch(
     first = search.first_of(number)[begin:end]
     draw, rules = _key_of(search, number, batch), search.constraints.rules
     space, limits = search.schedule.space, search.constraints.limits
-    points = _asked_for(search, draw, box, known, end - begin)
+    sampler = allowed_only(search.sampler_of(number), rules)
+    points = _asked_for(search, sampler, draw, box, known, end - begin)
     if search.prior and box.searched:
         past = key_of_round(search.workload.key, PAST, number)
         past = past if batch == 0 else _of_batch(past, batch)
-        sampler, told = allowed_only(search.sampler, rules), _told(search, known.told)
-        pasts, out = search.prior, known.pending
+        told, pasts, out = _told(search, known.told), search.prior, known.pending
         points = with_past(points, sampler, past, box, told, pasts, out)
     begun = Points(box, points, jax.device_get(box.decode(points)))
     begun = with_known(begun, first)
@@ -268,15 +268,12 @@ def _of_batch(key: Key, batch: int) -> Key:
 
 
 def _asked_for(
-    search: Search, key: Key, box: Space, known: Known, count: int
+    search: Search, sampler: Sampler, key: Key, box: Space, known: Known, count: int
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    sampler, history = (
-        allowed_only(search.sampler, search.constraints.rules),
-        known.told,
-    )
+    history = known.told
 
     def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
         told = _told(search, history, weights)

@@ -82,7 +82,12 @@ def paced(
     lanes = max(block or 0, LANES if task.trains else 0)
     fills = -(-lanes // repeats)  # trials that fill a block
     parts = PARTS if task.stream is None else READINGS
-    stages = [_paced(stage, fills, parts) for stage in schedule.stages]
+    stages = [
+        _paced_apart(stage, fills, parts, schedule.combinations)
+        if stage.compares
+        else _paced(stage, fills, parts)
+        for stage in schedule.stages
+    ]
     return schedule._replace(stages=tuple(stages))
 
 
@@ -108,6 +113,16 @@ def _again(stage: Stage) -> str:
     if stage.races:
         return race_in_words(stage)
     return f"{stage.trials} that measure the best {stage.confirms} again"
+
+
+def _paced_apart(stage: Stage, fills: int, parts: int, values: int) -> Stage:
+    """Return a round of a study, whose sampler learns of each combination alone."""
+    if stage.batches or stage.confirms:
+        return stage
+    own = tuple(name for name in stage.searched if name not in stage.compares)
+    one = Stage(own, stage.trials // values)
+    each = _paced(one, -(-fills // values), parts).batches
+    return stage._replace(batches=tuple(values * size for size in each))
 
 
 def _paced(stage: Stage, fills: int, parts: int) -> Stage:

@@ -32,16 +32,18 @@ class Bracket(NamedTuple):
       first: row of its first trial within the round.
       epochs: its rungs, ascending; a trial that passes the last has trained in full.
       counts: trials that train to each rung; the largest possible where scores decide.
+      step: from each of its rows to the next.
     """
 
     first: int
     epochs: tuple[int, ...]
     counts: tuple[int, ...]
+    step: int = 1
 
     @property
     def rows(self) -> np.ndarray:
         """Rows of its trials within the round, ascending."""
-        return np.arange(self.first, self.first + self.counts[0])
+        return self.first + self.step * np.arange(self.counts[0])
 
 
 class Plan(NamedTuple):

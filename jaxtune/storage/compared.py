@@ -113,6 +113,9 @@ def _rounds(path: str, settings: dict[str, Any]) -> str:
     rounds = [part for part in settings["rounds"] if not part.get("confirms")]
     trials, names = [part["trials"] for part in rounds], [p["open"] for p in rounds]
     confirmed = "".join(f", and {_again(part, settings)}" for part in again)
+    compared = settings["rounds"][0].get("compares", ())
+    if compared:
+        confirmed += f", which compare {', '.join(compared)}"
     if all(opened == names[0] for opened in names):
         plural = "s" if len(rounds) > 1 else ""
         return f"trials={sum(trials)} in {len(rounds)} round{plural}{confirmed}"

@@ -247,6 +247,9 @@ def _stage_document(stage: Stage) -> dict[str, Any]:
     # only rounds that measure again
     if stage.confirms:
         document["confirms"] = stage.confirms
+    # only rounds of a study
+    if stage.compares:
+        document["compares"] = list(stage.compares)
     return document
 
 
@@ -261,6 +264,7 @@ def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
             tuple(part.get("batches", ())),
             part.get("ahead", False),
             part.get("confirms", 0),
+            tuple(part.get("compares", ())),
         )
         for part in document
     )
