@@ -1,4 +1,7 @@
-"""Schedulers: they decide how long trials train, by scores and budgets alone."""
+"""Schedulers: they decide how long trials train, by scores and budgets alone.
+
+A race beside them says which trials are measured again once the search has ended.
+"""
 
 from jaxtune.schedulers._asha import asha
 from jaxtune.schedulers._freeze_thaw import freeze_thaw
