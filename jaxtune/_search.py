@@ -16,6 +16,7 @@ from jaxtune._arguments import (
     BUDGET,
     CALLBACKS,
     VERBOSE,
+    check_compared,
     check_counts,
     check_metric,
     check_random,
@@ -62,6 +63,7 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
@@ -295,6 +297,9 @@ def search(
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
     given_scheduler, scheduler = scheduler, checked_scheduler(made, scheduler)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     if sampler is None:
@@ -310,7 +315,10 @@ def search(
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep, budget_rows=rows)
+        )
+        workload = workload._replace(
+            scoring=scoring, keep=keep, shared=schedule.combinations, budget_rows=rows
+        )
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -320,6 +328,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            # in a study, points are the same for all compared values
+            distinct=not schedule.compared,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
@@ -405,7 +415,7 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains)
+        check_random(traced, workload.trains, wanted.schedule)
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.added, wanted.folds)

@@ -244,6 +244,7 @@ def _workload(
         across=settings["across"],
         scoring=scoring_of(settings),
         keep=settings["keep"],
+        shared=schedule_of(settings).combinations,
         budget_rows=settings["budget"],
     )
     # of another task, the difference is told by its hashes
