@@ -29,7 +29,7 @@ from sklearn.preprocessing import scale
 
 import jaxtune as jt
 from jaxtune.schedulers.base import Bracket, Plan, synchronous
-from jaxtune.schedulers.from_scratch import from_scratch
+from jaxtune.schedulers.restarts import from_scratch
 
 EPOCHS, RUNGS, TRIALS = 27, (1, 3, 9), 32
 BUDGETS = ("epochs", "examples")

@@ -34,7 +34,7 @@ from jaxtune.rounds.race import with_race
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
-from jaxtune.schedulers.from_scratch import from_scratch
+from jaxtune.schedulers.restarts import from_scratch
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds

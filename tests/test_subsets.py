@@ -17,11 +17,13 @@ from jaxtune.planning.loads import Load, loads_of
 from jaxtune.programs import lane as lane_program
 from jaxtune.programs.lane import Batching, Subset
 from jaxtune.report.call import printed_call
-from jaxtune.schedulers.from_scratch import from_scratch
+from jaxtune.schedulers.restarts import from_scratch
 from jaxtune.tasks import check_data
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.subsets import evenly, with_subsets
 from jaxtune.tasks.task import as_lane
+from jaxtune.training.trajectory import TrajectorySegment
+from jaxtune.training.widths import WidthOverrides, split_by_width
 
 KEY, ROWS, EPOCHS, TRIALS = jax.random.key(3), 74, 9, 9
 SPACE = jt.Space(
@@ -215,6 +217,25 @@ def test_a_plan_counts_trainings_that_begin_anew():
     assert plan.epochs == 27 * 2 + 9 * 6 + 3 * 18
     assert "27 on 2/18 of the data, 9 on 6/18, 3 on 18/18" in repr(plan)
     assert loads_of([plan], 2)[1] == Load(18, 6)
+
+
+def test_only_the_width_of_the_last_training_counts():
+    rows = np.asarray([[0, 0], [0, 0], [3, 9], [3, 9], [8, 4]])
+    last = TrajectorySegment(0, 9, {})
+    overrides = WidthOverrides(*rows).at(9)
+    assert split_by_width([last], 0, overrides, usual=16) == [(last, 4)]
+
+
+def test_a_search_is_planned_with_its_subsets(task):
+    arguments = {"trials": 9, "epochs": EPOCHS, "scheduler": HALVING, "memory": False}
+    assert jt.plan(task, SPACE, **arguments, budget="examples").micro_batch == 4
+    with pytest.raises(ValueError, match="has 8 examples, and a batch has 32"):
+        jt.plan(
+            task,
+            jt.Space(learning_rate=SPACE["learning_rate"], batch_size=jt.fixed(32)),
+            **arguments | {"scheduler": "hyperband"},
+            budget="examples",
+        )
 
 
 def test_a_run_of_rounds_folds_and_seeds_goes_on_and_repeats(tmp_path):

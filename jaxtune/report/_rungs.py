@@ -64,6 +64,8 @@ def rungs(result: Result) -> Figure:
         axes.axhline(epoch, color=colour("text"), linewidth=0.7, linestyle=":")
     axes.set(xlim=(0, len(epochs)), ylim=(0, 1.04 * epochs.max()))
     axes.set(xlabel="trials, longest training first", ylabel="epochs trained")
+    if result.setup.workload.budget_rows:
+        axes.set(ylabel="last training, in epochs of all")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_title(f"{cost.epochs:,} epochs trained{saved}", loc="left")

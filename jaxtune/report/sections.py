@@ -450,8 +450,8 @@ def _on_subsets(result: Result) -> str:
         return ""
     whole = result.setup.workload.epochs
     return (
-        f" Each rung is a training of {whole} epochs on a part of the training data: "
-        "an epoch here is worth one of all of them."
+        f" Each rung is a training of {whole} epochs on a part of the training data, "
+        "and an epoch here is as many examples as one of all of them."
     )
 
 

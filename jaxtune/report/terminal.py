@@ -46,7 +46,9 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     aims = names_in(result.setup.constraints.limits, result.setup.goals)
-    wanted = ("trial", "round", "status", "epochs", "score", *names, *aims)
+    rows_of_subset = ["examples"] if result.setup.workload.budget_rows else []
+    wanted = ("trial", "round", "status", "epochs", *rows_of_subset, "score")
+    wanted = (*wanted, *names, *aims)
     if result.setup.goals:
         _print_front(result, top, console, wanted)
     if result.setup.constraints.limits:

@@ -20,7 +20,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.crossed import crossed
 from jaxtune.schedulers import Scheduler
-from jaxtune.schedulers.from_scratch import from_scratch
+from jaxtune.schedulers.restarts import from_scratch
 
 
 class Search(NamedTuple):

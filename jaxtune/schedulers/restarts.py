@@ -14,7 +14,7 @@ def from_scratch(scheduler: Scheduler) -> Scheduler:
     Its plan counts the epochs of all these trainings.
 
     >>> import jaxtune as jt
-    >>> from jaxtune.schedulers.from_scratch import from_scratch
+    >>> from jaxtune.schedulers.restarts import from_scratch
     >>> from_scratch(jt.schedulers.successive_halving()).plan(27, 18)
     Plan(27 trials, at most 126 epochs
       bracket 1: 27 on 2/18 of the data, 9 on 6/18, 3 on 18/18)
