@@ -13,8 +13,8 @@ from jaxtune import cli
 from jaxtune.analysis._study import contrasts_of, luck_of_tuning
 from jaxtune.report.call import printed_call
 from jaxtune.rounds.roles import space_of_study
-from jaxtune.samplers.crossed import crossed
-from jaxtune.schedulers.apart import apart
+from jaxtune.samplers.crossing import crossed
+from jaxtune.schedulers.groups import apart
 
 SPACE = jt.Space(
     rate=jt.log_uniform(1e-4, 1.0),

@@ -101,8 +101,8 @@ def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) ->
     return f"{said}."
 
 
-def notes_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str]:
-    """Return what has to be known of a study, one sentence each."""
+def bounds_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str]:
+    """Return what bounds the conclusion of a study, one sentence each."""
     if not result.finished:
         return []
     found = comparisons[-1]
