@@ -15,6 +15,7 @@ from pathlib import Path
 
 import digits
 import jax
+from matplotlib.figure import Figure
 
 import jaxtune as jt
 
@@ -102,6 +103,7 @@ def main() -> None:
         for seed in range(6)
         for sampler in ("sobol", "gaussian_process")
     ]
+    study = optimisers(names["task"])
     pictures = {
         "slices": first,
         "parallel": first,
@@ -126,11 +128,32 @@ def main() -> None:
         with jt.report.theme(theme):
             drawn = {at: getattr(jt.report, at)(of) for at, of in pictures.items()}
             drawn["compare"] = comparison.figure()
+            drawn["study"] = study.figure()
         for name, figure in drawn.items():
-            # the file says what it shows, and the same search gives the same file
-            about = {"Description": jt.report.description(figure), "Software": None}
-            path = folder / f"{name}{ending}.png"
-            figure.savefig(path, dpi=RESOLUTION, metadata=about)
+            save(figure, folder / f"{name}{ending}.png")
+
+
+def optimisers(task: jt.Task) -> jt.Study:
+    """Return a study of three optimisers."""
+    space = jt.Space(
+        optimizer=jt.choice(["sgd", "momentum", "adam"]),
+        learning_rate=jt.log_uniform(1e-4, 10.0),
+    )
+    return jt.study(
+        task,
+        space,
+        key=jax.random.key(0),
+        scientific=["optimizer"],
+        trials=64,
+        epochs=5,
+        metric="accuracy",
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture: it says what it shows, and equal searches give equal files."""
+    about = {"Description": jt.report.description(figure), "Software": None}
+    figure.savefig(path, dpi=RESOLUTION, metadata=about)
 
 
 if __name__ == "__main__":

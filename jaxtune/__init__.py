@@ -47,7 +47,7 @@ from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxtune import analysis, integrations, models, report, testing
-    from jaxtune.report import Study
+    from jaxtune.report._study import Study
     from jaxtune.watching import watch
 
 __all__ = [
@@ -123,7 +123,7 @@ def __getattr__(name: str) -> Any:
     if name == "watch":  # it imports the report
         return import_module("jaxtune.watching").watch
     if name == "Study":
-        return import_module("jaxtune.report").Study
+        return import_module("jaxtune.report._study").Study
     raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
 
 

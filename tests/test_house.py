@@ -71,6 +71,7 @@ LAYERS = {
     "_plan": 16,
     "_search": 16,
     "_resume": 17,
+    "_study": 17,
     "_repair": 17,
     "doctor": 17,
     "_extend": 18,

@@ -1,4 +1,4 @@
-"""What a study says of the values that it compares.
+"""The values that a study compares, and what may be said of them.
 
 Two kinds of luck can make one value look better than another: that of training, which
 fresh seeds of the best settings show, and that of tuning, as one value may have met a
@@ -29,7 +29,7 @@ from jaxtune.analysis.paired import (
 from jaxtune.brevity import brief
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import Result
-from jaxtune.samplers.crossed import combinations as combinations_of
+from jaxtune.samplers.crossing import combinations as combinations_of
 
 POWER = 0.8  # share of studies in which a difference of the size told would be seen
 # settings by which the luck of tuning is judged, beyond those that all have to agree

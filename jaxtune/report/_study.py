@@ -17,7 +17,7 @@ from jaxtune.door import NAME, PATH, guarded, optional
 from jaxtune.markup import html_table
 from jaxtune.printing import printable
 from jaxtune.report.cells import cell
-from jaxtune.report.study_words import conclusion_of, notes_of
+from jaxtune.report.study_words import bounds_of, conclusion_of
 from jaxtune.results.result import Result
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _cell(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """What a study found; see `jaxtune.study`.
+    """The findings of a study; see `jaxtune.study`.
 
     Args:
       result: all its trials, as of a search.
@@ -120,7 +120,7 @@ class Study:
 
     @property
     def conclusion(self) -> str:
-        """What the data carry: a sentence for each scientific hyperparameter."""
+        """As far as the data carry: a sentence for each scientific hyperparameter."""
         if len(self.conclusions) == 1:
             return next(iter(self.conclusions.values()))
         return "\n".join(
@@ -130,8 +130,8 @@ class Study:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What has to be known of the conclusion, one sentence each."""
-        return tuple(notes_of(self.result, [*self.comparisons.values()]))
+        """All that bounds the conclusion, one sentence each."""
+        return tuple(bounds_of(self.result, [*self.comparisons.values()]))
 
     @guarded(name=optional(NAME))
     def figure(self, name: str | None = None) -> Figure:

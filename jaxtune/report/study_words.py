@@ -58,13 +58,10 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
             "not beyond the luck of tuning"
         )
     if alike:
-        near = _each(alike, best, labels, f"{metric} apart by ")
         seen = tick(_rounded(max(pair.seen for pair in alike)))
-        pair = f"{labels[best]} and {near} do not differ"
-        several = f"{labels[best]} does not differ from {near}"
         parts.append(
-            f"{several if alike[1:] else pair} at this budget; a difference of more "
-            f"than {seen} would have been seen"
+            f"{_alike(alike, best, labels, metric)}; a difference of more than {seen} "
+            "would have been seen"
         )
     if unknown:
         near = _each(unknown, best, labels, f"{metric} apart by ")
@@ -73,6 +70,18 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
         parts.append(f"{as_list(lost)} failed, and cannot be compared")
     said = "; ".join(parts)
     return f"{said[0].upper() if lucky and not worse else said[0]}{said[1:]}."
+
+
+def _alike(
+    pairs: Sequence[ValueContrast], best: int, labels: Sequence[str], metric: str
+) -> str:
+    """Return the part of the sentence on values that do not differ from the best."""
+    how, one = f"{metric} apart by ", labels[_rest(pairs[0], best)]
+    if len(pairs) == 1:
+        said = f"{labels[best]} and {one} do not differ at this budget"
+        return f"{said} ({_numbers(pairs[0], how)})"
+    near = _each(pairs, best, labels, how)
+    return f"{labels[best]} does not differ at this budget from {near}"
 
 
 def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) -> str:
@@ -92,8 +101,8 @@ def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) ->
     return f"{said}."
 
 
-def notes_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str]:
-    """Return what has to be known of a study, one sentence each."""
+def bounds_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str]:
+    """Return what bounds the conclusion of a study, one sentence each."""
     if not result.finished:
         return []
     found = comparisons[-1]

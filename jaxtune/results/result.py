@@ -338,7 +338,9 @@ class Result:
 
     @property
     def study(self) -> Study:
-        """What a study found, also one that is not finished; see `jaxtune.study`.
+        """The findings of a study, also of one that is not finished.
+
+        See `jaxtune.study`.
 
         Raises:
           ValueError: a search that compares no values.

@@ -18,7 +18,7 @@ from jaxtune.rounds.past import Past
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
-from jaxtune.samplers.crossed import crossed
+from jaxtune.samplers.crossing import crossed
 from jaxtune.schedulers import Scheduler
 from jaxtune.schedulers.restarts import from_scratch
 

@@ -19,7 +19,7 @@ from jaxtune.results.trials import Trials
 from jaxtune.rounds.repeats import identities
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.schedulers import Scheduler, in_full
-from jaxtune.schedulers.apart import apart
+from jaxtune.schedulers.groups import apart
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points

@@ -34,7 +34,7 @@ def crossed(sampler: Sampler, names: Sequence[str]) -> Sampler:
     them, and a sampler that learns begins with the same points.
 
     >>> import jax, jaxtune as jt
-    >>> from jaxtune.samplers.crossed import crossed
+    >>> from jaxtune.samplers.crossing import crossed
     >>> space = jt.Space(x=jt.uniform(0.0, 1.0), kind=jt.choice(["a", "b"]))
     >>> sampler = crossed(jt.samplers.sobol(), ["kind"])
     >>> _, points = sampler.ask(sampler.init(jax.random.key(0), space), 4)
@@ -85,7 +85,7 @@ def combinations(space: Space, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return name to value for each combination of values, the last varying fastest.
 
     >>> import jaxtune as jt
-    >>> from jaxtune.samplers.crossed import combinations
+    >>> from jaxtune.samplers.crossing import combinations
     >>> space = jt.Space(units=jt.ordinal([8, 64]), kind=jt.choice(["a", "b"]))
     >>> combinations(space, ["units", "kind"])[1]
     {'units': 8, 'kind': 'b'}

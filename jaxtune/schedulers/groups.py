@@ -23,7 +23,7 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
     So no trial is stopped for those of another group.
 
     >>> import jaxtune as jt
-    >>> from jaxtune.schedulers.apart import apart
+    >>> from jaxtune.schedulers.groups import apart
     >>> plan = apart(jt.schedulers.successive_halving(), 2).plan(18, 9)
     >>> [bracket.rows.tolist()[:3] for bracket in plan.brackets], plan.rungs
     ([[0, 2, 4], [1, 3, 5]], 3)
