@@ -165,6 +165,12 @@ def train_round(
     def so_far() -> Training:
         return known(state.so_far(), no_rungs(len(seeds)), over=False)
 
+    def so_far_with_rungs() -> Training:
+        return so_far()._replace(rungs=rungs(), own_pace=run.plan.own_pace)
+
+    def rungs() -> Rungs:
+        return scores.all() if run.plan.compares else no_rungs(len(seeds))
+
     def after_block(event: BlockEvent) -> None:
         on_block(event, so_far)
         if not state.replaying:
@@ -188,11 +194,11 @@ def train_round(
                 check_all_began(ledger)
                 break
             while state.idle and batches is not None:
-                now.add(batches.more(so_far))
+                now.add(batches.more(so_far_with_rungs))
                 state.assign(now.asked, now.filled.hparams)
                 aims.sizes = now.filled.sizes
             if batches is not None:
-                batches.look_ahead(so_far)
+                batches.look_ahead(so_far_with_rungs)
             state.wave(after_block)
             reached, failed = scores.update(trials)
             if run.plan.compares:
@@ -203,8 +209,7 @@ def train_round(
     except (Stopped, KeyboardInterrupt) as ended:
         stopping.end(ended)
         return so_far()
-    rungs = scores.all() if run.plan.compares else no_rungs(len(seeds))
-    return known(state.metrics(), rungs, over=True)
+    return known(state.metrics(), rungs(), over=True)
 
 
 @on_host()
