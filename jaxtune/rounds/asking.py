@@ -28,7 +28,7 @@ from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
-from jaxtune.rounds.budgets import at_one_budget
+from jaxtune.rounds.budgets import at_one_budget, enough
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import with_past
@@ -176,7 +176,7 @@ def _comparable(
     """
     if not search.by_budget or search.goals:
         return told
-    return at_one_budget(told, so_far.rounds, box.dim)
+    return at_one_budget(told, so_far.rounds, enough(box.dim))
 
 
 @on_host()
