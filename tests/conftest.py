@@ -45,8 +45,8 @@ TIERS = {
         space supply
     """,
     "search": """
-        accelerator analysis batches batching beliefs benchmarks boundary brevity call
-        compare
+        accelerator analysis batches batching beliefs benchmarks boundary brevity
+        budgets call compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
         identity kernels loops model_samplers models old_runs optimizers planning
         programs repeats report rewrite same_everywhere schedule search soak storage

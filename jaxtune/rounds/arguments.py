@@ -41,6 +41,8 @@ class Search(NamedTuple):
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
       choices: what jaxtune chooses if it is not given.
+      by_budget: whether a sampler is told scores after equal budgets, where trials are
+        stopped early; up to 0.2.0 it was told ranks, by epochs first.
     """
 
     workload: Workload
@@ -57,6 +59,7 @@ class Search(NamedTuple):
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
     choices: UserChoices = UserChoices()
+    by_budget: bool = True
 
     def workload_of(self, number: int) -> Workload:
         """Return the workload of a round, which may train for epochs of its own."""

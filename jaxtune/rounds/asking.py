@@ -28,6 +28,7 @@ from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
+from jaxtune.rounds.budgets import at_one_budget, enough
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import with_past
@@ -147,7 +148,8 @@ class Batches:
         rows, before = whole.history[-1], self._so_far.history
         # without a score, and not failed: it trains, or is about to
         out = ~np.isfinite(rows["score"]) & ~rows.failed
-        told = (*_by_batches(search, before), *_parts(self._stage, rows, ~out))
+        told = [*_by_batches(search, before), *_parts(self._stage, rows, ~out)]
+        told = _comparable(search, told, whole, points.space)
         known = Known(told, whole.history, points.points[out])
         number = len([e for e in self._ends if e <= begin])
         return _batch(search, self._number, number, points.space, known, begin, end)
@@ -157,7 +159,8 @@ class Known(NamedTuple):
     """The table of a search, as one of its samplers sees it.
 
     Args:
-      told: the trials with a score, or that failed, of each batch.
+      told: the trials with a score, or that failed, of each batch; where some were
+        stopped early, those with a score at one budget.
       tried: all trials, of each round.
       pending: ``[p, d]`` the points of the others, in the cube of the round.
     """
@@ -180,6 +183,18 @@ def _parts(stage: Stage, rows: Trials, kept: np.ndarray) -> list[Trials]:
     cuts = np.cumsum(stage.batches or (stage.trials,))[:-1]
     parts = np.split(np.arange(len(rows)), cuts[cuts < len(rows)])
     return [rows.take(part[kept[part]]) for part in parts if kept[part].any()]
+
+
+def _comparable(
+    search: Search, told: list[Trials], so_far: SoFar, box: Space
+) -> list[Trials]:
+    """Return the trials that a sampler is told, with scores at one budget.
+
+    With several goals these are all trials: at a rung only the score is on record.
+    """
+    if not search.by_budget or search.goals:
+        return told
+    return at_one_budget(told, so_far.rounds, enough(box.dim))
 
 
 @on_host()
@@ -210,7 +225,8 @@ def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Point
             admission(rules, schedule.space),
         )
         box = roomy(draw, box, whole, tried, wanted, admits)
-    known = Known(_by_batches(search, history), history)
+    told = _comparable(search, _by_batches(search, history), so_far, box)
+    known = Known(told, history)
     return _batch(search, number, 0, box, known, 0, count)
 
 

@@ -289,7 +289,8 @@ class RungScores:
 
     def all(self) -> Rungs:
         """Return all scores that were recorded, in order."""
-        return Rungs(*map(np.concatenate, zip(*self._log, strict=True)))
+        none = no_rungs(self._ledger.shape[1])
+        return Rungs(*map(np.concatenate, zip(none, *self._log, strict=True)))
 
 
 def check_all_began(ledger: Ledger) -> None:

@@ -169,6 +169,12 @@ def train_round(
     def so_far() -> Training:
         return known(state.so_far(), no_rungs(len(seeds)), over=False)
 
+    def so_far_with_rungs() -> Training:
+        return so_far()._replace(rungs=rungs(), own_pace=run.plan.own_pace)
+
+    def rungs() -> Rungs:
+        return scores.all() if run.plan.compares else no_rungs(len(seeds))
+
     def after_block(event: BlockEvent) -> None:
         on_block(event, so_far)
         if not state.replaying:
@@ -193,7 +199,7 @@ def train_round(
                 break
             while state.idle and batches is not None:
                 asked = now.asked
-                now.add(batches.more(so_far))
+                now.add(batches.more(so_far_with_rungs))
                 if now.asked == asked:  # a race is over before its budget is
                     ledger.halt(np.arange(asked, len(trials)))
                     break
@@ -202,7 +208,7 @@ def train_round(
             if not ledger.waiting.size:
                 break
             if batches is not None:
-                batches.look_ahead(so_far)
+                batches.look_ahead(so_far_with_rungs)
             state.wave(after_block)
             reached, failed = scores.update(trials)
             if run.plan.compares:
@@ -213,8 +219,7 @@ def train_round(
     except (Stopped, KeyboardInterrupt) as ended:
         stopping.end(ended)
         return so_far()
-    rungs = scores.all() if run.plan.compares else no_rungs(len(seeds))
-    return known(state.metrics(), rungs, over=True)
+    return known(state.metrics(), rungs(), over=True)
 
 
 @on_host()
