@@ -48,7 +48,8 @@ TIERS = {
         accelerator analysis batches batching beliefs benchmarks boundary brevity call
         compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
-        identity kernels loops model_samplers models old_runs optimizers planning
+        identity kernels loops model_samplers models old_runs optimizers parametrization
+        planning
         programs repeats report rewrite same_everywhere schedule search soak storage
         supervised surroundings tasks trained training user_code width workers
     """,
