@@ -20,10 +20,11 @@ from jaxtune.door import (
     real,
     whole,
 )
+from jaxtune.goals.arguments import Constraints
 from jaxtune.planning.probabilities import ends_in_softmax
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
-from jaxtune.rounds.schedule import Schedule, Stage, flat
+from jaxtune.rounds.schedule import Schedule, Stage, check_crossed, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
@@ -52,9 +53,11 @@ A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...)
 def checked_scheduler(task: Task, given: Any) -> Scheduler:
     """Return the scheduler; ``ValueError`` for one where nothing is trained."""
     scheduler = _named.scheduler(given)
-    if given is not None and not task.trains:
+    races_alone = scheduler.race is not None and scheduler.race.alone
+    if given is not None and not task.trains and not races_alone:
         raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
+            "scheduler: a plain function has no epochs to stop at. Leave it out; only "
+            "schedulers.race() suits one."
         )
     return scheduler
 
@@ -136,9 +139,10 @@ def check_repeatable(
     """
     if not schedule.confirms:
         return
+    what = "race" if schedule.stages[-1].races else "confirm"
     if goals:
         raise ValueError(
-            f"confirm: it needs one score, and there are {len(goals)} goals. Leave it "
+            f"{what}: it needs one score, and there are {len(goals)} goals. Leave it "
             "out, or search for one metric."
         )
     if scheduler.explore is not None:
@@ -148,13 +152,66 @@ def check_repeatable(
         )
 
 
-def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
-    """Raise ``ValueError`` if a function that is to be repeated is not random."""
-    if not trains and not any(one.random for one in traced):
+def check_compared(
+    schedule: Schedule,
+    scheduler: Scheduler,
+    constraints: Constraints,
+    goals: Sequence[Any],
+    others: Sequence[Any],
+) -> None:
+    """Raise ``ValueError`` for a study whose values would not be tuned alike.
+
+    Args:
+      schedule: the rounds.
+      scheduler: of the search.
+      constraints: of the search.
+      goals: several goals in place of a score.
+      others: known settings, earlier searches, a box to start in; ``None`` for none.
+    """
+    if not schedule.compared:
+        return
+    if scheduler.race is not None:
         raise ValueError(
-            "confirm: the function does not read its key, so measuring again gives "
-            "the same number. Leave it out."
+            "study: it measures the best of each value again itself, so it holds no "
+            "race. Use another scheduler, and repeats= for more measurements."
         )
+    check_crossed(schedule)
+    if goals:
+        raise ValueError(
+            f"study: values are compared by one score, and there are {len(goals)} "
+            "goals. Use metric=, and constraints= for the other ones."
+        )
+    if scheduler.explore is not None:
+        raise ValueError(
+            "study: under population based training no trial has one setting, so "
+            "values cannot be compared. Use another scheduler."
+        )
+    if constraints.rules:
+        raise ValueError(
+            "study: a requirement may allow a setting with one value and not with "
+            "another, so that they are not tuned alike. Make the space smaller, or "
+            "constrain a metric or a size."
+        )
+    if any(part is not None for part in others):
+        raise ValueError(
+            "study: first, prior and start favour some values. Leave them out."
+        )
+
+
+def check_random(traced: tuple[Traced, ...], trains: bool, schedule: Schedule) -> None:
+    """Raise ``ValueError`` if a function that is to be repeated is not random."""
+    if trains or any(one.random for one in traced):
+        return
+    if schedule.compared:
+        raise ValueError(
+            "study: the function does not read its key, so fresh seeds give the same "
+            "number. Search, and look at the trials of each value."
+        )
+    what = "race" if schedule.stages[-1].races else "confirm"
+    raise ValueError(
+        f"{what}: the function does not read its key, so measuring again gives the "
+        "same number. Leave it out."
+    )
 
 
 def check_start(schedule: Schedule) -> None:

@@ -128,6 +128,11 @@ def extend(
             "Finish it first: jaxtune.resume(directory), or jaxtune resume DIR."
         )
     known = schedule_of(settings)
+    if known.compared:
+        raise ValueError(
+            f"{path} is a study, whose values were tuned with equal numbers of trials. "
+            "Begin a larger one: jaxtune.study(..., trials=...)."
+        )
     stages = _stages(known, as_whole(trials), as_whole(rounds), confirm)
     wanted = _epochs(as_whole(epochs), max(budgets_of(settings)))
     if wanted != settings["epochs"]:

@@ -35,6 +35,7 @@ SCHEDULERS: Makers = {
     "median_stopping": schedulers.median_stopping,
     "patience": schedulers.patience,
     "pbt": schedulers.pbt,
+    "race": schedulers.race,
 }
 REFINERS: Makers = {"zoom": zoom}
 EXECUTORS: Makers = {

@@ -28,6 +28,7 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.rounds.confirm import scheduler_of_stage, usual_confirm
 from jaxtune.rounds.pace import pace_in_words, paced, usual_sampler
+from jaxtune.rounds.race import with_race
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
@@ -180,11 +181,12 @@ def plan(
     asks = _named.sampler(usual_sampler(trials) if sampler is None else sampler)
     led = _named.scheduler(scheduler)
     schedule = schedule_for(space, trials, rounds, confirm)
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, led.race, repeats, block)
     stages = paced(schedule, asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
-    # every fold of a seed is a lane
-    seeds *= 1 if made.folds is None else made.folds.number
+    seeds = repeats  # every fold of a seed is a lane
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     budget = workload.budget
     plans = [

@@ -15,6 +15,7 @@ from jaxtune import _named
 from jaxtune._arguments import (
     CALLBACKS,
     VERBOSE,
+    check_compared,
     check_counts,
     check_metric,
     check_random,
@@ -59,6 +60,7 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
@@ -286,6 +288,9 @@ def search(
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     if sampler is None:
@@ -299,7 +304,7 @@ def search(
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep)
+        )._replace(scoring=scoring, keep=keep, shared=schedule.combinations)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -309,6 +314,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            # in a study, points are the same for all compared values
+            distinct=not schedule.compared,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
@@ -393,7 +400,7 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains)
+        check_random(traced, workload.trains, wanted.schedule)
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
         check_metrics(metrics, names, workload.scoring.added, wanted.folds)

@@ -28,6 +28,8 @@ class Workload(NamedTuple):
         block of ``width / across`` lanes.
       scoring: the rule by which lanes get their metrics.
       keep: ``"predictions"`` if those on the validation split are kept.
+      shared: trials, one after another, that draw the same random numbers: the values
+        that a study compares.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Workload(NamedTuple):
     across: int = 1
     scoring: Scoring = Scoring()
     keep: str | None = None
+    shared: int = 1
 
     def alone(self, epochs: int) -> Workload:
         """Return the workload of a lane that is trained again, on one device."""

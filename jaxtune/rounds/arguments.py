@@ -18,6 +18,7 @@ from jaxtune.rounds.past import Past
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
+from jaxtune.samplers.crossed import crossed
 from jaxtune.schedulers import Scheduler
 
 
@@ -68,7 +69,13 @@ class Search(NamedTuple):
     def scheduler_of(self, number: int) -> Scheduler:
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
-        return scheduler_of_stage(stage, self.scheduler, budget)
+        groups = self.schedule.combinations
+        return scheduler_of_stage(stage, self.scheduler, budget, groups)
+
+    def sampler_of(self, number: int) -> Sampler:
+        """Return the sampler of a round, which crosses its points in a study."""
+        names = self.schedule.stages[number].compares
+        return crossed(self.sampler, names) if names else self.sampler
 
     @property
     def folds(self) -> int | None:

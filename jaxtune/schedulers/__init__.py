@@ -5,7 +5,8 @@ from jaxtune.schedulers._hyperband import hyperband
 from jaxtune.schedulers._in_full import in_full
 from jaxtune.schedulers._patience import patience
 from jaxtune.schedulers._pbt import pbt
-from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Scheduler
+from jaxtune.schedulers._race import race
+from jaxtune.schedulers.base import Bracket, Decision, Plan, Progress, Race, Scheduler
 from jaxtune.schedulers.halving import successive_halving
 from jaxtune.schedulers.median import median_stopping
 
@@ -14,6 +15,7 @@ __all__ = [
     "Decision",
     "Plan",
     "Progress",
+    "Race",
     "Scheduler",
     "asha",
     "hyperband",
@@ -21,5 +23,6 @@ __all__ = [
     "median_stopping",
     "patience",
     "pbt",
+    "race",
     "successive_halving",
 ]

@@ -32,16 +32,18 @@ class Bracket(NamedTuple):
       first: row of its first trial within the round.
       epochs: its rungs, ascending; a trial that passes the last has trained in full.
       counts: trials that train to each rung; the largest possible where scores decide.
+      step: from each of its rows to the next.
     """
 
     first: int
     epochs: tuple[int, ...]
     counts: tuple[int, ...]
+    step: int = 1
 
     @property
     def rows(self) -> np.ndarray:
         """Rows of its trials within the round, ascending."""
-        return np.arange(self.first, self.first + self.counts[0])
+        return self.first + self.step * np.arange(self.counts[0])
 
 
 class Plan(NamedTuple):
@@ -173,6 +175,20 @@ class Explore(Protocol):
     ) -> Array: ...
 
 
+class Race(NamedTuple):
+    """A last round that measures the best configurations again, as long as they differ.
+
+    Args:
+      top: number of configurations that begin.
+      seeds: measurements of each that stays to the end.
+      alone: whether no other scheduler decides how long the trials before it train.
+    """
+
+    top: int
+    seeds: int
+    alone: bool = True
+
+
 class Scheduler(NamedTuple):
     """Functions that decide how long each trial trains.
 
@@ -187,11 +203,13 @@ class Scheduler(NamedTuple):
       decide: ``(key, plan, progress) -> Decision``.
       explore: ``(key, space, points [n, d], epoch) -> points [n, d]`` for trials that
         took over another's state; ``None`` keeps what they took over.
+      race: what follows the rounds of a search; ``None`` for nothing.
     """
 
     plan: MakePlan
     decide: Decide
     explore: Explore | None = None
+    race: Race | None = None
 
     def __repr__(self) -> str:
         return text_of(self)
@@ -208,7 +226,10 @@ A_SCHEDULER = an(
 
 
 def own_scheduler(
-    plan: MakePlan, decide: Decide, explore: Explore | None = None
+    plan: MakePlan,
+    decide: Decide,
+    explore: Explore | None = None,
+    race: Race | None = None,
 ) -> Scheduler:
     """Return a scheduler of ours, whose ``plan`` refuses what are no counts."""
 
@@ -220,7 +241,7 @@ def own_scheduler(
             demand("plan", "epochs", epochs, whole(0)),
         )
 
-    return Scheduler(checked_plan, decide, explore)
+    return Scheduler(checked_plan, decide, explore, race)
 
 
 def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:

@@ -242,6 +242,7 @@ def _workload(
         across=settings["across"],
         scoring=scoring_of(settings),
         keep=settings["keep"],
+        shared=schedule_of(settings).combinations,
     )
     # of another task, the difference is told by its hashes
     examples = settings["task"].get("examples")

@@ -81,6 +81,9 @@ class MorePoints(Protocol):
 
         Args:
           known: returns what is known of the round.
+
+        Returns:
+          As many as there were if there are no more, although the round has room.
         """
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -188,9 +191,15 @@ def train_round(
                 check_all_began(ledger)
                 break
             while state.idle and batches is not None:
+                asked = now.asked
                 now.add(batches.more(so_far))
+                if now.asked == asked:  # a race is over before its budget is
+                    ledger.halt(np.arange(asked, len(trials)))
+                    break
                 state.assign(now.asked, now.filled.hparams)
                 aims.sizes = now.filled.sizes
+            if not ledger.waiting.size:
+                break
             if batches is not None:
                 batches.look_ahead(so_far)
             state.wave(after_block)

@@ -421,6 +421,13 @@ class RoundState:
             lanes, self._trials, self.hparams, self._seeds, static, width
         )
 
+    def _drawing(self, lanes: np.ndarray, static: Static, width: int) -> Block:
+        """Return a block whose lanes are named by the random numbers that they draw."""
+        draws = self._trials // self._workload.shared
+        return block_program.fill(
+            lanes, draws, self.hparams, self._seeds, static, width
+        )
+
     def _job(self, segment: Segment, assignment: BlockAssignment, width: int) -> Job:
         """Return a segment as a job that any device can run."""
         lanes = segment.lanes
@@ -431,7 +438,7 @@ class RoundState:
         sources = self._states.take(padded, trained > 0)
         each = self._workload.scoring.each_epoch
         return Job(
-            block=self._block(lanes, static, width),
+            block=self._drawing(lanes, static, width),
             static=static,
             trained=trained,
             sources=sources,
