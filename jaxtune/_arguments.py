@@ -16,12 +16,15 @@ from jaxtune.door import (
     demand,
     either,
     list_of,
+    one_of,
     optional,
     real,
     whole,
 )
 from jaxtune.goals.arguments import Constraints
 from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.scoring import LAST, Scoring
+from jaxtune.planning.subsets import BUDGETS, EPOCHS
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
 from jaxtune.rounds.schedule import Schedule, Stage, check_crossed, flat
@@ -31,6 +34,7 @@ from jaxtune.space.values import is_number
 from jaxtune.tasks import Task, optimizers
 from jaxtune.tasks.spelling import standard_name
 
+BUDGET = one_of(*BUDGETS)
 MOST = 1000  # dimensions: what decodes them is unrolled
 WIDEST = 2**20  # lanes in a block, which are all computed, also where most are empty
 BLOCK = optional(whole(1, WIDEST))
@@ -250,6 +254,54 @@ def checked_budget(task: Task, epochs: int | None) -> int:
     if not is_whole(epochs, 1):
         raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
     return epochs
+
+
+def checked_subsets(
+    task: Task,
+    budget: str,
+    scheduler: Scheduler | None,
+    schedule: Schedule,
+    scoring: Scoring,
+) -> int:
+    """Return the training rows that budgets are shares of; 0 if they are epochs.
+
+    Args:
+      task: with its folds.
+      budget: the argument of `search`.
+      scheduler: of the search, if it was given.
+      schedule: the rounds.
+      scoring: the rule of the scores.
+
+    Raises:
+      ValueError: a search that has no use for subsets of the data.
+    """
+    if budget == EPOCHS:
+        return 0
+
+    def refuse(where: str, why: str, way_out: str) -> None:
+        raise ValueError(f"{where}: {why} under budget={budget!r}. {way_out}")
+
+    if not task.trains:
+        refuse("budget", "a plain function has no training data", "Leave it out.")
+    if task.stream is not None:
+        out = f"Use arrays as train, or budget={EPOCHS!r}."
+        refuse("train", "a stream is read as a whole, and has no subsets", out)
+    if scheduler is None:
+        refuse(
+            "scheduler",
+            "without one, every trial trains on all the data",
+            "Use one that compares trials, such as hyperband(), or leave budget out.",
+        )
+    elif scheduler.explore is not None:
+        out = f"Use budget={EPOCHS!r}, or another scheduler."
+        refuse("scheduler", "no trial goes on from the state of another one", out)
+    if scoring.each_epoch:
+        given = "history=True" if scoring.score == LAST else f"score={scoring.score!r}"
+        out = f"Leave one of them out, or use budget={EPOCHS!r}."
+        refuse(given, "epochs of subsets of the data are not compared", out)
+    if any(stage.epochs is not None for stage in schedule.stages):
+        refuse("Stage", "all rounds have the same epochs", "Leave epochs out of it.")
+    return task.examples_of_a_lane
 
 
 def checked_objective(

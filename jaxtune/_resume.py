@@ -217,6 +217,7 @@ def go_on(
             scoring=scoring_of(settings),
             keep=settings["keep"],
             shared=schedule.combinations,
+            budget_rows=settings["budget"],
         )
         _check_epochs(workload, more)
         asks = _named.sampler(made_of(settings, "sampler", sampler))
@@ -256,9 +257,15 @@ def go_on(
 
 
 def _check_epochs(workload: Workload, more: Sequence[Stage]) -> None:
+    if all(stage.epochs is None for stage in more):
+        return
+    if workload.budget_rows:
+        raise ValueError(
+            "epochs: under budget='examples' a budget is a part of all epochs, so that "
+            "all rounds train equally long. Leave it out, or begin another search."
+        )
     batching = workload.layout.batching
-    asks = batching is not None and batching.epochs is not None
-    if asks and any(stage.epochs is not None for stage in more):
+    if batching is not None and batching.epochs is not None:
         raise ValueError(
             "epochs: the optimiser asks for the steps of a whole training, which its "
             "programs hold, so that all rounds train equally long. Leave it out, or "

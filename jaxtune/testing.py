@@ -373,6 +373,7 @@ def compilations() -> int:
     programs = [
         block_program.start_program(),
         block_program.advance,
+        block_program.advance_on_subset,
         block_program.score,
         block_program.measure,
     ]

@@ -51,8 +51,8 @@ TIERS = {
         identity kernels loops model_samplers models old_runs optimizers parametrization
         planning
         programs repeats report rewrite same_everywhere schedule search soak storage
-        race study supervised surroundings tasks trained training user_code width
-        workers
+        race study subsets supervised surroundings tasks trained training user_code
+        width workers
     """,
     "system": """
         browser cache cli cli_runs demo devices gallery integrations kill launch pages

@@ -36,6 +36,8 @@ def rungs(result: Result) -> Figure:
     """Draw the epochs of every trial, the longest first; the area is the total trained.
 
     What is hatched was saved: epochs that trials would have trained without stopping.
+    With ``budget="examples"`` a column is the last training of a trial, and those of
+    the rungs below it come to the total.
 
     Args:
       result: result of a search.
@@ -51,9 +53,9 @@ def rungs(result: Result) -> Figure:
         return empty_figure("Nothing was trained for epochs, so there are no rungs.")
     figure, axes = single()
     whole = cost.epochs + cost.saved
-    saved = f", {cost.saved / whole:.0%} saved" if cost.saved else ""
+    saved = f", {cost.saved / whole:.0%} saved" if cost.saved > 0 else ""
     # with trials that wait, what is not trained yet is more than what was saved
-    if cost.saved and whole == len(epochs) * epochs.max():
+    if cost.saved > 0 and whole == len(epochs) * epochs.max():
         _draw_saved(axes, result)
     _draw_trained(axes, result)
     # a trial that failed on the way to a rung has a row too, at an epoch between rungs

@@ -268,6 +268,7 @@ def _scores(setup: Setup, names: Names) -> dict[str, str]:
         "score": None if scoring.score == LAST else scoring.score,
         "history": scoring.history or None,
         "keep": workload.keep,
+        "budget": "examples" if workload.budget_rows else None,
         "goals": goals or None,
     }
     found = {k: code_of(v, names) for k, v in parts.items() if v is not None}

@@ -431,9 +431,9 @@ def _stopping(result: Result) -> list[Any]:
         ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
-        f"<p>{stopped} of {len(result.trials)} trials ended early. "
-        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
-        f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
+        f"<p>{stopped} of {len(result.trials)} trials ended early: "
+        f"{cost.in_words}; trials used "
+        f"{cost.occupancy:.0%} of the computed lane-epochs.{_on_subsets(result)}</p>",
         '<div class="pairs">',
         curves(result),
         rungs(result),
@@ -441,6 +441,17 @@ def _stopping(result: Result) -> list[Any]:
         wide_table(names, rows, "Early scores against late ones") if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
+
+
+def _on_subsets(result: Result) -> str:
+    """Return what an epoch is where rungs are parts of the training data."""
+    if not result.setup.workload.budget_rows:
+        return ""
+    whole = result.setup.workload.epochs
+    return (
+        f" Each rung is a training of {whole} epochs on a part of the training data: "
+        "an epoch here is worth one of all of them."
+    )
 
 
 def _epochs(result: Result) -> list[Any]:

@@ -160,8 +160,10 @@ class Cost(NamedTuple):
     """The work of a search; the unit is an epoch of one lane.
 
     Args:
-      epochs: trained by all trials and seeds.
-      saved: not trained, because their trials were stopped or failed.
+      epochs: trained by all trials and seeds. An epoch is one of all training data,
+        also where ``budget="examples"`` trains on a part of them.
+      saved: not trained, because their trials were stopped or failed. Below 0 if
+        trainings that begin anew at every rung cost more than to train all in full.
       occupancy: share of the computed lane-epochs, or values of a plain function, that
         was not padding of blocks.
       seconds: that the search took, compiling included; of a run, in all its sessions.
@@ -172,6 +174,13 @@ class Cost(NamedTuple):
     saved: int
     occupancy: float
     seconds: float
+
+    @property
+    def in_words(self) -> str:
+        """The epochs, as ``"81 epochs trained, 162 saved"``."""
+        more = f"{-self.saved} more than without stopping"
+        saved = f"{self.saved} saved" if self.saved >= 0 else more
+        return f"{self.epochs} epochs trained, {saved}"
 
 
 REFERENCE = list_of(real())
@@ -892,8 +901,8 @@ class Result:
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [
-                f"  {stopped} ended early: {cost.epochs} epochs trained, "
-                f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
+                f"  {stopped} ended early: {cost.in_words}, "
+                f"{cost.occupancy:.0%} of the lanes' time used"
             ]
         if not self.finished:
             lines += [f"  not finished{f': {self.stopped}' if self.stopped else ''}"]

@@ -20,6 +20,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.crossed import crossed
 from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers.from_scratch import from_scratch
 
 
 class Search(NamedTuple):
@@ -70,7 +71,8 @@ class Search(NamedTuple):
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
         groups = self.schedule.combinations
-        return scheduler_of_stage(stage, self.scheduler, budget, groups)
+        led = scheduler_of_stage(stage, self.scheduler, budget, groups)
+        return from_scratch(led) if self.workload.budget_rows else led
 
     def sampler_of(self, number: int) -> Sampler:
         """Return the sampler of a round, which crosses its points in a study."""

@@ -61,6 +61,8 @@ class Plan(NamedTuple):
       own_pace: whether a trial is stopped by its own scores alone. One that is left at
         a rung is complete then: its score compares with those of trials that trained
         longer, and its state is not needed.
+      restarts: whether each rung is a training of its own, on a subset of the data, see
+        `jaxtune.search` with ``budget="examples"``.
     """
 
     brackets: tuple[Bracket, ...]
@@ -68,6 +70,7 @@ class Plan(NamedTuple):
     compares: bool = True
     final: bool = False
     own_pace: bool = False
+    restarts: bool = False
 
     @property
     def trials(self) -> int:
@@ -82,23 +85,33 @@ class Plan(NamedTuple):
     @property
     def epochs(self) -> int:
         """Epochs that all trials together train at most."""
-        total = 0
-        for bracket in self.brackets:
-            steps = np.diff([0, *bracket.epochs])
-            total += int(np.dot(steps, bracket.counts))
-        return total
+        return sum(
+            int(np.dot(self.steps(bracket), bracket.counts))
+            for bracket in self.brackets
+        )
+
+    def steps(self, bracket: Bracket) -> list[int]:
+        """Return the epochs that a trial trains for each rung of a bracket."""
+        if self.restarts:
+            return list(bracket.epochs)
+        return np.diff([0, *bracket.epochs]).tolist()
 
     def __repr__(self) -> str:
         lines = []
         for number, bracket in enumerate(self.brackets):
-            rungs = zip(bracket.counts, bracket.epochs, strict=True)
-            shown = ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
-            lines.append(f"  bracket {number + 1}: {shown}")
+            lines.append(f"  bracket {number + 1}: {self._shown(bracket)}")
         head = f"Plan({counted(self.trials, 'trial')}, at most "
         head += counted(self.epochs, "epoch")
         if self.concurrent is not None:
             head += f", {self.concurrent or 'four blocks'} at once"
         return "\n".join([head, *lines]) + ")"
+
+    def _shown(self, bracket: Bracket) -> str:
+        rungs = list(zip(bracket.counts, bracket.epochs, strict=True))
+        if not self.restarts:
+            return ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
+        parts = [f"{count} on {epoch}/{bracket.epochs[-1]}" for count, epoch in rungs]
+        return ", ".join([f"{parts[0]} of the data", *parts[1:]])
 
 
 @brief

@@ -156,6 +156,11 @@ def _first(path: str, settings: dict[str, Any]) -> str:
     return str(list(known)) if known else "none"
 
 
+def _budget(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return "examples" if settings["budget"] else "epochs"
+
+
 def _folds(path: str, settings: dict[str, Any]) -> str:
     del path
     return "none" if settings["folds"] is None else str(settings["folds"])
@@ -190,6 +195,7 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "start": ("start", _start),
     "first": ("first", _first),
     "folds": ("number of folds", _folds),
+    "budget": ("budget", _budget),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),
