@@ -48,7 +48,8 @@ TIERS = {
         accelerator analysis batches batching beliefs benchmarks boundary brevity
         budgets call compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
-        identity kernels loops model_samplers models old_runs optimizers planning
+        identity kernels loops model_samplers models old_runs optimizers parametrization
+        planning
         programs repeats report rewrite same_everywhere schedule search soak storage
         race study subsets supervised surroundings tasks trained training user_code
         width workers

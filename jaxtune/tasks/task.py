@@ -53,6 +53,7 @@ from jaxtune.types import Array, PyTree
         "classes",
         "predict",
         "columns",
+        "multipliers",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Task:
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see `jaxtune.optimizers.standard`. It may ask for ``steps``,
         ``epochs`` and ``examples`` by these names: the optimiser's steps and the epochs
-        of a whole training, and the examples of an epoch. Or a name such as
-        ``"adamw"``, or a transformation that is the same in all trials.
+        of a whole training, and the examples of an epoch; and for ``multipliers``. Or a
+        name such as ``"adamw"``, or a transformation that is the same in all trials.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
@@ -121,6 +122,9 @@ class Task:
       folds: of the training data, as `jaxtune.search` cuts them.
       columns: names of the columns of a data frame as ``x``.
       order: in which rows join a growing subset, as `jaxtune.search` draws it.
+      multipliers: ``hparams -> (gradients, updates)``, factors for the parts of the
+        parameters, which the optimiser applies by `jaxtune.optimizers.scaled`; or
+        ``hparams -> None``.
     """
 
     init: Callable[..., Any]
@@ -147,6 +151,7 @@ class Task:
     columns: tuple[str, ...] = ()
     # `Rows`; in a program, the `FoldRows` of one lane
     order: Any = None
+    multipliers: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -298,6 +303,7 @@ def _check_fields(task: Task) -> None:
         ("loss", task.loss, FUNCTION),
         ("evaluate", task.evaluate, FUNCTION),
         ("predict", task.predict, optional(FUNCTION)),
+        ("multipliers", task.multipliers, optional(FUNCTION)),
         ("shuffle", task.shuffle, FLAG),
         ("stateful", task.stateful, FLAG),
         ("metrics", task.metrics, MODES),
