@@ -12,7 +12,7 @@ chooses is judged by seeds that had no part in the choice, or by the function it
 ``shared``: what pairs of measurements with the same seeds would be worth: how the
 scores of good settings of the digits correlate over seeds that they share.
 
-    python benchmarks/race.py [--races 2000] [--keys 16] [--json FILE]
+    python benchmarks/race.py [--parts PART ...] [--races N] [--keys N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -167,10 +167,13 @@ def searched(
         found = searches(search, jax.random.key(number))
         spent.append(len(found["race"].trials) - SEARCHED)
         chances_said.append(float(found["race"].confirmed.probability[0]))
+        known: dict[str, float] = {}  # two may choose the same setting
         for arm, result in found.items():
-            value = judge(jax.random.key(1000 + number), result.best.hparams)
-            values.setdefault(arm, []).append(value)
-        print(name, number, {arm: round(v[-1], 4) for arm, v in values.items()})
+            setting = result.best.hparams
+            if str(setting) not in known:
+                known[str(setting)] = judge(jax.random.key(1000 + number), setting)
+            values.setdefault(arm, []).append(known[str(setting)])
+        print(name, number, {arm: v[-1] for arm, v in values.items()}, flush=True)
     rows = []
     for arm, each in values.items():
         test = jt.analysis.paired_test(each, values["race"])
@@ -204,14 +207,13 @@ def all_searched(keys: int) -> Iterator[dict[str, Any]]:
         once = of_digits(key=key, trials=1, seeds=FRESH, first=[setting], confirm=0)
         return float(once.best.score)
 
+    yield searched("digits, sobol", of_digits, fresh, keys)
     yield searched("noisy bowl, sobol", of_bowl("sobol"), exact, 2 * keys)
     yield searched("noisy bowl, model", of_bowl("gaussian_process"), exact, keys)
-    yield searched("digits, sobol", of_digits, fresh, keys)
 
 
-def shared() -> list[dict[str, Any]]:
-    """Return how scores of good settings of the digits correlate over shared seeds."""
-    rows = []
+def shared() -> Iterator[dict[str, Any]]:
+    """Yield how scores of good settings of the digits correlate over shared seeds."""
     for metric in ("loss", "accuracy"):
         own = {"epochs": EPOCHS, "metric": metric, "sampler": "sobol", "confirm": 0}
         task = digits.task()
@@ -238,30 +240,31 @@ def shared() -> list[dict[str, Any]]:
         ends = np.quantile(pairs, (0.25, 0.75)).tolist()
         spreads = np.std(scores, axis=1, ddof=1).tolist()
         about = {"metric": metric, "mean": float(pairs.mean()), "quartiles": ends}
-        rows.append(about | {"spreads": spreads})
-    return rows
+        yield about | {"spreads": spreads}
+
+
+PARTS = {
+    "simulated": lambda options: simulated(options.races),
+    "shared": lambda options: shared(),
+    "searched": lambda options: all_searched(options.keys),
+}
 
 
 def main(options: argparse.Namespace) -> None:
-    """Simulate, search, print, and write the figures."""
-    rows: dict[str, Any] = {"simulated": list(simulated(options.races))}
-    for row in rows["simulated"]:
-        print({name: value for name, value in row.items() if name != "calibration"})
-        for line in row["calibration"]:
-            print("   ", line)
-    rows["shared"] = shared()
-    print(rows["shared"])
-    rows["searched"] = list(all_searched(options.keys))
-    for row in rows["searched"]:
-        print(row["problem"], row["race took"], row["said"])
-        for arm in row["arms"]:
-            print("   ", {name: v for name, v in arm.items() if name != "values"})
-    record.write(options, rows)
+    """Measure the parts that are asked for, print them, and write the figures."""
+    rows: dict[str, Any] = {}
+    for part in options.parts:
+        rows[part] = []
+        for row in PARTS[part](options):
+            print(row, flush=True)
+            rows[part].append(row)
+            record.write(options, rows)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--races", type=int, default=2000, help="of each kind")
-    parser.add_argument("--keys", type=int, default=16, help="searches of each kind")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--races", type=int, default=1000, help="of each kind")
+    parser.add_argument("--keys", type=int, default=10, help="searches of each kind")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     main(parser.parse_args())

@@ -32,6 +32,7 @@ SCHEDULERS: Makers = {
     "successive_halving": schedulers.successive_halving,
     "hyperband": schedulers.hyperband,
     "asha": schedulers.asha,
+    "freeze_thaw": schedulers.freeze_thaw,
     "median_stopping": schedulers.median_stopping,
     "patience": schedulers.patience,
     "pbt": schedulers.pbt,

@@ -194,7 +194,8 @@ def search(
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
-        plain functions.
+        plain functions, but for ``schedulers.race()``, which measures the best again
+        after the ``trials`` of the search.
       budget: what the scheduler gives to trials: ``"epochs"`` on all training data, or
         ``"examples"``: at each rung a subset of the data, on which they train anew for
         all ``epochs``. A rung at 2 of 20 epochs is then a tenth of the examples, and

@@ -136,16 +136,17 @@ def _confirmed(result: Result) -> list[str]:
         found = result.confirmed
     except ValueError:  # nothing was, or not all of it yet
         return []
-    head = ["trial", "measured again", "mean", "95 % interval", "chance to be best"]
+    # the chance before the interval: a phone shows the first columns
+    head = ["trial", "measured again", "mean", "chance to be best", "95 % interval"]
     columns = [
         found.trial,
         found.measurements,
         map(cell, found.mean),
+        map(shown_chance, found.probability),
         [
-            f"{cell(low)} to {cell(high)}" if np.isfinite(low) else cell(low)
+            f"{low:.3g} to {high:.3g}"
             for low, high in zip(found.low, found.high, strict=True)
         ],
-        map(shown_chance, found.probability),
     ]
     if len(found.out):
         head.append("out after")

@@ -1,6 +1,10 @@
-"""Schedulers: they decide how long trials train, by scores and budgets alone."""
+"""Schedulers: they decide how long trials train, by scores and budgets alone.
+
+A race beside them says which trials are measured again once the search has ended.
+"""
 
 from jaxtune.schedulers._asha import asha
+from jaxtune.schedulers._freeze_thaw import freeze_thaw
 from jaxtune.schedulers._hyperband import hyperband
 from jaxtune.schedulers._in_full import in_full
 from jaxtune.schedulers._patience import patience
@@ -18,6 +22,7 @@ __all__ = [
     "Race",
     "Scheduler",
     "asha",
+    "freeze_thaw",
     "hyperband",
     "in_full",
     "median_stopping",

@@ -63,6 +63,10 @@ class Plan(NamedTuple):
         longer, and its state is not needed.
       restarts: whether each rung is a training of its own, on a subset of the data, see
         `jaxtune.search` with ``budget="examples"``.
+      budget: epochs that all trials together train at most, where the scheduler shares
+        them out as it goes and a rung's count alone says little; ``None`` for the sum
+        over the rungs.
+      learns: whether the scheduler is shown where the trials lie, `Progress.points`.
     """
 
     brackets: tuple[Bracket, ...]
@@ -71,6 +75,8 @@ class Plan(NamedTuple):
     final: bool = False
     own_pace: bool = False
     restarts: bool = False
+    budget: int | None = None
+    learns: bool = False
 
     @property
     def trials(self) -> int:
@@ -85,10 +91,11 @@ class Plan(NamedTuple):
     @property
     def epochs(self) -> int:
         """Epochs that all trials together train at most."""
-        return sum(
+        total = sum(
             int(np.dot(self.steps(bracket), bracket.counts))
             for bracket in self.brackets
         )
+        return total if self.budget is None else min(total, self.budget)
 
     def steps(self, bracket: Bracket) -> list[int]:
         """Return the epochs that a trial trains for each rung of a bracket."""
@@ -108,10 +115,15 @@ class Plan(NamedTuple):
 
     def _shown(self, bracket: Bracket) -> str:
         rungs = list(zip(bracket.counts, bracket.epochs, strict=True))
-        if not self.restarts:
-            return ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
-        parts = [f"{count} on {epoch}/{bracket.epochs[-1]}" for count, epoch in rungs]
-        return ", ".join([f"{parts[0]} of the data", *parts[1:]])
+        if self.restarts:
+            last = bracket.epochs[-1]
+            parts = [f"{count} on {epoch}/{last}" for count, epoch in rungs]
+            parts[0] += " of the data"
+        else:
+            parts = [f"{count} to epoch {epoch}" for count, epoch in rungs]
+        if self.budget is not None:
+            parts[1:2] = [f"then at most {part}" for part in parts[1:2]]
+        return ", ".join(parts)
 
 
 @brief
@@ -127,6 +139,9 @@ class Progress(NamedTuple):
       errors: ``[n, r]`` standard error of that mean over seeds; 0 with one seed.
       failed: ``[n]`` bool, its present state cannot be trained further.
       slots: trials that may start or continue now.
+      points: ``[n, D]`` where the trials lie, if `Plan.learns`: numbers on their own
+        scale from 0 to 1, and a column for each value of a choice, so that any two of
+        them are 1 apart. NaN for trials whose configuration is not known yet.
     """
 
     epochs: np.ndarray
@@ -135,6 +150,7 @@ class Progress(NamedTuple):
     errors: np.ndarray
     failed: np.ndarray
     slots: int
+    points: np.ndarray | None = None
 
     @property
     def running(self) -> np.ndarray:

@@ -35,6 +35,12 @@ def from_scratch(scheduler: Scheduler) -> Scheduler:
                 "improve while it trains, and here every rung is a training of its "
                 "own. Use budget='epochs', or a scheduler that compares trials."
             )
+        if found.budget is not None:
+            raise ValueError(
+                "budget='examples': this scheduler shares out epochs between trials "
+                "that go on, and here every rung is a training of its own. Use "
+                "budget='epochs', or a scheduler such as successive_halving()."
+            )
         return found._replace(restarts=True)
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:

@@ -32,6 +32,7 @@ from jaxtune.training.ledger import (
     check_decision,
     no_rungs,
 )
+from jaxtune.training.places import places
 from jaxtune.training.round_state import (
     BlockEvent,
     RoundMetrics,
@@ -176,7 +177,7 @@ def train_round(
     ledger, gone = state.ledger, np.zeros(0, int)
     try:
         while True:
-            decided, progress = _decide(run, scores, slots, workload.budget, gone)
+            decided, progress = _decide(run, scores, slots, workload.budget, gone, now)
             taken = _takes_over(decided)
             if taken.any():
                 # on record, since the last bits of new points belong to one machine
@@ -223,9 +224,11 @@ def _decide(
     slots: int | None,
     budget: int,
     gone: np.ndarray,
+    now: Configured,
 ) -> tuple[Decision, Progress]:
     """Return the next decision, checked, and the progress that it is based on."""
-    progress = scores.progress(slots)
+    points = places(now) if run.plan.learns else None
+    progress = scores.progress(slots, points)
     decided = run.scheduler.decide(run.key, run.plan, progress)
     decided = check_decision(decided, progress, budget, gone)
     scores.check_rungs(decided)
