@@ -10,7 +10,7 @@ full. How well do scores at a rung rank trials as their final scores do, and how
 the one that a rung finds best? Searches: the loss of the trial that a search finds
 best, for equally many examples. Time: seconds of the same number of examples.
 
-    python benchmarks/subsets.py [--keys 20] [--json FILE]
+    python benchmarks/subsets.py [--keys 16] [--tasks NAME...] [--json FILE]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import record
 from scipy.stats import bootstrap, spearmanr
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -61,12 +62,24 @@ def splits(load: Callable, train: int, valid: int) -> dict:
     return {name: (x[a:b], y[a:b]) for name, (a, b) in ends.items()}
 
 
+def cosine(hparams: dict, steps: int) -> optax.GradientTransformation:
+    """Return an optimiser whose learning rate falls to zero by the end."""
+    rate = jt.schedules.warmup_cosine(hparams["learning_rate"], steps, warmup=0)
+    return optax.chain(
+        optax.add_decayed_weights(hparams["weight_decay"]),
+        optax.sgd(rate, momentum=hparams["momentum"]),
+    )
+
+
 def tasks() -> dict[str, jt.Task]:
     """Return the tasks by name."""
     ten = jt.models.MLP(classes=10, max_units=64)
     two = jt.models.MLP(classes=2, max_units=64)
     return {
         "digits": jt.classification(ten, **splits(load_digits, 540, 400)),
+        "digits, cosine schedule": jt.classification(
+            ten, **splits(load_digits, 540, 400), optimizer=cosine
+        ),
         "breast cancer": jt.classification(two, **splits(load_breast_cancer, 216, 150)),
     }
 
@@ -193,11 +206,13 @@ def shown(values: list[float]) -> str:
 def main() -> None:
     """Measure, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--keys", type=int, default=20)
+    parser.add_argument("--keys", type=int, default=16)
+    parser.add_argument("--tasks", nargs="*", default=list(tasks()))
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     rows = {}
-    for name, task in tasks().items():
+    for name in options.tasks:
+        task = tasks()[name]
         rows[name] = {"scores": scores(task, options.keys)}
         print(f"\n{name}: {TRIALS} trials at a rung, {options.keys} keys")
         print(f"{'':18}{'rank correlation, all':28}{'of the best third':28}missed")

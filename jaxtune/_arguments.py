@@ -259,7 +259,7 @@ def checked_budget(task: Task, epochs: int | None) -> int:
 def checked_subsets(
     task: Task,
     budget: str,
-    scheduler: Scheduler | None,
+    scheduler: Scheduler,
     schedule: Schedule,
     scoring: Scoring,
 ) -> int:
@@ -268,7 +268,7 @@ def checked_subsets(
     Args:
       task: with its folds.
       budget: the argument of `search`.
-      scheduler: of the search, if it was given.
+      scheduler: of the search.
       schedule: the rounds.
       scoring: the rule of the scores.
 
@@ -286,13 +286,7 @@ def checked_subsets(
     if task.stream is not None:
         out = f"Use arrays as train, or budget={EPOCHS!r}."
         refuse("train", "a stream is read as a whole, and has no subsets", out)
-    if scheduler is None:
-        refuse(
-            "scheduler",
-            "without one, every trial trains on all the data",
-            "Use one that compares trials, such as hyperband(), or leave budget out.",
-        )
-    elif scheduler.explore is not None:
+    if scheduler.explore is not None:
         out = f"Use budget={EPOCHS!r}, or another scheduler."
         refuse("scheduler", "no trial goes on from the state of another one", out)
     if scoring.each_epoch:

@@ -193,8 +193,7 @@ def plan(
     epochs = epochs if made.trains else 0
     seeds = repeats  # every fold of a seed is a lane
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    own = None if scheduler is None else led
-    rows = checked_subsets(made, budget, own, schedule, Scoring())
+    rows = checked_subsets(made, budget, led, schedule, Scoring())
     workload, turns = workload._replace(budget_rows=rows), workload.budget
     plans = []
     for stage in stages:

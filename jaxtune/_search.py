@@ -297,7 +297,7 @@ def search(
     found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
-    given_scheduler, scheduler = scheduler, checked_scheduler(made, scheduler)
+    scheduler = checked_scheduler(made, scheduler)
     check_compared(schedule, scheduler, limited, found, (first, prior, start))
     repeats = seeds * (1 if made.folds is None else made.folds.number)
     schedule = with_race(schedule, scheduler.race, repeats, block)
@@ -310,8 +310,7 @@ def search(
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
-    led = None if given_scheduler is None else scheduler
-    rows = checked_subsets(made, budget, led, schedule, scoring)
+    rows = checked_subsets(made, budget, scheduler, schedule, scoring)
     with open_executor(executor, grace) as session:
         platform = session.device["platform"]
         workload = prepare(

@@ -285,7 +285,8 @@ def test_a_model_of_a_trial_that_was_stopped_is_that_of_its_subset(task):
 
 
 REFUSED = {
-    "plan": ({"scheduler": None}, "without one, every trial trains on all the data"),
+    "none": ({"scheduler": None}, "without a scheduler that compares trials"),
+    "race": ({"scheduler": jt.schedulers.race(2, 2)}, "without a scheduler that comp"),
     "pbt": ({"scheduler": "pbt"}, "no trial goes on from the state of another"),
     "patience": ({"scheduler": "patience"}, "whose score does not improve"),
     "best": ({"score": "best"}, "score='best': epochs of subsets"),

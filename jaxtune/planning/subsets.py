@@ -67,7 +67,7 @@ def told(static: Static, subset: Subset) -> Static:
 
 
 def check_subsets(workload: Workload, space: Space, plans: Sequence[Plan]) -> None:
-    """Raise ``ValueError`` if a subset holds less than one batch.
+    """Raise ``ValueError`` if there is no subset, or one of less than a batch.
 
     Args:
       workload: of the search.
@@ -76,6 +76,11 @@ def check_subsets(workload: Workload, space: Space, plans: Sequence[Plan]) -> No
     """
     if not workload.budget_rows:
         return
+    if not any(plan.compares for plan in plans):
+        raise ValueError(
+            f"budget={EXAMPLES!r}: without a scheduler that compares trials, every one "
+            "trains on all the data. Use such as hyperband(), or leave budget out."
+        )
     least = min(bracket.epochs[0] for plan in plans for bracket in plan.brackets)
     rows = rows_in_subset(workload.budget_rows, least, workload.epochs)
     batch = _largest_step(workload, space)
