@@ -21,6 +21,7 @@ SPACE = jt.Space(
     kind=jt.choice(["a", "b", "<c>"]),
     units=jt.integer(1, 64, scale="log"),
 )
+TPE = jt.samplers.tpe(initial=5)
 ARGUMENTS = {"key": jax.random.key(0), "trials": 16, "mode": "min", "verbose": 0}
 
 
@@ -209,9 +210,9 @@ def test_a_sampler_that_learns_tunes_each_value_by_itself():
     space = jt.Space(
         rate=SPACE["rate"], kind=jt.choice(["a", "b"]), units=SPACE["units"]
     )
-    arguments = ARGUMENTS | {"trials": 12, "repeats": 2, "sampler": "tpe"}
+    arguments = ARGUMENTS | {"trials": 20, "repeats": 2, "sampler": TPE}
     found = jt.study(objective, space, scientific=["kind"], **arguments)
-    rows = found.result.trials["rate"][:24].reshape(12, 2)
+    rows = found.result.trials["rate"][:40].reshape(20, 2)
     same = rows[:, 0] == rows[:, 1]
     assert same[:5].all()  # nothing is known yet
     assert not same.all()

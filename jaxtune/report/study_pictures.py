@@ -24,9 +24,9 @@ SIDE = 0.16  # from the middle of a value to its trials, and to its mean
 
 
 def _best_part(scores: np.ndarray, mode: str) -> np.ndarray:
-    """Return the better half of the scores of a value, without those that failed."""
+    """Return the best quarter of the scores of a value, without those that failed."""
     order = ranking.order(ranking.orient(scores, mode))
-    best = scores[order[: -(-len(scores) // 2)]]
+    best = scores[order[: -(-len(scores) // 4)]]
     return best[np.isfinite(best)]
 
 
