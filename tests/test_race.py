@@ -13,7 +13,7 @@ from scipy.stats import t as student
 import jaxtune as jt
 from jaxtune.report import terminal
 from jaxtune.report.call import printed_call
-from jaxtune.results.confirmed import chances
+from jaxtune.results.confirmed import chances, confirmed_of
 from jaxtune.results.racing import LEVEL, behind, measured_of, still_in
 from jaxtune.rounds.race import with_race
 from jaxtune.rounds.schedule import flat
@@ -108,6 +108,19 @@ def test_what_fails_leaves_and_one_alone_has_won():
     lost = np.full(6, np.nan)
     stays = still_in(measured_of(repeats, {"score": lost}, "max"), lost, "max", (2,))
     assert not stays.any()
+
+
+def test_who_has_left_comes_back_neither_to_the_race_nor_before_the_winner():
+    repeats = np.array([3, 5, 7, 3, 5, 7, 3, 5, 3, 5])
+    # after two measurements trial 7 had left; by now its mean is the best
+    scores = np.array([2.0, 1.0, 1.5, 2.2, 1.1, 1.7, 1.0, 1.2, 0.9, 0.8])
+    columns = {"score": scores}
+    measured = measured_of(repeats, columns, "max")
+    assert still_in(measured, scores, "max", (2, 4)).tolist() == [True, True, False]
+    table = confirmed_of(repeats, columns, scores[:, None], "max", (), (2, 4))
+    assert table.trial.tolist() == [3, 5, 7]
+    assert table.out.tolist() == [0, 0, 2]
+    assert table.mean[2] > table.mean[0]
 
 
 @pytest.mark.parametrize(
