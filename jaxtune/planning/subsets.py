@@ -86,8 +86,8 @@ def check_subsets(workload: Workload, space: Space, plans: Sequence[Plan]) -> No
     batch = _largest_step(workload, space)
     if rows < batch:
         raise ValueError(
-            f"budget={EXAMPLES!r}: the first rung is a training on {least} of "
-            f"{workload.epochs} subsets of the data, which has {rows} examples, and a "
+            f"budget={EXAMPLES!r}: the first rung is a training on {least}/"
+            f"{workload.epochs} of the data, which has {rows} examples, and a "
             f"batch has {batch}. Use smaller batches, or a larger min_epochs."
         )
 
