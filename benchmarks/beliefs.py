@@ -73,16 +73,21 @@ def optimum(name: str) -> np.ndarray:
 
 def believing(problem: Problem, belief: str, seed: int) -> jt.Space:
     """Return the space of a problem with a belief about each dimension."""
+    return near_point(problem.space, optimum(problem.name), belief, seed)
+
+
+def near_point(space: jt.Space, best: np.ndarray, belief: str, seed: int) -> jt.Space:
+    """Return a space with a belief about each dimension, good or not near a point."""
     if belief == "none":
-        return problem.space
-    rng, best = np.random.default_rng(seed), optimum(problem.name)
+        return space
+    rng = np.random.default_rng(seed)
     at = np.where(best < 0.5, 1 - 1e-6, 0.0)
     if belief in MISSED:
         at = best + MISSED[belief] * rng.normal(size=len(best))
     at = np.clip(at, 0, 1 - 1e-6).astype(np.float32)
-    values = problem.space.values(problem.space.decode(at[None]), 0)
+    values = space.values(space.decode(at[None]), 0)
     near = {name: jt.near(value, SPREAD[belief]) for name, value in values.items()}
-    return problem.space.expect(**near)
+    return space.expect(**near)
 
 
 def searched(problem: Problem, belief: str, make: str, seed: int) -> np.ndarray:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from scipy.stats import bootstrap, wilcoxon
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 import jaxtune as jt
 
+RESOLUTION = 110
 GALLERY = Path(__file__).parents[1] / "docs" / "experiments"
 
 
@@ -96,10 +98,23 @@ def strip(axes: Any, columns: dict[str, Sequence[float]]) -> None:
 def keep(name: str, figure: Any, found: list[str], numbers: Any, out: Path) -> None:
     """Write the picture and the numbers, and print the results."""
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / f"{name}.png", dpi=110)
+    figure.savefig(out / f"{name}.png", dpi=RESOLUTION)
     results = {"found": found, "numbers": numbers}
     (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     print("\n".join(found))
+
+
+def keep_themes(
+    name: str, draw: Callable[[], Any], found: list[str], numbers: Any, out: Path
+) -> None:
+    """Do as `keep`, with a second picture for dark pages, in files of 256 colours."""
+    keep(name, draw(), found, numbers, out)
+    with jt.report.theme("dark"):
+        draw().savefig(out / f"{name}-dark.png", dpi=RESOLUTION)
+    for path in (out / f"{name}.png", out / f"{name}-dark.png"):
+        with Image.open(path) as image:
+            small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small.save(path, optimize=True)
 
 
 def arguments(about: str | None, keys: int) -> tuple[int, Path]:

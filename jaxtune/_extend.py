@@ -96,7 +96,7 @@ def extend(
       constraints: needed if the run has a `require`; then all of them.
       confirm: measures the best of the whole run again, in the last of the further
         trials, as for `search`. Without it the best is chosen by its score, also where
-        the run has measured some again.
+        the run has measured some again; a run with a race ends with another one.
       stop: ends it before its time, as for `search`.
       allow: as for `resume`.
       callbacks: called with what happens from now on, see `Callback`.

@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxtune import _named
 from jaxtune._arguments import (
+    BUDGET,
     CALLBACKS,
     VERBOSE,
     check_compared,
@@ -24,6 +25,7 @@ from jaxtune._arguments import (
     checked_budget,
     checked_objective,
     checked_scheduler,
+    checked_subsets,
     given_sizes,
     schedule_for,
     warn_about_outputs,
@@ -45,6 +47,7 @@ from jaxtune.planning.keeping import check_keep
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.scoring import check_scoring
+from jaxtune.planning.subsets import EPOCHS, check_subsets
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -60,6 +63,7 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
@@ -96,6 +100,7 @@ StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | 
 
 
 @guarded(
+    budget=BUDGET,
     rewrite=FLAG,
     verbose=VERBOSE,
     callbacks=CALLBACKS,
@@ -115,6 +120,7 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    budget: str = EPOCHS,
     first: Sequence[Mapping[str, Any]] | str | None = None,
     prior: PriorLike = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
@@ -188,7 +194,12 @@ def search(
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
-        plain functions.
+        plain functions, but for ``schedulers.race()``, which measures the best again
+        after the ``trials`` of the search.
+      budget: what the scheduler gives to trials: ``"epochs"`` on all training data, or
+        ``"examples"``: at each rung a subset of the data, on which they train anew for
+        all ``epochs``. A rung at 2 of 20 epochs is then a tenth of the examples, and
+        sees as many of them. Each subset holds the smaller ones.
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
         without them, until a sampler has learned from them.
@@ -287,9 +298,11 @@ def search(
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
-    check_compared(schedule, scheduler, limited, found, (first, prior, start))
     if sampler is None:
         sampler = default.sampler or usual_sampler(schedule.trials)
     sampler = _named.sampler(sampler)
@@ -297,11 +310,15 @@ def search(
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
+    rows = checked_subsets(made, budget, scheduler, schedule, scoring)
     with open_executor(executor, grace) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep, shared=schedule.combinations)
+        )
+        workload = workload._replace(
+            scoring=scoring, keep=keep, shared=schedule.combinations, budget_rows=rows
+        )
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -389,6 +406,7 @@ def run_search(
     # whatever is wrong with the scheduler or the user's functions shows before training
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
+    check_subsets(workload, space, plans)
     traced = trace(workload, space, anew=True)
     metrics = [name for one in traced for name in one.metrics]
     names, aims = space.names, wanted.constraints
@@ -397,10 +415,10 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains, bool(wanted.schedule.compared))
+        check_random(traced, workload.trains, wanted.schedule)
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
+        check_metrics(metrics, names, workload.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes = wanted.schedule.trials * wanted.repeats
     own_pace = any(p.own_pace for p in plans)

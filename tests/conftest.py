@@ -45,12 +45,14 @@ TIERS = {
         space supply
     """,
     "search": """
-        accelerator analysis batches batching beliefs benchmarks boundary brevity call
-        compare
+        accelerator analysis batches batching beliefs benchmarks boundary brevity
+        budgets call compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
-        identity kernels loops model_samplers models old_runs optimizers planning
+        identity kernels loops model_samplers models old_runs optimizers parametrization
+        planning
         programs repeats report rewrite same_everywhere schedule search soak storage
-        study supervised surroundings tasks trained training user_code width workers
+        race study subsets supervised surroundings tasks trained training user_code
+        width workers
     """,
     "system": """
         browser cache cli cli_runs demo devices gallery integrations kill launch pages

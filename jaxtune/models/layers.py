@@ -13,7 +13,7 @@ from jaxtune.space.arrival import Choice
 from jaxtune.types import Array
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
-NORMS = ("batch", "layer")
+NORMS = {"batch": masks.MaskedBatchNorm, "layer": masks.MaskedLayerNorm}
 
 
 def activate(

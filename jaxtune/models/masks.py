@@ -169,6 +169,7 @@ class MaskedDense(nn.Module):
         x: Array,
         inputs: Array | int | None = None,
         outputs: Array | int | None = None,
+        gain: Array | float | None = None,
     ) -> Array:
         """Apply the layer.
 
@@ -176,6 +177,7 @@ class MaskedDense(nn.Module):
           x: ``[..., padded inputs]``.
           inputs: how many inputs are in use; all if not given.
           outputs: how many outputs are in use; all if not given.
+          gain: factor of the initial weights.
 
         Returns:
           ``[..., size]``, zero in the padding.
@@ -184,6 +186,7 @@ class MaskedDense(nn.Module):
         inputs = width if inputs is None else inputs
         outputs = self.size if outputs is None else outputs
         init = masked_lecun(inputs, outputs)
+        init = init if gain is None else _times(init, gain)
         kernel = self.param("kernel", init, (width, self.size))
         bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
         # as Flax adds it, so that the programs are the same
@@ -191,6 +194,13 @@ class MaskedDense(nn.Module):
         if isinstance(outputs, int) and outputs >= self.size:
             return out  # nothing is searched, and the layer is a plain one
         return only(outputs, out)
+
+
+def _times(init: Callable[..., Array], gain: Array | float) -> Callable[..., Array]:
+    def larger(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return init(key, shape, dtype) * jnp.asarray(gain, dtype)
+
+    return larger
 
 
 WINDOW = list_of(whole(1), 2)._replace(

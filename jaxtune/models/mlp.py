@@ -13,6 +13,8 @@ from jaxtune.models.layers import ACTIVATIONS, NORMS, activate, normalise
 from jaxtune.models.masks import MaskedDense
 from jaxtune.types import Array
 
+PARAMETRIZATIONS = ("standard", "mup")
+
 
 class MLP(nn.Module):
     """Dense layers padded to a largest size, so that width and depth can be searched.
@@ -42,6 +44,11 @@ class MLP(nn.Module):
       activation: ``relu``, ``tanh``, ``gelu`` or ``silu``, if the space has no choice
         named ``activation``.
       norm: ``"layer"`` or ``"batch"``, before the activation of each hidden layer.
+      parametrization: ``"standard"``, or ``"mup"`` for the maximal update
+        parametrisation (Yang et al., 2021), in which the best learning rate does not
+        depend on the width: initial weights and the steps of each layer follow the true
+        width, for every optimiser of a task by name.
+      base_units: the width at which ``"mup"`` and ``"standard"`` are the same.
     """
 
     classes: int
@@ -49,6 +56,8 @@ class MLP(nn.Module):
     max_layers: int = 1
     activation: str = "relu"
     norm: str | None = None
+    parametrization: str = "standard"
+    base_units: int = 64
 
     def __post_init__(self) -> None:
         fields = (
@@ -57,6 +66,8 @@ class MLP(nn.Module):
             ("max_layers", self.max_layers, whole(1)),
             ("activation", self.activation, one_of(*ACTIVATIONS)),
             ("norm", self.norm, optional(one_of(*NORMS))),
+            ("parametrization", self.parametrization, one_of(*PARAMETRIZATIONS)),
+            ("base_units", self.base_units, whole(1)),
         )
         check_each("MLP", fields)
         super().__post_init__()
@@ -70,6 +81,47 @@ class MLP(nn.Module):
     def padding(self) -> dict[str, str]:
         """Name of a hyperparameter to the field that bounds it."""
         return {"hidden_units": "max_units", "layers": "max_layers"}
+
+    @nn.nowrap
+    def multipliers(
+        self, hparams: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the factors of the gradients and of the updates of each layer.
+
+        With the width ``r`` times the base, the gradients of all layers but the output
+        are ``r`` times smaller, which the first factors make up for, and the updates of
+        weights from hidden units are to be ``r`` times smaller. So steps of SGD grow by
+        ``r`` in the first layer and in biases, and shrink by ``r`` in the output; those
+        of Adam shrink by ``r`` from the second layer on (Yang et al., 2021, table 3).
+
+        >>> import jaxtune as jt
+        >>> model = jt.models.MLP(classes=3, parametrization="mup", base_units=64)
+        >>> gradients, updates = model.multipliers({"hidden_units": 256})
+        >>> gradients
+        {'output': 1.0, 'hidden_0': 4.0}
+        >>> updates
+        {'output': {'kernel': 0.25, 'bias': 1.0}, 'hidden_0': 1.0}
+
+        Args:
+          hparams: with ``hidden_units``, or without.
+
+        Returns:
+          Two trees as `jaxtune.optimizers.scaled` takes them; ``None`` for
+          ``"standard"``.
+        """
+        if self.parametrization == "standard":
+            return None
+        ratio = hparams.get("hidden_units", self.max_units) / self.base_units
+        from_units = {"kernel": 1 / ratio, "bias": 1.0}
+        gradients: dict[str, Any] = {"output": 1.0}
+        updates: dict[str, Any] = {"output": from_units}
+        for layer in range(self.max_layers):
+            gradients[f"hidden_{layer}"] = ratio
+            updates[f"hidden_{layer}"] = from_units if layer else 1.0
+            if self.norm is not None:
+                norm = f"{NORMS[self.norm].__name__}_{layer}"
+                gradients[norm], updates[norm] = ratio, 1.0
+        return gradients, updates
 
     @nn.compact
     def __call__(
@@ -113,4 +165,7 @@ class MLP(nn.Module):
                 new = masks.dropout(new, dropout, self.make_rng("dropout"))
             # the first layer is always in use: its input may have another width
             x = masks.pass_through(used, new, x) if layer else new
-        return MaskedDense(self.classes, name="output")(x, units)
+        gain = None
+        if self.parametrization == "mup":  # outputs begin smaller in a wider network
+            gain = (units / self.base_units) ** -0.5
+        return MaskedDense(self.classes, name="output")(x, units, gain=gain)

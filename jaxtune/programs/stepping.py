@@ -18,7 +18,7 @@ import optax
 
 from jaxtune.environment import promoting
 from jaxtune.tasks.hparams import own_copy
-from jaxtune.tasks.optimizer_argument import lengths_read
+from jaxtune.tasks.optimizer_argument import lengths_read, takes_multipliers
 from jaxtune.tasks.task import Task
 from jaxtune.types import Array, PyTree
 
@@ -42,7 +42,8 @@ class Lengths:
     @property
     def examples(self) -> int:
         """Training examples in an epoch."""
-        return self._batching.examples
+        told = self._batching.told
+        return self._batching.examples if told is None else told
 
     @property
     def epochs(self) -> int:
@@ -69,10 +70,21 @@ def optimizer_of(
       batching: the cut of an epoch into batches; ``None`` if nothing is trained.
 
     Raises:
-      ValueError: a function that returns something else.
+      ValueError: a function that returns something else, or one that asks for no
+        multipliers if the model has some.
     """
     lengths = Lengths(hparams, batching)
     asked = {name: getattr(lengths, name) for name in lengths_read(task.optimizer)}
+    own = None if task.multipliers is None else task.multipliers(own_copy(hparams))
+    if takes_multipliers(task.optimizer):
+        asked["multipliers"] = own
+    elif own is not None:
+        raise ValueError(
+            "optimizer: the layers of the model have learning rates of their own, and "
+            "the optimizer does not ask for them. Use a name such as 'adamw', or a "
+            "function (hparams, multipliers) that returns "
+            "jaxtune.optimizers.scaled(optax.adam(...), multipliers)."
+        )
     made = task.optimizer(own_copy(hparams), **asked)
     if isinstance(made, optax.MultiSteps):
         made = made.gradient_transformation()

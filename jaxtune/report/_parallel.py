@@ -48,7 +48,7 @@ def parallel(result: Result) -> Figure:
     rows = drawn(result, LINES)
     order = rows[np.isfinite(rank[rows])]
     order = order[np.argsort(rank[order])]  # the best last, on top
-    columns = [*coordinates(result).T, scaled(scores(result), setup.mode)]
+    columns = [*coordinates(result).T, stretched(scores(result), setup.mode)]
     heights = np.stack(columns, axis=1)
     places = np.arange(heights.shape[1])
     figure = new_figure(max(WIDTH, 1.2 + 1.1 * len(places)), HEIGHT + 0.4)
@@ -81,7 +81,7 @@ def parallel(result: Result) -> Figure:
     )
 
 
-def scaled(values: np.ndarray, mode: str) -> np.ndarray:
+def stretched(values: np.ndarray, mode: str) -> np.ndarray:
     """Return scores scaled to 0 for the smallest and 1 for the largest that is shown.
 
     What is shown is the axis of `span_of`; scores beyond it are at its end. Equal

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune import ranking
 from jaxtune.analysis._coordinates import coordinates
-from jaxtune.report._parallel import scaled, score_ticks, ticks_of
+from jaxtune.report._parallel import score_ticks, stretched, ticks_of
 from jaxtune.report.points import scores
 from jaxtune.results.names import FOLD_SPREAD, REPEAT_OF
 from jaxtune.results.result import Result
@@ -55,7 +55,7 @@ def page_data(result: Result) -> str:
     ]
     values = scores(result)
     mode = result.setup.mode
-    at = _heights(scaled(values, mode)[order])
+    at = _heights(stretched(values, mode)[order])
     name, ticks = result.setup.metric, score_ticks(values, mode)
     axes.append({"name": name, "column": "score", "ticks": ticks, "at": at})
     text = json.dumps(

@@ -136,22 +136,25 @@ def _confirmed(result: Result) -> list[str]:
         found = result.confirmed
     except ValueError:  # nothing was, or not all of it yet
         return []
-    head = ("trial", "measured again", "mean", "standard error", "chance to be best")
-    rows = [
-        (trial, count, cell(mean), cell(error), shown_chance(chance))
-        for trial, count, mean, error, chance in zip(
-            found.trial,
-            found.measurements,
-            found.mean,
-            found.error,
-            found.probability,
-            strict=True,
-        )
+    # the chance before the interval: a phone shows the first columns
+    head = ["trial", "measured again", "mean", "chance to be best", "95 % interval"]
+    columns = [
+        found.trial,
+        found.measurements,
+        map(cell, found.mean),
+        map(shown_chance, found.probability),
+        [
+            f"{low:.3g} to {high:.3g}"
+            for low, high in zip(found.low, found.high, strict=True)
+        ],
     ]
+    if len(found.out):
+        head.append("out after")
+        columns.append([count or "stayed" for count in found.out.tolist()])
     return [
         f'<p class="note">{escape(found.words.capitalize())}. Means are of '
         "measurements that had no part in the choice of these trials.</p>",
-        wide_table(head, rows, "Trials that were measured again"),
+        wide_table(head, [*zip(*columns, strict=True)], "Trials measured again"),
     ]
 
 
@@ -429,9 +432,9 @@ def _stopping(result: Result) -> list[Any]:
         ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
-        f"<p>{stopped} of {len(result.trials)} trials ended early. "
-        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
-        f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
+        f"<p>{stopped} of {len(result.trials)} trials ended early: "
+        f"{cost.in_words}; trials used "
+        f"{cost.occupancy:.0%} of the computed lane-epochs.{_on_subsets(result)}</p>",
         '<div class="pairs">',
         curves(result),
         rungs(result),
@@ -439,6 +442,17 @@ def _stopping(result: Result) -> list[Any]:
         wide_table(names, rows, "Early scores against late ones") if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
+
+
+def _on_subsets(result: Result) -> str:
+    """Return what an epoch is where rungs are parts of the training data."""
+    if not result.setup.workload.budget_rows:
+        return ""
+    whole = result.setup.workload.epochs
+    return (
+        f" Each rung is a training of {whole} epochs on a part of the training data, "
+        "and an epoch here is as many examples as one of all of them."
+    )
 
 
 def _epochs(result: Result) -> list[Any]:

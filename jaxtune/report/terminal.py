@@ -46,7 +46,9 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     aims = names_in(result.setup.constraints.limits, result.setup.goals)
-    wanted = ("trial", "round", "status", "epochs", "score", *names, *aims)
+    rows_of_subset = ["examples"] if result.setup.workload.budget_rows else []
+    wanted = ("trial", "round", "status", "epochs", *rows_of_subset, "score")
+    wanted = (*wanted, *names, *aims)
     if result.setup.goals:
         _print_front(result, top, console, wanted)
     if result.setup.constraints.limits:
@@ -77,7 +79,8 @@ def _measured_again(result: Result) -> list[dict[str, Any]]:
         found = result.confirmed
     except ValueError:  # none was, or not all of them yet
         return []
-    names = ("trial", "measurements", "mean", "error", "probability")
+    names = ["trial", "measurements", "mean", "error", "low", "high", "probability"]
+    names += ["out"] if len(found.out) else []
     columns = [getattr(found, name).tolist() for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -112,7 +115,7 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "finished": result.finished,
         "stopped": result.stopped,
         "trials": result.counts.done,
-        "of": result.setup.trials,
+        "of": result.counts.asked,
         "status": result.counts.named,
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [

@@ -20,6 +20,7 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.crossing import crossed
 from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers.restarts import from_scratch
 
 
 class Search(NamedTuple):
@@ -40,6 +41,8 @@ class Search(NamedTuple):
       constraints: limits of metrics and sizes, and requirements of hyperparameters.
       goals: several goals in place of the score alone.
       choices: what jaxtune chooses if it is not given.
+      by_budget: whether a sampler is told scores after equal budgets, where trials are
+        stopped early; up to 0.2.0 it was told ranks, by epochs first.
     """
 
     workload: Workload
@@ -56,6 +59,7 @@ class Search(NamedTuple):
     constraints: Constraints = Constraints()
     goals: tuple[Goal, ...] = ()
     choices: UserChoices = UserChoices()
+    by_budget: bool = True
 
     def workload_of(self, number: int) -> Workload:
         """Return the workload of a round, which may train for epochs of its own."""
@@ -70,7 +74,8 @@ class Search(NamedTuple):
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
         groups = self.schedule.combinations
-        return scheduler_of_stage(stage, self.scheduler, budget, groups)
+        led = scheduler_of_stage(stage, self.scheduler, budget, groups)
+        return from_scratch(led) if self.workload.budget_rows else led
 
     def sampler_of(self, number: int) -> Sampler:
         """Return the sampler of a round, which crosses its points in a study."""

@@ -28,9 +28,11 @@ from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.aimed import admission, roomy_enough, told_scores, with_sizes
+from jaxtune.rounds.budgets import at_one_budget, enough
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import with_past
+from jaxtune.rounds.race import next_in_race
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Stage
 from jaxtune.rounds.told import Told, asked, encoded
@@ -66,6 +68,10 @@ class Batches:
         ends = np.cumsum(self._stage.batches or (self._stage.trials,))
         self._ends: list[int] = ends.tolist()
         self._recorded = journal.begin(number, self._first)
+        if self._stage.races:
+            # all that race are in the first batch, and in no fixed number later
+            racing = len(set(identities(search.schedule.space, self._recorded.hparams)))
+            self._ends = [racing * self._stage.batches[0] // self._stage.confirms]
         self._points = self._recorded.take(np.arange(self._ends[0]))
         self._coming: Future[Points] | None = None
         self._thread: Threads | None = None
@@ -82,6 +88,8 @@ class Batches:
         Args:
           known: returns what is known of the round.
         """
+        if self._stage.races:
+            return self._look(known())
         begin, end = self._reach()
         if len(self._recorded.points) >= end:
             part = self._recorded.take(np.arange(begin, end))
@@ -90,6 +98,17 @@ class Batches:
             part = coming.result() if coming else self._next(known())
             self._journal.add(self._number, part)
         self._points = joined_points([self._points, part])
+        return self._points
+
+    def _look(self, training: Training) -> Points:
+        """Return the points, with those that a race measures next, if it goes on."""
+        search, points, begin = self._search, self._points, len(self._points.points)
+        rows = self._so_far.plus(search, training).history[-1]
+        limits = search.constraints.limits
+        part = points.take(next_in_race(self._stage, rows, search.mode, limits))
+        if begin + len(part.points) > len(self._recorded.points):
+            self._journal.add(self._number, part)
+        self._points = joined_points([points, part])
         return self._points
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -129,7 +148,8 @@ class Batches:
         rows, before = whole.history[-1], self._so_far.history
         # without a score, and not failed: it trains, or is about to
         out = ~np.isfinite(rows["score"]) & ~rows.failed
-        told = (*_by_batches(search, before), *_parts(self._stage, rows, ~out))
+        told = [*_by_batches(search, before), *_parts(self._stage, rows, ~out)]
+        told = _comparable(search, told, whole, points.space)
         known = Known(told, whole.history, points.points[out])
         number = len([e for e in self._ends if e <= begin])
         return _batch(search, self._number, number, points.space, known, begin, end)
@@ -139,7 +159,8 @@ class Known(NamedTuple):
     """The table of a search, as one of its samplers sees it.
 
     Args:
-      told: the trials with a score, or that failed, of each batch.
+      told: the trials with a score, or that failed, of each batch; where some were
+        stopped early, those with a score at one budget.
       tried: all trials, of each round.
       pending: ``[p, d]`` the points of the others, in the cube of the round.
     """
@@ -162,6 +183,18 @@ def _parts(stage: Stage, rows: Trials, kept: np.ndarray) -> list[Trials]:
     cuts = np.cumsum(stage.batches or (stage.trials,))[:-1]
     parts = np.split(np.arange(len(rows)), cuts[cuts < len(rows)])
     return [rows.take(part[kept[part]]) for part in parts if kept[part].any()]
+
+
+def _comparable(
+    search: Search, told: list[Trials], so_far: SoFar, box: Space
+) -> list[Trials]:
+    """Return the trials that a sampler is told, with scores at one budget.
+
+    With several goals these are all trials: at a rung only the score is on record.
+    """
+    if not search.by_budget or search.goals:
+        return told
+    return at_one_budget(told, so_far.rounds, enough(box.dim))
 
 
 @on_host()
@@ -192,7 +225,8 @@ def first_batch(search: Search, number: int, so_far: SoFar, count: int) -> Point
             admission(rules, schedule.space),
         )
         box = roomy(draw, box, whole, tried, wanted, admits)
-    known = Known(_by_batches(search, history), history)
+    told = _comparable(search, _by_batches(search, history), so_far, box)
+    known = Known(told, history)
     return _batch(search, number, 0, box, known, 0, count)
 
 

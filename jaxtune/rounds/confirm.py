@@ -183,7 +183,10 @@ def measured_again(
         _best_few(trials[rows], means[rows], stage.confirms)
         for rows in _compared(stage, before, trials)
     ]
-    chosen = np.resize(np.stack(best, axis=1), stage.trials)
+    count = stage.trials
+    if stage.races:  # each as often as before the first look, however many there are
+        count = len(best[0]) * stage.batches[0] // stage.confirms
+    chosen = np.resize(np.stack(best, axis=1), count)
     # the whole space, since the best need not lie in the box of the last round
     everything = stage.searched == space.searched
     box = space if everything else space.keep(*stage.searched)

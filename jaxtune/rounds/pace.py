@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from jaxtune.registry import recipe_of
+from jaxtune.rounds.race import race_in_words
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._model_based import design_length
@@ -93,11 +94,7 @@ def paced(
 def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     """Return how many trials a sampler asks for at a time; empty for all of a round."""
     searching = [stage for stage in stages if not stage.confirms]
-    again = "".join(
-        f"; then {stage.trials} that measure the best {stage.confirms} again"
-        for stage in stages
-        if stage.confirms
-    )
+    again = "".join(f"; then {_again(stage)}" for stage in stages if stage.confirms)
     recipe, sizes = recipe_of(sampler), searching[0].batches
     if recipe is None or len(sizes) < 2:
         return f"{sum(stage.trials for stage in searching)} trials{again}" * bool(again)
@@ -110,6 +107,12 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
         f"{recipe.name} learns {when}{again}"
     )
+
+
+def _again(stage: Stage) -> str:
+    if stage.races:
+        return race_in_words(stage)
+    return f"{stage.trials} that measure the best {stage.confirms} again"
 
 
 def _paced_apart(stage: Stage, fills: int, parts: int, values: int) -> Stage:

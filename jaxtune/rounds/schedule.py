@@ -24,7 +24,9 @@ class Stage(NamedTuple):
       batches: how many trials are asked for at a time, see `paced`; empty for all.
       ahead: whether a batch is asked for while the one before it trains.
       confirms: number of the best configurations so far, which its trials measure
-        again; 0 for a round that searches.
+        again; 0 for a round that searches. With ``batches`` it is a race: these are
+        the measurements before each look if no configuration leaves, see
+        `jaxtune.schedulers.race`.
       compares: names of dimensions with a list of values, which are compared: every
         point of the others is tried with each combination of their values, with the
         same random numbers; and of each combination the best is measured again.
@@ -38,6 +40,11 @@ class Stage(NamedTuple):
     ahead: bool = False
     confirms: int = 0
     compares: tuple[str, ...] = ()
+
+    @property
+    def races(self) -> bool:
+        """True if the configurations that it measures again may leave on the way."""
+        return bool(self.confirms and self.batches)
 
 
 @brief

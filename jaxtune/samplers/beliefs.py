@@ -22,7 +22,7 @@ from jaxtune.types import Array
 
 SHARE = 0.75  # of a dimension's points, those that follow its belief
 BINS = 256  # of the distribution of an ordered dimension in a box
-FADING = 10  # trials after which a model weighs beliefs less than once
+FADING = 5  # trials after which a model weighs beliefs less than once
 
 
 def believed(space: Space) -> list[str]:

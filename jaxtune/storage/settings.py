@@ -140,10 +140,12 @@ def arguments_document(search: Search) -> dict[str, Any]:
         "score": workload.scoring.score,
         "history": workload.scoring.history,
         "keep": workload.keep,
+        "budget": workload.budget_rows,
         **{name: _how_made(part) for name, part in made.items()},
         "sampler_way": _way_of(search.sampler),
         "default_sampler": usual_sampler(search.schedule.trials),
         "distinct": search.distinct,
+        "by_budget": search.by_budget,
         "first": first_document(search.first),
         "prior": prior_hashes(search.prior),
         "constraints": constraints_document(search.constraints),
@@ -179,7 +181,7 @@ def check_same(
       RunError: a setting differs; the error has both values and the way out.
     """
     # these are adopted from the run, or follow from what is compared
-    ignored = {"recipe", "layout", "rates", "distinct", "default_sampler"}
+    ignored = {"recipe", "layout", "rates", "distinct", "by_budget", "default_sampler"}
     ignored |= {"block_given", "rewrite_given", "folds_given", "about"}
     ignored |= {"sampler_way"}  # see `check_way`
     ignored |= {"not_compared", *check_allowed(allow)}
@@ -383,6 +385,7 @@ def adopt(search: Search, recorded: dict[str, Any]) -> Search:
         workload=workload,
         schedule=search.schedule._replace(stages=tuple(stages)),
         distinct=recorded["distinct"],
+        by_budget=recorded["by_budget"],
         choices=choices_of(recorded),
     )
 
@@ -491,16 +494,18 @@ def _zoom_of_earlier(document: Any) -> Any:
 
 
 # settings that runs of earlier versions did not write: 0.1.0 lacks "across", and up to
-# 0.2.0 trials could be repeated
+# 0.2.0 trials could be repeated, and samplers were told ranks, by epochs first
 EARLIER: dict[str, Any] = {
     "across": 1,
     "distinct": False,
+    "by_budget": False,
     "folds": None,
     "score": LAST,
     "history": False,
     "first": [],
     "prior": [],
     "keep": None,
+    "budget": 0,
     "default_sampler": "sobol",
     "block_given": None,
     "rewrite_given": True,

@@ -189,7 +189,7 @@ def seen_params(
         return params
     if isinstance(state, ViewedState):
         return getattr(optimizer(), "view")(state.inner, params)  # noqa: B009
-    names = [KINDS[type(node)] for node in found]
+    names = averages_in(state)
     if len(found) > 1 or isinstance(found[0], ViewedState):
         raise ValueError(
             f"optimizer: {' and '.join(names)} inside another transformation: it is "
@@ -207,6 +207,11 @@ def seen_params(
     if isinstance(found[0], AveragedState):
         return jax.tree.map(lambda m, p: m.astype(p.dtype), mean, params)
     return schedule_free_eval_params(found[0], params)
+
+
+def averages_in(state: PyTree) -> list[str]:
+    """Return what made the averages in the state of an optimiser, by name."""
+    return [KINDS[type(node)] for node in _averages(state)]
 
 
 def _averages(state: PyTree) -> list[Any]:

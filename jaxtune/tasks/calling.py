@@ -21,10 +21,13 @@ class Model(NamedTuple):
       init: ``(key, x, hparams) -> (params, state)``.
       apply: ``(params, state, x, key, hparams, train) -> (outputs, state)``; ``key`` is
         ``None`` in evaluation.
+      multipliers: as `Task` has them; ``None`` if no layer has a learning rate of its
+        own.
     """
 
     init: Callable[[Key, Array, Mapping[str, Any]], tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Array, PyTree]]
+    multipliers: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 # names of the flag that separates training from evaluation, in Flax, Haiku, Equinox,

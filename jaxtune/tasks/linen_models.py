@@ -77,7 +77,13 @@ def from_module(module: Any) -> Model:
             own_flags.check_flags(offered, hparams, lambda more: run({}, more))
         return run({})
 
-    return Model(init, apply)
+    if not callable(getattr(module, "multipliers", None)):
+        return Model(init, apply)
+
+    def multipliers(hparams: Mapping[str, Any]) -> Any:
+        return bound(hparams, True).multipliers(hparams)
+
+    return Model(init, apply, multipliers)
 
 
 def set_linen_module(module: Any, hparams: Mapping[str, Any]) -> Any:

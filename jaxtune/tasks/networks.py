@@ -68,6 +68,7 @@ class Functions(NamedTuple):
     loss: Callable[..., Any]
     evaluate: Callable[..., Any]
     predict: Predict
+    multipliers: Callable[..., Any] | None
 
 
 def functions_of(network: Network, measures: Measures, x: PyTree) -> Functions:
@@ -124,7 +125,7 @@ def _functions(network: Network, measures: Measures, example: PyTree) -> Functio
 
         return metrics_of(measures, forward, split)
 
-    return Functions(init, loss, evaluate, predict)
+    return Functions(init, loss, evaluate, predict, model.multipliers)
 
 
 def predict_of(network: Network, measures: Measures) -> Predict:
@@ -168,7 +169,7 @@ def _as_model(network: Network) -> Model:
         new = jax.tree.map(lambda a, old: a.astype(old.dtype), new, state)
         return cast(outputs, jnp.float32), new
 
-    return Model(model.init, apply)
+    return model._replace(apply=apply)
 
 
 def _check_precision(precision: Any) -> None:

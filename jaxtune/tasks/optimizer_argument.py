@@ -16,10 +16,20 @@ from jaxtune.tasks import optimizers
 LENGTHS = ("steps", "epochs", "examples")
 """Lengths of a whole training that an optimiser may ask for by name."""
 
+MULTIPLIERS = "multipliers"
+"""The name by which it may ask for the factors of the model's layers."""
+
+ASKED = (*LENGTHS, MULTIPLIERS)
+
 
 def lengths_read(optimizer: Callable[..., Any]) -> tuple[str, ...]:
     """Return the lengths of a training that an optimiser asks for, by name."""
     return tuple(name for name in LENGTHS if name in _parameters(optimizer))
+
+
+def takes_multipliers(optimizer: Callable[..., Any]) -> bool:
+    """Return whether an optimiser asks for the multipliers of the model, by name."""
+    return MULTIPLIERS in _parameters(optimizer)
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -82,10 +92,10 @@ def as_optimizer(given: Any) -> Callable[..., Any]:
             f"optimizer: its argument {needed[0]!r} gets all hyperparameters. Use "
             f"(hparams), and hparams[{needed[0]!r}] inside."
         )
-    unknown = [name for name in needed[1:] if name not in LENGTHS]
-    if unknown or (needed and needed[0] in LENGTHS):
+    unknown = [name for name in needed[1:] if name not in ASKED]
+    if unknown or (needed and needed[0] in ASKED):
         raise ValueError(
             f"optimizer: its argument {(unknown or needed)[0]!r} is not known. Use "
-            f"(hparams), and by these names what else it needs: {', '.join(LENGTHS)}."
+            f"(hparams), and by these names what else it needs: {', '.join(ASKED)}."
         )
     return given

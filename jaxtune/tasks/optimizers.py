@@ -15,6 +15,7 @@ from jaxtune.door import MAPPING, demand, guarded, list_of, real, whole
 from jaxtune.space.arrival import Choice
 from jaxtune.tasks.averages import TRANSFORMATION, averaged, evaluated_with
 from jaxtune.tasks.hparams import Hparams
+from jaxtune.tasks.multipliers import Multipliers, scaled
 from jaxtune.types import Array, PyTree
 
 MOMENTUM, BETA1, BETA2, RMS_DECAY, EPSILON = 0.9, 0.9, 0.999, 0.9, 1e-8
@@ -31,10 +32,19 @@ RANGES = {
     "epsilon": NOT_NEGATIVE,
 }
 
-__all__ = ["averaged", "evaluated_with", "inverse_epoch_decay", "selected", "standard"]
+__all__ = [
+    "averaged",
+    "evaluated_with",
+    "inverse_epoch_decay",
+    "scaled",
+    "selected",
+    "standard",
+]
 
 
-def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
+def standard(
+    hparams: Mapping[str, Any], multipliers: Multipliers | None = None
+) -> optax.GradientTransformationExtraArgs:
     """Build the default optimiser from the standard names that are in the space.
 
     The names are ``learning_rate`` (0.01 if absent), ``learning_rate_decay``,
@@ -54,6 +64,7 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
 
     Args:
       hparams: name to traced scalar, or to a Python value if static.
+      multipliers: of the model, see `scaled`. They do not scale the weight decay.
 
     Returns:
       An optax transformation. Its ``update`` takes ``epoch=``, the number of epochs
@@ -63,7 +74,7 @@ def standard(hparams: Mapping[str, Any]) -> optax.GradientTransformationExtraArg
       ValueError: an ``optimizer`` that is not one of the four.
     """
     demand("standard", "hparams", hparams, MAPPING)
-    return _with_rate(_direction(hparams), hparams)
+    return _with_rate(scaled(_direction(hparams), multipliers), hparams)
 
 
 def _number(hparams: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -211,8 +222,11 @@ def named(name: str) -> Callable[..., optax.GradientTransformation]:
         )
     direction, weight_decay = NAMED[name]
 
-    def optimizer(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
-        return _with_rate(direction(hparams), hparams, weight_decay)
+    def optimizer(
+        hparams: Mapping[str, Any], multipliers: Multipliers | None = None
+    ) -> optax.GradientTransformation:
+        own = scaled(direction(hparams), multipliers)
+        return _with_rate(own, hparams, weight_decay)
 
     optimizer.__qualname__ = f"named({name!r})"  # what a run records of it
     return optimizer

@@ -88,8 +88,8 @@ def classification(
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
-        ``epochs`` and ``examples`` by name. Or a name such as ``"adamw"``, or a
-        transformation.
+        ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
+        as ``"adamw"``, or a transformation.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
       loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the
@@ -189,8 +189,8 @@ def regression(
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
-        ``epochs`` and ``examples`` by name. Or a name such as ``"adamw"``, or a
-        transformation.
+        ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
+        as ``"adamw"``, or a transformation.
       precision: ``"bfloat16"`` or ``"float16"`` computes the model in it, with
         parameters, optimiser and loss in float32. On a CPU this is slower.
       loss: ``(outputs, y) -> [batch]``, or one number for a batch, in place of the

@@ -35,7 +35,7 @@ from jaxtune.types import Array, PyTree
 @brief
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["train", "valid", "test", "folds"],
+    data_fields=["train", "valid", "test", "folds", "order"],
     meta_fields=[
         "init",
         "loss",
@@ -53,6 +53,7 @@ from jaxtune.types import Array, PyTree
         "classes",
         "predict",
         "columns",
+        "multipliers",
     ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Task:
       optimizer: ``hparams -> optax.GradientTransformation``; the default reads the
         standard names, see `jaxtune.optimizers.standard`. It may ask for ``steps``,
         ``epochs`` and ``examples`` by these names: the optimiser's steps and the epochs
-        of a whole training, and the examples of an epoch. Or a name such as
-        ``"adamw"``, or a transformation that is the same in all trials.
+        of a whole training, and the examples of an epoch; and for ``multipliers``. Or a
+        name such as ``"adamw"``, or a transformation that is the same in all trials.
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
@@ -120,6 +121,10 @@ class Task:
         search does not need it.
       folds: of the training data, as `jaxtune.search` cuts them.
       columns: names of the columns of a data frame as ``x``.
+      order: in which rows join a growing subset, as `jaxtune.search` draws it.
+      multipliers: ``hparams -> (gradients, updates)``, factors for the parts of the
+        parameters, which the optimiser applies by `jaxtune.optimizers.scaled`; or
+        ``hparams -> None``.
     """
 
     init: Callable[..., Any]
@@ -144,6 +149,9 @@ class Task:
     # a `Folds`; in a program, the `LaneFold` of one lane
     folds: Any = None
     columns: tuple[str, ...] = ()
+    # `Rows`; in a program, the `FoldRows` of one lane
+    order: Any = None
+    multipliers: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -154,7 +162,7 @@ class Task:
     def without_data(self) -> Task:
         """The task without its arrays: its functions, and its stream if it has one."""
         return dataclasses.replace(
-            self, train=self.stream, valid=None, test=None, folds=None
+            self, train=self.stream, valid=None, test=None, folds=None, order=None
         )
 
     @property
@@ -205,9 +213,11 @@ def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
       repeat: ``[]``, number of one of the trial's trainings; with ``k`` folds it is
         ``seed * k + fold``, and otherwise the seed.
     """
+    number = 1 if task.folds is None else task.folds.number
+    if task.order is not None:
+        task = dataclasses.replace(task, order=task.order.of(repeat % number))
     if task.folds is None:
         return task, repeat
-    number = task.folds.number
     own = task.folds.of(repeat % number)
     valid = HeldOut(task.train, own.valid)
     return dataclasses.replace(task, valid=valid, folds=own), repeat // number
@@ -220,7 +230,7 @@ def split_of(task: Task, name: str) -> PyTree:
     return getattr(task, name)
 
 
-_DATA = ("train", "valid", "test", "folds")
+_DATA = ("train", "valid", "test", "folds", "order")
 
 
 def _besides_data(task: Task) -> tuple[Any, ...]:
@@ -293,6 +303,7 @@ def _check_fields(task: Task) -> None:
         ("loss", task.loss, FUNCTION),
         ("evaluate", task.evaluate, FUNCTION),
         ("predict", task.predict, optional(FUNCTION)),
+        ("multipliers", task.multipliers, optional(FUNCTION)),
         ("shuffle", task.shuffle, FLAG),
         ("stateful", task.stateful, FLAG),
         ("metrics", task.metrics, MODES),

@@ -62,11 +62,9 @@ def trimmed(
 def _exact(task: Task, setting: Setting) -> Setting:
     """Return the setting in which every padded size is the one in use."""
     values = dict(setting.static.values)
-    sizes = {
-        field: int({**setting.traced, **values}[name])
-        for name, field in task.padding
-        if name in setting.traced or name in values
-    }
+    # not the traced numbers: of a choice of sizes, that is the place in its list
+    known = setting.hparams
+    sizes = {field: int(known[n]) for n, field in task.padding if n in known}
     if all(values.get(field) == size for field, size in sizes.items()):
         return setting
     static = setting.static._replace(values=tuple((values | sizes).items()))
