@@ -9,6 +9,7 @@ from jaxtune._plan import Plan, plan
 from jaxtune._repair import Checkup, check, repair
 from jaxtune._resume import Rerun, rerun, resume
 from jaxtune._search import search
+from jaxtune._study import study
 from jaxtune.checks import RunError
 from jaxtune.goals.requirement import require
 from jaxtune.results._replay import Replay, replay
@@ -46,6 +47,7 @@ from jaxtune.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxtune import analysis, integrations, models, report, testing
+    from jaxtune.report import Study
     from jaxtune.watching import watch
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "Schedule",
     "Space",
     "Stage",
+    "Study",
     "Task",
     "TrainedModel",
     "Trials",
@@ -102,6 +105,7 @@ __all__ = [
     "schedules",
     "search",
     "stop",
+    "study",
     "testing",
     "tiered",
     "uniform",
@@ -118,6 +122,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"jaxtune.{name}")
     if name == "watch":  # it imports the report
         return import_module("jaxtune.watching").watch
+    if name == "Study":
+        return import_module("jaxtune.report").Study
     raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
 
 

@@ -16,20 +16,25 @@ from jaxtune.door import (
     demand,
     either,
     list_of,
+    one_of,
     optional,
     real,
     whole,
 )
+from jaxtune.goals.arguments import Constraints
 from jaxtune.planning.probabilities import ends_in_softmax
+from jaxtune.planning.scoring import LAST, Scoring
+from jaxtune.planning.subsets import BUDGETS, EPOCHS
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
-from jaxtune.rounds.schedule import Schedule, Stage, flat
+from jaxtune.rounds.schedule import Schedule, Stage, check_crossed, flat
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
 from jaxtune.tasks import Task, optimizers
 from jaxtune.tasks.spelling import standard_name
 
+BUDGET = one_of(*BUDGETS)
 MOST = 1000  # dimensions: what decodes them is unrolled
 WIDEST = 2**20  # lanes in a block, which are all computed, also where most are empty
 BLOCK = optional(whole(1, WIDEST))
@@ -52,9 +57,11 @@ A_STAGE = an("a Stage", Stage, "Use jaxtune.Stage(names, trials), or tiered(...)
 def checked_scheduler(task: Task, given: Any) -> Scheduler:
     """Return the scheduler; ``ValueError`` for one where nothing is trained."""
     scheduler = _named.scheduler(given)
-    if given is not None and not task.trains:
+    races_alone = scheduler.race is not None and scheduler.race.alone
+    if given is not None and not task.trains and not races_alone:
         raise ValueError(
-            "scheduler: a plain function has no epochs to stop at. Leave it out."
+            "scheduler: a plain function has no epochs to stop at. Leave it out; only "
+            "schedulers.race() suits one."
         )
     return scheduler
 
@@ -136,9 +143,10 @@ def check_repeatable(
     """
     if not schedule.confirms:
         return
+    what = "race" if schedule.stages[-1].races else "confirm"
     if goals:
         raise ValueError(
-            f"confirm: it needs one score, and there are {len(goals)} goals. Leave it "
+            f"{what}: it needs one score, and there are {len(goals)} goals. Leave it "
             "out, or search for one metric."
         )
     if scheduler.explore is not None:
@@ -148,13 +156,66 @@ def check_repeatable(
         )
 
 
-def check_random(traced: tuple[Traced, ...], trains: bool) -> None:
-    """Raise ``ValueError`` if a function that is to be repeated is not random."""
-    if not trains and not any(one.random for one in traced):
+def check_compared(
+    schedule: Schedule,
+    scheduler: Scheduler,
+    constraints: Constraints,
+    goals: Sequence[Any],
+    others: Sequence[Any],
+) -> None:
+    """Raise ``ValueError`` for a study whose values would not be tuned alike.
+
+    Args:
+      schedule: the rounds.
+      scheduler: of the search.
+      constraints: of the search.
+      goals: several goals in place of a score.
+      others: known settings, earlier searches, a box to start in; ``None`` for none.
+    """
+    if not schedule.compared:
+        return
+    if scheduler.race is not None:
         raise ValueError(
-            "confirm: the function does not read its key, so measuring again gives "
-            "the same number. Leave it out."
+            "study: it measures the best of each value again itself, so it holds no "
+            "race. Use another scheduler, and repeats= for more measurements."
         )
+    check_crossed(schedule)
+    if goals:
+        raise ValueError(
+            f"study: values are compared by one score, and there are {len(goals)} "
+            "goals. Use metric=, and constraints= for the other ones."
+        )
+    if scheduler.explore is not None:
+        raise ValueError(
+            "study: under population based training no trial has one setting, so "
+            "values cannot be compared. Use another scheduler."
+        )
+    if constraints.rules:
+        raise ValueError(
+            "study: a requirement may allow a setting with one value and not with "
+            "another, so that they are not tuned alike. Make the space smaller, or "
+            "constrain a metric or a size."
+        )
+    if any(part is not None for part in others):
+        raise ValueError(
+            "study: first, prior and start favour some values. Leave them out."
+        )
+
+
+def check_random(traced: tuple[Traced, ...], trains: bool, schedule: Schedule) -> None:
+    """Raise ``ValueError`` if a function that is to be repeated is not random."""
+    if trains or any(one.random for one in traced):
+        return
+    if schedule.compared:
+        raise ValueError(
+            "study: the function does not read its key, so fresh seeds give the same "
+            "number. Search, and look at the trials of each value."
+        )
+    what = "race" if schedule.stages[-1].races else "confirm"
+    raise ValueError(
+        f"{what}: the function does not read its key, so measuring again gives the "
+        "same number. Leave it out."
+    )
 
 
 def check_start(schedule: Schedule) -> None:
@@ -193,6 +254,54 @@ def checked_budget(task: Task, epochs: int | None) -> int:
     if not is_whole(epochs, 1):
         raise ValueError(f"epochs: got {epochs!r}. A task needs a whole number from 1.")
     return epochs
+
+
+def checked_subsets(
+    task: Task,
+    budget: str,
+    scheduler: Scheduler | None,
+    schedule: Schedule,
+    scoring: Scoring,
+) -> int:
+    """Return the training rows that budgets are shares of; 0 if they are epochs.
+
+    Args:
+      task: with its folds.
+      budget: the argument of `search`.
+      scheduler: of the search, if it was given.
+      schedule: the rounds.
+      scoring: the rule of the scores.
+
+    Raises:
+      ValueError: a search that has no use for subsets of the data.
+    """
+    if budget == EPOCHS:
+        return 0
+
+    def refuse(where: str, why: str, way_out: str) -> None:
+        raise ValueError(f"{where}: {why} under budget={budget!r}. {way_out}")
+
+    if not task.trains:
+        refuse("budget", "a plain function has no training data", "Leave it out.")
+    if task.stream is not None:
+        out = f"Use arrays as train, or budget={EPOCHS!r}."
+        refuse("train", "a stream is read as a whole, and has no subsets", out)
+    if scheduler is None:
+        refuse(
+            "scheduler",
+            "without one, every trial trains on all the data",
+            "Use one that compares trials, such as hyperband(), or leave budget out.",
+        )
+    elif scheduler.explore is not None:
+        out = f"Use budget={EPOCHS!r}, or another scheduler."
+        refuse("scheduler", "no trial goes on from the state of another one", out)
+    if scoring.each_epoch:
+        given = "history=True" if scoring.score == LAST else f"score={scoring.score!r}"
+        out = f"Leave one of them out, or use budget={EPOCHS!r}."
+        refuse(given, "epochs of subsets of the data are not compared", out)
+    if any(stage.epochs is not None for stage in schedule.stages):
+        refuse("Stage", "all rounds have the same epochs", "Leave epochs out of it.")
+    return task.examples_of_a_lane
 
 
 def checked_objective(

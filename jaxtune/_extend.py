@@ -96,7 +96,7 @@ def extend(
       constraints: needed if the run has a `require`; then all of them.
       confirm: measures the best of the whole run again, in the last of the further
         trials, as for `search`. Without it the best is chosen by its score, also where
-        the run has measured some again.
+        the run has measured some again; a run with a race ends with another one.
       stop: ends it before its time, as for `search`.
       allow: as for `resume`.
       callbacks: called with what happens from now on, see `Callback`.
@@ -128,6 +128,11 @@ def extend(
             "Finish it first: jaxtune.resume(directory), or jaxtune resume DIR."
         )
     known = schedule_of(settings)
+    if known.compared:
+        raise ValueError(
+            f"{path} is a study, whose values were tuned with equal numbers of trials. "
+            "Begin a larger one: jaxtune.study(..., trials=...)."
+        )
     stages = _stages(known, as_whole(trials), as_whole(rounds), confirm)
     wanted = _epochs(as_whole(epochs), max(budgets_of(settings)))
     if wanted != settings["epochs"]:

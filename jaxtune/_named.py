@@ -32,9 +32,11 @@ SCHEDULERS: Makers = {
     "successive_halving": schedulers.successive_halving,
     "hyperband": schedulers.hyperband,
     "asha": schedulers.asha,
+    "freeze_thaw": schedulers.freeze_thaw,
     "median_stopping": schedulers.median_stopping,
     "patience": schedulers.patience,
     "pbt": schedulers.pbt,
+    "race": schedulers.race,
 }
 REFINERS: Makers = {"zoom": zoom}
 EXECUTORS: Makers = {

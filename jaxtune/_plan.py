@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxtune import _named
-from jaxtune._arguments import BLOCK, schedule_for
+from jaxtune._arguments import BLOCK, BUDGET, checked_subsets, schedule_for
 from jaxtune.checks import as_whole, check_whole
 from jaxtune.door import FLAG, guarded, whole
 from jaxtune.hardware import hardware_of
@@ -21,6 +21,8 @@ from jaxtune.planning.layout import groups
 from jaxtune.planning.loads import loads_of
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
+from jaxtune.planning.scoring import Scoring
+from jaxtune.planning.subsets import EPOCHS, check_subsets
 from jaxtune.planning.tracing import trace
 from jaxtune.planning.workload import Workload
 from jaxtune.printing import counted
@@ -28,9 +30,11 @@ from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Group
 from jaxtune.rounds.confirm import scheduler_of_stage, usual_confirm
 from jaxtune.rounds.pace import pace_in_words, paced, usual_sampler
+from jaxtune.rounds.race import with_race
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers.restarts import from_scratch
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
@@ -113,7 +117,7 @@ class Plan(NamedTuple):
         return "\n".join(lines) + ")"
 
 
-@guarded(seeds=whole(1), block=BLOCK, rewrite=FLAG, memory=FLAG)
+@guarded(seeds=whole(1), budget=BUDGET, block=BLOCK, rewrite=FLAG, memory=FLAG)
 def plan(
     task: Task | Objective,
     space: Space,
@@ -123,6 +127,7 @@ def plan(
     seeds: int = 1,
     sampler: Sampler | str | None = None,
     scheduler: Scheduler | str | None = None,
+    budget: str = EPOCHS,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
     confirm: int | float | None = None,
     block: int | None = None,
@@ -152,6 +157,7 @@ def plan(
       seeds: trainings of every configuration.
       sampler: that of the search: one that learns is asked for its trials in batches.
       scheduler: that of the search, whose rungs the width suits.
+      budget: what the scheduler gives to trials, as for `search`.
       folds: of the training data, as for `search`.
       confirm: measures the best again, as for `search`, also if not given.
       block: lanes in a block; chosen for the work and the device if not given.
@@ -180,17 +186,22 @@ def plan(
     asks = _named.sampler(usual_sampler(trials) if sampler is None else sampler)
     led = _named.scheduler(scheduler)
     schedule = schedule_for(space, trials, rounds, confirm)
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, led.race, repeats, block)
     stages = paced(schedule, asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number
     epochs = epochs if made.trains else 0
-    # every fold of a seed is a lane
-    seeds *= 1 if made.folds is None else made.folds.number
+    seeds = repeats  # every fold of a seed is a lane
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
-    budget = workload.budget
-    plans = [
-        scheduler_of_stage(stage, led, budget).plan(stage.trials, budget)
-        for stage in stages
-    ]
+    own = None if scheduler is None else led
+    rows = checked_subsets(made, budget, own, schedule, Scoring())
+    workload, turns = workload._replace(budget_rows=rows), workload.budget
+    plans = []
+    for stage in stages:
+        leads = scheduler_of_stage(stage, led, turns)
+        leads = from_scratch(leads) if rows else leads
+        plans.append(leads.plan(stage.trials, turns))
+    check_subsets(workload, space, plans)
     batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
     loads = loads_of(plans, seeds, batches)
     workload = with_grouped_batches(workload, space, loads, hardware_of(), explores)

@@ -26,6 +26,7 @@ from jaxtune.results.trials import A_TRIAL
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.pace import paced
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Stage
 from jaxtune.samplers import Sampler
@@ -212,13 +213,21 @@ def go_on(
             width=block,
             programs=settings["programs"],
             platform=session.device["platform"],
-        )._replace(scoring=scoring_of(settings), keep=settings["keep"])
+        )._replace(
+            scoring=scoring_of(settings),
+            keep=settings["keep"],
+            shared=schedule.combinations,
+            budget_rows=settings["budget"],
+        )
         _check_epochs(workload, more)
         asks = _named.sampler(made_of(settings, "sampler", sampler))
         led = _named.scheduler(made_of(settings, "scheduler", scheduler))
-        further = schedule._replace(stages=more)
-        check_repeatable(further, led, settings["goals"])
         seeds, given = settings["seeds"], settings["block_given"]
+        further = schedule._replace(stages=more)
+        if more:
+            repeats = seeds * (settings["folds"] or 1)
+            further = with_race(further, led.race, repeats, given)
+            check_repeatable(further, led, settings["goals"])
         added = paced(further, asks, led, made, seeds, given)
         wanted = Search(
             workload=with_shared_width(workload, block, session),
@@ -248,9 +257,15 @@ def go_on(
 
 
 def _check_epochs(workload: Workload, more: Sequence[Stage]) -> None:
+    if all(stage.epochs is None for stage in more):
+        return
+    if workload.budget_rows:
+        raise ValueError(
+            "epochs: under budget='examples' a budget is a part of all epochs, so that "
+            "all rounds train equally long. Leave it out, or begin another search."
+        )
     batching = workload.layout.batching
-    asks = batching is not None and batching.epochs is not None
-    if asks and any(stage.epochs is not None for stage in more):
+    if batching is not None and batching.epochs is not None:
         raise ValueError(
             "epochs: the optimiser asks for the steps of a whole training, which its "
             "programs hold, so that all rounds train equally long. Leave it out, or "

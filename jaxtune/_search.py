@@ -13,8 +13,10 @@ from typing import Any
 
 from jaxtune import _named
 from jaxtune._arguments import (
+    BUDGET,
     CALLBACKS,
     VERBOSE,
+    check_compared,
     check_counts,
     check_metric,
     check_random,
@@ -23,6 +25,7 @@ from jaxtune._arguments import (
     checked_budget,
     checked_objective,
     checked_scheduler,
+    checked_subsets,
     given_sizes,
     schedule_for,
     warn_about_outputs,
@@ -44,6 +47,7 @@ from jaxtune.planning.keeping import check_keep
 from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.scoring import check_scoring
+from jaxtune.planning.subsets import EPOCHS, check_subsets
 from jaxtune.planning.tracing import Traced, trace, unread
 from jaxtune.planning.width import choose_width
 from jaxtune.planning.workload import Workload
@@ -59,6 +63,7 @@ from jaxtune.rounds.known import check_first
 from jaxtune.rounds.loop import plan_rounds, run_rounds, trainings, turns
 from jaxtune.rounds.pace import paced, usual_sampler
 from jaxtune.rounds.progress import progress_bar, show_line
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.rounds.so_far import UNLIMITED, Limits
@@ -95,6 +100,7 @@ StopLike = Stop | Callable[[Result], Any] | Sequence[Callable[[Result], Any]] | 
 
 
 @guarded(
+    budget=BUDGET,
     rewrite=FLAG,
     verbose=VERBOSE,
     callbacks=CALLBACKS,
@@ -114,6 +120,7 @@ def search(
     sampler: Sampler | str | None = None,
     refine: Refiner | str | None = None,
     scheduler: Scheduler | str | None = None,
+    budget: str = EPOCHS,
     first: Sequence[Mapping[str, Any]] | str | None = None,
     prior: PriorLike = None,
     folds: int | GroupedFolds | Iterable[Any] | None = None,
@@ -187,7 +194,12 @@ def search(
       refine: shrinks the box; ``zoom()`` if not given.
       scheduler: decides within each round which trial trains how long, such as
         ``schedulers.hyperband()``; all trials train in full if not given. Not for
-        plain functions.
+        plain functions, but for ``schedulers.race()``, which measures the best again
+        after the ``trials`` of the search.
+      budget: what the scheduler gives to trials: ``"epochs"`` on all training data, or
+        ``"examples"``: at each rung a subset of the data, on which they train anew for
+        all ``epochs``. A rung at 2 of 20 epochs is then a tenth of the examples, and
+        sees as many of them. Each subset holds the smaller ones.
       first: known settings, which are trials 0, 1, ...: a list of dicts, or
         ``"defaults"``. What a dict leaves out has its default. The other trials are as
         without them, until a sampler has learned from them.
@@ -285,7 +297,10 @@ def search(
     found, metric, mode = goals_and_score(goals, dict(made.metrics), metric, mode)
     metric, mode = checked_objective(made, schedule.space, metric, mode)
     epochs = checked_budget(made, epochs)
-    scheduler = checked_scheduler(made, scheduler)
+    given_scheduler, scheduler = scheduler, checked_scheduler(made, scheduler)
+    check_compared(schedule, scheduler, limited, found, (first, prior, start))
+    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    schedule = with_race(schedule, scheduler.race, repeats, block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     if sampler is None:
@@ -295,11 +310,16 @@ def search(
     schedule = paced(schedule, sampler, scheduler, made, seeds, block)
     scoring = check_scoring(score, history, epochs)
     scoring = scoring._replace(metric=metric, mode=mode)
+    led = None if given_scheduler is None else scheduler
+    rows = checked_subsets(made, budget, led, schedule, scoring)
     with open_executor(executor, grace) as session:
         platform = session.device["platform"]
         workload = prepare(
             made, schedule.space, key, epochs, block, programs, platform, rewrite
-        )._replace(scoring=scoring, keep=keep)
+        )
+        workload = workload._replace(
+            scoring=scoring, keep=keep, shared=schedule.combinations, budget_rows=rows
+        )
         wanted = Search(
             workload=with_shared_width(workload, block, session),
             schedule=schedule,
@@ -309,6 +329,8 @@ def search(
             sampler=sampler,
             refine=refiner,
             scheduler=scheduler,
+            # in a study, points are the same for all compared values
+            distinct=not schedule.compared,
             first=check_first(first, schedule),
             prior=check_prior(prior, schedule.space, sampler, metric, mode),
             constraints=limited,
@@ -385,6 +407,7 @@ def run_search(
     # whatever is wrong with the scheduler or the user's functions shows before training
     plans = plan_rounds(wanted)
     workload, space = wanted.workload, wanted.schedule.space
+    check_subsets(workload, space, plans)
     traced = trace(workload, space, anew=True)
     metrics = [name for one in traced for name in one.metrics]
     names, aims = space.names, wanted.constraints
@@ -393,10 +416,10 @@ def run_search(
         check_known(wanted.first_of(number), aims.rules)
     check_metric(traced, wanted.metric, workload.trains)
     if wanted.schedule.confirms:
-        check_random(traced, workload.trains)
+        check_random(traced, workload.trains, wanted.schedule)
         check_repeat_column(metrics, names)
     if not begun(directory):  # earlier versions began runs with any names
-        check_metrics(metrics, names, workload.scoring.added, wanted.folds)
+        check_metrics(metrics, names, workload.added, wanted.folds)
         check_reachable(workload, wanted.schedule, aims, wanted.goals)
     lanes = wanted.schedule.trials * wanted.repeats
     own_pace = any(p.own_pace for p in plans)

@@ -33,6 +33,7 @@ not depend on how many draws were made before it. ``─ A, i`` below means
     │  └─ epoch: what pbt changes
     │     └─ MOVE, REDRAW or DRAWN, member, dimension
     ├─ FOLDS: the order in which rows, or groups of them, are dealt to folds
+    ├─ SUBSETS, fold: the order in which rows join a growing subset of the data
     └─ PAST, round, earlier search: the sampler of that round which knows it
 
 Layers fold further indices into the keys that they get: `jaxtune.models` draws one row
@@ -50,7 +51,7 @@ from jaxtune.types import Array, Key
 
 # Numbers are repeated only where the keys they are folded into differ. None may change:
 # runs on disk are resumed and trials are trained again with the same streams.
-SAMPLE, TRAIN, SCHEDULE, FOLDS, PAST = 0, 1, 2, 3, 4  # of the root key
+SAMPLE, TRAIN, SCHEDULE, FOLDS, PAST, SUBSETS = 0, 1, 2, 3, 4, 5  # of the root key
 INIT, ORDER, NOISE = 0, 1, 2  # of a lane's key
 # of the key of initial parameters, which is itself the stream "params"
 DROPOUT, OTHER = 1, 2

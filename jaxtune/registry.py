@@ -24,13 +24,13 @@ class Recipe(NamedTuple):
 
     Args:
       name: of the maker, such as ``sobol``.
-      arguments: pairs of a name and a value.
+      arguments: pairs of a name and a value; of a part of ours, its own recipe.
     """
 
     name: str
     arguments: tuple[tuple[str, Any], ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.arguments)
         return f"{self.name}({shown})"
 
@@ -57,10 +57,8 @@ def maker(make: Callable[P, Made]) -> Callable[P, Made]:
         made = make(*bound.args, **bound.kwargs)
         # a default that is passed and one that is left out give the same recipe
         bound.apply_defaults()
-        _first(made).made = (
-            made,
-            Recipe(make.__name__, tuple(bound.arguments.items())),
-        )
+        given = ((name, _in_recipe(v)) for name, v in bound.arguments.items())
+        _first(made).made = made, Recipe(make.__name__, tuple(given))
         return made
 
     MAKERS[make.__name__] = remembering
@@ -76,7 +74,11 @@ def recipe_of(made: Any) -> Recipe | None:
 
 def remake(recipe: Recipe) -> Any:
     """Follow a recipe; raise ``KeyError`` for a maker that is not ours."""
-    return MAKERS[recipe.name](**dict(recipe.arguments))
+    arguments = {
+        name: remake(value) if isinstance(value, Recipe) else value
+        for name, value in recipe.arguments
+    }
+    return MAKERS[recipe.name](**arguments)
 
 
 def text_of(made: Any) -> str:
@@ -92,6 +94,11 @@ def reduced(made: Any) -> Any:
     """Return what a pickle holds of a named tuple: its recipe, or else its parts."""
     recipe = recipe_of(made)
     return (type(made), tuple(made)) if recipe is None else (remake, (recipe,))
+
+
+def _in_recipe(value: Any) -> Any:
+    """Return what a recipe holds of an argument: of a part of ours, its recipe."""
+    return (recipe_of(value) if isinstance(value, tuple) else None) or value
 
 
 def _first(made: Any) -> Any:

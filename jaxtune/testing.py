@@ -181,6 +181,7 @@ def simulate(
     epochs: int,
     key: Key | None = None,
     concurrent: int = 8,
+    points: np.ndarray | None = None,
 ) -> Simulation:
     """Let a scheduler decide on known learning curves; nothing is trained.
 
@@ -196,6 +197,8 @@ def simulate(
       epochs: epochs of a whole training.
       key: key of the scheduler; ``jax.random.key(0)`` if not given.
       concurrent: trials at once for a scheduler that leaves it open.
+      points: ``[trials, d]`` in the unit cube, for a scheduler that learns where good
+        trials lie; without them it knows the curves alone.
 
     Returns:
       The plan, the decisions and how long each trial trained.
@@ -210,7 +213,7 @@ def simulate(
     slots = None if plan.concurrent is None else plan.concurrent or concurrent
     steps = []
     while True:
-        progress = scores.progress(slots)
+        progress = scores.progress(slots, points)
         decided = scheduler.decide(key, plan, progress)
         decided = check_decision(decided, progress, epochs)
         scores.check_rungs(decided)
@@ -373,6 +376,7 @@ def compilations() -> int:
     programs = [
         block_program.start_program(),
         block_program.advance,
+        block_program.advance_on_subset,
         block_program.score,
         block_program.measure,
     ]

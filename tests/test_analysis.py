@@ -60,7 +60,7 @@ def test_the_page_says_what_stopping_saved(halved, tmp_path):
     page = halved.report(tmp_path / "a.html").read_text()
     cost = halved.cost
     assert "30 of 40 trials" in page
-    assert f"{cost.epochs} epochs were trained and {cost.saved} saved" in page
+    assert f"{cost.epochs} epochs trained, {cost.saved} saved" in page
     for row in jt.analysis.rung_correlations(halved):
         assert f"<td>{row.trials}</td><td>{row.correlation:.2f}</td>" in page
     rows = page[page.index('id="data">') :]

@@ -78,6 +78,7 @@ FUNCTIONS = {
     "prior": dict(prior="earlier"),
     "confirm": dict(confirm=3),
     "share": dict(confirm=0.3, sampler="sobol"),
+    "race": dict(scheduler=jt.schedulers.race(top=3, seeds=4), seeds=2, rounds=2),
     "constraints": dict(
         task=two,
         metric="there",

@@ -360,7 +360,7 @@ def test_a_name_that_the_column_takes_is_refused():
     def objective(key, hparams):
         return hparams["repeat_of"] + jax.random.normal(key)
 
-    with pytest.raises(ValueError, match="confirm: 'repeat_of' is the column"):
+    with pytest.raises(ValueError, match="'repeat_of' is the column"):
         jt.search(objective, space, trials=20, confirm=2, **ARGUMENTS)
     assert jt.search(objective, space, trials=4, **ARGUMENTS).finished
 

@@ -28,6 +28,7 @@ NO_NUMBERS = NO_ARRAY | {"array": np.ones(2)}
 # a value of the wrong kind for each kind, by a name for the test
 WRONG = {
     "count": NO_NUMBERS | {"0": 0, "-1": -1, "half": 0.5, "nan": NAN, "True": True},
+    "from two": NO_NUMBERS | {"1": 1, "-1": -1, "half": 2.5, "nan": NAN, "True": True},
     "index": NO_NUMBERS | {"-1": -1, "half": 0.5, "inf": INF, "True": True},
     "share": NO_NUMBERS | {"-1": -1, "2": 2.0, "nan": NAN, "True": True},
     "rate": NO_NUMBERS | {"-1": -1.0, "nan": NAN, "inf": INF, "True": True},
@@ -116,6 +117,7 @@ DOORS = {
         {"epochs": "count", "interval": "count", "min_delta": "rate"},
     ),
     "pbt": (SCHEDULERS.pbt, {}, {"share": "share", "step": "share"}),
+    "race": (SCHEDULERS.race, {}, {"top": "from two", "seeds": "from two"}),
     "plan of a scheduler": (
         SCHEDULERS.in_full().plan,
         {"trials": 4, "epochs": 3},

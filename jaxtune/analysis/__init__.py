@@ -6,6 +6,12 @@ from jaxtune.analysis._coordinates import coordinates
 from jaxtune.analysis._edges import Edge, edges
 from jaxtune.analysis._luck import Luck, luck
 from jaxtune.analysis._noise import Noise, Reevaluation, noise, reevaluate
+from jaxtune.analysis._study import (
+    ComparedValues,
+    TunedValue,
+    ValueContrast,
+    comparisons,
+)
 from jaxtune.analysis._surface import Surface, surface
 from jaxtune.analysis.between import Contrast, contrasts
 from jaxtune.analysis.cost import operations
@@ -17,6 +23,7 @@ from jaxtune.analysis.rungs import RungCorrelation, rung_correlations
 __all__ = [
     "BestOf",
     "BestSoFar",
+    "ComparedValues",
     "Contrast",
     "Edge",
     "Importance",
@@ -28,8 +35,11 @@ __all__ = [
     "Reevaluation",
     "RungCorrelation",
     "Surface",
+    "TunedValue",
+    "ValueContrast",
     "best_of",
     "best_so_far",
+    "comparisons",
     "contrasts",
     "coordinates",
     "edges",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtune.goals.front import volume
 from jaxtune.goals.order import oriented
 from jaxtune.results.names import REPEAT_OF
 from jaxtune.results.result import A_RESULT, Result
+from jaxtune.training.ledger import Rungs
 from jaxtune.training.round import Training
 
 ALONG = ("trials", "epochs")
@@ -140,21 +142,53 @@ def epochs_spent(result: Result) -> np.ndarray:
     epochs, rounds = result.trials.epochs, result.trials["round"]
     spent, before = np.zeros(len(epochs), np.int64), 0
     for number, training in enumerate(result.rounds):
-        rows = rounds == number
-        spent[rows] = before + _within_round(epochs[rows], training)
-        before += int(epochs[rows].sum())
+        rows = np.flatnonzero(rounds == number)
+        if result.setup.workload.budget_rows:
+            trained = partial(_anew, epochs[rows], training.rungs, rows[0])
+        else:
+            trained = partial(_further, epochs[rows])
+        ended, whole = _within_round(epochs[rows], training, trained)
+        spent[rows], before = before + ended, before + whole
     return spent * result.setup.repeats
 
 
-def _within_round(epochs: np.ndarray, training: Training) -> np.ndarray:
-    """Return ``[m]`` the epochs of a round that were trained when each trial ended."""
+def _further(epochs: np.ndarray, last: int, mark: int) -> np.ndarray:
+    """Return the epochs ``[m]`` that each trial trained from one mark to the next."""
+    return np.clip(epochs, last, mark) - last
+
+
+def _anew(
+    epochs: np.ndarray, rungs: Rungs, first: int, last: int, mark: int
+) -> np.ndarray:
+    """Return the epochs ``[m]`` of trainings of their own that end at a mark."""
+    del last
+    reached = epochs == mark
+    reached[rungs.trial[rungs.epochs == mark] - first] = True
+    return mark * reached
+
+
+def _within_round(
+    epochs: np.ndarray,
+    training: Training,
+    trained: Callable[[int, int], np.ndarray],
+) -> tuple[np.ndarray, int]:
+    """Return the epochs of a round that were trained when each trial ended.
+
+    Args:
+      epochs: ``[m]`` of the trials.
+      training: the round.
+      trained: epochs ``[m]`` between two marks.
+
+    Returns:
+      ``[m]``, and those of the whole round.
+    """
     marks = [*training.rungs.epochs.tolist(), *epochs.tolist()]
     if training.own_pace or not len(training.rungs.epochs):
         marks = [int(epochs.max(initial=0))]
     ended, before, last = np.zeros(len(epochs), np.int64), 0, 0
     for mark in sorted({mark for mark in marks if mark > 0}):
-        part = np.clip(epochs, last, mark) - last
+        part = trained(last, mark)
         here = (epochs > last) & (epochs <= mark)
         ended[here] = before + np.cumsum(part)[here]
         before, last = before + int(part.sum()), mark
-    return ended
+    return ended, before

@@ -13,7 +13,7 @@ from jaxtune.brevity import brief
 from jaxtune.door import Argument, either, guarded, whole
 from jaxtune.results.result import A_RESULT, Result
 from jaxtune.rounds.refine import outer
-from jaxtune.space import Dimension
+from jaxtune.space import Dimension, Space
 from jaxtune.space.scales import SCALES
 
 # Share, and number, of the best trials that lie in the outer quarter: chance puts so
@@ -84,10 +84,23 @@ def edges(result: Result, top: int | float = 0.1) -> tuple[Edge, ...]:
     Raises:
       ValueError: fewer than four trials with a score, or ``top`` out of range.
     """
-    space, points, standing = result.setup.space, coordinates(result), result.standing
-    count = max(4, top if isinstance(top, int) else round(top * len(standing)))
-    if np.isfinite(standing).sum() < 4:
+    if np.isfinite(result.standing).sum() < 4:
         raise ValueError("edges: this needs four trials with a score.")
+    return edges_of(result.setup.space, coordinates(result), result.standing, top)
+
+
+def edges_of(
+    space: Space, points: np.ndarray, standing: np.ndarray, top: int | float = 0.1
+) -> tuple[Edge, ...]:
+    """Find the edges of a space that the best of some points reach, as `edges` does.
+
+    Args:
+      space: of the points.
+      points: ``[n, d]`` coordinates in it; NaN where a dimension does not matter.
+      standing: ``[n]`` to rank by, at least four of them finite.
+      top: number or share of the best.
+    """
+    count = max(4, top if isinstance(top, int) else round(top * len(standing)))
     chosen = np.asarray(ranking.top(standing, count))
     if 2 * chosen.sum() > np.isfinite(standing).sum():  # half of all are not the best
         return ()

@@ -45,8 +45,7 @@ def loads_of(
     for number, plan in enumerate(plans):
         sizes = batches[number] if batches else ()
         for bracket in plan.brackets:
-            steps = np.diff([0, *bracket.epochs]).tolist()
-            whole, *later = zip(bracket.counts, steps, strict=True)
+            whole, *later = zip(bracket.counts, plan.steps(bracket), strict=True)
             rungs = [(part, whole[1]) for part in _parts(whole[0], sizes)] + later
             loads += [Load(count * seeds, step) for count, step in rungs]
     return tuple(loads)

@@ -28,6 +28,10 @@ class Workload(NamedTuple):
         block of ``width / across`` lanes.
       scoring: the rule by which lanes get their metrics.
       keep: ``"predictions"`` if those on the validation split are kept.
+      shared: trials, one after another, that draw the same random numbers: the values
+        that a study compares.
+      budget_rows: training rows of a lane, if budgets are shares of them; 0 if they
+        are epochs.
     """
 
     task: Task
@@ -40,17 +44,26 @@ class Workload(NamedTuple):
     across: int = 1
     scoring: Scoring = Scoring()
     keep: str | None = None
+    shared: int = 1
+    budget_rows: int = 0
 
     def alone(self, epochs: int) -> Workload:
         """Return the workload of a lane that is trained again, on one device."""
         width = self.width // self.across
-        return self._replace(epochs=epochs, width=width, across=1)
+        # a training on a subset of the rows takes all epochs
+        length = self.epochs if self.budget_rows else epochs
+        return self._replace(epochs=length, width=width, across=1)
 
     @property
     def trains(self) -> bool:
         """True if trials are trained, false if a plain function is evaluated."""
         # the task is not at hand in a run that was loaded without it
         return self.epochs > 0 if self.task is None else self.task.trains
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the columns that the table has beside the usual ones."""
+        return (*self.scoring.added, *(["examples"] if self.budget_rows else []))
 
     @property
     def budget(self) -> int:
@@ -68,6 +81,7 @@ class Workload(NamedTuple):
         return self._replace(
             task=task,
             layout=with_examples(self.layout, task.examples, self.epochs),
+            budget_rows=self.budget_rows and task.examples,
             split="train" if self.split == "valid" else self.split,
         )
 

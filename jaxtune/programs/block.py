@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxtune.forms import AS_WRITTEN, in_fast_form
 from jaxtune.programs import lane as lane_program
-from jaxtune.programs.lane import Batching, Lane, OpenBatch
+from jaxtune.programs.lane import Batching, Lane, OpenBatch, Subset
 from jaxtune.random import lane_key
 from jaxtune.recent import Recent, RecentJit, recent_jit
 from jaxtune.space.arrival import Choice, arrived
@@ -160,13 +160,45 @@ def advance(
     task: Task, root: Key, block: Block, state: Lane, epochs: Array, static: Static
 ) -> Lane:
     """Train every lane for some epochs more; their number is data, not code."""
+    return _advanced(task, root, block, state, epochs, None, static)
+
+
+@recent_jit(static=["static"], donate_argnames="state")
+def advance_on_subset(
+    task: Task,
+    root: Key,
+    block: Block,
+    state: Lane,
+    epochs: Array,
+    subset: Subset,
+    static: Static,
+) -> Lane:
+    """Train every lane for some epochs more of a subset, whose size is data too.
+
+    It is one for all lanes, so that the number of steps is one number for the block.
+    """
+    return _advanced(task, root, block, state, epochs, subset, static)
+
+
+def _advanced(
+    task: Task,
+    root: Key,
+    block: Block,
+    state: Lane,
+    epochs: Array,
+    subset: Subset | None,
+    static: Static,
+) -> Lane:
     batching = static.batching
     assert batching is not None, "the static part of a task's programs has batches"
 
     def one(trial: Array, repeat: Array, hparams: dict[str, Array], lane: Lane) -> Lane:
         own, seed = as_lane(task, repeat)
         key = lane_key(root, trial, seed)
-        return lane_program.advance(own, key, static.hparams(hparams), lane, batching)
+        mine = None if subset is None else subset.of_lane(repeat)
+        return lane_program.advance(
+            own, key, static.hparams(hparams), lane, batching, mine
+        )
 
     lanes = _over_lanes(one, static)
 

@@ -13,7 +13,7 @@ from jaxtune.hardware import hardware_of
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.kept import KeptStates, Source, assembled, keep
-from jaxtune.programs.lane import DIVERGED, RUNNING, Lane
+from jaxtune.programs.lane import DIVERGED, RUNNING, Lane, Subset
 from jaxtune.tasks import Task
 from jaxtune.tasks.outputs import prediction
 from jaxtune.threads import one_thread
@@ -35,6 +35,7 @@ class Job(NamedTuple):
         they diverge; the rest of the block is padding.
       each_epoch: whether to score after every epoch; then there is a split.
       predicts: whether to return the outputs for the split too.
+      subset: of the training data; ``None`` for all of them.
     """
 
     block: Block
@@ -47,6 +48,7 @@ class Job(NamedTuple):
     going: np.ndarray
     each_epoch: bool = False
     predicts: bool = False
+    subset: Subset | None = None
 
     @property
     def fresh(self) -> np.ndarray:
@@ -95,8 +97,17 @@ def run(shared: tuple[Task, Key], job: Job) -> BlockResult:
     state = begin(task, root, job)
     if job.each_epoch:
         return _epoch_by_epoch(task, root, job, state)
-    state = block_program.advance(task, root, job.block, state, job.epochs, job.static)
+    state = _advanced(task, root, job, state, job.epochs)
     return end(task, job, state)
+
+
+def _advanced(task: Task, root: Key, job: Job, state: Lane, epochs: int) -> Lane:
+    block, static, subset = job.block, job.static, job.subset
+    if subset is None:
+        return block_program.advance(task, root, block, state, epochs, static)
+    return block_program.advance_on_subset(
+        task, root, block, state, epochs, subset, static
+    )
 
 
 def _epoch_by_epoch(task: Task, root: Key, job: Job, state: Lane) -> BlockResult:
@@ -105,7 +116,7 @@ def _epoch_by_epoch(task: Task, root: Key, job: Job, state: Lane) -> BlockResult
     # The host sends them and waits for none: numbers come from the device at the end
     scored = []
     for _ in range(job.epochs):
-        state = block_program.advance(task, root, job.block, state, 1, job.static)
+        state = _advanced(task, root, job, state, 1)
         scored.append(_scored(task, job, state))
     return end(task, job, state, scored)
 

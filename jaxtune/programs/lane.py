@@ -73,6 +73,26 @@ class Batching(NamedTuple):
     # of a whole training, if the optimiser asks for its length; other programs serve
     # any number of epochs
     epochs: int | None = None
+    # of an epoch on a subset, if the optimiser asks for lengths: others get the number
+    # as data, which optax's own schedules cannot take
+    told: int | None = None
+
+
+class Subset(NamedTuple):
+    """A subset of the training data; all its numbers may be traced.
+
+    Args:
+      rows: ``[k]`` int32, rows of it in each fold, one number without folds; in a
+        lane, ``[]``.
+      examples: ``[]`` int32, in one epoch; the same for all folds.
+    """
+
+    rows: Any
+    examples: Any
+
+    def of_lane(self, repeat: Array) -> Subset:
+        """Return the subset of one lane, see `as_lane`."""
+        return self._replace(rows=self.rows[repeat % self.rows.shape[0]])
 
 
 class OpenBatch(NamedTuple):
@@ -84,17 +104,27 @@ class OpenBatch(NamedTuple):
 
 
 def advance(
-    task: Task, key: Key, hparams: Mapping[str, Any], lane: Lane, batching: Batching
+    task: Task,
+    key: Key,
+    hparams: Mapping[str, Any],
+    lane: Lane,
+    batching: Batching,
+    subset: Subset | None = None,
 ) -> Lane:
     """Train one epoch: the first rows of this epoch's order, in micro-batches.
 
     An epoch has ``batching.examples`` rows. Up to ``micro - 1`` rows of the data are
     left out; with ``shuffle``, others in each epoch. After a loss that is not finite, a
     lane is marked and keeps its last parameters: later steps change nothing.
+
+    Of a ``subset``, the rows and the epoch are those of a task that has no other rows.
     """
     # computed once an epoch, in a loop (see `permutation`): unrolled into the training
     # step, it took XLA minutes to compile (docs/decisions.md)
-    order = _order(task, key, lane.epoch)
+    if subset is None:
+        order = _order(task, key, lane.epoch)
+    else:
+        order = _order_of_subset(task, key, lane.epoch, subset, batching.examples)
 
     def take(begin: Array, size: int) -> PyTree:
         return batches.take(task.train, jax.lax.dynamic_slice(order, (begin,), (size,)))
@@ -108,6 +138,7 @@ def advance(
         open_batch=empty_batch(task, hparams, batching, lane),
         take=take,
         rows=RowRange(0, batching.examples),
+        subset=subset,
     )
     return trained._replace(epoch=lane.epoch + 1)
 
@@ -187,6 +218,21 @@ def _order_of_a_fold(task: Task, key: Key, epoch: Array) -> Array:
     return rows.at(permutation(_order_key(key, epoch), count, least))
 
 
+def _order_of_subset(
+    task: Task, key: Key, epoch: Array, subset: Subset, places: int
+) -> Array:
+    """Return the order ``[places]`` of the rows of a subset; what is behind is void."""
+    rows = None if task.folds is None else task.folds.train
+    if not task.shuffle:
+        return jnp.arange(places) if rows is None else rows.first(places)
+    within = permutation(_order_key(key, epoch), subset.rows, places)
+    within = jnp.minimum(within, subset.rows.astype(jnp.uint32) - 1)
+    # all the data are in the order that they have in a search without subsets
+    whole = subset.rows == task.order.count
+    within = jnp.where(whole, within, task.order.at(within))
+    return within if rows is None else rows.at(within)
+
+
 def _order_key(key: Key, epoch: Array) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
 
@@ -200,8 +246,13 @@ def _train(
     open_batch: OpenBatch,
     take: Callable[[Array, int], PyTree],
     rows: RowRange,
+    subset: Subset | None = None,
 ) -> tuple[Lane, OpenBatch]:
     """Train on rows of an epoch; ``take(begin, size)`` gives them."""
+    if subset is not None:
+        own = batching._replace(examples=subset.examples)
+        step = _step_of(task, key, hparams, own, take, rows)
+        return _train_on_subset(step, (lane, open_batch), batching, subset)
     step = _step_of(task, key, hparams, batching, take, rows)
 
     def micro_batch(
@@ -220,6 +271,27 @@ def _train(
 
 Step = Callable[[tuple[Lane, OpenBatch], Array, int], tuple[Lane, OpenBatch]]
 """``(carry, index, size) -> carry``: trains on one micro-batch."""
+
+
+def _train_on_subset(
+    step: Step, carry: tuple[Lane, OpenBatch], batching: Batching, subset: Subset
+) -> tuple[Lane, OpenBatch]:
+    """Train an epoch of a subset: as many steps as it has whole micro-batches."""
+    count = subset.examples // batching.micro
+    carry = jax.lax.fori_loop(
+        0, count, lambda index, carry: step(carry, index, batching.micro), carry
+    )
+    steps, rest = divmod(batching.examples, batching.micro)
+    if not rest:
+        return carry
+    # only an epoch of all the data has a last batch of another size, which has a
+    # program of its own
+    return jax.lax.cond(
+        subset.examples == batching.examples,
+        lambda carry: step(carry, jnp.int32(steps), rest),
+        lambda carry: carry,
+        carry,
+    )
 
 
 def _step_of(

@@ -42,7 +42,8 @@ class Lengths:
     @property
     def examples(self) -> int:
         """Training examples in an epoch."""
-        return self._batching.examples
+        told = self._batching.told
+        return self._batching.examples if told is None else told
 
     @property
     def epochs(self) -> int:

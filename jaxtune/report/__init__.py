@@ -15,12 +15,15 @@ from jaxtune.report._parallel import parallel
 from jaxtune.report._ranks import ranks
 from jaxtune.report._rungs import rungs
 from jaxtune.report._slices import slices
+from jaxtune.report._study import Study, StudyTable
 from jaxtune.report._zoom import zoom
 from jaxtune.report.describe import description
 from jaxtune.report.palette import theme
 
 __all__ = [
     "Comparison",
+    "Study",
+    "StudyTable",
     "best_of",
     "compare",
     "contour",

@@ -93,7 +93,8 @@ def _set_epochs(axes: Axes, result: Result) -> Any:
     epochs = result.trials.epochs
     reached = np.isfinite(result.rungs.scores).all(axis=1)
     rungs = np.unique([*result.rungs.epochs[reached], epochs.max()])
-    axes.set_xlabel("epochs")
+    by_examples = result.setup.workload.budget_rows > 0
+    axes.set_xlabel("examples, in epochs of all" if by_examples else "epochs")
     if len(rungs) > FEW or not reached.any():
         axes.set_xlim(0, 1.03 * epochs.max())
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -36,6 +36,8 @@ def rungs(result: Result) -> Figure:
     """Draw the epochs of every trial, the longest first; the area is the total trained.
 
     What is hatched was saved: epochs that trials would have trained without stopping.
+    With ``budget="examples"`` a column is the last training of a trial, and those of
+    the rungs below it come to the total.
 
     Args:
       result: result of a search.
@@ -51,9 +53,9 @@ def rungs(result: Result) -> Figure:
         return empty_figure("Nothing was trained for epochs, so there are no rungs.")
     figure, axes = single()
     whole = cost.epochs + cost.saved
-    saved = f", {cost.saved / whole:.0%} saved" if cost.saved else ""
+    saved = f", {cost.saved / whole:.0%} saved" if cost.saved > 0 else ""
     # with trials that wait, what is not trained yet is more than what was saved
-    if cost.saved and whole == len(epochs) * epochs.max():
+    if cost.saved > 0 and whole == len(epochs) * epochs.max():
         _draw_saved(axes, result)
     _draw_trained(axes, result)
     # a trial that failed on the way to a rung has a row too, at an epoch between rungs
@@ -62,6 +64,8 @@ def rungs(result: Result) -> Figure:
         axes.axhline(epoch, color=colour("text"), linewidth=0.7, linestyle=":")
     axes.set(xlim=(0, len(epochs)), ylim=(0, 1.04 * epochs.max()))
     axes.set(xlabel="trials, longest training first", ylabel="epochs trained")
+    if result.setup.workload.budget_rows:
+        axes.set(ylabel="last training, in epochs of all")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_title(f"{cost.epochs:,} epochs trained{saved}", loc="left")

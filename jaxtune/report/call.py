@@ -32,7 +32,9 @@ from jaxtune.rounds.confirm import (
 )
 from jaxtune.rounds.known import Setting, decoded_arrays
 from jaxtune.rounds.pace import paced
+from jaxtune.rounds.race import with_race
 from jaxtune.rounds.refine import zoom
+from jaxtune.rounds.roles import schedule_of_study
 from jaxtune.rounds.schedule import Schedule, Stage, flat, tiered
 from jaxtune.schedulers import in_full
 from jaxtune.space import Space
@@ -62,7 +64,8 @@ def printed_call(result: Result) -> PrintedCall:
     """
     setup, names = result.setup, Names()
     space = f"space = {space_code(setup.space, names)}"
-    subject, rounds, block = _rounds(setup)
+    study = _study(setup)
+    subject, rounds, block = study or _rounds(setup)
     arguments = {
         "key": _key(setup.workload.key),
         **rounds,
@@ -71,7 +74,8 @@ def printed_call(result: Result) -> PrintedCall:
         **_identity(setup, block),
     }
     lines = [f"    {name}={text}," for name, text in arguments.items()]
-    text = "\n".join(["jt.search(", f"    task, {subject},", *lines, ")"])
+    name, end = ("study", ").result") if study else ("search", ")")
+    text = "\n".join([f"jt.{name}(", f"    task, {subject},", *lines, end])
     return PrintedCall(space, text, {name: what for what, name in names.known.items()})
 
 
@@ -91,21 +95,50 @@ def _rounds(setup: Setup) -> tuple[str, dict[str, str], int | None]:
     Returns:
       Both, and the lanes of a block; ``None`` if they are not to be said.
     """
-    again = [stage for stage in setup.given.stages if stage.confirms]
-    number = len(setup.given.stages) - len(again)
-    found, width = _confirmation(again, setup.trials), _width(setup)
+    stages = setup.given.stages
+    again = [stage for stage in stages if stage.confirms and not stage.races]
+    number = sum(not stage.confirms for stage in stages)
+    trials = _asked(setup)
+    found, width = _confirmation(again, trials), _width(setup)
     confirm = {"confirm": repr(found)} if found else {}
     # batches fill a block that is said; one that was not said follows from the rest
     for block in [width] if setup.given.choices.block else [width, None]:
         if _lays_out(setup, found, block, _plain):
             rounds = {"rounds": repr(number)} if number > 1 else {}
-            return "space", {"trials": repr(setup.trials), **rounds, **confirm}, block
+            return "space", {"trials": repr(trials), **rounds, **confirm}, block
         for each in range(1, number + 1):
             if _lays_out(setup, found, block, partial(_by_tiers, each)):
-                tiers = f"jt.tiered(space, {setup.trials}, rounds={each})"
+                tiers = f"jt.tiered(space, {trials}, rounds={each})"
                 return tiers, confirm, block
-    stages = ", ".join(map(_stage, setup.given.stages))
-    return f"jt.Schedule(space, ({stages},))", {}, width
+    shown = ", ".join(map(_stage, stages))
+    return f"jt.Schedule(space, ({shown},))", {}, width
+
+
+def _asked(setup: Setup) -> int:
+    """Return the trials that a search was asked for; those of a race are on top."""
+    return setup.trials - sum(s.trials for s in setup.given.stages if s.races)
+
+
+def _study(setup: Setup) -> tuple[str, dict[str, str], int | None] | None:
+    """Return what `_rounds` does, for a study; ``None`` if the rounds are not its."""
+    names = setup.given.stages[0].compares
+    if not names or len(setup.given.stages) != 2:
+        return None
+    count = Schedule(setup.space, setup.given.stages).combinations
+    trials, repeats = (stage.trials // count for stage in setup.given.stages)
+    schedule, width = (
+        schedule_of_study(setup.space, names, trials, repeats),
+        _width(setup),
+    )
+    for block in [width] if setup.given.choices.block else [width, None]:
+        if _lays_out(setup, None, block, lambda *_: schedule):
+            rounds = {
+                "scientific": repr(list(names)),
+                "trials": repr(trials),
+                "repeats": repr(repeats),
+            }
+            return "space", rounds, block
+    return None
 
 
 def _confirmation(again: Sequence[Stage], trials: int) -> int | float | None:
@@ -145,12 +178,13 @@ def _lays_out(
     stages = setup.given.stages
     rounds = sum(not stage.confirms for stage in stages)
     try:
-        again = check_confirm(confirm, setup.trials)
-        schedule = lay_out(setup.space, setup.trials, rounds, again)
+        again = check_confirm(confirm, _asked(setup))
+        schedule = lay_out(setup.space, _asked(setup), rounds, again)
     except ValueError:  # such rounds cannot be filled
         return False
     workload, given = setup.workload, setup.given
     sampler, scheduler = _made(given.sampler), _made(given.scheduler) or in_full()
+    schedule = with_race(schedule, scheduler.race, setup.repeats, block)
     if sampler is None:  # of the user's own, which is asked once a round
         return schedule.stages == stages
     stream = None if workload.task is None else workload.task.stream
@@ -234,6 +268,7 @@ def _scores(setup: Setup, names: Names) -> dict[str, str]:
         "score": None if scoring.score == LAST else scoring.score,
         "history": scoring.history or None,
         "keep": workload.keep,
+        "budget": "examples" if workload.budget_rows else None,
         "goals": goals or None,
     }
     found = {k: code_of(v, names) for k, v in parts.items() if v is not None}

@@ -18,6 +18,8 @@ from jaxtune.space import Dimension, Space
 from jaxtune.space.belief import Near, stated
 from jaxtune.storage.documents import Unserialisable, value_document, value_of
 
+# tuples that stand for something else than their parts
+WHOLE = (Recipe, Unserialisable, jaxtune.schedulers.Scheduler)
 # names that the text of a call reads, and so cannot stand for anything else
 RESERVED = ("task", "space", "result", "jt", "jax", "jnp", "float")
 
@@ -68,7 +70,7 @@ def code_of(value: Any, names: Names) -> str:
             return kind.__repr__(value)
     if isinstance(value, list):
         return f"[{', '.join(code_of(part, names) for part in value)}]"
-    if isinstance(value, tuple) and not isinstance(value, Recipe | Unserialisable):
+    if isinstance(value, tuple) and not isinstance(value, WHOLE):
         inner = ", ".join(code_of(part, names) for part in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, dict):

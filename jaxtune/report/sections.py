@@ -31,6 +31,7 @@ from jaxtune.report._zoom import zoom
 from jaxtune.report.call import printed_call
 from jaxtune.report.cells import bounds_cell, cell
 from jaxtune.report.code import Names, code_of, space_code
+from jaxtune.report.describe import as_list
 from jaxtune.results.about import about_task
 from jaxtune.results.confirmed import shown_chance
 from jaxtune.results.result import Result
@@ -44,6 +45,8 @@ FAILURES = 3  # failed trials, for a range of them
 
 def answer(result: Result) -> list[Any]:
     """Return the head of the page: the best trial, and how far to trust its score."""
+    if result.compared:
+        return _answer_of_study(result)
     if not np.isfinite(result.standing).any():
         return [
             f"<h1>{escape(_without_best(result))}</h1>",
@@ -75,6 +78,40 @@ def answer(result: Result) -> list[Any]:
     ]
 
 
+def _answer_of_study(result: Result) -> list[Any]:
+    """Return the head of the page of a study: its conclusion, and what bounds it."""
+    study = result.study
+    said = study.conclusion.split("\n")
+    rest = [f"<p><strong>{escape(text)}</strong></p>" for text in said]
+    told = [f'<p class="note">{escape(note)}</p>' for note in study.notes]
+    return [
+        f"<h1>The effect of {escape(as_list(study.scientific))} on "
+        f"{escape(result.setup.metric)}</h1>",
+        *rest,
+        f'<p class="soft">{result.counts}.{_state(result)}</p>',
+        *told,
+        *_facts(result),
+    ]
+
+
+def _study(result: Result) -> list[Any]:
+    """Return the values that a study compares, and the isolation plot of each."""
+    if not result.compared or not np.isfinite(result.standing).any():
+        return []
+    study = result.study
+    table = study.table
+    pictures = [study.figure(name) for name in study.scientific]
+    return [
+        "<p>Every setting of the other hyperparameters was tried with each value, with "
+        "the same random numbers. The best setting of each was then trained again with "
+        "fresh seeds, the same ones for all: differences are of these pairs.</p>",
+        '<div class="pairs">',
+        *pictures,
+        "</div>",
+        wide_table([*table[0]], table.cells, "Each value, the others tuned"),
+    ]
+
+
 def _without_best(result: Result) -> str:
     """Return the headline of a search that has no best trial, or not yet."""
     counts = result.counts
@@ -99,22 +136,25 @@ def _confirmed(result: Result) -> list[str]:
         found = result.confirmed
     except ValueError:  # nothing was, or not all of it yet
         return []
-    head = ("trial", "measured again", "mean", "standard error", "chance to be best")
-    rows = [
-        (trial, count, cell(mean), cell(error), shown_chance(chance))
-        for trial, count, mean, error, chance in zip(
-            found.trial,
-            found.measurements,
-            found.mean,
-            found.error,
-            found.probability,
-            strict=True,
-        )
+    # the chance before the interval: a phone shows the first columns
+    head = ["trial", "measured again", "mean", "chance to be best", "95 % interval"]
+    columns = [
+        found.trial,
+        found.measurements,
+        map(cell, found.mean),
+        map(shown_chance, found.probability),
+        [
+            f"{low:.3g} to {high:.3g}"
+            for low, high in zip(found.low, found.high, strict=True)
+        ],
     ]
+    if len(found.out):
+        head.append("out after")
+        columns.append([count or "stayed" for count in found.out.tolist()])
     return [
         f'<p class="note">{escape(found.words.capitalize())}. Means are of '
         "measurements that had no part in the choice of these trials.</p>",
-        wide_table(head, rows, "Trials that were measured again"),
+        wide_table(head, [*zip(*columns, strict=True)], "Trials measured again"),
     ]
 
 
@@ -392,9 +432,9 @@ def _stopping(result: Result) -> list[Any]:
         ]
     names = ("scores at epoch", "and at epoch", "trials", "rank correlation")
     return [
-        f"<p>{stopped} of {len(result.trials)} trials ended early. "
-        f"{cost.epochs} epochs were trained and {cost.saved} saved; trials used "
-        f"{cost.occupancy:.0%} of the computed lane-epochs.</p>",
+        f"<p>{stopped} of {len(result.trials)} trials ended early: "
+        f"{cost.in_words}; trials used "
+        f"{cost.occupancy:.0%} of the computed lane-epochs.{_on_subsets(result)}</p>",
         '<div class="pairs">',
         curves(result),
         rungs(result),
@@ -402,6 +442,17 @@ def _stopping(result: Result) -> list[Any]:
         wide_table(names, rows, "Early scores against late ones") if rows else "",
         *([lineage(result)] if len(result.lineage.trial) else []),
     ]
+
+
+def _on_subsets(result: Result) -> str:
+    """Return what an epoch is where rungs are parts of the training data."""
+    if not result.setup.workload.budget_rows:
+        return ""
+    whole = result.setup.workload.epochs
+    return (
+        f" Each rung is a training of {whole} epochs on a part of the training data, "
+        "and an epoch here is as many examples as one of all of them."
+    )
 
 
 def _epochs(result: Result) -> list[Any]:
@@ -508,6 +559,7 @@ def _reproduce(result: Result) -> list[str]:
 
 
 ALL: dict[str, Callable[[Result], Sequence[Any]]] = {
+    "Values compared": _study,
     "Search space": _searched,
     "Front": _front,
     "Constraints": _constraints,

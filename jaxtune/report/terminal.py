@@ -46,7 +46,9 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     ]
     _print(console, _table("The box of each round", ("round", *names), boxes))
     aims = names_in(result.setup.constraints.limits, result.setup.goals)
-    wanted = ("trial", "round", "status", "epochs", "score", *names, *aims)
+    rows_of_subset = ["examples"] if result.setup.workload.budget_rows else []
+    wanted = ("trial", "round", "status", "epochs", *rows_of_subset, "score")
+    wanted = (*wanted, *names, *aims)
     if result.setup.goals:
         _print_front(result, top, console, wanted)
     if result.setup.constraints.limits:
@@ -59,7 +61,13 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
     title = f"The best {len(rows)} of {ranked} trials that have a score"
     title += " by non-dominated sorting" if result.setup.goals else ""
     _print(console, _table(title, columns, rows))
-    if again := _measured_again(result):
+    if result.compared:
+        for line in [*result.study.conclusion.split("\n"), *result.study.notes]:
+            _line(console, line)
+        table = result.study.table
+        title = f"Each value of {', '.join(result.compared)}, the others tuned"
+        _print(console, _table(title, [*table[0]], table.cells))
+    elif again := _measured_again(result):
         title = f"Measured again: {result.confirmed.words}"
         cells = [[*map(cell, row.values())] for row in again]
         _print(console, _table(title, [*again[0]], cells))
@@ -71,7 +79,8 @@ def _measured_again(result: Result) -> list[dict[str, Any]]:
         found = result.confirmed
     except ValueError:  # none was, or not all of them yet
         return []
-    names = ("trial", "measurements", "mean", "error", "probability")
+    names = ["trial", "measurements", "mean", "error", "low", "high", "probability"]
+    names += ["out"] if len(found.out) else []
     columns = [getattr(found, name).tolist() for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -90,7 +99,14 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
     names = result.setup.space.searched
     folds = {} if result.setup.folds is None else {"folds": result.setup.folds}
     again = _measured_again(result)
-    confirmed = {"confirmed": again} if again else {}
+    confirmed: dict[str, Any] = {"confirmed": again} if again else {}
+    if result.compared:
+        study = result.study
+        confirmed["study"] = {
+            "conclusions": dict(study.conclusions),
+            "notes": list(study.notes),
+            "values": list(study.table),
+        }
     return {
         **folds,
         **confirmed,
@@ -99,7 +115,7 @@ def summary_of(result: Result, top: int = 10) -> dict[str, Any]:
         "finished": result.finished,
         "stopped": result.stopped,
         "trials": result.counts.done,
-        "of": result.setup.trials,
+        "of": result.counts.asked,
         "status": result.counts.named,
         "devices": {kind: len(trials) for kind, trials in result.devices.items()},
         "boxes": [

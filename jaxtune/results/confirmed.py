@@ -10,17 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from jaxtune import ranking
 from jaxtune.goals.limits import Limit, violation
-from jaxtune.goals.order import aimed_standing, names_in
+from jaxtune.printing import counted
+from jaxtune.results.racing import measured_of, still_in, variance_within
 
 DRAWS = 4000  # from the posterior: the error of a probability is below one per cent
 GRID = 40  # values of the spread between configurations
+NONE = np.zeros(0)
 
 
 class Confirmed(NamedTuple):
     """Configurations that were measured again, the best mean first; prints as a table.
+
+    In a race those come first that were in it to the end, then who left it last.
 
     Args:
       trial: ``[m]`` ids of the trials that were repeated.
@@ -29,6 +34,10 @@ class Confirmed(NamedTuple):
       error: ``[m]`` its standard error, of the noise that all of them have in common.
       probability: ``[m]`` of being the best of them, see `chances`.
       scores: of each its measurements, one for each repeat, seed and fold.
+      low: ``[m]`` lower end of the 95 % interval of the mean, by Student's t.
+      high: ``[m]`` its upper end.
+      out: ``[m]`` after how many measurements a test of the race separated it from the
+        leader, or it failed; 0 for one that stayed. Empty where there was no race.
     """
 
     trial: np.ndarray
@@ -37,6 +46,9 @@ class Confirmed(NamedTuple):
     error: np.ndarray
     probability: np.ndarray
     scores: tuple[np.ndarray, ...]
+    low: np.ndarray = NONE
+    high: np.ndarray = NONE
+    out: np.ndarray = NONE
 
     def __repr__(self) -> str:
         lines = [
@@ -46,6 +58,8 @@ class Confirmed(NamedTuple):
             else f"  trial {trial}: failed, of {count}"
             for trial, count, mean, error, chance in zip(*self[:5], strict=True)
         ]
+        for row, count in enumerate(self.out):
+            lines[row] += f"; out after {count}" if count else "; in to the end"
         return "\n".join([f"Confirmed({len(lines)} configurations", *lines]) + ")"
 
     @property
@@ -59,9 +73,11 @@ class Confirmed(NamedTuple):
         if count == 1:
             return f"trial {first} alone was measured again"
         chance = shown_chance(self.probability[0])
-        return (
-            f"trial {first} is best with probability {chance} of {count} measured again"
-        )
+        which = f"{count} measured again"
+        if len(self.out):
+            total = int(self.measurements.sum())
+            which = f"{count} in a race of {counted(total, 'measurement')}"
+        return f"trial {first} is best with probability {chance} of {which}"
 
 
 def shown_chance(chance: float) -> str:
@@ -77,6 +93,7 @@ def confirmed_of(
     each: np.ndarray,
     mode: str,
     limits: Sequence[Limit] = (),
+    looks: Sequence[int] = (),
 ) -> Confirmed:
     """Return what repeats say of the configurations that they repeat.
 
@@ -86,42 +103,47 @@ def confirmed_of(
       each: ``[n, s]`` the scores of all seeds and folds of each trial.
       mode: ``"max"`` or ``"min"``.
       limits: of the search; the means of repeats are held against them.
+      looks: of a race, see `seeds_at_looks`; empty where there is none.
 
     Returns:
       A row for each configuration that is repeated.
     """
-    trials = np.unique(repeat_of[repeat_of >= 0])
-    rows = [np.flatnonzero(repeat_of == trial) for trial in trials]
-    named = {name: columns[name] for name in names_in(limits, ()) if name in columns}
-    # of a trial that failed once in several measurements nothing is known to be good
-    means = {
-        name: np.asarray([np.mean(values[row], dtype=np.float64) for row in rows])
-        for name, values in {**named, "score": columns["score"]}.items()
-    }
-    oriented = ranking.orient(means["score"], mode)
-    alike = np.zeros(len(trials), int)
-    order = ranking.order(aimed_standing(oriented, alike, means, limits, ()))
-    counts, fine = np.asarray([len(row) for row in rows]), np.isfinite(oriented)
-    measured = [columns["score"][row].astype(np.float64) for row in rows]
-    errors, chance = np.full(len(trials), np.nan), np.zeros(len(trials))
+    found = measured_of(repeat_of, columns, mode, limits)
+    score, counts, rows = columns["score"], found.counts, found.rows
+    fine = np.isfinite(found.standing)
+    means = np.where(fine, found.means["score"], np.nan)
+    measured = [score[row].astype(np.float64) for row in rows]
+    errors, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
+    reach = errors.copy()
     if fine.any():
-        noise = _variance([v for v, ok in zip(measured, fine, strict=True) if ok])
+        noise, degrees = variance_within(_only(measured, fine))
         errors[fine] = np.sqrt(noise / counts[fine])
-    fine &= violation(limits, means, len(trials)) == 0
+        reach[fine] = stdtrit(degrees, 0.975) * errors[fine] if noise else 0.0
+    fine &= violation(limits, found.means, len(rows)) == 0
     if fine.any():
         sign = ranking.direction(mode)
-        few = [sign * v for v, ok in zip(measured, fine, strict=True) if ok]
-        chance[fine] = chances(few)
-    shown = tuple(each[rows[i]].ravel() for i in order)
-    means["score"] = np.where(np.isfinite(oriented), means["score"], np.nan)
+        chance[fine] = chances([sign * values for values in _only(measured, fine)])
+    stays = still_in(found, score, mode, looks) if looks else np.ones(len(rows), bool)
+    # lexsort's last key comes first; of equal ones that of the smaller id ranks higher
+    value = ranking.worst_if_failed(found.standing)
+    last = (-counts, ~stays) if looks else ()
+    order = np.lexsort((found.trials, -value, *last))
     return Confirmed(
-        trials[order],
-        counts[order],
-        means["score"][order],
-        errors[order],
-        chance[order],
-        shown,
+        trial=found.trials[order],
+        measurements=counts[order],
+        mean=means[order],
+        error=errors[order],
+        probability=chance[order],
+        scores=tuple(each[rows[i]].ravel() for i in order),
+        low=(means - reach)[order],
+        high=(means + reach)[order],
+        out=np.where(stays, 0, counts)[order] if looks else NONE,
     )
+
+
+def _only(measured: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+    """Return the measurements of some configurations ``[m]`` bool."""
+    return [values for values, kept in zip(measured, rows, strict=True) if kept]
 
 
 def ranked_by(confirmed: Confirmed, own: np.ndarray) -> np.ndarray:
@@ -167,7 +189,7 @@ def chances(measured: Sequence[np.ndarray]) -> np.ndarray:
     """
     means = np.asarray([values.mean() for values in measured])
     counts = np.asarray([len(values) for values in measured])
-    degrees, variance = int(counts.sum()) - len(counts), _variance(measured)
+    variance, degrees = variance_within(measured)
     if len(means) == 1:
         return np.ones(1)
     tied = means == means.max()
@@ -220,10 +242,3 @@ def _centre(means: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _sum(values: np.ndarray) -> np.ndarray:
     return values.sum(axis=1, keepdims=True)
-
-
-def _variance(measured: Sequence[np.ndarray]) -> float:
-    """Return the variance within configurations, of all of them together."""
-    squares = sum(((values - values.mean()) ** 2).sum() for values in measured)
-    degrees = sum(len(values) - 1 for values in measured)
-    return float(squares / degrees) if degrees else 0.0

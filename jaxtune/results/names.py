@@ -57,7 +57,7 @@ def check_metrics(
 
 
 def check_repeat_column(metrics: Iterable[object], names: Iterable[str]) -> None:
-    """Raise unless a search that confirms has a column for what its trials repeat.
+    """Raise unless a search that measures again has a column for what trials repeat.
 
     Args:
       metrics: the names that ``evaluate`` returns.
@@ -68,8 +68,9 @@ def check_repeat_column(metrics: Iterable[object], names: Iterable[str]) -> None
     """
     if REPEAT_OF in (*metrics, *names):
         raise ValueError(
-            f"confirm: {REPEAT_OF!r} is the column that says which trial another one "
-            "repeats, and the name of a metric or dimension. Rename that."
+            f"{REPEAT_OF!r} is the column that says which trial another one repeats "
+            "with confirm= and in a race, and the name of a metric or dimension. "
+            "Rename that."
         )
 
 

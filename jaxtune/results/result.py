@@ -40,6 +40,7 @@ from jaxtune.results.divergence import Divergence, locate_failures
 from jaxtune.results.folded import FoldScores, by_fold, rows_of_folds
 from jaxtune.results.given import Given
 from jaxtune.results.names import REPEAT_OF
+from jaxtune.results.racing import seeds_at_looks
 from jaxtune.results.trials import A_TRIAL, Trials
 from jaxtune.space import Space
 from jaxtune.training.ledger import Rungs
@@ -55,6 +56,7 @@ from jaxtune.training.widths import WidthOverrides
 from jaxtune.types import PyTree
 
 if TYPE_CHECKING:
+    from jaxtune.report._study import Study
     from jaxtune.trained.ensemble import Ensemble
     from jaxtune.trained.model import TrainedModel
 
@@ -158,8 +160,10 @@ class Cost(NamedTuple):
     """The work of a search; the unit is an epoch of one lane.
 
     Args:
-      epochs: trained by all trials and seeds.
-      saved: not trained, because their trials were stopped or failed.
+      epochs: trained by all trials and seeds. An epoch is one of all training data,
+        also where ``budget="examples"`` trains on a part of them.
+      saved: not trained, because their trials were stopped or failed. Below 0 if
+        trainings that begin anew at every rung cost more than to train all in full.
       occupancy: share of the computed lane-epochs, or values of a plain function, that
         was not padding of blocks.
       seconds: that the search took, compiling included; of a run, in all its sessions.
@@ -170,6 +174,13 @@ class Cost(NamedTuple):
     saved: int
     occupancy: float
     seconds: float
+
+    @property
+    def in_words(self) -> str:
+        """The epochs, as ``"81 epochs trained, 162 saved"``."""
+        more = f"{-self.saved} more than without stopping"
+        saved = f"{self.saved} saved" if self.saved >= 0 else more
+        return f"{self.epochs} epochs trained, {saved}"
 
 
 REFERENCE = list_of(real())
@@ -234,12 +245,16 @@ class Result:
     def finished(self) -> bool:
         """True if all trials are done, false if it was stopped or interrupted."""
         over = all(training.over for training in self.rounds)
-        return over and len(self.trials) == self.setup.trials
+        stages = self.setup.given.stages
+        # a race may be over before it has had all of its trials
+        raced = bool(stages) and stages[-1].races and len(self.rounds) == len(stages)
+        return over and (raced or len(self.trials) == self.setup.trials)
 
     @property
     def counts(self) -> Counts:
         """The trials by what became of them; whatever tells of them prints this."""
-        return counts_of(self.trials, self.setup.trials)
+        asked = len(self.trials) if self.finished else self.setup.trials
+        return counts_of(self.trials, asked)
 
     @functools.cached_property
     def standing(self) -> np.ndarray:
@@ -294,13 +309,13 @@ class Result:
         True
 
         Raises:
-          ValueError: a search without ``confirm=``, or one whose last round, which
-            measures again, is not over.
+          ValueError: a search without ``confirm=`` and without a race, or one whose
+            last round, which measures again, is not over.
         """
         if REPEAT_OF not in self.trials.columns:
             raise ValueError(
                 "confirmed: this search measured nothing again. Use "
-                "jaxtune.search(..., confirm=5)."
+                "jaxtune.search(..., confirm=5), or scheduler=schedulers.race()."
             )
         if not self._confirmed_now:
             raise ValueError(
@@ -308,19 +323,46 @@ class Result:
                 "the search."
             )
         columns, limits = self.trials.columns, self.setup.constraints.limits
+        mode, each = self.setup.mode, self.trials.scores
+        last = self.setup.given.stages[-1]
+        if last.races:  # what was measured before had a part in the choice
+            here = columns["round"] == len(self.rounds) - 1
+            repeats = np.where(here, columns[REPEAT_OF], -1)
+            looks = seeds_at_looks(last.batches, last.confirms)
+            return confirmed_of(repeats, columns, each, mode, limits, looks)
         # a run may have been extended by trials that train longer
         budgets = np.asarray([training.budget for training in self.rounds])
         alike = (budgets == budgets[-1])[columns["round"]]
         repeats = np.where(alike, columns[REPEAT_OF], -1)
-        mode, each = self.setup.mode, self.trials.scores
         return confirmed_of(repeats, columns, each, mode, limits)
+
+    @property
+    def study(self) -> Study:
+        """What a study found, also one that is not finished; see `jaxtune.study`.
+
+        Raises:
+          ValueError: a search that compares no values.
+        """
+        # imported when called: report imports results
+        from jaxtune.report._study import Study
+
+        return Study(self)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that a study compares; empty in other searches.
+
+        Trials one after another have the same other hyperparameters and random numbers.
+        """
+        stages = self.setup.given.stages
+        return next((stage.compares for stage in stages if stage.compares), ())
 
     @property
     def best(self) -> Best:
         """The trial with the best mean score; ties go to the smaller id.
 
-        With ``confirm=`` it is the one with the best mean of its repeats, see
-        `confirmed`.
+        With ``confirm=`` it is the one with the best mean of its repeats, and after a
+        race the winner, see `confirmed`.
         Under a scheduler it is one of those that trained longest: scores of trials that
         were stopped early do not compare. With constraints it meets them, or it is the
         one that violates them least if none does, see `feasible`. With several goals
@@ -859,8 +901,8 @@ class Result:
         if stopped or self.cost.saved:
             cost = self.cost
             lines += [
-                f"  {stopped} ended early: {cost.epochs} epochs trained, "
-                f"{cost.saved} saved, {cost.occupancy:.0%} of the lanes' time used"
+                f"  {stopped} ended early: {cost.in_words}, "
+                f"{cost.occupancy:.0%} of the lanes' time used"
             ]
         if not self.finished:
             lines += [f"  not finished{f': {self.stopped}' if self.stopped else ''}"]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxtune.environment import on_host
+from jaxtune.planning.subsets import rows_in_subset
 from jaxtune.programs.lane import (
     CRASHED,
     DIVERGED,
@@ -33,6 +34,7 @@ def rows_of(
     metric: str,
     folds: int | None = None,
     repeat_of: np.ndarray | None = None,
+    budget_rows: int = 0,
 ) -> Trials:
     """Return the rows of one round.
 
@@ -45,6 +47,7 @@ def rows_of(
       folds: number of folds; ``None`` without them.
       repeat_of: ``[n]`` ids of the trials that these measure again, -1 for new
         configurations; ``None`` in a search that measures nothing again.
+      budget_rows: of the workload.
 
     Returns:
       ``n`` rows.
@@ -67,6 +70,10 @@ def rows_of(
         columns[FOLD_SPREAD] = spread_of(by_fold(scores, folds))
     if training.budget:
         columns["epochs"] = outcome.epochs
+    if budget_rows:
+        columns["examples"] = rows_in_subset(
+            budget_rows, outcome.epochs, training.budget
+        )
     holds = _holds(space, final.hparams)
     for name in space.names:
         columns[name] = _column(space, name, final.hparams[name], holds[name])

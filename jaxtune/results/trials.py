@@ -41,9 +41,11 @@ class Trials:
     ``score`` (as last measured, the mean over seeds, as the task measures it, NaN if
     failed), for tasks ``epochs`` (trained by the trial), every hyperparameter by name
     (under population based training its last value), every metric by name (mean over
-    seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds). In a search
-    with ``confirm=`` the column ``repeat_of`` has the trial whose configuration this
-    one measures again, and -1 for a configuration that is new.
+    seeds), and with ``score="best"`` the ``best_epoch`` (mean over seeds). With
+    ``budget="examples"``, ``epochs`` is the budget that the trial was trained for last,
+    and ``examples`` are the training rows that this is worth. In a search with
+    ``confirm=`` or a race the column ``repeat_of`` has the trial whose configuration
+    this one measures again, and -1 for a configuration that is new.
 
     Args:
       columns: name to ``[n]`` array.

@@ -18,7 +18,9 @@ from jaxtune.rounds.past import Past
 from jaxtune.rounds.refine import Refiner
 from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
+from jaxtune.samplers.crossed import crossed
 from jaxtune.schedulers import Scheduler
+from jaxtune.schedulers.restarts import from_scratch
 
 
 class Search(NamedTuple):
@@ -71,7 +73,14 @@ class Search(NamedTuple):
     def scheduler_of(self, number: int) -> Scheduler:
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
-        return scheduler_of_stage(stage, self.scheduler, budget)
+        groups = self.schedule.combinations
+        led = scheduler_of_stage(stage, self.scheduler, budget, groups)
+        return from_scratch(led) if self.workload.budget_rows else led
+
+    def sampler_of(self, number: int) -> Sampler:
+        """Return the sampler of a round, which crosses its points in a study."""
+        names = self.schedule.stages[number].compares
+        return crossed(self.sampler, names) if names else self.sampler
 
     @property
     def folds(self) -> int | None:

@@ -32,6 +32,7 @@ from jaxtune.rounds.budgets import at_one_budget, enough
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import with_past
+from jaxtune.rounds.race import next_in_race
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Stage
 from jaxtune.rounds.told import Told, asked, encoded
@@ -67,6 +68,10 @@ class Batches:
         ends = np.cumsum(self._stage.batches or (self._stage.trials,))
         self._ends: list[int] = ends.tolist()
         self._recorded = journal.begin(number, self._first)
+        if self._stage.races:
+            # all that race are in the first batch, and in no fixed number later
+            racing = len(set(identities(search.schedule.space, self._recorded.hparams)))
+            self._ends = [racing * self._stage.batches[0] // self._stage.confirms]
         self._points = self._recorded.take(np.arange(self._ends[0]))
         self._coming: Future[Points] | None = None
         self._thread: Threads | None = None
@@ -83,6 +88,8 @@ class Batches:
         Args:
           known: returns what is known of the round.
         """
+        if self._stage.races:
+            return self._look(known())
         begin, end = self._reach()
         if len(self._recorded.points) >= end:
             part = self._recorded.take(np.arange(begin, end))
@@ -91,6 +98,17 @@ class Batches:
             part = coming.result() if coming else self._next(known())
             self._journal.add(self._number, part)
         self._points = joined_points([self._points, part])
+        return self._points
+
+    def _look(self, training: Training) -> Points:
+        """Return the points, with those that a race measures next, if it goes on."""
+        search, points, begin = self._search, self._points, len(self._points.points)
+        rows = self._so_far.plus(search, training).history[-1]
+        limits = search.constraints.limits
+        part = points.take(next_in_race(self._stage, rows, search.mode, limits))
+        if begin + len(part.points) > len(self._recorded.points):
+            self._journal.add(self._number, part)
+        self._points = joined_points([points, part])
         return self._points
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -235,12 +253,12 @@ def _batch(
     first = search.first_of(number)[begin:end]
     draw, rules = _key_of(search, number, batch), search.constraints.rules
     space, limits = search.schedule.space, search.constraints.limits
-    points = _asked_for(search, draw, box, known, end - begin)
+    sampler = allowed_only(search.sampler_of(number), rules)
+    points = _asked_for(search, sampler, draw, box, known, end - begin)
     if search.prior and box.searched:
         past = key_of_round(search.workload.key, PAST, number)
         past = past if batch == 0 else _of_batch(past, batch)
-        sampler, told = allowed_only(search.sampler, rules), _told(search, known.told)
-        pasts, out = search.prior, known.pending
+        told, pasts, out = _told(search, known.told), search.prior, known.pending
         points = with_past(points, sampler, past, box, told, pasts, out)
     begun = Points(box, points, jax.device_get(box.decode(points)))
     begun = with_known(begun, first)
@@ -266,15 +284,12 @@ def _of_batch(key: Key, batch: int) -> Key:
 
 
 def _asked_for(
-    search: Search, key: Key, box: Space, known: Known, count: int
+    search: Search, sampler: Sampler, key: Key, box: Space, known: Known, count: int
 ) -> np.ndarray:
     """Return new points of this round's cube, from a sampler that knows all trials."""
     if not box.searched:  # one configuration, at the only point of no dimension
         return np.empty((count, 0), np.float32)
-    sampler, history = (
-        allowed_only(search.sampler, search.constraints.rules),
-        known.told,
-    )
+    history = known.told
 
     def ask(key: Key, weights: np.ndarray | None, count: int) -> np.ndarray:
         told = _told(search, history, weights)

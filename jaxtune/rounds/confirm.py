@@ -19,6 +19,7 @@ from jaxtune.results.trials import Trials
 from jaxtune.rounds.repeats import identities
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.schedulers import Scheduler, in_full
+from jaxtune.schedulers.apart import apart
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points
@@ -115,18 +116,22 @@ def usual_confirm(
     return BY_DEFAULT if noisy and is_whole(trials, FROM) else 0
 
 
-def scheduler_of_stage(stage: Stage, scheduler: Scheduler, budget: int) -> Scheduler:
+def scheduler_of_stage(
+    stage: Stage, scheduler: Scheduler, budget: int, combinations: int = 1
+) -> Scheduler:
     """Return the scheduler of a round: repeats are not stopped by others.
 
     Args:
       stage: the round.
       scheduler: of the search.
       budget: epochs of a whole training.
+      combinations: of the values that a study compares, each scheduled on its own.
     """
+    if not stage.confirms:
+        return apart(scheduler, combinations) if stage.compares else scheduler
     # at its own pace a trial is complete where it was stopped, and so is a repeat
-    if not stage.confirms or scheduler.plan(stage.trials, budget).own_pace:
-        return scheduler
-    return in_full()
+    own_pace = scheduler.plan(stage.trials, budget).own_pace
+    return scheduler if own_pace else in_full()
 
 
 def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:
@@ -174,17 +179,40 @@ def measured_again(
     # what was measured several times, as in a run that is extended, by its mean
     trials, place, counts = np.unique(own, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=standing) / counts
-    best = trials[ranking.order(means)]
-    fine = int(np.isfinite(means).sum())
-    # where all trials failed, those are measured again
-    best = best[: min(stage.confirms, fine or len(best))]
-    chosen = np.resize(best, stage.trials)
+    best = [
+        _best_few(trials[rows], means[rows], stage.confirms)
+        for rows in _compared(stage, before, trials)
+    ]
+    count = stage.trials
+    if stage.races:  # each as often as before the first look, however many there are
+        count = len(best[0]) * stage.batches[0] // stage.confirms
+    chosen = np.resize(np.stack(best, axis=1), count)
     # the whole space, since the best need not lie in the box of the last round
     everything = stage.searched == space.searched
     box = space if everything else space.keep(*stage.searched)
     hparams = {name: values[chosen] for name, values in before.items()}
     points = np.clip(np.asarray(box.encode(hparams)), 0, BELOW_ONE)
     return Points(box, points.astype(np.float32), hparams)
+
+
+def _best_few(trials: np.ndarray, means: np.ndarray, count: int) -> np.ndarray:
+    """Return the best of some trials, at most ``count``."""
+    fine = int(np.isfinite(means).sum())
+    # where all trials failed, those are measured again
+    return trials[ranking.order(means)][: min(count, fine or len(means))]
+
+
+def _compared(
+    stage: Stage, hparams: HparamArrays, trials: np.ndarray
+) -> list[np.ndarray]:
+    """Return the places of the trials with each combination of compared values."""
+    if not stage.compares:
+        return [np.arange(len(trials))]
+    columns = [np.asarray(hparams[name])[trials] for name in stage.compares]
+    names, place = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    groups = [np.flatnonzero(place.ravel() == number) for number in range(len(names))]
+    # as they stand in every row of crossed points, which share their random numbers
+    return sorted(groups, key=lambda group: int(trials[group[0]]))
 
 
 def repeats_in(

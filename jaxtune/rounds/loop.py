@@ -184,6 +184,8 @@ def _rehearse(
     own, rows = stages[number].batches or (), len(start.points)
     if not ours or not space.searched or stages[number].confirms:
         return
+    if stages[number].compares:  # of each combination alone, in programs of its own
+        return
     if len(own) > 1:
         box, following, count = space, number, own[1]
     elif number + 1 == len(stages) or stages[number + 1].confirms:

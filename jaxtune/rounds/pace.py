@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from jaxtune.registry import recipe_of
+from jaxtune.rounds.race import race_in_words
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._model_based import design_length
@@ -81,18 +82,19 @@ def paced(
     lanes = max(block or 0, LANES if task.trains else 0)
     fills = -(-lanes // repeats)  # trials that fill a block
     parts = PARTS if task.stream is None else READINGS
-    stages = [_paced(stage, fills, parts) for stage in schedule.stages]
+    stages = [
+        _paced_apart(stage, fills, parts, schedule.combinations)
+        if stage.compares
+        else _paced(stage, fills, parts)
+        for stage in schedule.stages
+    ]
     return schedule._replace(stages=tuple(stages))
 
 
 def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
     """Return how many trials a sampler asks for at a time; empty for all of a round."""
     searching = [stage for stage in stages if not stage.confirms]
-    again = "".join(
-        f"; then {stage.trials} that measure the best {stage.confirms} again"
-        for stage in stages
-        if stage.confirms
-    )
+    again = "".join(f"; then {_again(stage)}" for stage in stages if stage.confirms)
     recipe, sizes = recipe_of(sampler), searching[0].batches
     if recipe is None or len(sizes) < 2:
         return f"{sum(stage.trials for stage in searching)} trials{again}" * bool(again)
@@ -105,6 +107,22 @@ def pace_in_words(sampler: Sampler, stages: Sequence[Stage]) -> str:
         f"{of_round}{sizes[0]} trials, then {whole} batch{plural} of {sizes[1]}{rest}: "
         f"{recipe.name} learns {when}{again}"
     )
+
+
+def _again(stage: Stage) -> str:
+    if stage.races:
+        return race_in_words(stage)
+    return f"{stage.trials} that measure the best {stage.confirms} again"
+
+
+def _paced_apart(stage: Stage, fills: int, parts: int, values: int) -> Stage:
+    """Return a round of a study, whose sampler learns of each combination alone."""
+    if stage.batches or stage.confirms:
+        return stage
+    own = tuple(name for name in stage.searched if name not in stage.compares)
+    one = Stage(own, stage.trials // values)
+    each = _paced(one, -(-fills // values), parts).batches
+    return stage._replace(batches=tuple(values * size for size in each))
 
 
 def _paced(stage: Stage, fills: int, parts: int) -> Stage:

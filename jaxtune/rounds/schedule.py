@@ -24,7 +24,12 @@ class Stage(NamedTuple):
       batches: how many trials are asked for at a time, see `paced`; empty for all.
       ahead: whether a batch is asked for while the one before it trains.
       confirms: number of the best configurations so far, which its trials measure
-        again; 0 for a round that searches.
+        again; 0 for a round that searches. With ``batches`` it is a race: these are
+        the measurements before each look if no configuration leaves, see
+        `jaxtune.schedulers.race`.
+      compares: names of dimensions with a list of values, which are compared: every
+        point of the others is tried with each combination of their values, with the
+        same random numbers; and of each combination the best is measured again.
     """
 
     searched: tuple[str, ...]
@@ -34,6 +39,12 @@ class Stage(NamedTuple):
     batches: tuple[int, ...] = ()
     ahead: bool = False
     confirms: int = 0
+    compares: tuple[str, ...] = ()
+
+    @property
+    def races(self) -> bool:
+        """True if the configurations that it measures again may leave on the way."""
+        return bool(self.confirms and self.batches)
 
 
 @brief
@@ -65,6 +76,16 @@ class Schedule(NamedTuple):
         """True if some round measures configurations again."""
         return any(stage.confirms for stage in self.stages)
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the dimensions whose values are compared; empty in most searches."""
+        return next((s.compares for s in self.stages if s.compares), ())
+
+    @property
+    def combinations(self) -> int:
+        """Number of combinations of the compared values; 1 if none is compared."""
+        return math.prod(int(self.space[name].cardinality) for name in self.compared)
+
     def opened(self, box: Space | None, number: int) -> Space:
         """Return the space of one round.
 
@@ -81,6 +102,39 @@ class Schedule(NamedTuple):
         box = box or (first if everything else first.keep(*names))
         newly = [name for name in names if not box[name].searched]
         return box.replace(**{name: first[name] for name in newly})
+
+
+def check_crossed(schedule: Schedule) -> None:
+    """Raise ``ValueError`` for rounds in which values cannot be compared.
+
+    Args:
+      schedule: of a search, or one that was read from a file.
+    """
+    names, space = schedule.compared, schedule.space
+    if not names:
+        return
+    unlisted = [
+        name
+        for name in names
+        if name not in space.searched or space[name].cardinality == math.inf
+    ]
+    if unlisted:
+        raise ValueError(
+            f"Stage: compares has {unlisted[0]!r}, of which the space has no list of "
+            "values. Use dimensions that are searched, such as ordinal([16, 64])."
+        )
+    for stage in schedule.stages:
+        if stage.compares != names or stage.searched != space.searched:
+            raise ValueError(
+                "Stage: compares and searched differ from round to round. A study has "
+                "the same in all of them."
+            )
+        if stage.confirms > 1 or stage.trials % schedule.combinations:
+            raise ValueError(
+                f"Stage: {stage.trials} trials, confirms={stage.confirms}. A round "
+                f"that compares {schedule.combinations} combinations has a multiple of "
+                "as many trials, and measures the best of each again."
+            )
 
 
 def flat(space: Space, trials: int, rounds: int) -> Schedule:

@@ -58,7 +58,8 @@ class SoFar(NamedTuple):
         schedule = search.schedule
         again = repeats_in(schedule, number, self.history, final.hparams)
         space, metric, folds = schedule.space, search.metric, search.folds
-        rows = rows_of(space, number, ids, training, metric, folds, again)
+        budget_rows = search.workload.budget_rows
+        rows = rows_of(space, number, ids, training, metric, folds, again, budget_rows)
         return SoFar(
             (*self.history, rows),
             (*self.rounds, training),

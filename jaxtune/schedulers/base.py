@@ -32,16 +32,18 @@ class Bracket(NamedTuple):
       first: row of its first trial within the round.
       epochs: its rungs, ascending; a trial that passes the last has trained in full.
       counts: trials that train to each rung; the largest possible where scores decide.
+      step: from each of its rows to the next.
     """
 
     first: int
     epochs: tuple[int, ...]
     counts: tuple[int, ...]
+    step: int = 1
 
     @property
     def rows(self) -> np.ndarray:
         """Rows of its trials within the round, ascending."""
-        return np.arange(self.first, self.first + self.counts[0])
+        return self.first + self.step * np.arange(self.counts[0])
 
 
 class Plan(NamedTuple):
@@ -59,6 +61,12 @@ class Plan(NamedTuple):
       own_pace: whether a trial is stopped by its own scores alone. One that is left at
         a rung is complete then: its score compares with those of trials that trained
         longer, and its state is not needed.
+      restarts: whether each rung is a training of its own, on a subset of the data, see
+        `jaxtune.search` with ``budget="examples"``.
+      budget: epochs that all trials together train at most, where the scheduler shares
+        them out as it goes and a rung's count alone says little; ``None`` for the sum
+        over the rungs.
+      learns: whether the scheduler is shown where the trials lie, `Progress.points`.
     """
 
     brackets: tuple[Bracket, ...]
@@ -66,6 +74,9 @@ class Plan(NamedTuple):
     compares: bool = True
     final: bool = False
     own_pace: bool = False
+    restarts: bool = False
+    budget: int | None = None
+    learns: bool = False
 
     @property
     def trials(self) -> int:
@@ -80,23 +91,39 @@ class Plan(NamedTuple):
     @property
     def epochs(self) -> int:
         """Epochs that all trials together train at most."""
-        total = 0
-        for bracket in self.brackets:
-            steps = np.diff([0, *bracket.epochs])
-            total += int(np.dot(steps, bracket.counts))
-        return total
+        total = sum(
+            int(np.dot(self.steps(bracket), bracket.counts))
+            for bracket in self.brackets
+        )
+        return total if self.budget is None else min(total, self.budget)
+
+    def steps(self, bracket: Bracket) -> list[int]:
+        """Return the epochs that a trial trains for each rung of a bracket."""
+        if self.restarts:
+            return list(bracket.epochs)
+        return np.diff([0, *bracket.epochs]).tolist()
 
     def __repr__(self) -> str:
         lines = []
         for number, bracket in enumerate(self.brackets):
-            rungs = zip(bracket.counts, bracket.epochs, strict=True)
-            shown = ", ".join(f"{count} to epoch {epoch}" for count, epoch in rungs)
-            lines.append(f"  bracket {number + 1}: {shown}")
+            lines.append(f"  bracket {number + 1}: {self._shown(bracket)}")
         head = f"Plan({counted(self.trials, 'trial')}, at most "
         head += counted(self.epochs, "epoch")
         if self.concurrent is not None:
             head += f", {self.concurrent or 'four blocks'} at once"
         return "\n".join([head, *lines]) + ")"
+
+    def _shown(self, bracket: Bracket) -> str:
+        rungs = list(zip(bracket.counts, bracket.epochs, strict=True))
+        if self.restarts:
+            last = bracket.epochs[-1]
+            parts = [f"{count} on {epoch}/{last}" for count, epoch in rungs]
+            parts[0] += " of the data"
+        else:
+            parts = [f"{count} to epoch {epoch}" for count, epoch in rungs]
+        if self.budget is not None:
+            parts[1:2] = [f"then at most {part}" for part in parts[1:2]]
+        return ", ".join(parts)
 
 
 @brief
@@ -112,6 +139,9 @@ class Progress(NamedTuple):
       errors: ``[n, r]`` standard error of that mean over seeds; 0 with one seed.
       failed: ``[n]`` bool, its present state cannot be trained further.
       slots: trials that may start or continue now.
+      points: ``[n, D]`` where the trials lie, if `Plan.learns`: numbers on their own
+        scale from 0 to 1, and a column for each value of a choice, so that any two of
+        them are 1 apart. NaN for trials whose configuration is not known yet.
     """
 
     epochs: np.ndarray
@@ -120,6 +150,7 @@ class Progress(NamedTuple):
     errors: np.ndarray
     failed: np.ndarray
     slots: int
+    points: np.ndarray | None = None
 
     @property
     def running(self) -> np.ndarray:
@@ -173,6 +204,20 @@ class Explore(Protocol):
     ) -> Array: ...
 
 
+class Race(NamedTuple):
+    """A last round that measures the best configurations again, as long as they differ.
+
+    Args:
+      top: number of configurations that begin.
+      seeds: measurements of each that stays to the end.
+      alone: whether no other scheduler decides how long the trials before it train.
+    """
+
+    top: int
+    seeds: int
+    alone: bool = True
+
+
 class Scheduler(NamedTuple):
     """Functions that decide how long each trial trains.
 
@@ -187,11 +232,13 @@ class Scheduler(NamedTuple):
       decide: ``(key, plan, progress) -> Decision``.
       explore: ``(key, space, points [n, d], epoch) -> points [n, d]`` for trials that
         took over another's state; ``None`` keeps what they took over.
+      race: what follows the rounds of a search; ``None`` for nothing.
     """
 
     plan: MakePlan
     decide: Decide
     explore: Explore | None = None
+    race: Race | None = None
 
     def __repr__(self) -> str:
         return text_of(self)
@@ -208,7 +255,10 @@ A_SCHEDULER = an(
 
 
 def own_scheduler(
-    plan: MakePlan, decide: Decide, explore: Explore | None = None
+    plan: MakePlan,
+    decide: Decide,
+    explore: Explore | None = None,
+    race: Race | None = None,
 ) -> Scheduler:
     """Return a scheduler of ours, whose ``plan`` refuses what are no counts."""
 
@@ -220,7 +270,7 @@ def own_scheduler(
             demand("plan", "epochs", epochs, whole(0)),
         )
 
-    return Scheduler(checked_plan, decide, explore)
+    return Scheduler(checked_plan, decide, explore, race)
 
 
 def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:

@@ -15,7 +15,7 @@ from jaxtune.space.makers import (
     when,
 )
 from jaxtune.space.parts import check_part
-from jaxtune.space.restriction import at_default, with_default_inside
+from jaxtune.space.restriction import at_default, fixed_at, with_default_inside
 from jaxtune.space.space import A_SPACE, Space, as_space, as_text
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "check_part",
     "choice",
     "fixed",
+    "fixed_at",
     "integer",
     "log_uniform",
     "near",

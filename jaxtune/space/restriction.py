@@ -31,6 +31,12 @@ def at_default(dim: Dimension) -> Dimension:
     return dataclasses.replace(dim, low=low, high=low, searched=False)
 
 
+def fixed_at(dim: Dimension, value: Any) -> Dimension:
+    """Return the dimension fixed at one of its values, of the same tree."""
+    one = at_default(dataclasses.replace(dim, default=value))
+    return dataclasses.replace(one, default=dim.default)
+
+
 def with_default_inside(dim: Dimension) -> Dimension:
     """Return the dimension with its default moved to the nearest value that it has.
 

@@ -17,6 +17,7 @@ MOST = {
     "epochs": 1000 * MILLION,
     "seeds": MILLION,
     "folds": MILLION,
+    "budget": 2**32,
     "confirms": MILLION,
     "block": 2**24,
     "across": MILLION,
@@ -77,6 +78,9 @@ def _check_lanes(settings: dict[str, Any]) -> None:
         value = settings.get(name)
         if not _is_count(value, least):
             raise ValueError(f"{name}: {_short(value)}, and the least is {least}")
+    budget = settings.get("budget", 0)
+    if not _is_count(budget, 0):
+        raise ValueError(f"budget: {_short(budget)}, and the least is 0")
     folds = settings.get("folds")
     if folds is not None and not _is_count(folds, 1):
         raise ValueError(f"folds: {_short(folds)}, and the least is 1")

@@ -100,14 +100,22 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def _again(part: dict[str, Any], settings: dict[str, Any]) -> str:
+    # its batches, by which a race is known elsewhere, are not compared
+    if (settings["scheduler"] or {}).get("recipe") == "race":
+        return f"at most {part['trials']} in a race of {part['confirms']}"
+    return f"{part['trials']} that confirm {part['confirms']}"
+
+
 def _rounds(path: str, settings: dict[str, Any]) -> str:
     del path
     again = [part for part in settings["rounds"] if part.get("confirms")]
     rounds = [part for part in settings["rounds"] if not part.get("confirms")]
     trials, names = [part["trials"] for part in rounds], [p["open"] for p in rounds]
-    confirmed = "".join(
-        f", and {part['trials']} that confirm {part['confirms']}" for part in again
-    )
+    confirmed = "".join(f", and {_again(part, settings)}" for part in again)
+    compared = settings["rounds"][0].get("compares", ())
+    if compared:
+        confirmed += f", which compare {', '.join(compared)}"
     if all(opened == names[0] for opened in names):
         plural = "s" if len(rounds) > 1 else ""
         return f"trials={sum(trials)} in {len(rounds)} round{plural}{confirmed}"
@@ -148,6 +156,11 @@ def _first(path: str, settings: dict[str, Any]) -> str:
     return str(list(known)) if known else "none"
 
 
+def _budget(path: str, settings: dict[str, Any]) -> str:
+    del path
+    return "examples" if settings["budget"] else "epochs"
+
+
 def _folds(path: str, settings: dict[str, Any]) -> str:
     del path
     return "none" if settings["folds"] is None else str(settings["folds"])
@@ -182,6 +195,7 @@ WORDS: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
     "start": ("start", _start),
     "first": ("first", _first),
     "folds": ("number of folds", _folds),
+    "budget": ("budget", _budget),
     "sampler": ("sampler", _part),
     "refine": ("refine", _part),
     "scheduler": ("scheduler", _part),

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxtune.registry import Recipe
 from jaxtune.rounds.schedule import Schedule, Stage
+from jaxtune.schedulers import Scheduler
 from jaxtune.space import Dimension, Space
 from jaxtune.space.belief import Belief, stated
 from jaxtune.space.dimension import KINDS
@@ -51,6 +52,8 @@ def value_document(value: Any) -> Any:
         return {"object": value.name}
     if isinstance(value, Space):
         return {"space": space_document(value)}
+    if isinstance(value, Scheduler):  # of the user's own, within one of ours
+        value = value.plan
     if isinstance(value, tuple | list):
         return {"tuple": [value_document(part) for part in value]}
     module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
@@ -244,6 +247,9 @@ def _stage_document(stage: Stage) -> dict[str, Any]:
     # only rounds that measure again
     if stage.confirms:
         document["confirms"] = stage.confirms
+    # only rounds of a study
+    if stage.compares:
+        document["compares"] = list(stage.compares)
     return document
 
 
@@ -258,6 +264,7 @@ def stages_of(document: list[dict[str, Any]]) -> tuple[Stage, ...]:
             tuple(part.get("batches", ())),
             part.get("ahead", False),
             part.get("confirms", 0),
+            tuple(part.get("compares", ())),
         )
         for part in document
     )

@@ -63,7 +63,7 @@ def _bucket_of(document: dict[str, Any]) -> Bucket:
 def _batching_of(document: dict[str, Any]) -> Batching:
     batching = Batching(**document)
     sizes = (batching.micro, batching.examples, batching.epochs or 1)
-    if not all(is_whole(size, 1) for size in sizes):
+    if batching.told or not all(is_whole(size, 1) for size in sizes):
         raise ValueError(f"batching {document}")
     return batching
 

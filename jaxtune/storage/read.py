@@ -138,7 +138,9 @@ def _result(
         rounds.append(training)
         again = repeats_in(schedule, number, history, start.hparams)
         folds, metric = settings["folds"], settings["metric"]
-        rows = rows_of(space, number, ids, training, metric, folds, again)
+        rows = rows_of(
+            space, number, ids, training, metric, folds, again, workload.budget_rows
+        )
         history.append(rows)
     setup = Setup(
         workload=workload,
@@ -242,6 +244,8 @@ def _workload(
         across=settings["across"],
         scoring=scoring_of(settings),
         keep=settings["keep"],
+        shared=schedule_of(settings).combinations,
+        budget_rows=settings["budget"],
     )
     # of another task, the difference is told by its hashes
     examples = settings["task"].get("examples")

@@ -22,7 +22,7 @@ from jaxtune.results.given import Given, UserChoices
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.pace import usual_sampler
 from jaxtune.rounds.refine import Refiner, zoom
-from jaxtune.rounds.schedule import Schedule
+from jaxtune.rounds.schedule import Schedule, check_crossed
 from jaxtune.samplers import Sampler
 from jaxtune.schedulers import in_full
 from jaxtune.storage import fingerprint
@@ -140,6 +140,7 @@ def arguments_document(search: Search) -> dict[str, Any]:
         "score": workload.scoring.score,
         "history": workload.scoring.history,
         "keep": workload.keep,
+        "budget": workload.budget_rows,
         **{name: _how_made(part) for name, part in made.items()},
         "sampler_way": _way_of(search.sampler),
         "default_sampler": usual_sampler(search.schedule.trials),
@@ -504,6 +505,7 @@ EARLIER: dict[str, Any] = {
     "first": [],
     "prior": [],
     "keep": None,
+    "budget": 0,
     "default_sampler": "sobol",
     "block_given": None,
     "rewrite_given": True,
@@ -532,7 +534,9 @@ def schedule_of(settings: dict[str, Any]) -> Schedule:
     """Return the space of a run, its rounds, and the box that it began in."""
     space, start = space_of(settings["space"]), settings["start"]
     stages = stages_of(settings["rounds"])
-    return Schedule(space, stages, start and box_of(space, start))
+    schedule = Schedule(space, stages, start and box_of(space, start))
+    check_crossed(schedule)
+    return schedule
 
 
 def budgets_of(settings: dict[str, Any]) -> list[int]:

@@ -194,7 +194,11 @@ def _of_groups(given: GroupedFolds, key: Key) -> np.ndarray:
 
 @on_host()
 def _random_order(key: Key, count: int) -> np.ndarray:
-    stream = jax.random.fold_in(unplaced(key), FOLDS)
+    return random_order(jax.random.fold_in(unplaced(key), FOLDS), count)
+
+
+def random_order(stream: Key, count: int) -> np.ndarray:
+    """Return a random order of rows, on the host."""
     # sorted on the host: a program for each number of rows would take longer
     bits = np.asarray(jax.random.bits(stream, (count,), np.uint32))
     return np.argsort(bits, kind="stable")

@@ -35,7 +35,7 @@ from jaxtune.types import Array, PyTree
 @brief
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["train", "valid", "test", "folds"],
+    data_fields=["train", "valid", "test", "folds", "order"],
     meta_fields=[
         "init",
         "loss",
@@ -120,6 +120,7 @@ class Task:
         search does not need it.
       folds: of the training data, as `jaxtune.search` cuts them.
       columns: names of the columns of a data frame as ``x``.
+      order: in which rows join a growing subset, as `jaxtune.search` draws it.
     """
 
     init: Callable[..., Any]
@@ -144,6 +145,8 @@ class Task:
     # a `Folds`; in a program, the `LaneFold` of one lane
     folds: Any = None
     columns: tuple[str, ...] = ()
+    # `Rows`; in a program, the `FoldRows` of one lane
+    order: Any = None
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -154,7 +157,7 @@ class Task:
     def without_data(self) -> Task:
         """The task without its arrays: its functions, and its stream if it has one."""
         return dataclasses.replace(
-            self, train=self.stream, valid=None, test=None, folds=None
+            self, train=self.stream, valid=None, test=None, folds=None, order=None
         )
 
     @property
@@ -205,9 +208,11 @@ def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
       repeat: ``[]``, number of one of the trial's trainings; with ``k`` folds it is
         ``seed * k + fold``, and otherwise the seed.
     """
+    number = 1 if task.folds is None else task.folds.number
+    if task.order is not None:
+        task = dataclasses.replace(task, order=task.order.of(repeat % number))
     if task.folds is None:
         return task, repeat
-    number = task.folds.number
     own = task.folds.of(repeat % number)
     valid = HeldOut(task.train, own.valid)
     return dataclasses.replace(task, valid=valid, folds=own), repeat // number
@@ -220,7 +225,7 @@ def split_of(task: Task, name: str) -> PyTree:
     return getattr(task, name)
 
 
-_DATA = ("train", "valid", "test", "folds")
+_DATA = ("train", "valid", "test", "folds", "order")
 
 
 def _besides_data(task: Task) -> tuple[Any, ...]:

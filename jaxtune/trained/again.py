@@ -52,9 +52,13 @@ def train_trial(
     if result.setup.folds is not None:
         workload, overrides = workload.on_all_rows, None
     length = epochs or scored_epoch(result, trajectory, seed)
+    if workload.budget_rows and data == BOTH:
+        length = epochs or workload.epochs  # of a trial that was left, too
     if data == TRAIN and length < trajectory[-1].epochs and epochs is None:
         trajectory = trajectory_until(trajectory, length)
-    if data == BOTH or length != trajectory[-1].epochs:
+    # for epochs that are given, on all data, though the trial may know a subset alone
+    anew = workload.budget_rows and epochs is not None
+    if data == BOTH or anew or length != trajectory[-1].epochs:
         # no recorded bits to repeat, so the width of its blocks is the usual one
         trajectory, overrides = _stretched(trajectory, length), None
         workload = _longer(workload, data, length)
@@ -153,7 +157,7 @@ def _longer(workload: Workload, data: str, epochs: int) -> Workload:
     if data == BOTH:
         task = dataclasses.replace(task, train=_joined(task.train, task.valid))
     layout = with_examples(workload.layout, task.examples, epochs)
-    return workload._replace(task=task, layout=layout, epochs=epochs)
+    return workload._replace(task=task, layout=layout, epochs=epochs, budget_rows=0)
 
 
 def _joined(train: PyTree, valid: PyTree) -> PyTree:

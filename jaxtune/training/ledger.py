@@ -226,11 +226,12 @@ class RungScores:
         unknown = np.full(shape[0] * shape[1], np.nan, np.float32)
         return self._ledger.metrics.get(self._metric, unknown).reshape(shape)
 
-    def progress(self, slots: int | None) -> Progress:
+    def progress(self, slots: int | None, points: np.ndarray | None = None) -> Progress:
         """Return the progress that a scheduler may see, as a copy.
 
         Args:
           slots: trials that may train at once; all if ``None``.
+          points: where the trials lie, for a scheduler that learns.
         """
         ledger = self._ledger
         scores = self._scores.copy()
@@ -241,6 +242,7 @@ class RungScores:
             errors=self._errors.copy(),
             failed=ledger.failed(self._values),
             slots=len(ledger.target),
+            points=points,
         )
         if slots is None:
             return known

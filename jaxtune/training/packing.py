@@ -50,6 +50,31 @@ def pack_in_lockstep(
     ]
 
 
+def pack_from_scratch(
+    lanes: np.ndarray, target: np.ndarray, group: np.ndarray, width: int
+) -> list[Segment]:
+    """Return whole trainings on subsets of the data, each block on one subset.
+
+    Args:
+      lanes: ``[m]`` int, those that are to train.
+      target: ``[L]`` int, the budget of each training.
+      group: ``[L]`` int; only lanes of one group fit into a block.
+      width: lanes in a block.
+
+    Returns:
+      Full blocks, or the rest where no block can be filled.
+    """
+    segments = [
+        Segment(int(number), members[i : i + width], int(budget))
+        for number in np.unique(group[lanes])
+        for budget in np.unique(target[lanes[group[lanes] == number]])
+        for members in [lanes[(group[lanes] == number) & (target[lanes] == budget)]]
+        for i in range(0, len(members), width)
+    ]
+    full = [segment for segment in segments if len(segment.lanes) == width]
+    return full or segments
+
+
 def pack_lanes(
     lanes: np.ndarray,
     epochs: np.ndarray,

@@ -218,6 +218,9 @@ def _at_one_width(
     if overrides is not None:
         # a device's share of a block has the bits of a block of that width, see Sharded
         shared = overrides._replace(width=overrides.width // workload.across)
+        if workload.budget_rows:
+            # the last training is one of its own, whatever the widths of those before
+            shared = shared.at(trajectory[-1].epochs)
         cut = split_by_width(trajectory, int(seeds[0]), shared, alone.width)
     workload = alone
     first, journal = cut[0][0], Journal()

@@ -32,6 +32,7 @@ from jaxtune.training.ledger import (
     check_decision,
     no_rungs,
 )
+from jaxtune.training.places import places
 from jaxtune.training.round_state import (
     BlockEvent,
     RoundMetrics,
@@ -81,6 +82,9 @@ class MorePoints(Protocol):
 
         Args:
           known: returns what is known of the round.
+
+        Returns:
+          As many as there were if there are no more, although the round has room.
         """
 
     def look_ahead(self, known: Callable[[], Training]) -> None:
@@ -179,7 +183,7 @@ def train_round(
     ledger, gone = state.ledger, np.zeros(0, int)
     try:
         while True:
-            decided, progress = _decide(run, scores, slots, workload.budget, gone)
+            decided, progress = _decide(run, scores, slots, workload.budget, gone, now)
             taken = _takes_over(decided)
             if taken.any():
                 # on record, since the last bits of new points belong to one machine
@@ -194,9 +198,15 @@ def train_round(
                 check_all_began(ledger)
                 break
             while state.idle and batches is not None:
+                asked = now.asked
                 now.add(batches.more(so_far_with_rungs))
+                if now.asked == asked:  # a race is over before its budget is
+                    ledger.halt(np.arange(asked, len(trials)))
+                    break
                 state.assign(now.asked, now.filled.hparams)
                 aims.sizes = now.filled.sizes
+            if not ledger.waiting.size:
+                break
             if batches is not None:
                 batches.look_ahead(so_far_with_rungs)
             state.wave(after_block)
@@ -219,9 +229,11 @@ def _decide(
     slots: int | None,
     budget: int,
     gone: np.ndarray,
+    now: Configured,
 ) -> tuple[Decision, Progress]:
     """Return the next decision, checked, and the progress that it is based on."""
-    progress = scores.progress(slots)
+    points = places(now) if run.plan.learns else None
+    progress = scores.progress(slots, points)
     decided = run.scheduler.decide(run.key, run.plan, progress)
     decided = check_decision(decided, progress, budget, gone)
     scores.check_rungs(decided)

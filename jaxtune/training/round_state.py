@@ -13,18 +13,25 @@ from jaxtune.brevity import brief
 from jaxtune.executors.streamed import local_pool
 from jaxtune.executors.workers import MakePool
 from jaxtune.planning.layout import groups
+from jaxtune.planning.subsets import subset_of, told
 from jaxtune.planning.workload import Workload
 from jaxtune.programs import block as block_program
 from jaxtune.programs.block import Block, Static
 from jaxtune.programs.job import BlockResult, Job
 from jaxtune.programs.kept import assembled
-from jaxtune.programs.lane import FAILED, RUNNING, WAITING, Lane
+from jaxtune.programs.lane import FAILED, RUNNING, WAITING, Lane, Subset
 from jaxtune.space import Space
 from jaxtune.tasks import without_stream
+from jaxtune.tasks.subsets import with_subsets
 from jaxtune.training.curves import Curves
 from jaxtune.training.journal import BlockAssignment, FinishedBlock, Journal
 from jaxtune.training.ledger import Ledger
-from jaxtune.training.packing import Segment, pack_in_lockstep, pack_lanes
+from jaxtune.training.packing import (
+    Segment,
+    pack_from_scratch,
+    pack_in_lockstep,
+    pack_lanes,
+)
 from jaxtune.training.runner import BlockRunner
 from jaxtune.training.state_store import StateStore
 from jaxtune.training.stopping import Stopping
@@ -183,6 +190,8 @@ class RoundState:
         # a stream does not fit on a device: programs get some of its rows at a time
         self._stream = workload.task.stream
         self._workload, self._task = workload, without_stream(workload.task)
+        if workload.budget_rows:
+            self._task = with_subsets(self._task, workload.key)
         self._space, self._trials, self._seeds = space, trials, seeds
         self._journal = journal or Journal()
         self._runner = BlockRunner(
@@ -305,6 +314,8 @@ class RoundState:
             return pack_in_lockstep(waiting, ledger.epochs, self._group, len(waiting))
         if self._stream is not None:
             return pack_in_lockstep(waiting, ledger.epochs, self._group, width)
+        if self._workload.budget_rows:
+            return pack_from_scratch(waiting, ledger.lane_target, self._group, width)
         return pack_lanes(
             waiting,
             epochs=ledger.epochs,
@@ -405,7 +416,7 @@ class RoundState:
 
     def _assign(self, segment: Segment) -> BlockAssignment:
         lanes, seeds = segment.lanes, len(self._seeds)
-        after = self.ledger.epochs[lanes] + segment.epochs
+        after = self._after(segment)
         # a plain function takes one turn, in which it trains zero epochs
         most = self._workload.epochs
         return BlockAssignment(
@@ -416,9 +427,22 @@ class RoundState:
             trains=min(segment.epochs, most),
         )
 
+    def _after(self, segment: Segment) -> np.ndarray:
+        """Return the epochs ``[m]`` of lanes when a segment has ended."""
+        # a training on a subset of the data begins anew
+        began = 0 if self._workload.budget_rows else self.ledger.epochs[segment.lanes]
+        return np.full(len(segment.lanes), segment.epochs) + began
+
     def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
         return block_program.fill(
             lanes, self._trials, self.hparams, self._seeds, static, width
+        )
+
+    def _drawing(self, lanes: np.ndarray, static: Static, width: int) -> Block:
+        """Return a block whose lanes are named by the random numbers that they draw."""
+        draws = self._trials // self._workload.shared
+        return block_program.fill(
+            lanes, draws, self.hparams, self._seeds, static, width
         )
 
     def _job(self, segment: Segment, assignment: BlockAssignment, width: int) -> Job:
@@ -427,21 +451,30 @@ class RoundState:
         static = self._statics[segment.group]
         # padding repeats the last lane here because fill() repeats it in the block
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
-        trained = self.ledger.epochs[padded]
+        subset = self._subset(segment)
+        trained = self.ledger.epochs[padded] * (subset is None)
         sources = self._states.take(padded, trained > 0)
         each = self._workload.scoring.each_epoch
         return Job(
-            block=self._block(lanes, static, width),
-            static=static,
+            block=self._drawing(lanes, static, width),
+            static=static if subset is None else told(static, subset),
             trained=trained,
             sources=sources,
             like=self._shapes[segment.group]() if sources else None,
-            epochs=assignment.trains,
+            epochs=assignment.trains if subset is None else self._workload.epochs,
             split=self._workload.split if each or assignment.arrives.any() else None,
             going=self._goes_on(assignment),
             each_epoch=each,
             predicts=self._predicts(assignment),
+            subset=subset,
         )
+
+    def _subset(self, segment: Segment) -> Subset | None:
+        """Return the subset of the training data that a segment trains on."""
+        batching = self._statics[segment.group].batching
+        if batching is None:
+            return None
+        return subset_of(self._workload, batching, segment.epochs)
 
     def _predicts(self, assignment: BlockAssignment) -> bool:
         """Return whether a block's predictions are kept: some lanes are done then."""
@@ -450,8 +483,12 @@ class RoundState:
 
     def _goes_on(self, assignment: BlockAssignment) -> np.ndarray:
         """Return ``[m]`` bool: lanes whose states are kept, unless they diverge."""
-        # no state leaves the device for a lane that has trained the whole budget
-        return (assignment.epochs < self._workload.epochs) | self._keeps_last
+        if self._workload.budget_rows:
+            goes_on = np.zeros(len(assignment.epochs), bool)
+        else:
+            # no state leaves the device for a lane that has trained the whole budget
+            goes_on = assignment.epochs < self._workload.epochs
+        return goes_on | self._keeps_last
 
     def _commit(self, block: FinishedBlock) -> BlockEvent:
         """Add the result of a segment to the ledger, the states and the journal."""
@@ -471,7 +508,7 @@ class RoundState:
         self._states.settle()
         self.ledger.note(
             lanes,
-            self.ledger.epochs[lanes] + segment.epochs,
+            self._after(segment),
             assignment.arrives,
             result.metrics,
             result.status,

@@ -34,6 +34,11 @@ class WidthOverrides(NamedTuple):
     trains: np.ndarray
     width: np.ndarray
 
+    def at(self, epochs: int) -> WidthOverrides:
+        """Return the rows of blocks that ended at an epoch."""
+        rows = self.epochs == epochs
+        return WidthOverrides(*(column[rows] for column in self))
+
     def of(self, trial: int, seed: int) -> list[tuple[int, int, int]]:
         """Return ``(begin, end, width)`` of one lane's blocks, in epochs, in order."""
         rows = np.flatnonzero((self.trial == trial) & (self.seed == seed))

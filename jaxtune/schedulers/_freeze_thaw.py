@@ -1,0 +1,190 @@
+"""Freeze-thaw: pause trials, predict how they will end, continue the promising ones.
+
+After Swersky et al. (2014, arXiv 1406.3896). Every few epochs all trials stand still, a
+model of their curves predicts the final scores, and those that may still be among the
+best go on. A trial that was left behind may be taken up again later, when the others
+have disappointed or its neighbours have done well.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxtune.door import guarded, optional, real, whole
+from jaxtune.registry import maker
+from jaxtune.schedulers.base import (
+    Bracket,
+    Decision,
+    Plan,
+    Progress,
+    Scheduler,
+    decision,
+    geometric,
+    own_scheduler,
+    rung_counts,
+    together,
+)
+from jaxtune.schedulers.curve_model import (
+    SURE,
+    Prediction,
+    level_of,
+    predicted,
+    warped,
+)
+from jaxtune.types import Key
+
+ETA = 3  # of the halving whose epochs are the default
+LOOKS = 10  # rungs of a training, if no interval is given
+# breadth of a step, in units of that which would spend the budget evenly until the best
+# trial ends: more trials train at the beginning, and fewer towards the end
+BREADTH = 1.5
+
+
+@maker
+@guarded(
+    share=optional(real(0, 1)),
+    interval=optional(whole(1)),
+    concurrent=optional(whole(1)),
+)
+def freeze_thaw(
+    share: float | None = None,
+    interval: int | None = None,
+    concurrent: int | None = None,
+) -> Scheduler:
+    """Continue the trials that are predicted to end best, within a budget of epochs.
+
+    Whenever all trials stand still, the final score of each is predicted from its curve
+    and from those of its neighbours in the space. Those most likely to end among the
+    best train until the next rung, as many as the rest of the budget is enough for.
+
+    >>> import jaxtune as jt
+    >>> jt.schedulers.freeze_thaw(interval=7).plan(64, 20)
+    Plan(64 trials, at most 461 epochs
+      bracket 1: 64 to epoch 7, then at most 1 to epoch 14, 1 to epoch 20)
+
+    Args:
+      share: of the epochs that all trials would train in full, at most so many are
+        trained; if not given, as many as `successive_halving` would train.
+      interval: epochs between two decisions; a tenth of the budget if not given. Each
+        decision costs a trip to the host and a new packing of blocks.
+      concurrent: trials in training at once. If not given, all begin before any goes
+        on; with a number, new trials compete with those that wait for the free places.
+
+    Returns:
+      A scheduler. Its ``plan`` raises ``ValueError`` where nothing is decided before
+      the end, or the share is too small to begin every trial and to end one.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+
+    def plan(trials: int, epochs: int) -> Plan:
+        every = interval or max(1, round(epochs / LOOKS))
+        rungs = (*range(every, epochs, every), epochs)
+        if len(rungs) == 1:
+            raise ValueError(
+                f"freeze_thaw: epochs={epochs} ends before the first decision, at "
+                f"interval={every}. Train longer, or lower it."
+            )
+        least = trials * every + epochs - every
+        budget = int(share * trials * epochs) if share else _usual(trials, epochs)
+        if share is not None and budget < least:
+            raise ValueError(
+                f"freeze_thaw: share={share:g} of {trials} trials times {epochs} "
+                f"epochs is {budget}, but to begin all and end one takes {least}. Use "
+                f"share={np.ceil(1e3 * least / (trials * epochs)) / 1e3:g} or more, or "
+                "a smaller interval."
+            )
+        budget = max(budget, least)
+        free = budget - trials * every
+        later = [min(trials, free // (rung - every)) for rung in rungs[1:]]
+        bracket = Bracket(0, rungs, (trials, *later))
+        return Plan((bracket,), concurrent, budget=budget, learns=True)
+
+    def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
+        del key
+        if progress.running.any():
+            return decision([], 0)
+        return _step(np.asarray(plan.brackets[0].epochs), int(plan.epochs), progress)
+
+    return own_scheduler(plan, decide)
+
+
+def _usual(trials: int, epochs: int) -> int:
+    """Return the epochs that successive halving trains at most."""
+    rungs = geometric(epochs, ETA, 2, 2)
+    steps = np.diff([0, *rungs])
+    return int(np.dot(steps, rung_counts(trials, ETA, len(rungs))))
+
+
+def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
+    """Return the trials that train to their next rung, new ones and old ones."""
+    # `stage` is the number of rungs that a trial has been sent to
+    stage = np.searchsorted(rungs, progress.target, side="right")
+    new = np.flatnonzero(stage == 0)
+    free = budget - int(progress.target.sum()) - len(new) * int(rungs[0])
+    left = np.where(stage > 0, rungs[-1] - progress.target, 0)
+    waiting = (stage > 0) & ~progress.failed & (left > 0) & (left <= free)
+    if not waiting.any() or (len(new) and not progress.target.any()):
+        return decision(new[: progress.slots], rungs[0], fresh=True)
+    chance, mean = _chances(rungs, progress, stage, waiting, left, free)
+    # what hardly any trial can reach orders the rest by what is expected
+    order = np.lexsort((-mean, -chance))
+    old = _affordable(order[waiting[order]], rungs, stage, left, free)
+    new = order[stage[order] == 0]
+    if len(old) + len(new) > progress.slots:
+        chosen = np.union1d(old, new)
+        first = order[np.isin(order, chosen)][: progress.slots]
+        old, new = old[np.isin(old, first)], new[np.isin(new, first)]
+    return together(
+        [decision(old, rungs[stage[old]]), decision(new, rungs[0], fresh=True)]
+    )
+
+
+def _chances(
+    rungs: np.ndarray,
+    progress: Progress,
+    stage: np.ndarray,
+    waiting: np.ndarray,
+    left: np.ndarray,
+    free: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the chance ``[n]`` of each trial to end among the best, and its mean."""
+    scores = progress.scores.copy()
+    lost = progress.failed & (stage > 0)
+    scores[lost, stage[lost] - 1] = np.nanmin(scores, initial=np.inf)
+    values = warped(scores)
+    points = progress.points
+    if points is None:
+        points = np.zeros((len(stage), 0))
+    seen = np.isfinite(values).cumprod(axis=1).sum(axis=1)
+    found = predicted(points, values, seen, rungs)
+    done = (seen == len(rungs)) & ~progress.failed
+    found = _as_known(found, done, values[:, -1])
+    mean = found.mean
+    # of the best, as many as the rest of the budget could bring to the end
+    ahead = np.argsort(np.where(waiting, -mean, np.inf), kind="stable")[: waiting.sum()]
+    ends = max(1, int((np.cumsum(left[ahead]) <= free).sum()))
+    rows = np.flatnonzero(waiting | done | (stage == 0))
+    level = level_of(found, rows, min(ends, 0.9 * len(rows)))
+    return found.above(level), mean
+
+
+def _as_known(found: Prediction, done: np.ndarray, values: np.ndarray) -> Prediction:
+    """Return a prediction in which trials that have ended have their values."""
+    return found._replace(
+        means=np.where(done, values, found.means),
+        spreads=np.where(done, SURE, found.spreads),
+    )
+
+
+def _affordable(
+    order: np.ndarray, rungs: np.ndarray, stage: np.ndarray, left: np.ndarray, free: int
+) -> np.ndarray:
+    """Return the trials that go on, of those that wait, the best first."""
+    step = rungs[stage[order]] - rungs[stage[order] - 1]
+    last = stage[order[0]] == len(rungs) - 1
+    count = len(order) if last else int(np.ceil(BREADTH * free / left[order[0]]))
+    # the first one can always be brought to the end
+    spent = np.cumsum(step) + left[order[0]] - step[0]
+    return order[: max(1, min(count, int((spent <= free).sum())))]
