@@ -31,7 +31,8 @@ class Bracket(NamedTuple):
     Args:
       first: row of its first trial within the round.
       epochs: its rungs, ascending; a trial that passes the last has trained in full.
-      counts: trials that train to each rung; the largest possible where scores decide.
+      counts: trials that train to each rung; the largest possible where scores decide,
+        or about as many where they share out a `Plan.budget`.
     """
 
     first: int
@@ -60,8 +61,7 @@ class Plan(NamedTuple):
         a rung is complete then: its score compares with those of trials that trained
         longer, and its state is not needed.
       budget: epochs that all trials together train at most, where the scheduler shares
-        them out as it goes and a rung's count alone says little; ``None`` for the sum
-        over the rungs.
+        them out as it goes; ``None`` for the sum over the rungs.
       learns: whether the scheduler is shown where the trials lie, `Progress.points`.
     """
 
@@ -90,7 +90,7 @@ class Plan(NamedTuple):
         for bracket in self.brackets:
             steps = np.diff([0, *bracket.epochs])
             total += int(np.dot(steps, bracket.counts))
-        return total if self.budget is None else min(total, self.budget)
+        return total if self.budget is None else self.budget
 
     def __repr__(self) -> str:
         lines = []
@@ -98,7 +98,7 @@ class Plan(NamedTuple):
             rungs = zip(bracket.counts, bracket.epochs, strict=True)
             parts = [f"{count} to epoch {epoch}" for count, epoch in rungs]
             if self.budget is not None:
-                parts[1:] = [f"then at most {part}" for part in parts[1:2]] + parts[2:]
+                parts[1:] = [f"about {part}" for part in parts[1:]]
             shown = ", ".join(parts)
             lines.append(f"  bracket {number + 1}: {shown}")
         head = f"Plan({counted(self.trials, 'trial')}, at most "
