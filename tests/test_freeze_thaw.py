@@ -8,7 +8,7 @@ import pytest
 import jaxtune as jt
 from jaxtune.schedulers import curve_model
 from jaxtune.schedulers.base import Progress
-from jaxtune.schedulers.curve_model import level_of, predicted, warped
+from jaxtune.schedulers.curve_model import as_quantiles, endings, level_of
 from jaxtune.testing import simulate
 
 
@@ -39,7 +39,7 @@ def test_the_model_is_the_plain_process():
     seen = np.asarray([4, 1, 2, 0, 3, 1, 1, 2, 0])
     values = rng.normal(size=(9, 4))
     values[np.arange(4) >= seen[:, None]] = np.nan
-    found = predicted(points, values, seen, rungs)
+    found = endings(points, values, seen, rungs)
     scales, features = curve_model._settings(), curve_model._features(points)
     own, shapes = curve_model._in_time(scales, rungs / rungs[-1])
     trial, rung = np.nonzero(np.isfinite(values))
@@ -74,8 +74,8 @@ def test_the_model_is_the_plain_process():
 
 def test_the_level_is_passed_by_as_many_as_are_asked_for():
     points, curves = curves_of(20, 4)
-    values = warped(curves[:, 1:])
-    found = predicted(points, values, np.full(20, 2), np.arange(1, 5))
+    values = as_quantiles(curves[:, 1:])
+    found = endings(points, values, np.full(20, 2), np.arange(1, 5))
     rows = np.arange(5, 20)
     level = level_of(found, rows, 3.5)
     assert found.above(level)[rows].sum() == pytest.approx(3.5, abs=1e-6)

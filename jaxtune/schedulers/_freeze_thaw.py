@@ -27,9 +27,9 @@ from jaxtune.schedulers.base import (
 from jaxtune.schedulers.curve_model import (
     SURE,
     Prediction,
+    as_quantiles,
+    endings,
     level_of,
-    predicted,
-    warped,
 )
 from jaxtune.types import Key
 
@@ -186,12 +186,12 @@ def _chances(
     scores = progress.scores.copy()
     lost = progress.failed & (stage > 0)
     scores[lost, stage[lost] - 1] = np.nanmin(scores, initial=np.inf)
-    values = warped(scores)
+    values = as_quantiles(scores)
     points = progress.points
     if points is None:
         points = np.zeros((len(stage), 0))
     seen = np.isfinite(values).cumprod(axis=1).sum(axis=1)
-    found = predicted(points, values, seen, rungs)
+    found = endings(points, values, seen, rungs)
     done = (seen == len(rungs)) & ~progress.failed
     found = _as_known(found, done, values[:, -1])
     rows = np.flatnonzero(waiting | done | (stage == 0))
