@@ -5,7 +5,7 @@ scheduler, in turns, everything compiled; no time is wasted if the ratio of time
 near the ratio of epochs. Quality: the loss of the best trial with several keys, where
 each scheduler gets as many trials as the epochs of a search without one allow.
 
-    python benchmarks/schedulers.py [--trials 256] [--keys 20] [--json FILE]
+    python benchmarks/schedulers.py [--trials 256] [--keys 20] [--only NAME ...]
 """
 
 import argparse
@@ -33,6 +33,7 @@ SCHEDULERS = {
     "successive_halving": jt.schedulers.successive_halving(),
     "hyperband": jt.schedulers.hyperband(),
     "asha": jt.schedulers.asha(),
+    "freeze_thaw": jt.schedulers.freeze_thaw(),
     "median_stopping": jt.schedulers.median_stopping(),
     "pbt": jt.schedulers.pbt(),
 }
@@ -140,7 +141,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="keys of the timing")
     parser.add_argument("--keys", type=int, default=20, help="keys of the quality part")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument(
+        "--only", nargs="*", choices=SCHEDULERS, help="beside none, the only ones"
+    )
     options = parser.parse_args()
+    for name in set(SCHEDULERS) - {"none", *(options.only or SCHEDULERS)}:
+        del SCHEDULERS[name]
     timed = times(options.trials, options.repeats)
     print(f"{options.trials} trials of at most {EPOCHS} epochs, {options.repeats} keys")
     print(f"{'':20}seconds   time  epochs  occupancy   valid    test  test accuracy")

@@ -40,9 +40,9 @@ hypothesis.settings.load_profile("jaxtune")
 # unit tests.
 TIERS = {
     "unit": """
-        bad_input border conditions constraints door forms gaussian_process goals house
-        palette parzen precision products random refine samplers schedulers schedules
-        space supply
+        bad_input border conditions constraints door forms freeze_thaw gaussian_process
+        goals house palette parzen precision products random refine samplers schedulers
+        schedules space supply
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity

@@ -18,6 +18,8 @@ SCHEDULERS = {
     "hyperband": jt.schedulers.hyperband(),
     "asha": jt.schedulers.asha(),
     "asha one by one": jt.schedulers.asha(concurrent=1),
+    "freeze-thaw": jt.schedulers.freeze_thaw(),
+    "freeze-thaw few at once": jt.schedulers.freeze_thaw(concurrent=3),
     "median": jt.schedulers.median_stopping(),
     "pbt": jt.schedulers.pbt(),
     "pbt without moves": jt.schedulers.pbt(step=0.0, resample=0.0),

@@ -27,17 +27,17 @@ from jaxtune.schedulers.base import (
 from jaxtune.schedulers.curve_model import (
     SURE,
     Prediction,
+    as_quantiles,
+    endings,
     level_of,
-    predicted,
-    warped,
 )
 from jaxtune.types import Key
 
 ETA = 3  # of the halving whose epochs are the default
 LOOKS = 10  # rungs of a training, if no interval is given
-# breadth of a step, in units of that which would spend the budget evenly until the best
-# trial ends: more trials train at the beginning, and fewer towards the end
-BREADTH = 1.5
+# a step at a share t of the training is for so many trials as t**-THINNING says: three
+# times as many after a tenth as at the end, much as halving has it
+THINNING = 0.7
 
 
 @maker
@@ -60,7 +60,7 @@ def freeze_thaw(
     >>> import jaxtune as jt
     >>> jt.schedulers.freeze_thaw(interval=7).plan(64, 20)
     Plan(64 trials, at most 461 epochs
-      bracket 1: 64 to epoch 7, then at most 1 to epoch 14, 1 to epoch 20)
+      bracket 1: 64 to epoch 7, about 1 to epoch 14, about 1 to epoch 20)
 
     Args:
       share: of the epochs that all trials would train in full, at most so many are
@@ -96,8 +96,7 @@ def freeze_thaw(
                 "a smaller interval."
             )
         budget = max(budget, least)
-        free = budget - trials * every
-        later = [min(trials, free // (rung - every)) for rung in rungs[1:]]
+        later = _shared_out(np.asarray(rungs), budget - trials * every, trials)
         bracket = Bracket(0, rungs, (trials, *later))
         return Plan((bracket,), concurrent, budget=budget, learns=True)
 
@@ -110,6 +109,16 @@ def freeze_thaw(
     return own_scheduler(plan, decide)
 
 
+def _shared_out(rungs: np.ndarray, free: int, trials: int) -> list[int]:
+    """Return the trials that go to each rung but the first, if none takes a place."""
+    counts = []
+    for stage in range(1, len(rungs)):
+        trials = min(trials, _breadth(rungs, stage, free)[0])
+        free -= trials * int(rungs[stage] - rungs[stage - 1])
+        counts.append(trials)
+    return counts
+
+
 def _usual(trials: int, epochs: int) -> int:
     """Return the epochs that successive halving trains at most."""
     rungs = geometric(epochs, ETA, 2, 2)
@@ -119,26 +128,51 @@ def _usual(trials: int, epochs: int) -> int:
 
 def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
     """Return the trials that train to their next rung, new ones and old ones."""
+    first, last = int(rungs[0]), int(rungs[-1])
     # `stage` is the number of rungs that a trial has been sent to
     stage = np.searchsorted(rungs, progress.target, side="right")
-    new = np.flatnonzero(stage == 0)
-    free = budget - int(progress.target.sum()) - len(new) * int(rungs[0])
-    left = np.where(stage > 0, rungs[-1] - progress.target, 0)
+    new, begun = np.flatnonzero(stage == 0), np.flatnonzero(stage > 0)
+    # what it takes to begin the others is set aside
+    free = budget - int(progress.target.sum()) - len(new) * first
+    left = last - progress.target
     waiting = (stage > 0) & ~progress.failed & (left > 0) & (left <= free)
-    if not waiting.any() or (len(new) and not progress.target.any()):
-        return decision(new[: progress.slots], rungs[0], fresh=True)
-    chance, mean = _chances(rungs, progress, stage, waiting, left, free)
-    # what hardly any trial can reach orders the rest by what is expected
-    order = np.lexsort((-mean, -chance))
-    old = _affordable(order[waiting[order]], rungs, stage, left, free)
-    new = order[stage[order] == 0]
+    if not waiting.any():
+        return decision(new[: progress.slots], first, fresh=True)
+    # and those that have begun may not spend what the others would go on with
+    theirs = (budget - len(stage) * first) * len(begun) // len(stage)
+    theirs -= int((progress.target[begun] - first).sum())
+    count, ends = _breadth(rungs, int(stage[waiting].max()), theirs)
+    chance, mean = _chances(rungs, progress, stage, waiting, ends)
+    # where chances are equal, what is expected decides, and then the number; the
+    # digits left out belong to rounding, which is another one on each machine
+    order = np.lexsort((-mean.round(6), -chance.round(6)))
+    best = order[waiting[order]]
+    step = rungs[stage[best]] - progress.target[best]
+    # the first ones can always be brought to the end
+    spent = np.cumsum(step) + np.cumsum((left[best] - step)[:ends])[-1]
+    old = best[: max(not len(new), min(count, int((spent <= free).sum())))]
+    new = order[stage[order] == 0]  # the most promising first
     if len(old) + len(new) > progress.slots:
-        chosen = np.union1d(old, new)
-        first = order[np.isin(order, chosen)][: progress.slots]
-        old, new = old[np.isin(old, first)], new[np.isin(new, first)]
+        going = order[np.isin(order, np.union1d(old, new))][: progress.slots]
+        old, new = old[np.isin(old, going)], new[np.isin(new, going)]
     return together(
-        [decision(old, rungs[stage[old]]), decision(new, rungs[0], fresh=True)]
+        [decision(old, rungs[stage[old]]), decision(new, first, fresh=True)]
     )
+
+
+def _breadth(rungs: np.ndarray, stage: int, free: int) -> tuple[int, int]:
+    """Return how many trials the budget allows in this step, and in the last one.
+
+    Args:
+      rungs: ``[r]`` epochs.
+      stage: rungs that the foremost of them has passed.
+      free: epochs that they may train.
+    """
+    weights = (rungs[stage - 1 : -1] / rungs[-1]) ** -THINNING
+    whole = max(0, free) / np.dot(weights, np.diff(rungs)[stage - 1 :])
+    # 1e-9: a quotient that rounding left just below a whole number counts as that
+    now, then = (max(1, int(whole * weights[at] + 1e-9)) for at in (0, -1))
+    return now, then
 
 
 def _chances(
@@ -146,28 +180,23 @@ def _chances(
     progress: Progress,
     stage: np.ndarray,
     waiting: np.ndarray,
-    left: np.ndarray,
-    free: int,
+    ends: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the chance ``[n]`` of each trial to end among the best, and its mean."""
     scores = progress.scores.copy()
     lost = progress.failed & (stage > 0)
     scores[lost, stage[lost] - 1] = np.nanmin(scores, initial=np.inf)
-    values = warped(scores)
+    values = as_quantiles(scores)
     points = progress.points
     if points is None:
         points = np.zeros((len(stage), 0))
     seen = np.isfinite(values).cumprod(axis=1).sum(axis=1)
-    found = predicted(points, values, seen, rungs)
+    found = endings(points, values, seen, rungs)
     done = (seen == len(rungs)) & ~progress.failed
     found = _as_known(found, done, values[:, -1])
-    mean = found.mean
-    # of the best, as many as the rest of the budget could bring to the end
-    ahead = np.argsort(np.where(waiting, -mean, np.inf), kind="stable")[: waiting.sum()]
-    ends = max(1, int((np.cumsum(left[ahead]) <= free).sum()))
     rows = np.flatnonzero(waiting | done | (stage == 0))
     level = level_of(found, rows, min(ends, 0.9 * len(rows)))
-    return found.above(level), mean
+    return found.above(level), found.mean
 
 
 def _as_known(found: Prediction, done: np.ndarray, values: np.ndarray) -> Prediction:
@@ -176,15 +205,3 @@ def _as_known(found: Prediction, done: np.ndarray, values: np.ndarray) -> Predic
         means=np.where(done, values, found.means),
         spreads=np.where(done, SURE, found.spreads),
     )
-
-
-def _affordable(
-    order: np.ndarray, rungs: np.ndarray, stage: np.ndarray, left: np.ndarray, free: int
-) -> np.ndarray:
-    """Return the trials that go on, of those that wait, the best first."""
-    step = rungs[stage[order]] - rungs[stage[order] - 1]
-    last = stage[order[0]] == len(rungs) - 1
-    count = len(order) if last else int(np.ceil(BREADTH * free / left[order[0]]))
-    # the first one can always be brought to the end
-    spent = np.cumsum(step) + left[order[0]] - step[0]
-    return order[: max(1, min(count, int((spent <= free).sum())))]

@@ -31,7 +31,8 @@ class Bracket(NamedTuple):
     Args:
       first: row of its first trial within the round.
       epochs: its rungs, ascending; a trial that passes the last has trained in full.
-      counts: trials that train to each rung; the largest possible where scores decide.
+      counts: trials that train to each rung; the largest possible where scores decide,
+        or about as many where they share out a `Plan.budget`.
       step: from each of its rows to the next.
     """
 
@@ -64,8 +65,7 @@ class Plan(NamedTuple):
       restarts: whether each rung is a training of its own, on a subset of the data, see
         `jaxtune.search` with ``budget="examples"``.
       budget: epochs that all trials together train at most, where the scheduler shares
-        them out as it goes and a rung's count alone says little; ``None`` for the sum
-        over the rungs.
+        them out as it goes; ``None`` for the sum over the rungs.
       learns: whether the scheduler is shown where the trials lie, `Progress.points`.
     """
 
@@ -91,14 +91,19 @@ class Plan(NamedTuple):
     @property
     def epochs(self) -> int:
         """Epochs that all trials together train at most."""
-        total = sum(
+        if self.budget is not None:
+            return self.budget
+        return sum(
             int(np.dot(self.steps(bracket), bracket.counts))
             for bracket in self.brackets
         )
-        return total if self.budget is None else min(total, self.budget)
 
     def steps(self, bracket: Bracket) -> list[int]:
-        """Return the epochs that a trial trains for each rung of a bracket."""
+        """Return the epochs that a trial trains for each rung of a bracket.
+
+        Args:
+          bracket: of this plan.
+        """
         if self.restarts:
             return list(bracket.epochs)
         return np.diff([0, *bracket.epochs]).tolist()
@@ -122,7 +127,7 @@ class Plan(NamedTuple):
         else:
             parts = [f"{count} to epoch {epoch}" for count, epoch in rungs]
         if self.budget is not None:
-            parts[1:2] = [f"then at most {part}" for part in parts[1:2]]
+            parts[1:] = [f"about {part}" for part in parts[1:]]
         return ", ".join(parts)
 
 

@@ -65,7 +65,7 @@ class Prediction(NamedTuple):
         return self.weights @ ndtr((self.means - level) / self.spreads)
 
 
-def warped(scores: np.ndarray) -> np.ndarray:
+def as_quantiles(scores: np.ndarray) -> np.ndarray:
     """Return scores of any shape as normal quantiles of their ranks, NaN as it is.
 
     So the unit of a score does not matter, nor how many magnitudes a loss spans.
@@ -82,7 +82,7 @@ def warped(scores: np.ndarray) -> np.ndarray:
     return values
 
 
-def predicted(
+def endings(
     points: np.ndarray, values: np.ndarray, seen: np.ndarray, rungs: np.ndarray
 ) -> Prediction:
     """Predict the value of every trial at the last rung.

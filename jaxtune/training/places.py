@@ -1,4 +1,4 @@
-"""Where the trials of a round lie, for a scheduler that learns from it."""
+"""The places of the trials of a round, for a scheduler that learns from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtune.training.configured import Configured
 from jaxtune.types import Array
 
 
-def places(now: Configured) -> np.ndarray:
+def places_of(now: Configured) -> np.ndarray:
     """Return ``[n, D]`` float64 for `Progress.points`; NaN without a configuration.
 
     Args:

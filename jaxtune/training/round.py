@@ -32,7 +32,7 @@ from jaxtune.training.ledger import (
     check_decision,
     no_rungs,
 )
-from jaxtune.training.places import places
+from jaxtune.training.places import places_of
 from jaxtune.training.round_state import (
     BlockEvent,
     RoundMetrics,
@@ -232,7 +232,7 @@ def _decide(
     now: Configured,
 ) -> tuple[Decision, Progress]:
     """Return the next decision, checked, and the progress that it is based on."""
-    points = places(now) if run.plan.learns else None
+    points = places_of(now) if run.plan.learns else None
     progress = scores.progress(slots, points)
     decided = run.scheduler.decide(run.key, run.plan, progress)
     decided = check_decision(decided, progress, budget, gone)
