@@ -40,14 +40,16 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
             for group in range(groups)
             for b in own.brackets
         ]
-        return own._replace(brackets=tuple(brackets))
+        budget = None if own.budget is None else own.budget * groups
+        return own._replace(brackets=tuple(brackets), budget=budget)
 
     def decide(key: Key, plan: Plan, progress: Progress) -> Decision:
         parts, trials = [], len(progress.epochs)
         each, more = divmod(progress.slots, groups)
         for group in range(groups):
             rows = np.arange(group, trials, groups)
-            columns = {n: getattr(progress, n)[rows] for n in COLUMNS}
+            known = {n: getattr(progress, n) for n in COLUMNS}
+            columns = {n: v if v is None else v[rows] for n, v in known.items()}
             own = Progress(**columns, slots=each + (group < more))
             found = scheduler.decide(key, _plan_of(plan, group, groups), own)
             source = np.where(found.source < 0, found.source, rows[found.source])
@@ -64,4 +66,5 @@ def _plan_of(plan: Plan, group: int, groups: int) -> Plan:
         for b in plan.brackets
         if b.first % groups == group
     ]
-    return plan._replace(brackets=tuple(own))
+    budget = None if plan.budget is None else plan.budget // groups
+    return plan._replace(brackets=tuple(own), budget=budget)
