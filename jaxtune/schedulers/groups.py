@@ -50,7 +50,7 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
             rows = np.arange(group, trials, groups)
             known = {n: getattr(progress, n) for n in COLUMNS}
             columns = {n: v if v is None else v[rows] for n, v in known.items()}
-            own = Progress(**columns, slots=each + (group < more))
+            own = progress._replace(**columns, slots=each + (group < more))
             found = scheduler.decide(key, _plan_of(plan, group, groups), own)
             source = np.where(found.source < 0, found.source, rows[found.source])
             parts.append(Decision(rows[found.trial], source, found.epochs))
