@@ -373,6 +373,16 @@ def test_what_no_study_can_say_is_refused(study, small_task):
         space_of_study(
             SPACE.replace(units=jt.when(jt.integer(1, 4), kind=["a"])), ["units"]
         )
+    deep = jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0),
+        kind=jt.choice(["a", "b"]),
+        own=jt.when(jt.ordinal([1, 2]), kind=["a"]),
+        units=jt.when(jt.integer(1, 4), own=[2]),
+    )
+    for fixed in ({"kind": "b", "own": 2}, {"kind": "a", "own": 1}):
+        with pytest.raises(ValueError, match="'units' matters only where own is 2, wh"):
+            space_of_study(deep, ["units"], fixed=fixed)
+    space_of_study(deep, ["units"], fixed={"kind": "a", "own": 2})
     with pytest.raises(ValueError, match="'p' is a column"):
         space_of_study(jt.Space(p=jt.uniform(0.0, 1.0)), ["p"])
     with pytest.raises(ValueError, match="under population based training"):
