@@ -213,12 +213,12 @@ def plan(
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
     waits = sum(max(1, len(stage.batches)) for stage in stages)
-    # in whole numbers: of a choice of sizes, what is decoded is the place in its list
-    sizes = {
+    # of a choice of sizes, what is decoded is the place in its list
+    exact = {
         bucket.field: values_of(space[bucket.name], hparams[bucket.name])
         for bucket in workload.layout.buckets
     }
-    parts = [_counted(workload, hparams, sizes, group, seeds, waits) for group in found]
+    parts = [_counted(workload, hparams, exact, group, seeds, waits) for group in found]
     done = sum(part[1] for part in parts)
     lanes = sum(part[0].blocks for part in parts) * workload.width
     batching = workload.layout.batching
@@ -244,7 +244,7 @@ def plan(
 def _counted(
     workload: Workload,
     hparams: dict[str, np.ndarray],
-    sizes: dict[str, list[int]],
+    exact: dict[str, list[int]],
     group: Group,
     seeds: int,
     waits: int,
@@ -257,22 +257,22 @@ def _counted(
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
     fixed = dict(group.static.values)
     # many trials share their sizes, and every count traces the model
-    exact: dict[tuple, float] = {}
+    known: dict[tuple, float] = {}
 
     def cost(sizes: dict[str, int]) -> float:
         at = tuple(sizes.values())
-        if at not in exact:
+        if at not in known:
             first = {name: v[rows[0]] for name, v in hparams.items()}
             values = tuple((fixed | sizes).items())
             lane = group.static._replace(values=values).hparams(first)
-            exact[at] = flops.per_example(task, lane)
-        return exact[at]
+            known[at] = flops.per_example(task, lane)
+        return known[at]
 
     # a trial uses the arithmetic of its exact sizes, and computes that of its bucket
     used = sum(
-        cost({field: values[row] for field, values in sizes.items()}) for row in rows
+        cost({field: values[row] for field, values in exact.items()}) for row in rows
     )
-    done = cost({field: fixed[field] for field in sizes}) * len(rows)
+    done = cost({field: fixed[field] for field in exact}) * len(rows)
     planned = PlannedGroup(fixed, len(rows), count, 1 - used / done)
     return planned, done, used
 
