@@ -148,8 +148,7 @@ def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
     order = np.lexsort((-mean.round(6), -chance.round(6)))
     best = order[waiting[order]]
     step = rungs[stage[best]] - progress.target[best]
-    going = _affordable(step, left[best] - step, ends, free)
-    old = best[going[:count]]
+    old = best[_affordable(step, left[best] - step, ends, free)][:count]
     new = order[stage[order] == 0]  # the most promising first
     if len(old) + len(new) > progress.slots:
         going = order[np.isin(order, np.union1d(old, new))][: progress.slots]
@@ -159,9 +158,7 @@ def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
     )
 
 
-def _affordable(
-    step: np.ndarray, rest: np.ndarray, ends: int, free: int
-) -> np.ndarray:
+def _affordable(step: np.ndarray, rest: np.ndarray, ends: int, free: int) -> np.ndarray:
     """Return which of some trials go on, if the first of them can come to the end.
 
     Args:
