@@ -59,14 +59,15 @@ def test_a_race_on_paper():
         assert (p * tests < LEVEL) == wanted
         assert behind(measured, 0, tests)[row] == wanted
     assert not behind(measured, 0, tests)[0]
-    # without noise any gap is clear
-    exact = [np.full(2, 1.0), np.full(2, 1.0), np.full(2, 0.9)]
-    assert behind(exact, 0, tests).tolist() == [False, False, True]
+    # without noise any gap is clear, once so many are no longer the same by chance
+    for count, clear in ((2, False), (4, True)):
+        exact = [np.full(count, 1.0), np.full(count, 1.0), np.full(count, 0.9)]
+        assert behind(exact, 0, tests).tolist() == [False, False, clear]
 
 
-def simulated(truth, random):
+def simulated(truth, random, score=lambda x: x):
     """A race of configurations whose truth is known: winner, who left, chance."""
-    drawn = truth + random.standard_normal((LOOKS[-1], len(truth)))
+    drawn = score(truth + random.standard_normal((LOOKS[-1], len(truth))))
     inside, repeat_of, scores = np.ones(len(truth), bool), [], []
     for begin, end in zip((0, *LOOKS[:-1]), LOOKS, strict=True):
         rows = np.flatnonzero(inside)
@@ -96,6 +97,14 @@ def test_the_best_leaves_in_few_races_and_the_probability_is_true():
     # of equals nobody is called the best
     equal = [simulated(np.zeros(6), random) for _ in range(40)]
     assert np.mean([chance for *_, chance, _ in equal]) < 0.4
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_scores_of_two_values_that_agree_by_chance_separate_nobody(count):
+    """As with few examples to score on: right or wrong, and nothing in between."""
+    random = np.random.default_rng(1)
+    races = [simulated(np.zeros(count), random, np.sign) for _ in range(400)]
+    assert np.mean([out[0] for _, out, _, _ in races]) <= LEVEL
 
 
 def test_what_fails_leaves_and_one_alone_has_won():
