@@ -132,6 +132,19 @@ def test_who_has_left_comes_back_neither_to_the_race_nor_before_the_winner():
     assert table.mean[2] > table.mean[0]
 
 
+def test_nobody_leaves_at_the_last_look():
+    repeats = np.tile([3, 5, 7], 4)
+    scores = np.array([2.0, 1.0, np.nan] * 2 + [2.1, 1.1, 0.0] * 2)
+    columns = {"score": scores}
+    measured = measured_of(repeats, columns, "max")
+    assert still_in(measured, scores, "max", (2, 4)).tolist() == [True, False, False]
+    table = confirmed_of(repeats, columns, scores[:, None], "max", (), (2, 4))
+    assert table.trial.tolist() == [3, 5, 7]
+    assert table.out.tolist() == [0, 0, 4]  # what failed has left
+    assert "mean ± standard error\n" in repr(table)
+    assert repr(table).count("in to the end") == 2
+
+
 @pytest.mark.parametrize(
     ("top", "seeds", "block", "repeats", "expected"),
     [
@@ -196,6 +209,8 @@ def test_each_look_keeps_those_that_a_test_does_not_separate():
         means, degrees = values.mean(1), values.size - len(values)
         error = np.sqrt(2 / end * values.var(1, ddof=1).mean())
         p = student.sf((means.max() - means) / error, degrees)
+        if end == LOOKS[-1]:  # nobody leaves at the last look
+            break
         inside = [t for t, one in zip(inside, p, strict=True) if one * tests >= LEVEL]
         if len(inside) == 1:
             break
@@ -305,7 +320,7 @@ def test_limits_hold_for_the_means_and_decide_who_leads():
     assert result.best.trial == result.confirmed.trial[0]
 
 
-def test_it_goes_with_a_scheduler_and_folds(tmp_path):
+def test_it_goes_with_a_scheduler_and_folds(tmp_path, capsys):
     x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
     model = jt.models.MLP(classes=2, max_units=4)
@@ -344,6 +359,11 @@ def test_it_goes_with_a_scheduler_and_folds(tmp_path):
     assert result.confirmed.words in repr(result)
     rows = terminal.summary_of(again)["confirmed"]
     assert [row["out"] for row in rows] == result.confirmed.out.tolist()
+    terminal.print_result(result)
+    listed = capsys.readouterr().out.split("The best")[1].split("Measured again")[0]
+    for trial, mean in zip(result.confirmed.trial, result.confirmed.mean, strict=True):
+        line = next(line for line in listed.split("\n") if f"│ {trial:5d} │" in line)
+        assert f"{mean:.5g}" in line
 
 
 def test_a_plan_says_the_most():
