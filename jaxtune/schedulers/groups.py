@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jaxtune.schedulers.base import (
@@ -49,7 +51,9 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
         for group in range(groups):
             rows = np.arange(group, trials, groups)
             known = {n: getattr(progress, n) for n in COLUMNS}
-            columns = {n: v if v is None else v[rows] for n, v in known.items()}
+            columns: dict[str, Any] = {
+                n: v if v is None else v[rows] for n, v in known.items()
+            }
             own = progress._replace(**columns, slots=each + (group < more))
             found = scheduler.decide(key, _plan_of(plan, group, groups), own)
             source = np.where(found.source < 0, found.source, rows[found.source])
