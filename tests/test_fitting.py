@@ -21,6 +21,7 @@ from jaxtune.planning.loads import Load, loads_of, of_each_program
 from jaxtune.planning.memory import bytes_of_a_lane, footprint
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.tracing import trace
+from jaxtune.schedulers.groups import apart
 
 KEY = jax.random.key(0)
 RATES = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.3), momentum=jt.uniform(0.0, 0.9))
@@ -129,6 +130,20 @@ def test_late_rungs_count_as_much_as_they_take():
     width = fastest(cost, Counter(loads), 4096, ACCELERATOR)
     assert width < 1365
     assert occupancy_of(loads, width) > 0.9 > occupancy_of(loads, 4096)
+
+
+@pytest.mark.parametrize("name", ["in_full", "hyperband"])
+def test_values_that_a_study_compares_share_blocks(name):
+    """Each is scheduled alone, and trains in the blocks of all."""
+    one = getattr(jt.schedulers, name)()
+    loads = loads_of([apart(one, 3).plan(3 * 40, 9)], seeds=2)
+    assert loads == tuple(
+        load._replace(lanes=3 * load.lanes)
+        for load in loads_of([one.plan(40, 9)], seeds=2)
+    )
+    # in batches of all values, too
+    halves = loads_of([apart(jt.schedulers.in_full(), 3).plan(120, 9)], 2, [(60, 60)])
+    assert halves == (Load(120, 9), Load(120, 9))
 
 
 def test_devices_that_share_a_block_get_whole_shares():

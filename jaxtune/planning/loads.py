@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtune.planning.layout import Layout, constants, shares_of, size_shares
-from jaxtune.schedulers import Plan
+from jaxtune.schedulers import Bracket, Plan
 from jaxtune.space import Space
 
 
@@ -44,11 +44,20 @@ def loads_of(
     loads = []
     for number, plan in enumerate(plans):
         sizes = batches[number] if batches else ()
-        for bracket in plan.brackets:
+        for bracket in _interleaved(plan):
             whole, *later = zip(bracket.counts, plan.steps(bracket), strict=True)
             rungs = [(part, whole[1]) for part in _parts(whole[0], sizes)] + later
             loads += [Load(count * seeds, step) for count, step in rungs]
     return tuple(loads)
+
+
+def _interleaved(plan: Plan) -> list[Bracket]:
+    """Return the brackets, those whose rows alternate as one: these train together."""
+    groups = Counter((b.first // b.step, b.epochs, b.counts) for b in plan.brackets)
+    return [
+        Bracket(first, epochs, tuple(count * number for count in counts))
+        for (first, epochs, counts), number in groups.items()
+    ]
 
 
 def _parts(count: int, sizes: Sequence[int]) -> list[int]:
