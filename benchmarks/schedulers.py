@@ -6,6 +6,7 @@ near the ratio of epochs. Quality: the loss of the best trial with several keys,
 each scheduler gets as many trials as the epochs of a search without one allow.
 
     python benchmarks/schedulers.py [--trials 256] [--keys 20] [--only NAME ...]
+    python benchmarks/schedulers.py --seconds [--keys 20] [--json FILE] [--only ...]
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import record
 from scipy.stats import wilcoxon
 from sklearn.datasets import load_digits
 
@@ -134,6 +136,58 @@ def quality(keys: int, trials: int) -> dict[str, dict]:
     return rows
 
 
+def in_equal_seconds(keys: int, trials: int) -> dict[str, dict]:
+    """Compare schedulers that take the same time, each with its own number of trials.
+
+    The numbers come from two measurements in turns, of as many trials each at first.
+    """
+    task, counts = digits(300), dict.fromkeys(SCHEDULERS, trials)
+    del counts["none"]
+
+    def seconds(name: str, key: int) -> tuple[float, jt.Result]:
+        begin = time.perf_counter()
+        result = search(task, name, counts[name], key)
+        return time.perf_counter() - begin, result
+
+    for _ in range(2):
+        for name in counts:  # compiles
+            seconds(name, 0)
+        turns = [[seconds(name, key)[0] for name in counts] for key in range(3)]
+        took = dict(zip(counts, np.median(turns, axis=0), strict=True))
+        base = took["successive_halving"]
+        counts.update(
+            {name: round(counts[name] * base / took[name]) for name in counts}
+        )
+        counts["successive_halving"] = trials
+    rows = {
+        name: {"trials": count, "seconds": [], "epochs": [], "valid": [], "test": []}
+        for name, count in counts.items()
+    }
+    for key in range(-1, keys):
+        for name, row in rows.items():
+            spent, result = seconds(name, max(key, 0))
+            if key < 0:  # compiles
+                continue
+            row["seconds"].append(spent)
+            row["epochs"].append(result.cost.epochs)
+            row["valid"].append(result.best.score)
+            row["test"].append(result.test()["loss"])
+    return rows
+
+
+def print_equal_seconds(rows: dict[str, dict]) -> None:
+    """Print the losses for equal seconds, and how equal these were."""
+    base = rows["successive_halving"]
+    print(f"{'':20}trials  epochs  seconds to halving   valid    test  wins of halving")
+    for name, row in rows.items():
+        ratio = np.median(np.divide(row["seconds"], base["seconds"]))
+        wins = np.less(base["valid"], row["valid"]).sum()
+        print(
+            f"{name:20}{row['trials']:6}{np.mean(row['epochs']):8.0f}{ratio:20.2f}"
+            f"{np.mean(row['valid']):8.4f}{np.mean(row['test']):8.4f}{wins:17}"
+        )
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -144,9 +198,17 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", choices=SCHEDULERS, help="beside none, the only ones"
     )
+    parser.add_argument(
+        "--seconds", action="store_true", help="only compare for equal seconds"
+    )
     options = parser.parse_args()
     for name in set(SCHEDULERS) - {"none", *(options.only or SCHEDULERS)}:
         del SCHEDULERS[name]
+    if options.seconds:
+        rows = in_equal_seconds(options.keys, options.trials)
+        print_equal_seconds(rows)
+        record.write(options, rows)
+        return
     timed = times(options.trials, options.repeats)
     print(f"{options.trials} trials of at most {EPOCHS} epochs, {options.repeats} keys")
     print(f"{'':20}seconds   time  epochs  occupancy   valid    test  test accuracy")

@@ -14,9 +14,10 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import RESOLUTION, arguments, keep_themes
+from common import RESOLUTION, keep_themes, with_folder
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 import jaxtune as jt
 from jaxtune.report.palette import colour, picture, score_colours
@@ -24,6 +25,7 @@ from jaxtune.report.palette import colour, picture, score_colours
 SIDE, MAPS, WINDOW = 256, 4, 40  # points of a side, maps, points of a side of a window
 UNITS, EXAMPLES, STEPS, LARGEST = 8, 16, 300, 1e6
 FIRST = {"learning_rate": (0.1, 5.0), "weight_scale": (0.1, 20.0)}
+TICKS = {"learning_rate": [0.1, 0.3, 1, 3], "weight_scale": [0.1, 0.3, 1, 3, 10]}
 KEYS = jax.random.split(jax.random.key(1), 4)
 X = jax.random.normal(KEYS[0], (EXAMPLES, UNITS))
 Y = jax.random.normal(KEYS[1], (EXAMPLES, 1))
@@ -53,8 +55,7 @@ def objective(key, hparams):
     return {"losses": losses, "inverses": inverses}
 
 
-def main(keys, out):
-    del keys
+def main(out):
     maps, found, bounds = [], [], FIRST
     for number in range(MAPS):
         began = time.process_time()
@@ -153,7 +154,7 @@ def described(bounds):
 
 @picture
 def draw(maps):
-    side, gap, margin = 2 * SIDE, 24, 44  # pixels: whole ones for each point
+    side, gap, margin = 2 * SIDE, 24, 72  # pixels: whole ones for each point
     width, height = MAPS * (side + gap) + margin, side + 2 * margin
     figure = Figure(figsize=(width / RESOLUTION, height / RESOLUTION), dpi=RESOLUTION)
     for number, one in enumerate(maps):
@@ -164,17 +165,41 @@ def draw(maps):
         closer = (SIDE / WINDOW) ** number
         axes.set_title("all" if number == 0 else f"{closer:.0f} times closer", size=12)
         if number == 0:
-            axes.set_xlabel("learning_rate (log scale)", size=11)
-            axes.set_ylabel("weight_scale (log scale)", size=11)
+            label_axes(axes)
+    add_legend(figure)
     return figure
+
+
+def label_axes(axes):
+    """Name the axes of the first map, and give them numbers; both are logarithmic."""
+    for axis, (name, (low, high)) in zip(
+        (axes.xaxis, axes.yaxis), FIRST.items(), strict=True
+    ):
+        shares = np.log(np.asarray(TICKS[name]) / low) / np.log(high / low)
+        axis.set_ticks(shares * SIDE - 0.5, map(str, TICKS[name]), size=10)
+        axis.set_label_text(f"{name} (log scale)", size=11)
+
+
+def add_legend(figure):
+    """Say what the ends of both ramps of colours are."""
+    shades = {"learns fast": -1, "learns slowly": 0}
+    ends = {name: learning()[place] for name, place in shades.items()}
+    # the palest one would not be seen
+    ends |= {
+        "diverges late": diverging()[-1],
+        "diverges early": ramp(diverging())(0.25),
+    }
+    patches = [Patch(color=shade, label=name) for name, shade in ends.items()]
+    figure.legend(
+        handles=patches, ncols=4, loc="lower right", frameon=False, fontsize=11
+    )
 
 
 def draw_map(axes, one, last):
     """Draw what trains by its losses, and what diverges by how long it took."""
     image, trains = np.zeros((SIDE, SIDE, 4)), one["trains"]
-    image[trains] = ramp(score_colours()[3:])(ranks(-one["losses"][trains]))
-    shades = colour("back"), colour("orange"), colour("best")
-    image[~trains] = ramp(shades)(ranks(one["inverses"][~trains]))
+    image[trains] = ramp(learning())(ranks(-one["losses"][trains]))
+    image[~trains] = ramp(diverging())(ranks(one["inverses"][~trains]))
     axes.imshow(image, origin="lower", interpolation="none")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -183,6 +208,16 @@ def draw_map(axes, one, last):
         box = np.asarray([0, 0, 1, 1, 0]), np.asarray([0, 1, 1, 0, 0])
         for shade, thick in ((colour("back"), 4), (colour("text"), 1.6)):
             axes.plot(column + box[0] * WINDOW, row + box[1] * WINDOW, shade, lw=thick)
+
+
+def learning():
+    """Return the colours of what trains, the slowest first."""
+    return score_colours()[3:]
+
+
+def diverging():
+    """Return the colours of what diverges, at once first."""
+    return colour("back"), colour("orange"), colour("best")
 
 
 def ranks(values):
@@ -194,4 +229,4 @@ def ramp(colours):
 
 
 if __name__ == "__main__":
-    main(*arguments(__doc__, 1))
+    main(with_folder(__doc__).parse_args().out)

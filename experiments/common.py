@@ -102,6 +102,7 @@ def keep(name: str, figure: Any, found: list[str], numbers: Any, out: Path) -> N
     results = {"found": found, "numbers": numbers}
     (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     print("\n".join(found))
+    print(f"wrote {name}.png and {name}.json to {out.resolve()}")
 
 
 def keep_themes(
@@ -119,8 +120,14 @@ def keep_themes(
 
 def arguments(about: str | None, keys: int) -> tuple[int, Path]:
     """Return the number of keys and the folder for pictures, from the command line."""
-    parser = argparse.ArgumentParser(description=str(about).split("\n")[0])
+    parser = with_folder(about)
     parser.add_argument("--keys", type=int, default=keys, help="searches of each kind")
-    parser.add_argument("--out", type=Path, default=GALLERY, help="folder for pictures")
     options = parser.parse_args()
     return options.keys, options.out
+
+
+def with_folder(about: str | None) -> argparse.ArgumentParser:
+    """Return the parser of an experiment, with the folder for pictures alone."""
+    parser = argparse.ArgumentParser(description=str(about).split("\n")[0])
+    parser.add_argument("--out", type=Path, default=GALLERY, help="folder for pictures")
+    return parser

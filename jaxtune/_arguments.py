@@ -32,7 +32,7 @@ from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
 from jaxtune.tasks import Task, optimizers
-from jaxtune.tasks.spelling import standard_name
+from jaxtune.tasks.spelling import STANDARD, standard_name
 
 BUDGET = one_of(*BUDGETS)
 MOST = 1000  # dimensions: what decodes them is unrolled
@@ -288,7 +288,8 @@ def checked_subsets(
         refuse("train", "a stream is read as a whole, and has no subsets", out)
     if scheduler.explore is not None:
         out = f"Use budget={EPOCHS!r}, or another scheduler."
-        refuse("scheduler", "no trial goes on from the state of another one", out)
+        why = "pbt() has no use: no trial goes on from the state of another one"
+        refuse("scheduler", why, out)
     if scoring.each_epoch:
         given = "history=True" if scoring.score == LAST else f"score={scoring.score!r}"
         out = f"Leave one of them out, or use budget={EPOCHS!r}."
@@ -376,13 +377,12 @@ def warn_about_outputs(task: Task, traced: tuple[Traced, ...]) -> None:
         )
 
 
-def warn_about_space(
-    ignored: list[str], trains: bool, space: Space, trials: int
-) -> None:
+def warn_about_space(ignored: list[str], task: Task, space: Space, trials: int) -> None:
     """Warn of dimensions that nothing reads, and of trials that must repeat."""
     if ignored:
         # a plain function has no standard names
-        meant = _meant(ignored, space) if trains else ""
+        sizes = [name for name, _ in task.limits if name not in space.names]
+        meant = _meant(ignored, space, sizes) if task.trains else ""
         them = "it" if len(ignored) == 1 else "them"
         warn(
             f"nothing reads {', '.join(ignored)}: searching {them} changes no score. "
@@ -399,8 +399,14 @@ def warn_about_space(
         )
 
 
-def _meant(ignored: list[str], space: Space) -> str:
-    """Return the standard names that may have been meant, in brackets."""
+def _meant(ignored: list[str], space: Space, sizes: list[str]) -> str:
+    """Return the names that may have been meant, in brackets.
+
+    They are standard ones, and the sizes of the model that the space does not have.
+    """
     names = {name: standard_name(name) for name in ignored}
     known = [f"{name}: {m}?" for name, m in names.items() if m and m not in space.names]
+    others = [name for name, m in names.items() if not m and name not in STANDARD]
+    if others and sizes:
+        known += [f"the model also reads {' and '.join(sizes)}"]
     return f" ({', '.join(known)})" if known else ""

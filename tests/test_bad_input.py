@@ -326,6 +326,11 @@ DOOR = {
         V,
         "split must be 'train', 'valid' or 'test', got 'examples'",
     ),
+    "MLP of unknown outputs": (
+        jt.models.MLP,
+        V,
+        "got None. It is the number of outputs: classes=1 for a regression",
+    ),
     "MLP of no units": (
         lambda: jt.models.MLP(classes=3, max_units=0),
         V,

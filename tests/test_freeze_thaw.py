@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import jaxtune as jt
-from jaxtune.schedulers import curve_model
+from jaxtune.schedulers import _freeze_thaw, curve_model
 from jaxtune.schedulers.base import Progress
 from jaxtune.schedulers.curve_model import as_quantiles, endings, level_of
 from jaxtune.testing import simulate
@@ -100,6 +100,39 @@ def test_the_budget_is_spent_and_never_passed(options, seed):
     waits = ~found.failed & ~ended
     short = (18 - found.epochs[waits]) > found.plan.epochs - sent.sum()
     assert short.all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trials_go_on_together_to_the_end(seed):
+    """A step for one trial costs as much time as one for many."""
+    points, curves = curves_of(120, 27, seed)
+    steps = [d.trial for _, d in run(curves, points=points).steps if len(d.trial)]
+    assert len(steps) <= 14
+    assert sum(len(trials) == 1 for trials in steps) <= 3
+
+
+def test_what_new_trials_begin_with_is_not_spent_before():
+    points, curves = curves_of(30, 18)
+    least = (30 * 2 + 18 - 2) / (30 * 18)
+    scheduler = jt.schedulers.freeze_thaw(share=least + 1e-9, concurrent=2)
+    found = run(curves, scheduler, points)
+    assert (found.epochs > 0).all()
+    assert found.epochs.sum() == found.plan.epochs == 76
+
+
+def test_the_last_bits_of_a_prediction_do_not_count(monkeypatch):
+    """They differ between machines, and would rank equal trials."""
+    rng, exact = np.random.default_rng(0), _freeze_thaw.endings
+
+    def elsewhere(*given):
+        found = exact(*given)
+        bits = 1e-12 * rng.normal(size=found.means.shape)
+        return found._replace(means=found.means + bits)
+
+    curves = np.repeat(np.linspace(0, 1, 6), 5)[:, None] + np.linspace(0, 1, 10)
+    one = run(curves)
+    monkeypatch.setattr(_freeze_thaw, "endings", elsewhere)
+    assert run(curves).epochs.tolist() == one.epochs.tolist()
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,15 @@ def test_a_race_on_paper():
         assert (p * tests < LEVEL) == wanted
         assert behind(measured, 0, tests)[row] == wanted
     assert not behind(measured, 0, tests)[0]
-    # without noise any gap is clear
-    exact = [np.full(2, 1.0), np.full(2, 1.0), np.full(2, 0.9)]
-    assert behind(exact, 0, tests).tolist() == [False, False, True]
+    # without noise any gap is clear, once so many are no longer the same by chance
+    for count, clear in ((2, False), (4, True)):
+        exact = [np.full(count, 1.0), np.full(count, 1.0), np.full(count, 0.9)]
+        assert behind(exact, 0, tests).tolist() == [False, False, clear]
 
 
-def simulated(truth, random):
+def simulated(truth, random, score=lambda x: x):
     """A race of configurations whose truth is known: winner, who left, chance."""
-    drawn = truth + random.standard_normal((LOOKS[-1], len(truth)))
+    drawn = score(truth + random.standard_normal((LOOKS[-1], len(truth))))
     inside, repeat_of, scores = np.ones(len(truth), bool), [], []
     for begin, end in zip((0, *LOOKS[:-1]), LOOKS, strict=True):
         rows = np.flatnonzero(inside)
@@ -98,6 +99,14 @@ def test_the_best_leaves_in_few_races_and_the_probability_is_true():
     assert np.mean([chance for *_, chance, _ in equal]) < 0.4
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_scores_of_two_values_that_agree_by_chance_separate_nobody(count):
+    """As with few examples to score on: right or wrong, and nothing in between."""
+    random = np.random.default_rng(1)
+    races = [simulated(np.zeros(count), random, np.sign) for _ in range(400)]
+    assert np.mean([out[0] for _, out, _, _ in races]) <= LEVEL
+
+
 def test_what_fails_leaves_and_one_alone_has_won():
     repeats = np.array([3, 5, 7, 3, 5, 7])
     scores = np.array([1.0, 1.1, 0.9, 1.2, np.nan, 1.0])
@@ -121,6 +130,19 @@ def test_who_has_left_comes_back_neither_to_the_race_nor_before_the_winner():
     assert table.trial.tolist() == [3, 5, 7]
     assert table.out.tolist() == [0, 0, 2]
     assert table.mean[2] > table.mean[0]
+
+
+def test_nobody_leaves_at_the_last_look():
+    repeats = np.tile([3, 5, 7], 4)
+    scores = np.array([2.0, 1.0, np.nan] * 2 + [2.1, 1.1, 0.0] * 2)
+    columns = {"score": scores}
+    measured = measured_of(repeats, columns, "max")
+    assert still_in(measured, scores, "max", (2, 4)).tolist() == [True, False, False]
+    table = confirmed_of(repeats, columns, scores[:, None], "max", (), (2, 4))
+    assert table.trial.tolist() == [3, 5, 7]
+    assert table.out.tolist() == [0, 0, 4]  # what failed has left
+    assert "mean ± standard error\n" in repr(table)
+    assert repr(table).count("in to the end") == 2
 
 
 @pytest.mark.parametrize(
@@ -187,6 +209,8 @@ def test_each_look_keeps_those_that_a_test_does_not_separate():
         means, degrees = values.mean(1), values.size - len(values)
         error = np.sqrt(2 / end * values.var(1, ddof=1).mean())
         p = student.sf((means.max() - means) / error, degrees)
+        if end == LOOKS[-1]:  # nobody leaves at the last look
+            break
         inside = [t for t, one in zip(inside, p, strict=True) if one * tests >= LEVEL]
         if len(inside) == 1:
             break
@@ -296,7 +320,7 @@ def test_limits_hold_for_the_means_and_decide_who_leads():
     assert result.best.trial == result.confirmed.trial[0]
 
 
-def test_it_goes_with_a_scheduler_and_folds(tmp_path):
+def test_it_goes_with_a_scheduler_and_folds(tmp_path, capsys):
     x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
     model = jt.models.MLP(classes=2, max_units=4)
@@ -335,6 +359,11 @@ def test_it_goes_with_a_scheduler_and_folds(tmp_path):
     assert result.confirmed.words in repr(result)
     rows = terminal.summary_of(again)["confirmed"]
     assert [row["out"] for row in rows] == result.confirmed.out.tolist()
+    terminal.print_result(result)
+    listed = capsys.readouterr().out.split("The best")[1].split("Measured again")[0]
+    for trial, mean in zip(result.confirmed.trial, result.confirmed.mean, strict=True):
+        line = next(line for line in listed.split("\n") if f"│ {trial:5d} │" in line)
+        assert f"{mean:.5g}" in line
 
 
 def test_a_plan_says_the_most():

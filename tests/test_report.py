@@ -131,7 +131,8 @@ def test_an_unknown_dimension_is_named():
         jt.report.zoom(result(SPACES["two"]), "c")
 
 
-NONE = {"Comparison", "compare", "description", "theme"}  # of a result alone
+# of a result alone
+NONE = {"Comparison", "StudyTable", "compare", "description", "theme"}
 PICTURES = [name for name in jt.report.__all__ if name not in NONE]
 
 

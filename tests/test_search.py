@@ -293,6 +293,17 @@ def test_a_dimension_of_another_name_is_told_the_standard_one(
         jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
 
 
+def test_a_size_of_another_name_is_told_those_of_the_model(small_task):
+    space = jt.Space(
+        learning_rate=jt.uniform(0.1, 0.5),
+        hidden_units=jt.integer(1, 8),
+        hidden_layers=jt.ordinal([1, 2]),
+    )
+    told = re.escape("Check the spelling (the model also reads layers)")
+    with pytest.warns(UserWarning, match=told):
+        jt.search(small_task, space, key=jax.random.key(0), trials=2, epochs=1)
+
+
 def test_a_small_space_says_that_trials_repeat():
     space = jt.Space(x=jt.choice([0, 1]), y=jt.integer(1, 3))
     with pytest.warns(UserWarning, match="6 configurations, so that 64 trials"):

@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 import jaxtune as jt
 from jaxtune import cli
+from jaxtune.analysis import ComparedValues, TunedValue
 from jaxtune.analysis._study import contrasts_of, luck_of_tuning
 from jaxtune.report.call import printed_call
+from jaxtune.report.study_words import conclusion_of
 from jaxtune.rounds.roles import space_of_study
 from jaxtune.samplers.crossing import crossed
 from jaxtune.schedulers.groups import apart
@@ -169,6 +171,40 @@ def test_too_few_trials_or_repeats_are_told():
     found = jt.study(objective, SPACE, scientific=["kind"], **few)
     assert "is not known" in found.conclusion
     assert "it takes repeats=7 and trials=7 or more" in found.notes[0]
+
+
+def _value(name, fine=True, trial=0, scores=(1.0, 1.1, 1.2)):
+    """A value of a study by hand, as far as sentences read it."""
+    mean = float(np.mean(scores))
+    return TunedValue(
+        {"kind": name}, 8, 0, trial, 1.0, np.array(scores), mean, 0, 0, {}, fine, ()
+    )
+
+
+def test_why_a_value_is_not_compared_is_said_as_it_is():
+    a, c = _value("a"), _value("c")
+    lost = [
+        _value("limit", fine=False),
+        _value("all", fine=False, trial=-1, scores=(math.nan,) * 3),
+        _value("some", scores=(1.0, math.nan, 1.1)),
+    ]
+    (pair,) = contrasts_of([a.scores, c.scores], None)
+    both = ComparedValues(("kind",), (a, c, *lost), (pair,), (0, 1, 2, 3, 4))
+    said = conclusion_of(both, "score")
+    # the first word is one of ours, and begins the sentence
+    assert said.startswith("Whether a differs from c")
+    assert said.endswith(
+        "; limit is not compared, as no setting meets the constraints; all is not "
+        "compared, as all settings failed; some is not compared, as the best setting "
+        "failed in 1 of 3 repeats."
+    )
+    alone = ComparedValues(("kind",), (a, *lost[1:]), (), (0, 1, 2))
+    assert conclusion_of(alone, "score") == (
+        "Nothing is compared: all settings failed with all; the best setting failed in "
+        "1 of 3 repeats with some."
+    )
+    several = both._replace(names=("kind", "other"))
+    assert "(limit) is not compared, as no" in conclusion_of(several, "score")
 
 
 def test_several_hyperparameters_are_concluded_one_by_one_and_together():
@@ -337,6 +373,16 @@ def test_what_no_study_can_say_is_refused(study, small_task):
         space_of_study(
             SPACE.replace(units=jt.when(jt.integer(1, 4), kind=["a"])), ["units"]
         )
+    deep = jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0),
+        kind=jt.choice(["a", "b"]),
+        own=jt.when(jt.ordinal([1, 2]), kind=["a"]),
+        units=jt.when(jt.integer(1, 4), own=[2]),
+    )
+    for fixed in ({"kind": "b", "own": 2}, {"kind": "a", "own": 1}):
+        with pytest.raises(ValueError, match="'units' matters only where own is 2, wh"):
+            space_of_study(deep, ["units"], fixed=fixed)
+    space_of_study(deep, ["units"], fixed={"kind": "a", "own": 2})
     with pytest.raises(ValueError, match="'p' is a column"):
         space_of_study(jt.Space(p=jt.uniform(0.0, 1.0)), ["p"])
     with pytest.raises(ValueError, match="under population based training"):

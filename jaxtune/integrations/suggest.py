@@ -11,7 +11,7 @@ from jaxtune.integrations.trial import Replayer
 from jaxtune.space import Space
 from jaxtune.types import Array, Key
 
-STATIC = SOME_NAMES._replace(way_out="Use such as ['layers'].")
+STATIC = SOME_NAMES._replace(way_out="Use names such as ['layers'].")
 
 
 class Suggested(NamedTuple):

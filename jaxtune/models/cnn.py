@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxtune.door import FLAG, check_each, one_of, optional, whole
 from jaxtune.models import masks
-from jaxtune.models.layers import ACTIVATIONS, NORMS, activate, normalise
+from jaxtune.models.layers import ACTIVATIONS, NORMS, OUTPUTS, activate, normalise
 from jaxtune.models.masks import MaskedConv, MaskedDense
 from jaxtune.types import Array
 
@@ -34,7 +34,7 @@ class CNN(nn.Module):
     (5, 3)
 
     Args:
-      classes: number of outputs.
+      classes: number of outputs; 1 for a regression of one target.
       max_channels: channels of a convolution, padding included; also the width if the
         space has no ``channels``.
       max_layers: convolutions, unused ones included; also the depth if the space has no
@@ -48,7 +48,7 @@ class CNN(nn.Module):
         version 0.1.0. A search finds the form that is fastest on its device by itself.
     """
 
-    classes: int
+    classes: int = None  # type: ignore[assignment]  # a missing one is refused below
     max_channels: int = 16
     max_layers: int = 2
     max_units: int = 64
@@ -58,7 +58,7 @@ class CNN(nn.Module):
 
     def __post_init__(self) -> None:
         fields = (
-            ("classes", self.classes, whole(1)),
+            ("classes", self.classes, OUTPUTS),
             ("max_channels", self.max_channels, whole(1)),
             ("max_layers", self.max_layers, whole(1)),
             ("max_units", self.max_units, whole(1)),

@@ -8,11 +8,15 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxtune.door import whole
 from jaxtune.models import masks
 from jaxtune.space.arrival import Choice
 from jaxtune.types import Array
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
+OUTPUTS = whole(1)._replace(
+    way_out="It is the number of outputs: classes=1 for a regression of one target."
+)
 NORMS = {"batch": masks.MaskedBatchNorm, "layer": masks.MaskedLayerNorm}
 
 

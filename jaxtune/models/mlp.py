@@ -9,7 +9,7 @@ import flax.linen as nn
 
 from jaxtune.door import check_each, one_of, optional, whole
 from jaxtune.models import masks
-from jaxtune.models.layers import ACTIVATIONS, NORMS, activate, normalise
+from jaxtune.models.layers import ACTIVATIONS, NORMS, OUTPUTS, activate, normalise
 from jaxtune.models.masks import MaskedDense
 from jaxtune.types import Array
 
@@ -36,7 +36,7 @@ class MLP(nn.Module):
     (5, 3)
 
     Args:
-      classes: number of outputs.
+      classes: number of outputs; 1 for a regression of one target.
       max_units: units of a hidden layer, padding included; also the width if the space
         has no ``hidden_units``.
       max_layers: hidden layers, unused ones included; also the depth if the space has
@@ -51,7 +51,7 @@ class MLP(nn.Module):
       base_units: the width at which ``"mup"`` and ``"standard"`` are the same.
     """
 
-    classes: int
+    classes: int = None  # type: ignore[assignment]  # a missing one is refused below
     max_units: int = 128
     max_layers: int = 1
     activation: str = "relu"
@@ -61,7 +61,7 @@ class MLP(nn.Module):
 
     def __post_init__(self) -> None:
         fields = (
-            ("classes", self.classes, whole(1)),
+            ("classes", self.classes, OUTPUTS),
             ("max_units", self.max_units, whole(1)),
             ("max_layers", self.max_layers, whole(1)),
             ("activation", self.activation, one_of(*ACTIVATIONS)),

@@ -79,7 +79,7 @@ def check_subsets(workload: Workload, space: Space, plans: Sequence[Plan]) -> No
     if not any(plan.compares for plan in plans):
         raise ValueError(
             f"budget={EXAMPLES!r}: without a scheduler that compares trials, every one "
-            "trains on all the data. Use such as hyperband(), or leave budget out."
+            "trains on all the data. Use one such as hyperband(), or leave budget out."
         )
     least = min(bracket.epochs[0] for plan in plans for bracket in plan.brackets)
     rows = rows_in_subset(workload.budget_rows, least, workload.epochs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from jaxtune.analysis import ComparedValues, TunedValue, ValueContrast
 from jaxtune.analysis.paired import fewest_pairs
 from jaxtune.printing import counted
@@ -31,13 +33,10 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     """
     best, *others = found.order
     labels = [label_of(value) for value in found.values]
-    lost = [labels[i] for i in found.order if not found.values[i].compared]
-    if len(labels) - len(lost) < 2:
-        return (
-            f"Nothing is compared: {as_list(lost)} failed in a repeat, or "
-            f"{'have' if len(lost) > 1 else 'has'} no setting that meets the "
-            "constraints."
-        )
+    lost = _left_out(found)
+    if sum(value.compared for value in found.values) < 2:
+        why = [f"{reason} with {_few(names)}" for reason, names in lost.items()]
+        return f"Nothing is compared: {'; '.join(why)}."
     pairs = {frozenset((p.better, p.other)): p for p in found.contrasts}
     against = [pairs[frozenset((best, i))] for i in others if _has(pairs, best, i)]
     worse = [pair for pair in against if pair.shown]
@@ -47,7 +46,7 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     unknown = [p for p in undecided if p not in lucky and math.isinf(p.seen)]
     parts = []
     if len(found.names) > 1:
-        return _of_combinations(found, against)
+        return _sentence([_of_combinations(found, against), *_without(lost)])
     if worse:
         behind = _each(worse, best, labels, f"{metric} better by ")
         parts.append(f"{labels[best]} is better at this budget than {behind}")
@@ -66,10 +65,50 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     if unknown:
         near = _each(unknown, best, labels, f"{metric} apart by ")
         parts.append(f"whether {labels[best]} differs from {near} is not known")
-    if lost:
-        parts.append(f"{as_list(lost)} failed, and cannot be compared")
-    said = "; ".join(parts)
-    return f"{said[0].upper() if lucky and not worse else said[0]}{said[1:]}."
+    said = _sentence([*parts, *_without(lost)])
+    # the first word is the name of a value, which keeps its letters, or one of ours
+    named = bool(worse or (alike and not lucky))
+    return said if named else said[0].upper() + said[1:]
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return f"{'; '.join(parts)}."
+
+
+def _left_out(found: ComparedValues) -> dict[str, list[str]]:
+    """Return why values are not compared, each reason with the values it holds for."""
+    lost: dict[str, list[str]] = {}
+    for place in found.order:
+        value = found.values[place]
+        if not value.compared:
+            label = label_of(value)
+            shown = f"({label})" if len(found.names) > 1 else label
+            lost.setdefault(_reason(value), []).append(shown)
+    return lost
+
+
+def _reason(value: TunedValue) -> str:
+    """Return why a value is not compared."""
+    if value.trial < 0:
+        return "all settings failed"
+    if not value.feasible:
+        return "no setting meets the constraints"
+    lost = len(value.scores) - int(np.isfinite(value.scores).sum())
+    return f"the best setting failed in {lost} of {len(value.scores)} repeats"
+
+
+def _without(lost: dict[str, list[str]]) -> list[str]:
+    """Return the parts of a sentence on values that are not compared."""
+    return [
+        f"{_few(names)} {'is' if len(names) == 1 else 'are'} not compared, as {reason}"
+        for reason, names in lost.items()
+    ]
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names as a list, the first few if there are many."""
+    more = len(names) - SHOWN
+    return as_list(names if more <= 0 else [*names[:SHOWN], f"{more} more"])
 
 
 def _alike(
@@ -85,7 +124,7 @@ def _alike(
 
 
 def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) -> str:
-    """Return the sentence for the combinations of several hyperparameters."""
+    """Return the part of the sentence on the best of several combinations."""
     best = found.order[0]
     near = [label_of(found.values[_rest(p, best)]) for p in against if not p.shown]
     worse = len(against) - len(near)
@@ -95,10 +134,8 @@ def _of_combinations(found: ComparedValues, against: Sequence[ValueContrast]) ->
         f"{worse} of the {len(found.values) - 1} others"
     )
     if near:
-        more = len(near) - SHOWN
-        shown = near if more <= 0 else [*near[:SHOWN], f"{more} more"]
-        said += f", and not told apart from {as_list([f'({name})' for name in shown])}"
-    return f"{said}."
+        said += f", and not told apart from {_few([f'({name})' for name in near])}"
+    return said
 
 
 def bounds_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str]:

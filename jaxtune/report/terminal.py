@@ -57,6 +57,13 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         _line(console, f"{count} of {len(result.trials)} trials have {shown}")
     scored = _best(result, top)
     columns, rows = _listed(result, scored, wanted)
+    again = [] if result.compared else _measured_again(result)
+    if again:  # they are ordered by these means, and not by their first scores
+        means = {row["trial"]: cell(row["mean"]) for row in again}
+        place = columns.index("score") + 1
+        columns.insert(place, "mean")
+        for trial, row in zip(scored, rows, strict=True):
+            row.insert(place, means.get(trial, ""))
     ranked = int(np.isfinite(result.standing).sum())
     title = f"The best {len(rows)} of {ranked} trials that have a score"
     title += " by non-dominated sorting" if result.setup.goals else ""
@@ -67,7 +74,7 @@ def print_result(result: Result, top: int = 10, console: Console | None = None) 
         table = result.study.table
         title = f"Each value of {', '.join(result.compared)}, the others tuned"
         _print(console, _table(title, [*table[0]], table.cells))
-    elif again := _measured_again(result):
+    elif again:
         title = f"Measured again: {result.confirmed.words}"
         cells = [[*map(cell, row.values())] for row in again]
         _print(console, _table(title, [*again[0]], cells))

@@ -36,8 +36,8 @@ class Confirmed(NamedTuple):
       scores: of each its measurements, one for each repeat, seed and fold.
       low: ``[m]`` lower end of the 95 % interval of the mean, by Student's t.
       high: ``[m]`` its upper end.
-      out: ``[m]`` after how many measurements a test of the race separated it from the
-        leader, or it failed; 0 for one that stayed. Empty where there was no race.
+      out: ``[m]`` after how many measurements it left the race, clearly behind the
+        leader or failed; 0 for one that stayed to the end. Empty without a race.
     """
 
     trial: np.ndarray
@@ -60,7 +60,8 @@ class Confirmed(NamedTuple):
         ]
         for row, count in enumerate(self.out):
             lines[row] += f"; out after {count}" if count else "; in to the end"
-        return "\n".join([f"Confirmed({len(lines)} configurations", *lines]) + ")"
+        head = f"Confirmed({len(lines)} configurations, mean ± standard error"
+        return "\n".join([head, *lines]) + ")"
 
     @property
     def words(self) -> str:
@@ -123,7 +124,11 @@ def confirmed_of(
     if fine.any():
         sign = ranking.direction(mode)
         chance[fine] = chances([sign * values for values in _only(measured, fine)])
-    stays = still_in(found, score, mode, looks) if looks else np.ones(len(rows), bool)
+    stays = np.ones(len(rows), bool)
+    if looks:
+        # nobody is measured after the last look, so that nobody leaves there
+        ended = np.isfinite(found.standing) & (counts >= looks[-1])
+        stays = still_in(found, score, mode, looks) | ended
     # lexsort's last key comes first; of equal ones that of the smaller id ranks higher
     value = ranking.worst_if_failed(found.standing)
     last = (-counts, ~stays) if looks else ()

@@ -7,7 +7,7 @@ each of their values, and the fixed ones keep one value.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtune.rounds.known import value_in
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.space import Dimension, Space, fixed_at, ordinal, with_default_inside
-from jaxtune.space.conditions import ancestors
+from jaxtune.space.conditions import active, ancestors
 from jaxtune.space.restriction import restricted
 
 REPEATS = 10  # at least, if none are given
@@ -69,6 +69,7 @@ def space_of_study(
         changed[name] = _listed(name, space[name], values)
     _check_conditions(space, wanted, kept)
     made = space.replace(**changed)
+    _check_matters(space, made, wanted)
     sizes = {name: int(made[name].cardinality) for name in wanted}
     if math.prod(sizes.values()) > MOST:
         shown = " times ".join(f"{size} of {name}" for name, size in sizes.items())
@@ -197,6 +198,26 @@ def _check_conditions(
                 f"scientific: {name!r} matters for some values of {parents[0]!r} only, "
                 f"so its values are not comparable. Fix it, as in "
                 f"fixed={{{parents[0]!r}: ...}}."
+            )
+
+
+def _check_matters(space: Space, made: Space, scientific: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a scientific dimension that what is fixed rules out."""
+    for name in scientific:
+        parents = ancestors({n: space[n] for n in space.names}, name)
+        # all of them are fixed, see `_check_conditions`
+        fixed = {parent: with_default_inside(made[parent]) for parent in parents}
+        values = {parent: dim.decoded(dim.default) for parent, dim in fixed.items()}
+        own = fixed | {name: space[name]}
+        if parents and not bool(active(own, values)[name]):
+            rules = [
+                f"{parent} is {' or '.join(map(repr, wanted))}"
+                for parent, wanted in space[name].condition
+            ]
+            raise ValueError(
+                f"scientific: {name!r} matters only where {' and '.join(rules)}, which "
+                "what is fixed rules out: its values would all be the same. Fix other "
+                "values."
             )
 
 

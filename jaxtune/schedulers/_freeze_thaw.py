@@ -148,9 +148,7 @@ def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
     order = np.lexsort((-mean.round(6), -chance.round(6)))
     best = order[waiting[order]]
     step = rungs[stage[best]] - progress.target[best]
-    # the first ones can always be brought to the end
-    spent = np.cumsum(step) + np.cumsum((left[best] - step)[:ends])[-1]
-    old = best[: max(not len(new), min(count, int((spent <= free).sum())))]
+    old = best[_affordable(step, left[best] - step, ends, free)][:count]
     new = order[stage[order] == 0]  # the most promising first
     if len(old) + len(new) > progress.slots:
         going = order[np.isin(order, np.union1d(old, new))][: progress.slots]
@@ -158,6 +156,28 @@ def _step(rungs: np.ndarray, budget: int, progress: Progress) -> Decision:
     return together(
         [decision(old, rungs[stage[old]]), decision(new, first, fresh=True)]
     )
+
+
+def _affordable(step: np.ndarray, rest: np.ndarray, ends: int, free: int) -> np.ndarray:
+    """Return which of some trials go on, if the first of them can come to the end.
+
+    Args:
+      step: ``[m]`` epochs to the next rung, the best trial first.
+      rest: ``[m]`` epochs from there to the end.
+      ends: trials that are to come to the end, if there are so many.
+      free: epochs that all of them may train, enough for each alone.
+    """
+    kept = np.arange(len(step))
+    while True:
+        cost = step[kept] + np.where(np.arange(len(kept)) < ends, rest[kept], 0)
+        over = np.cumsum(cost) > free
+        if not over.any():
+            return kept
+        # one that takes too much makes room for those after it that take less
+        first = int(over.argmax())
+        fits = cost <= free - cost[:first].sum()
+        fits[:first] = True
+        kept = kept[fits]
 
 
 def _breadth(rungs: np.ndarray, stage: int, free: int) -> tuple[int, int]:

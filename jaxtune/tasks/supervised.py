@@ -179,7 +179,7 @@ def regression(
     Args:
       model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
         Its outputs have the shape of the targets, or ``[batch, 1]`` for targets
-        ``[batch]``.
+        ``[batch]``: `jaxtune.models.MLP` with ``classes=1``.
       train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers, and weights
         ``[N]`` if there are some; or, for data that do not fit on a device, a stream
         of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.

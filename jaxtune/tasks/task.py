@@ -292,7 +292,7 @@ def _are_modes(pairs: Any) -> bool:
 MODES = Argument(
     "a tuple of pairs of a name and 'max' or 'min'",
     _are_modes,
-    "Use such as (('accuracy', 'max'),).",
+    "Use pairs such as (('accuracy', 'max'),).",
 )
 
 
