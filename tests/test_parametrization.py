@@ -255,6 +255,11 @@ def test_what_is_not_understood_is_refused():
     state = sgd.init({"a": 1.0})
     with pytest.raises(ValueError, match="multipliers: they do not fit the parameters"):
         sgd.update({"a": 1.0}, state)
+    for factor in (jnp.ones(3), jnp.ones((2, 1)), "a"):
+        made = jt.optimizers.scaled(optax.sgd(0.1), (1.0, {"w": factor}))
+        start = {"w": jnp.ones(2)}
+        with pytest.raises(ValueError, match="multipliers: they do not fit"):
+            made.update(start, made.init(start), start)
 
 
 class Own(nn.Module):

@@ -15,7 +15,7 @@ import optax
 
 from jaxtune.door import guarded
 from jaxtune.tasks.averages import TRANSFORMATION, averages_in
-from jaxtune.types import PyTree
+from jaxtune.types import Array, PyTree
 
 Multipliers = tuple[PyTree, PyTree]
 """Factors of the gradients and of the updates, for the parts of the parameters."""
@@ -88,15 +88,21 @@ def _times(factors: PyTree) -> optax.GradientTransformation:
     """Multiply updates by factors, each for what lies below its place in the tree."""
 
     def times(factor: PyTree, part: PyTree) -> PyTree:
-        return jax.tree.map(lambda u: u * jnp.asarray(factor, u.dtype), part)
+        return jax.tree.map(lambda u: scale(jnp.asarray(factor, u.dtype), u), part)
+
+    def scale(factor: Array, leaf: Array) -> Array:
+        if jnp.broadcast_shapes(factor.shape, leaf.shape) != leaf.shape:
+            raise ValueError(f"a factor of shape {factor.shape} for {leaf.shape}")
+        return leaf * factor
 
     def update(updates: PyTree, params: PyTree = None) -> PyTree:
         del params
         try:
             return jax.tree.map(times, factors, updates)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
+            (reason, *_) = str(error).splitlines()
             raise ValueError(
-                f"multipliers: they do not fit the parameters ({error}). Use the same "
+                f"multipliers: they do not fit the parameters ({reason}). Use the same "
                 "names in both trees, or one number for a whole part."
             ) from error
 
