@@ -231,6 +231,8 @@ def test_a_plan_has_the_epochs_of_halving():
         assert plan.epochs == halving.plan(trials, epochs).epochs
         assert plan.trials == trials
     assert jt.schedulers.freeze_thaw(share=0.5).plan(64, 20).epochs == 640
+    # the share that a refusal recommends; 0.172 * 250 is 42.99999999999999
+    assert jt.schedulers.freeze_thaw(share=0.172).plan(10, 25).epochs == 43
 
 
 OBJECTIVE = {"trials": 12, "epochs": 6, "seeds": 2, "metric": "loss"}
@@ -296,7 +298,8 @@ def test_a_run_that_is_killed_ends_in_the_same_table(task, tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda s: s.freeze_thaw(share=2), r"share must lie in \[0, 1\], got 2"),
+        (lambda s: s.freeze_thaw(share=2), r"share must lie in \(0, 1\], got 2"),
+        (lambda s: s.freeze_thaw(share=0), r"share must lie in \(0, 1\], got 0"),
         (lambda s: s.freeze_thaw(interval=0), "interval must be a whole number from 1"),
         (lambda s: s.freeze_thaw(concurrent=1.5), "concurrent must be a whole number"),
         (lambda s: s.freeze_thaw().plan(9, 1), "epochs=1 ends before the first"),

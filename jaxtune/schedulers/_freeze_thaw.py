@@ -42,7 +42,7 @@ THINNING = 0.7
 
 @maker
 @guarded(
-    share=optional(real(0, 1)),
+    share=optional(real(above=0, most=1)),
     interval=optional(whole(1)),
     concurrent=optional(whole(1)),
 )
@@ -87,7 +87,10 @@ def freeze_thaw(
                 f"interval={every}. Train longer, or lower it."
             )
         least = trials * every + epochs - every
-        budget = int(share * trials * epochs) if share else _usual(trials, epochs)
+        budget = _usual(trials, epochs)
+        if share is not None:
+            # 1e-9: a product that rounding left just below a whole number
+            budget = int(share * trials * epochs + 1e-9)
         if share is not None and budget < least:
             raise ValueError(
                 f"freeze_thaw: share={share:g} of {trials} trials times {epochs} "
