@@ -68,6 +68,7 @@ def space_of_study(
     for name, values in wanted.items():
         changed[name] = _listed(name, space[name], values)
     _check_conditions(space, wanted, kept)
+    _check_beliefs(space, wanted)
     made = space.replace(**changed)
     _check_matters(space, made, wanted)
     sizes = {name: int(made[name].cardinality) for name in wanted}
@@ -198,6 +199,16 @@ def _check_conditions(
                 f"scientific: {name!r} matters for some values of {parents[0]!r} only, "
                 f"so its values are not comparable. Fix it, as in "
                 f"fixed={{{parents[0]!r}: ...}}."
+            )
+
+
+def _check_beliefs(space: Space, scientific: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a belief in what is tried at all its values alike."""
+    for name in scientific:
+        if space[name].prior is not None:
+            raise ValueError(
+                f"scientific: {name!r} has a belief, prior=..., and each of its values "
+                "is tried as often as the others. Leave the belief out."
             )
 
 
