@@ -17,7 +17,7 @@ from jaxtune.planning import flops
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import Forms, chosen_forms
 from jaxtune.planning.fitting import fit_width
-from jaxtune.planning.layout import groups
+from jaxtune.planning.layout import groups, values_of
 from jaxtune.planning.loads import loads_of
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
@@ -213,7 +213,12 @@ def plan(
     hparams = {name: np.asarray(v) for name, v in space.decode(points).items()}
     found = groups(workload.layout, space, hparams, seeds)
     waits = sum(max(1, len(stage.batches)) for stage in stages)
-    parts = [_counted(workload, hparams, group, seeds, waits) for group in found]
+    # in whole numbers: of a choice of sizes, what is decoded is the place in its list
+    sizes = {
+        bucket.field: values_of(space[bucket.name], hparams[bucket.name])
+        for bucket in workload.layout.buckets
+    }
+    parts = [_counted(workload, hparams, sizes, group, seeds, waits) for group in found]
     done = sum(part[1] for part in parts)
     lanes = sum(part[0].blocks for part in parts) * workload.width
     batching = workload.layout.batching
@@ -239,6 +244,7 @@ def plan(
 def _counted(
     workload: Workload,
     hparams: dict[str, np.ndarray],
+    sizes: dict[str, list[int]],
     group: Group,
     seeds: int,
     waits: int,
@@ -249,7 +255,6 @@ def _counted(
     count = waits * -(-lanes // workload.width)
     if not task.trains:
         return PlannedGroup(dict(group.static.values), len(rows), count, 0.0), 0.0, 0.0
-    buckets = workload.layout.buckets
     fixed = dict(group.static.values)
     # many trials share their sizes, and every count traces the model
     exact: dict[tuple, float] = {}
@@ -265,9 +270,9 @@ def _counted(
 
     # a trial uses the arithmetic of its exact sizes, and computes that of its bucket
     used = sum(
-        cost({b.field: int(hparams[b.name][row]) for b in buckets}) for row in rows
+        cost({field: values[row] for field, values in sizes.items()}) for row in rows
     )
-    done = cost({b.field: fixed[b.field] for b in buckets}) * len(rows)
+    done = cost({field: fixed[field] for field in sizes}) * len(rows)
     planned = PlannedGroup(fixed, len(rows), count, 1 - used / done)
     return planned, done, used
 

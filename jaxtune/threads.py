@@ -31,6 +31,7 @@ def one_thread() -> Iterator[None]:
     global _users, _limit
     with _lock:
         if not _users:
+            _let_this_thread_set()
             _limit = blas().limit(limits=1)
         _users += 1
     try:
@@ -39,7 +40,18 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
+                _let_this_thread_set()
                 _limit.restore_original_limits()
+
+
+def _let_this_thread_set() -> None:
+    """Let this thread set the numbers, whichever one did so before."""
+    # since version 3.8 threadpoolctl silently ignores all but the first thread that
+    # asks, and here the first and the last one in need not be the same
+    for library in blas().lib_controllers:
+        clear = getattr(library, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
 
 
 @cache  # to look for the libraries takes longer than a fit

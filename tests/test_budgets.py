@@ -12,10 +12,15 @@ from test_storage import assert_same
 
 import jaxtune as jt
 from jaxtune import _search
+from jaxtune.programs.lane import WAITING
+from jaxtune.results.rows import rows_of
 from jaxtune.results.trials import Trials
 from jaxtune.rounds.arguments import Search
 from jaxtune.rounds.budgets import at_one_budget, enough
-from jaxtune.training.ledger import Rungs
+from jaxtune.space.points import Points
+from jaxtune.training.ledger import Rungs, no_rungs
+from jaxtune.training.round import Training
+from jaxtune.training.round_state import RoundMetrics
 
 KEY, NAN = jax.random.key(4), np.nan
 RATE = jt.log_uniform(1e-3, 10.0)
@@ -89,6 +94,23 @@ def test_scores_are_those_at_the_largest_budget_with_enough(least, known):
         np.testing.assert_allclose(rows["score"], rows.scores.mean(axis=1), rtol=1e-6)
         # all that did not fail rank by their scores alone
         assert len(set(rows.stage[~rows.failed])) <= 1
+
+
+def test_a_trial_with_no_score_at_a_rung_has_failed_while_its_round_is_open():
+    """Its loss is fine. A model that is not told awaits the best of its region."""
+    space = jt.Space(learning_rate=RATE)
+    hparams = {"learning_rate": np.float32([0.1, 0.2, 0.3, 0.4])}
+    points = Points(space, np.zeros((4, 1), np.float32), hparams)
+    scores = np.float32([[NAN, 0.3], [0.1, 0.2], [NAN, NAN], [np.inf, 0.1]])
+    outcome = RoundMetrics(
+        metrics={"mse": scores},
+        status=np.full((4, 2), WAITING),
+        epochs=np.array([3, 1, 0, 1]),
+    )
+    open_round = Training(outcome, points, no_rungs(2), None, budget=9, over=False)
+    rows = rows_of(space, 0, np.arange(4), open_round, "mse")
+    states = ["diverged", "running", "waiting", "diverged"]
+    assert rows["status"].tolist() == states
 
 
 def test_where_all_trained_in_full_the_tables_are_as_they_were():
@@ -169,4 +191,4 @@ def test_beliefs_and_brackets_go_together():
     def away(result):
         return np.abs(np.log10(result.trials["learning_rate"] / 1e-2)).mean()
 
-    assert away(found) < away(without) / 2
+    assert away(found) < 0.7 * away(without)

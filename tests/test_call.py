@@ -101,6 +101,7 @@ TASKS = {
     "population": dict(scheduler="pbt", trials=8, epochs=6, sampler="sobol"),
     "folds": dict(folds=3),
     "pairs": dict(folds=[(range(40), range(40, 80)), (range(40, 80), range(40))]),
+    "examples": dict(scheduler="successive_halving", budget="examples", epochs=6),
     "score": dict(score="best", history=True),
     "mean": dict(score=2),
     "keep": dict(keep="predictions", sampler=jt.samplers.latin_hypercube(12)),

@@ -1,5 +1,7 @@
 """The Gaussian process and its batches against float64, SciPy and scikit-learn."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -561,6 +563,28 @@ def test_a_fit_has_one_thread_and_gives_the_others_back():
     with one_thread(), one_thread():
         assert threads_of_blas() == {1}
     assert threads_of_blas() == before
+
+
+def test_any_thread_limits_those_of_blas_and_any_other_gives_them_back():
+    entered, leave, seen = threading.Event(), threading.Event(), []
+
+    def work():
+        with one_thread():
+            seen.append({one["num_threads"] for one in blas().info()})
+            entered.set()
+            leave.wait()
+
+    before = {one["num_threads"] for one in blas().info()}
+    with blas().limit(limits=max(before)):  # this thread is now the first to ask
+        thread = threading.Thread(target=work)
+        thread.start()
+        entered.wait()
+        with one_thread():
+            leave.set()
+            thread.join()  # the first one in is the first one out
+            seen.append({one["num_threads"] for one in blas().info()})
+    assert seen == [{1}, {1}]
+    assert {one["num_threads"] for one in blas().info()} == before
 
 
 def test_only_the_model_itself_is_compiled_for_a_batch():

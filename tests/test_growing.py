@@ -230,7 +230,7 @@ def test_a_time_limit_keeps_the_blocks_in_flight(tmp_path):
     assert_same(jt.resume(tmp_path, bowl, verbose=0), whole)
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_run_that_was_stopped_is_what_is_loaded_and_goes_on(
     name, seeds, small_task, small_space, tmp_path
@@ -403,7 +403,7 @@ def digest(found):
     return known.hexdigest()
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_an_extended_run_is_the_straight_one(
     name,

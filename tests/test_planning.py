@@ -12,6 +12,7 @@ from jaxtune.planning import flops as work
 from jaxtune.planning import layout as planner
 from jaxtune.planning.layout import groups
 from jaxtune.planning.preparation import prepare
+from jaxtune.planning.sizes import sizes_of
 from jaxtune.training.retraining import train_in_full
 
 RNG = np.random.default_rng(0)
@@ -182,6 +183,24 @@ def test_a_plan_states_the_padding():
     assert exact.padding == 0
     assert "max_units=8" in repr(exact)
     assert "32 trials" not in repr(exact)
+
+
+def test_a_choice_of_sizes_is_planned_and_counted_as_an_ordinal_of_them():
+    many = np.repeat(X, 64, axis=0), np.repeat(Y, 64)
+    task, found = mlp_task(512, train=many), []
+    for units in (jt.choice([512, 8, 64]), jt.ordinal([8, 64, 512])):
+        space = jt.Space(learning_rate=jt.uniform(0, 1), hidden_units=units)
+        workload = prepare(task, space, jax.random.key(0), epochs=1, width=4)
+        decoded = np.asarray([units.decoded(size) for size in (8, 64, 512)])
+        hparams = {"learning_rate": np.ones(3, np.float32), "hidden_units": decoded}
+        sizes = sizes_of(workload, space, hparams, ["parameters"])["parameters"]
+        said = jt.plan(task, space, trials=48, memory=False)
+        found.append((workload.layout.buckets, sizes.tolist(), said.padding))
+    (buckets, sizes, padding), ordinal = found
+    # a choice looks its size up, which is arithmetic too
+    assert (buckets, sizes, pytest.approx(padding, rel=0.05)) == ordinal
+    assert len(buckets[0].tops) == 2
+    assert sizes[0] == 12 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3
 
 
 def test_a_plan_of_a_plain_function():

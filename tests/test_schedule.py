@@ -116,7 +116,7 @@ def test_a_budget_is_spent_to_the_last_trial(budget):
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "sobol", "halton"])
-@pytest.mark.parametrize("floor", [0.3, 1.0])
+@pytest.mark.parametrize("floor", [0.3, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_a_tiered_search_opens_at_full_range_around_the_best(sampler, floor):
     result = jt.search(
         bowl,

@@ -98,7 +98,7 @@ def run(task, space, directory=None, **changes):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_cut_off_again_and_again_ends_in_the_same_table(
     name, seeds, small_task, small_space, tmp_path, cut
 ):

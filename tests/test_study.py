@@ -14,6 +14,7 @@ from jaxtune import cli
 from jaxtune.analysis import ComparedValues, TunedValue
 from jaxtune.analysis._study import contrasts_of, luck_of_tuning
 from jaxtune.report.call import printed_call
+from jaxtune.report.code import space_code
 from jaxtune.report.study_words import conclusion_of
 from jaxtune.rounds.roles import space_of_study
 from jaxtune.samplers.crossing import crossed
@@ -388,6 +389,36 @@ def test_a_range_has_five_values_on_its_own_scale():
     assert made.searched == ("rate", "kind")
 
 
+FIXED = [
+    {"units": 32, "batch": 16, "kind": "b"},
+    {"kind": "a", "own": 1},
+    {"own": 2, "units": 8},
+]
+
+
+@pytest.mark.parametrize("fixed", FIXED)
+def test_what_is_fixed_is_shown_and_printed_at_its_value(fixed):
+    space = jt.Space(
+        rate=jt.log_uniform(1e-4, 1.0),
+        kind=jt.choice(["a", "b"]),
+        units=jt.ordinal([8, 16, 32], default=16),
+        batch=jt.power_of_two(16, 256, default=32),
+        own=jt.when(jt.ordinal([1, 2], default=1), kind=["a"]),
+        deep=jt.when(jt.integer(1, 4), own=[2]),
+        compared=jt.choice(["x", "y"]),
+    )
+    made, _ = space_of_study(space, ["compared"], fixed=fixed)
+    assert {name: made[name].default for name in fixed} == fixed
+    names = {"jt": jt}
+    exec(f"space = {space_code(made, None)}", names)
+    assert repr(names["space"]) == repr(made)
+    assert {name: names["space"][name].default for name in fixed} == fixed
+    # what this rules out is no nuisance
+    lost = {"own", "deep"} if fixed.get("kind") == "b" else set()
+    lost |= {"deep"} if fixed.get("own") == 1 else set()
+    assert set(made.searched) == set(space.names) - lost - set(fixed)
+
+
 BAD = {
     "scientific: got 'kind'. Use a list of names": {"scientific": "kind"},
     "there is no dimension 'kinds'. This space has rate": {"scientific": ["kinds"]},
@@ -453,6 +484,8 @@ def test_what_no_study_can_say_is_refused(study, small_task):
         with pytest.raises(ValueError, match="'units' matters only where own is 2, wh"):
             space_of_study(deep, ["units"], fixed=fixed)
     space_of_study(deep, ["units"], fixed={"kind": "a", "own": 2})
+    with pytest.raises(ValueError, match="nothing is left to tune"):
+        space_of_study(deep, {"rate": [0.1, 0.2]}, fixed={"kind": "b", "own": 1})
     with pytest.raises(ValueError, match="'p' is a column"):
         space_of_study(jt.Space(p=jt.uniform(0.0, 1.0)), ["p"])
     with pytest.raises(ValueError, match="under population based training"):

@@ -198,7 +198,7 @@ def _middle(space: Space) -> Hparams:
     point = np.full((1, space.dim), 0.5, np.float32)
     middle = {name: np.asarray(v) for name, v in space.decode(point).items()}
     known = constants(Layout(), space)
-    values = tuple((name, _column(space[name], middle[name])[0]) for name in known)
+    values = tuple((name, values_of(space[name], middle[name])[0]) for name in known)
     traced = {name: v[0] for name, v in middle.items() if name not in known}
     return Static(values, in_places(space, known)).hparams(traced)
 
@@ -254,7 +254,7 @@ def _split(
     are not looked at, so they change no lane's bits.
     """
     cost = _cost_of(task, space, fields)
-    shares = {name: shares_of(space[name]) for name in tops}
+    shares = {name: size_shares(space[name]) for name in tops}
 
     def expected(tops: dict[str, list[int]]) -> float:
         total = 0.0
@@ -297,12 +297,18 @@ def _candidates(dimension: Dimension) -> list[int]:
 
 @on_host()
 def shares_of(dimension: Dimension) -> dict[int, float]:
-    """Return each value of a dimension with its share of the range."""
+    """Return each decoded value of a dimension with its share of the range."""
     middles: Any = (np.arange(4096) + np.float32(0.5)) / np.float32(4096)
     values, counts = np.unique(
         np.asarray(dimension.decode(middles)), return_counts=True
     )
     return dict(zip(values.tolist(), (counts / 4096).tolist(), strict=True))
+
+
+def size_shares(dimension: Dimension) -> dict[int, float]:
+    """Return each size with its share; of a choice, not the place in its list."""
+    shares = shares_of(dimension)
+    return dict(zip(values_of(dimension, list(shares)), shares.values(), strict=True))
 
 
 def _cost_of(
@@ -340,16 +346,16 @@ def groups(
     """
     known = constants(layout, space)
     choices = in_places(space, known)
-    columns = {n: _column(space[n], hparams[n]) for n in known}
+    columns = {n: values_of(space[n], hparams[n]) for n in known}
     for bucket in layout.buckets:
-        sizes = _column(space[bucket.name], hparams[bucket.name])
+        sizes = values_of(space[bucket.name], hparams[bucket.name])
         columns[bucket.field] = _padded(bucket, sizes)
     # what is fixed is the same in all trials, of which there may be very many
     varying = [n for n in columns if n not in space.names or space[n].searched]
     count = len(next(iter(hparams.values())))
     own: list[Any] = [layout.batching] * count
     if layout.by_size:
-        sizes = _column(space["batch_size"], hparams["batch_size"])
+        sizes = values_of(space["batch_size"], hparams["batch_size"])
         own = list(map(layout.batching_of, sizes))
     compared = [own] if layout.by_size else []
     members = _alike([*(columns[name] for name in varying), *compared], count)
@@ -419,7 +425,7 @@ def in_places(space: Space, known: Sequence[str]) -> tuple[Listed, ...]:
     )
 
 
-def _column(dimension: Dimension, decoded: Any) -> list[Any]:
+def values_of(dimension: Dimension, decoded: Any) -> list[Any]:
     """Return decoded values as Python values; a fixed one as the user gave it."""
     if not dimension.searched:
         return [dimension.default] * len(decoded)

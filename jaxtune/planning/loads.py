@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtune.planning.layout import Layout, constants, shares_of
+from jaxtune.planning.layout import Layout, constants, shares_of, size_shares
 from jaxtune.schedulers import Plan
 from jaxtune.space import Space
 
@@ -96,15 +96,14 @@ def _shares_by_dimension(layout: Layout, space: Space) -> Iterator[list[float]]:
         yield list(shares_of(space[name]).values())
     if layout.by_size:
         parts = dict.fromkeys(layout.by_size, 0.0)
-        dimension = space["batch_size"]
-        for decoded, share in shares_of(dimension).items():
-            batching = layout.batching_of(int(dimension.value(decoded)))
+        for size, share in size_shares(space["batch_size"]).items():
+            batching = layout.batching_of(int(size))
             if batching is not None:
                 parts[batching] += share
         yield list(parts.values())
     for bucket in layout.buckets:
         if bucket.name in known or len(bucket.tops) == 1:
             continue
-        shares = shares_of(space[bucket.name])
+        shares = size_shares(space[bucket.name])
         at = np.searchsorted(bucket.tops, list(shares))
         yield np.bincount(at, list(shares.values())).tolist()

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxtune.environment import on_host, thread_settings
 from jaxtune.planning import flops
-from jaxtune.planning.layout import groups
+from jaxtune.planning.layout import groups, values_of
 from jaxtune.planning.workload import Workload
 from jaxtune.programs.block import Static
 from jaxtune.recent import Recent
@@ -76,7 +76,8 @@ def sizes_of(
         # a trial has the arithmetic of its own sizes, and computes that of its bucket
         own = np.zeros((len(group.lanes), len(buckets)), np.int64)
         for column, bucket in enumerate(buckets):
-            own[:, column] = hparams[bucket.name][group.lanes]
+            decoded = hparams[bucket.name][group.lanes]
+            own[:, column] = values_of(space[bucket.name], decoded)
         alike: dict[tuple[int, ...], list[int]] = {}
         for lane, sizes in zip(group.lanes, map(tuple, own.tolist()), strict=True):
             alike.setdefault(sizes, []).append(lane)

@@ -109,7 +109,9 @@ def _status(training: Training, scores: np.ndarray) -> np.ndarray:
     """Return ``[n]`` statuses: failed if any seed did, or has a score not finite."""
     outcome = training.outcome
     waits = outcome.status == WAITING
-    failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & ~waits)
+    # a trial that waits at a rung was measured there
+    measured = ~waits | (outcome.epochs > 0)[:, None]
+    failed = np.isin(outcome.status, FAILED) | (~np.isfinite(scores) & measured)
     crashed = (outcome.status == CRASHED).any(axis=1)
     short = (outcome.epochs < training.budget) & (not training.own_pace)
     # the first that holds: a trial that failed was stopped early as well

@@ -23,6 +23,7 @@ from jaxtune.checks import warn
 from jaxtune.environment import on_host, thread_settings, under, unplaced
 from jaxtune.goals.rejection import allowed_only
 from jaxtune.goals.scalarisation import asked_in_parts
+from jaxtune.programs.lane import WAITING
 from jaxtune.random import BATCH, PAST, SAMPLE
 from jaxtune.registry import recipe_of
 from jaxtune.results.folded import per_seed
@@ -148,6 +149,9 @@ class Batches:
         rows, before = whole.history[-1], self._so_far.history
         # without a score, and not failed: it trains, or is about to
         out = ~np.isfinite(rows["score"]) & ~rows.failed
+        if not search.by_budget:  # up to 0.2.0 also one that failed at a rung
+            waits = (training.outcome.status == WAITING).any(axis=1)
+            out |= ~np.isfinite(rows["score"]) & waits
         told = [*_by_batches(search, before), *_parts(self._stage, rows, ~out)]
         told = _comparable(search, told, whole, points.space)
         known = Known(told, whole.history, points.points[out])

@@ -6,8 +6,9 @@ each of their values, and the fixed ones keep one value.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ import numpy as np
 
 from jaxtune.rounds.known import value_in
 from jaxtune.rounds.schedule import Schedule, Stage
-from jaxtune.space import Dimension, Space, fixed_at, ordinal, with_default_inside
-from jaxtune.space.conditions import active, ancestors
+from jaxtune.space import Dimension, Space, at_default, ordinal, with_default_inside
+from jaxtune.space.conditions import ancestors
 from jaxtune.space.restriction import restricted
 
 REPEATS = 10  # at least, if none are given
@@ -64,13 +65,23 @@ def space_of_study(
     for name, value in kept.items():
         dim = with_default_inside(space[name])
         value = dim.default if value is None else _value("fixed", name, dim, value)
-        changed[name] = fixed_at(dim, value)
-    for name, values in wanted.items():
-        changed[name] = _listed(name, space[name], values)
+        # its value is its default, by which a fixed dimension is shown and printed
+        changed[name] = at_default(dataclasses.replace(dim, default=value))
     _check_conditions(space, wanted, kept)
     _check_beliefs(space, wanted)
+    lost = {name for name in space.searched if _ruled_out(space, changed, name)}
+    _check_matters(space, wanted, lost)
+    for name in lost - set(kept):  # there is nothing to tune
+        changed[name] = at_default(with_default_inside(space[name]))
+    for name, values in wanted.items():
+        changed[name] = _listed(name, space[name], values)
     made = space.replace(**changed)
-    _check_matters(space, made, wanted)
+    if set(made.searched) <= set(wanted):
+        raise ValueError(
+            "nuisance: nothing is left to tune for each value. Leave a dimension such "
+            "as the learning rate in it, or compare the settings by "
+            "jaxtune.search(..., sampler='grid', seeds=10)."
+        )
     sizes = {name: int(made[name].cardinality) for name in wanted}
     if math.prod(sizes.values()) > MOST:
         shown = " times ".join(f"{size} of {name}" for name, size in sizes.items())
@@ -175,12 +186,6 @@ def _check_roles(
         )
     if not scientific:
         raise ValueError("scientific: no name. Say whose effect is to be measured.")
-    if not (nuisance or lost):
-        raise ValueError(
-            "nuisance: nothing is left to tune for each value. Leave a dimension such "
-            "as the learning rate in it, or compare the settings by "
-            "jaxtune.search(..., sampler='grid', seeds=10)."
-        )
 
 
 def _check_conditions(
@@ -212,24 +217,30 @@ def _check_beliefs(space: Space, scientific: Iterable[str]) -> None:
             )
 
 
-def _check_matters(space: Space, made: Space, scientific: Iterable[str]) -> None:
+def _check_matters(space: Space, scientific: Iterable[str], lost: Set[str]) -> None:
     """Raise ``ValueError`` for a scientific dimension that what is fixed rules out."""
     for name in scientific:
-        parents = ancestors({n: space[n] for n in space.names}, name)
-        # all of them are fixed, see `_check_conditions`
-        fixed = {parent: with_default_inside(made[parent]) for parent in parents}
-        values = {parent: dim.decoded(dim.default) for parent, dim in fixed.items()}
-        own = fixed | {name: space[name]}
-        if parents and not bool(active(own, values)[name]):
+        if name in lost:
             rules = [
-                f"{parent} is {' or '.join(map(repr, wanted))}"
-                for parent, wanted in space[name].condition
+                f"{parent} is {' or '.join(map(repr, values))}"
+                for parent, values in space[name].condition
             ]
             raise ValueError(
                 f"scientific: {name!r} matters only where {' and '.join(rules)}, which "
                 "what is fixed rules out: its values would all be the same. Fix other "
                 "values."
             )
+
+
+def _ruled_out(space: Space, fixed: Mapping[str, Dimension], name: str) -> bool:
+    """Return whether a dimension does not matter with any value that is left."""
+    for parent, values in space[name].condition:
+        dim = fixed.get(parent, space[parent])
+        if not dim.searched and with_default_inside(dim).default not in values:
+            return True
+        if _ruled_out(space, fixed, parent):
+            return True
+    return False
 
 
 def _listed(name: str, dim: Dimension, values: Any) -> Dimension:
