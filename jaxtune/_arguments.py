@@ -28,6 +28,7 @@ from jaxtune.planning.subsets import BUDGETS, EPOCHS
 from jaxtune.planning.tracing import Traced
 from jaxtune.rounds.confirm import check_confirm, less_the_repeats, with_confirmation
 from jaxtune.rounds.schedule import Schedule, Stage, check_crossed, flat
+from jaxtune.samplers.crossing import parts_of
 from jaxtune.schedulers import Scheduler
 from jaxtune.space import A_SPACE, Space, as_space, check_part, with_default_inside
 from jaxtune.space.values import is_number
@@ -377,8 +378,9 @@ def warn_about_outputs(task: Task, traced: tuple[Traced, ...]) -> None:
         )
 
 
-def warn_about_space(ignored: list[str], task: Task, space: Space, trials: int) -> None:
+def warn_about_space(ignored: list[str], task: Task, schedule: Schedule) -> None:
     """Warn of dimensions that nothing reads, and of trials that must repeat."""
+    space, trials = schedule.space, schedule.searched_trials
     if ignored:
         # a plain function has no standard names
         sizes = [name for name, _ in task.limits if name not in space.names]
@@ -390,12 +392,27 @@ def warn_about_space(ignored: list[str], task: Task, space: Space, trials: int) 
             "space.keep(...).",
         )
     count = space.size
-    if count < trials:
+    if schedule.compared:
+        _warn_about_study(space, schedule.compared, trials)
+    elif count < trials:
         every = f"{count} configurations" if count > 1 else "one configuration"
         warn(
             f"this space has {every}, so that {trials} trials repeat some. "
             f"trials={count} tries each of them once; seeds=... trains each of them "
             "several times.",
+        )
+
+
+def _warn_about_study(space: Space, names: Sequence[str], trials: int) -> None:
+    """Warn of settings that must repeat with some value of a study."""
+    parts = parts_of(space, names)
+    trials, count = trials // len(parts), min(part.size for part in parts)
+    if count < trials:
+        settings = f"{count} settings" if count > 1 else "one setting"
+        warn(
+            f"this space has {settings} of the nuisances, so that {trials} trials of "
+            f"each value repeat some. trials={max(2, count)} tries each of them once; "
+            "repeats=... measures the best ones more often.",
         )
 
 

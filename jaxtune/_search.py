@@ -424,7 +424,7 @@ def run_search(
     own_pace = any(p.own_pace for p in plans)
     check_keep(workload, space, lanes, own_pace)
     ignored = unread(traced, workload, space)
-    warn_about_space(ignored, workload.task, space, wanted.schedule.searched_trials)
+    warn_about_space(ignored, workload.task, wanted.schedule)
     warn_about_outputs(workload.task, traced)
     size = trainings(wanted, plans)
     shown = verbose if session.leads else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxtune._search import StopLike, search
 from jaxtune.checks import as_whole
-from jaxtune.door import demand, whole
+from jaxtune.door import demand, whole, without
 from jaxtune.executors.base import Executor
 from jaxtune.rounds.callbacks import Callback
 from jaxtune.rounds.roles import schedule_of_study, space_of_study, usual_repeats
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from jaxtune.report._study import Study
 
 
+ALIKE = "All values are tuned alike, and this would favour some. Leave it out"
+ONE_ROUND = "It tunes in one round, and measures the best of each value again. Use"
+
+
+@without(
+    first=f"{ALIKE}.",
+    start=f"{ALIKE}, or make the space smaller.",
+    prior=f"{ALIKE}. A dimension that is tuned may have a belief, prior=near(...).",
+    goals="Values are compared by one score. Use metric=, and constraints= for others.",
+    confirm=f"{ONE_ROUND} repeats=.",
+    rounds=f"{ONE_ROUND} trials=.",
+    budget=f"{ONE_ROUND} trials=, the settings for each value, and epochs=.",
+)
 def study(
     task: Task | Objective,
     space: Space | Mapping[str, Dimension],
@@ -92,8 +105,8 @@ def study(
         their defaults.
       trials: settings of the nuisances, each of which is tried with every value, so
         that the results of a value do not depend on how many there are.
-      repeats: trainings of the best setting of each value with fresh seeds; ten if not
-        given, or as many more as it takes to show a difference between many values.
+      repeats: trainings of the best setting of each value with fresh seeds; if not
+        given, ten, or what it takes to show a difference between many values: 14 of 25.
       epochs: as for `search`.
       seeds: trainings of every trial; its score is their mean.
       metric: as for `search`.

@@ -74,6 +74,36 @@ def guarded(**kinds: Argument) -> Callable[[Callable[P, Made]], Callable[P, Made
     return taking
 
 
+def without(**reasons: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
+    """Refuse keywords that a function does not have, and that a user may expect.
+
+    >>> from jaxtune.door import without
+    >>> @without(goals="Use metric=.")
+    ... def measure(metric):
+    ...     return metric
+    >>> measure(goals=["loss"])
+    Traceback (most recent call last):
+    ValueError: measure: it takes no goals=. Use metric=.
+
+    Args:
+      reasons: keyword to the sentence that says what to do instead.
+    """
+
+    def taking(function: Callable[P, Made]) -> Callable[P, Made]:
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Made:
+            for name in kwargs:
+                if name in reasons:
+                    raise ValueError(
+                        f"{function.__name__}: it takes no {name}=. {reasons[name]}"
+                    )
+            return function(*args, **kwargs)
+
+        return checked
+
+    return taking
+
+
 def demand(where: str, argument: str, value: Any, kind: Argument) -> Any:
     """Return a value of a kind, a scalar array as a number of Python's.
 

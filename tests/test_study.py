@@ -1,6 +1,7 @@
 """Studies: values over equal points and seeds, and what may be said of them."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -138,7 +139,8 @@ def test_a_study_says_what_differs_by_how_much_and_what_does_not(study):
     assert far == "b"
     assert said.startswith(f"{first} is better at this budget than b (value better by ")
     assert f"{first} and {near} do not differ at this budget (value apart by" in said
-    assert "; a difference of more than 0." in said
+    assert "; one of more than 0." in said
+    assert said.endswith(" would be shown in four of five such studies.")
     found = study.comparisons["kind"]
     best = found.values[found.order[0]]
     assert best.low < best.mean < best.high
@@ -182,6 +184,47 @@ def _value(name, fine=True, trial=0, scores=(1.0, 1.1, 1.2)):
     )
 
 
+def test_settings_that_come_again_are_one_setting():
+    def value(key, hparams):
+        return hparams["units"] - hparams["kind"].index + 0.1 * jax.random.normal(key)
+
+    space = jt.Space(units=jt.integer(1, 3), kind=jt.choice(["a", "b"]))
+    with pytest.warns(UserWarning, match="3 settings of the nuis.*trials=3 tries each"):
+        found = jt.study(value, space, scientific=["kind"], **ARGUMENTS)
+    (pair,) = found.comparisons["kind"].contrasts
+    assert pair.beyond_seeds
+    assert pair.tuning == 0.25  # of three signs
+    assert math.isinf(pair.seen)
+    assert "16 trials of 3 settings" in found.notes[0]
+    assert "it takes 6 different settings" in found.notes[0]
+    few = jt.study(value, space, scientific=["kind"], **ARGUMENTS | {"trials": 3})
+    assert sorted(few.result.trials["units"][:6]) == [1, 1, 2, 2, 3, 3]
+
+
+def test_what_is_said_of_no_difference_is_what_the_data_carry():
+    values = (_value("a"), _value("b", scores=(1.05, 1.1, 1.15)))
+    (pair,) = contrasts_of([value.scores for value in values], None)
+    # of scores that differ by 0.2 over fresh seeds
+    for seen, spread, low, said in (
+        (0.1, 0.5, -0.1, "a and b do not differ at this budget (score"),
+        (0.1, 0.5, 0.01, "No difference is shown at this budget between a and b (sc"),
+        (0.4, 0.5, -0.1, "No difference is shown at this budget between a and b (sc"),
+        (0.6, 0.5, -0.1, "Whether a differs from b (score"),
+        (math.inf, 0.5, -0.1, "Whether a differs from b (score"),
+    ):
+        test = pair.test._replace(low=low)
+        found = ComparedValues(
+            ("kind",),
+            values,
+            (pair._replace(better=0, other=1, test=test, seen=seen),),
+            (0, 1),
+            spread=spread,
+        )
+        words = conclusion_of(found, "score")
+        assert words.startswith(said)
+        assert (f"one of more than {seen} would" in words) == math.isfinite(seen)
+
+
 def test_why_a_value_is_not_compared_is_said_as_it_is():
     a, c = _value("a"), _value("c")
     lost = [
@@ -214,8 +257,16 @@ def test_several_hyperparameters_are_concluded_one_by_one_and_together():
     )
     assert list(found.comparisons) == ["kind", "units", ""]
     assert len(found.result.trials) == 4 * (16 + 10)
-    assert found.conclusions["kind"].startswith("a is better at this budget than b")
+    assert re.match(
+        r"a \(units=\d+\) is better at this budget than b", found.conclusions["kind"]
+    )
     assert "do not differ" in found.conclusions["units"]
+    # with which values of the other one each was compared
+    for name, other in (("kind", "units"), ("units", "kind")):
+        for value in found.comparisons[name].values:
+            label = f"{value.values[name]} ({other}={value.nuisances[other]})"
+            assert label in found.conclusions[name]
+    assert "best with it while tuning" in found.notes[-1]
     assert "is the best combination" in found.conclusions[""]
     assert {row["kind"] for row in found.table[:2]} == {"a"}
 
@@ -238,6 +289,10 @@ def test_a_study_that_is_killed_goes_on_opens_and_prints_its_call(tmp_path, stud
         )
     begun = jt.load(folder).study
     assert begun.conclusion.startswith("The study is not finished: 48 of 78 trials")
+    page = begun.report(tmp_path / "begun.html").read_text()
+    assert page.count("is not finished") == 1
+    assert "was then trained again" not in page
+    assert "Coarse to fine" not in page
     assert math.isnan(begun.table[0]["mean"])
     resumed = jt.resume(folder, objective, verbose=0)
     for name, column in study.result.trials.columns.items():
@@ -404,6 +459,21 @@ def test_what_no_study_can_say_is_refused(study, small_task):
         space_of_study(
             SPACE.replace(units=jt.when(jt.integer(1, 4), kind=["a"])), ["units"]
         )
+    for name, way_out in {
+        "first": "Leave it out",
+        "start": "make the space smaller",
+        "prior": "near",
+        "goals": "Use metric=",
+        "confirm": "Use repeats=",
+        "rounds": "Use trials=",
+        "budget": "epochs=",
+    }.items():
+        with pytest.raises(ValueError, match=f"takes no {name}=.*{way_out}"):
+            jt.study(objective, SPACE, scientific=["kind"], **ARGUMENTS, **{name: 1})
+    believed = SPACE.replace(units=jt.integer(1, 64, prior=jt.near(8)))
+    with pytest.raises(ValueError, match="'units' has a belief"):
+        space_of_study(believed, {"units": [1, 8]})
+    assert space_of_study(believed, ["kind"])[0]["units"].prior is not None
     deep = jt.Space(
         rate=jt.log_uniform(1e-4, 1.0),
         kind=jt.choice(["a", "b"]),

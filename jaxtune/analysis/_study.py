@@ -43,7 +43,7 @@ class TunedValue(NamedTuple):
 
     Args:
       values: name to value of the scientific hyperparameters.
-      trials: settings that were tried with it.
+      trials: that are done, of its tuning.
       failed: how many of them failed.
       trial: the best of them, by the tuning alone; -1 if none has a score.
       tuned: its score then, which is the best of many and so partly luck.
@@ -54,6 +54,8 @@ class TunedValue(NamedTuple):
       nuisances: name to value of the other hyperparameters of the best setting.
       feasible: whether that setting meets the constraints.
       edges: bounds of nuisances that the best settings crowd.
+      settings: how many of the trials have a setting that none before them had: small
+        spaces have few.
     """
 
     values: dict[str, Any]
@@ -68,6 +70,7 @@ class TunedValue(NamedTuple):
     nuisances: dict[str, Any]
     feasible: bool
     edges: tuple[Edge, ...]
+    settings: int = 0
 
     @property
     def compared(self) -> bool:
@@ -119,12 +122,18 @@ class ComparedValues(NamedTuple):
       values: in the order of the space.
       contrasts: of each pair of values that can be compared.
       order: places of the values, the best mean first; those that failed come last.
+      others: names of the other scientific hyperparameters, of which a value has those
+        of its best setting.
+      spread: of the best quarter of the scores of the tuning; a study that could show
+        only a larger difference leaves open whether there is one.
     """
 
     names: tuple[str, ...]
     values: tuple[TunedValue, ...]
     contrasts: tuple[ValueContrast, ...]
     order: tuple[int, ...]
+    others: tuple[str, ...] = ()
+    spread: float = math.inf
 
 
 class _Study(NamedTuple):
@@ -213,6 +222,9 @@ def _compared(
     rows = [np.flatnonzero(study.searched & np.isin(study.place, g)) for g in groups]
     # -1 and 1, in float64 as the tests compute
     sign = ranking.direction(mode)
+    if study.alike:  # a setting that comes again is no new one for the luck of tuning
+        first = _firsts(np.concatenate([_tried(study, names, own) for own in rows], 1))
+        rows = [own[first] for own in rows]
     pairs = contrasts_of(
         [sign * value.scores if value.compared else None for value in values],
         [study.standing[own] for own in rows] if study.alike else None,
@@ -226,7 +238,28 @@ def _compared(
         else pair
         for pair in pairs
     ]
-    return ComparedValues(names, values, tuple(contrasts), order)
+    others = tuple(name for name in study.result.compared if name not in names)
+    spread = _spread(sign * scores[study.searched])
+    return ComparedValues(names, values, tuple(contrasts), order, others, spread)
+
+
+def _tried(study: _Study, names: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
+    """Return the settings ``[n, d]`` of trials, without the values that differ."""
+    searched = study.result.setup.space.searched
+    free = [i for i, name in enumerate(searched) if name not in names]
+    # what does not matter to a trial is equal in all such trials
+    return np.nan_to_num(study.points[rows][:, free], nan=-1.0)
+
+
+def _firsts(settings: np.ndarray) -> np.ndarray:
+    """Return the rows, in order, that are equal to none before them."""
+    return np.sort(np.unique(settings, axis=0, return_index=True)[1])
+
+
+def _spread(scores: np.ndarray) -> float:
+    """Return how far the best quarter of oriented scores reaches."""
+    fine = scores[np.isfinite(scores)]
+    return float(fine.max() - np.quantile(fine, 0.75)) if fine.size else math.nan
 
 
 def contrasts_of(
@@ -283,7 +316,7 @@ def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> Tuned
     combined = study.values[int(study.place[trial])]
     return TunedValue(
         values={name: combined[name] for name in names},
-        trials=int(own.sum()),
+        trials=int((own & trials.done).sum()),
         failed=int((own & trials.failed).sum()),
         trial=trial if known else -1,
         tuned=float(trials["score"][trial]) if known else math.nan,
@@ -294,6 +327,7 @@ def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> Tuned
         nuisances={n: v for n, v in hparams.items() if n not in names},
         feasible=known and bool(result.feasible[trial]),
         edges=_edges(study, own, standing),
+        settings=len(_firsts(_tried(study, names, np.flatnonzero(own)))),
     )
 
 
@@ -362,6 +396,8 @@ def _seen(pair: ValueContrast, tuned: Sequence[np.ndarray] | None) -> float:
     if tuned is None:
         return found
     one, other = tuned[pair.better], tuned[pair.other]
+    if len(one) < fewest_pairs(pair.tests):
+        return math.inf
     lacking = [_needed(one, other, pair.tests), _needed(other, one, pair.tests)]
     return max(found, *lacking)
 

@@ -121,7 +121,7 @@ class Study:
     @property
     def conclusion(self) -> str:
         """As far as the data carry: a sentence for each scientific hyperparameter."""
-        if len(self.conclusions) == 1:
+        if len(self.conclusions) == 1 or not self.result.finished:
             return next(iter(self.conclusions.values()))
         return "\n".join(
             f"{name or 'all together'}: {said}"
@@ -185,7 +185,8 @@ class Study:
 
 def _concluded(result: Result, found: ComparedValues) -> str:
     if not result.finished:
-        return f"The study is not finished: {result.counts}."
+        why = f" It stopped: {result.stopped}." if result.stopped else ""
+        return f"The study is not finished: {result.counts}.{why}"
     return conclusion_of(found, result.setup.metric)
 
 

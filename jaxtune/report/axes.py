@@ -47,7 +47,7 @@ def set_scale(axes: Any, which: str, dim: Dimension, name: str) -> None:
     elif dim.scale == "log":
         setter("log")
         label_decades(axis, *dim.bounds)
-    elif dim.kind == "integer":
+    elif dim.kind == "integer" or all(isinstance(v, int) for v in dim.choices or [""]):
         axis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
     elif dim.scale == "reverse_log":
         setter("function", functions=(_reverse_log, _reverse_log_inverse))

@@ -88,7 +88,8 @@ def _answer_of_study(result: Result) -> list[Any]:
         f"<h1>The effect of {escape(as_list(study.scientific))} on "
         f"{escape(result.setup.metric)}</h1>",
         *rest,
-        f'<p class="soft">{result.counts}.{_state(result)}</p>',
+        # of a study that is not finished, the conclusion says how far it is
+        *([f'<p class="soft">{result.counts}.</p>'] if result.finished else []),
         *told,
         *_facts(result),
     ]
@@ -102,8 +103,8 @@ def _study(result: Result) -> list[Any]:
     table = study.table
     pictures = [study.figure(name) for name in study.scientific]
     return [
-        "<p>Every setting of the other hyperparameters was tried with each value, with "
-        "the same random numbers. The best setting of each was then trained again with "
+        "<p>Every setting of the other hyperparameters is tried with each value, with "
+        "the same random numbers. The best setting of each is then trained again with "
         "fresh seeds, the same ones for all: differences are of these pairs.</p>",
         '<div class="pairs">',
         *pictures,
@@ -286,7 +287,8 @@ def _edges(result: Result) -> list[str]:
 
 def _zoom(result: Result) -> list[Any]:
     names = result.setup.space.searched
-    if not names or not np.isfinite(result.standing).any():
+    # a study has one box, the whole space
+    if not names or result.compared or not np.isfinite(result.standing).any():
         return []
     rows = [
         (number + 1, *(bounds_cell(space[name]) for name in names))

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 SIDE = 0.16  # from the middle of a value to its trials, and to its mean
 
 
-def _best_part(scores: np.ndarray, mode: str) -> np.ndarray:
-    """Return the best quarter of the scores of a value, without those that failed."""
+def _better_half(scores: np.ndarray, mode: str) -> np.ndarray:
+    """Return the better half of the scores of a value that has not failed."""
     order = ranking.order(ranking.orient(scores, mode))
-    best = scores[order[: -(-len(scores) // 4)]]
-    return best[np.isfinite(best)]
+    return scores[order[: -(-int(np.isfinite(scores).sum()) // 2)]]
 
 
 @picture
@@ -47,8 +46,8 @@ def isolation(study: Study, name: str) -> Figure:
         xs.append(np.full(len(own), place - SIDE))
         ys.append(own)
     x, y = np.concatenate(xs), np.concatenate(ys)
-    # the axis shows where the values differ: the good settings of each
-    good = np.concatenate([_best_part(own, result.setup.mode) for own in ys])
+    # the axis shows the good settings of each value, down to the median of each
+    good = np.concatenate([_better_half(own, result.setup.mode) for own in ys])
     shown = np.concatenate([good, np.asarray(seen, np.float64)])
     span = set_score(axes, "y", shown, result.setup.metric, result.setup.mode)
     assert span is not None, "there are scores"
@@ -81,9 +80,10 @@ def isolation(study: Study, name: str) -> Figure:
     axes.grid(axis="y")
     legend(figure, columns=2)
     said = [
-        f"{label_of(v)}: tuned {v.tuned:.4g}, with fresh seeds {v.mean:.4g}."
+        f"{label_of(v)}: tuned {v.tuned:.4g}"
+        f"{f', with fresh seeds {v.mean:.4g}' if np.isfinite(v.mean) else ''}."
         for v in found.values
     ]
-    return described(
-        figure, f"The {name} in isolation.", *said, study.conclusions[name]
-    )
+    if result.finished:
+        said.append(study.conclusions[name])
+    return described(figure, f"The {name} in isolation.", *said)

@@ -32,7 +32,7 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
       metric: name of the score.
     """
     best, *others = found.order
-    labels = [label_of(value) for value in found.values]
+    labels = [_full_label(found, value) for value in found.values]
     lost = _left_out(found)
     if sum(value.compared for value in found.values) < 2:
         why = [f"{reason} with {_few(names)}" for reason, names in lost.items()]
@@ -42,8 +42,10 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
     worse = [pair for pair in against if pair.shown]
     undecided = [pair for pair in against if not pair.shown]
     lucky = [pair for pair in undecided if pair.beyond_seeds and pair.better == best]
-    alike = [p for p in undecided if p not in lucky and math.isfinite(p.seen)]
-    unknown = [p for p in undecided if p not in lucky and math.isinf(p.seen)]
+    rest = [pair for pair in undecided if pair not in lucky]
+    unknown = [p for p in rest if not p.seen <= found.spread or math.isinf(p.seen)]
+    alike = [p for p in rest if p not in unknown and _is_alike(p, found.values)]
+    unshown = [p for p in rest if p not in unknown and p not in alike]
     parts = []
     if len(found.names) > 1:
         return _sentence([_of_combinations(found, against), *_without(lost)])
@@ -57,18 +59,47 @@ def conclusion_of(found: ComparedValues, metric: str) -> str:
             "not beyond the luck of tuning"
         )
     if alike:
-        seen = tick(_rounded(max(pair.seen for pair in alike)))
+        parts.append(f"{_alike(alike, best, labels, metric)}{_needed(alike)}")
+    if unshown:
+        near = _each(unshown, best, labels, f"{metric} apart by ")
         parts.append(
-            f"{_alike(alike, best, labels, metric)}; a difference of more than {seen} "
-            "would have been seen"
+            f"no difference is shown at this budget between {labels[best]} and {near}"
+            f"{_needed(unshown)}"
         )
     if unknown:
         near = _each(unknown, best, labels, f"{metric} apart by ")
-        parts.append(f"whether {labels[best]} differs from {near} is not known")
+        parts.append(
+            f"whether {labels[best]} differs from {near} is not known{_needed(unknown)}"
+        )
     said = _sentence([*parts, *_without(lost)])
     # the first word is the name of a value, which keeps its letters, or one of ours
     named = bool(worse or (alike and not lucky))
     return said if named else said[0].upper() + said[1:]
+
+
+def _full_label(found: ComparedValues, value: TunedValue) -> str:
+    """Return the name of a value, with those of the other scientific ones."""
+    others = [f"{name}={tick(value.nuisances[name])}" for name in found.others]
+    return label_of(value) + (f" ({', '.join(others)})" if others else "")
+
+
+def _is_alike(pair: ValueContrast, values: Sequence[TunedValue]) -> bool:
+    """Return whether two values may be said not to differ.
+
+    What would be shown is no more than trainings of one setting differ, and the two
+    settings that were found do not differ either.
+    """
+    noise = max(float(np.ptp(values[i].scores)) for i in (pair.better, pair.other))
+    return pair.seen <= noise and pair.test.low <= 0
+
+
+def _needed(pairs: Sequence[ValueContrast]) -> str:
+    """Return which difference would be shown, if any would."""
+    most = max(pair.seen for pair in pairs)
+    if math.isinf(most):
+        return ""
+    size = tick(_rounded(most))
+    return f"; one of more than {size} would be shown in four of five such studies"
 
 
 def _sentence(parts: Sequence[str]) -> str:
@@ -146,9 +177,10 @@ def bounds_of(result: Result, comparisons: Sequence[ComparedValues]) -> list[str
     notes = [*_number(found), *_tuning(comparisons), *_edges(found)]
     if len(comparisons) > 1:
         notes.append(
-            "The value of one hyperparameter is that of its best combination with the "
-            "others; p-values are adjusted within each hyperparameter, and not over "
-            "them."
+            "A value of one hyperparameter is judged with the values of the others "
+            "that were best with it while tuning. In the sentence of a hyperparameter "
+            "p-values are adjusted for its own pairs of values; in the table, for all "
+            "pairs of combinations."
         )
     return notes
 
@@ -157,16 +189,25 @@ def _number(found: ComparedValues) -> list[str]:
     """Return a note on budget, repeats, and how many of them a difference takes."""
     first = found.values[found.order[0]]
     tests = len(found.contrasts)
+    settings = max(value.settings for value in found.values)
+    tuning = counted(first.trials, "setting")
+    if settings < first.trials:
+        tuning = f"{counted(first.trials, 'trial')} of {counted(settings, 'setting')}"
     note = (
-        f"Each value was tuned with {counted(first.trials, 'setting')}, and its best "
+        f"Each value was tuned with {tuning}, and its best "
         f"setting trained again with {counted(len(first.scores), 'fresh seed')}."
     )
     if tests > 1:
         note += f" p-values are adjusted for {tests} pairs (Holm)."
     fewest = fewest_pairs(max(1, tests))
+    counts = {"repeats": len(first.scores)}
+    if not any(math.isnan(pair.tuning) for pair in found.contrasts):
+        counts["trials"] = settings  # else the luck of tuning is not tested
     few = [
         f"{name}={fewest}"
-        for name, count in (("repeats", len(first.scores)), ("trials", first.trials))
+        if settings == first.trials or name == "repeats"
+        else f"{fewest} different settings"
+        for name, count in counts.items()
         if count < fewest
     ]
     if few:

@@ -159,7 +159,7 @@
   }
 
   function stackedLength() {
-    return box.clientWidth - 2 * EDGE;
+    return Math.max(0, box.clientWidth - 2 * EDGE);  // 0 wide while it is hidden
   }
 
   // the rectangle around a part of an axis

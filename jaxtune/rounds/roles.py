@@ -68,6 +68,7 @@ def space_of_study(
         # its value is its default, by which a fixed dimension is shown and printed
         changed[name] = at_default(dataclasses.replace(dim, default=value))
     _check_conditions(space, wanted, kept)
+    _check_beliefs(space, wanted)
     lost = {name for name in space.searched if _ruled_out(space, changed, name)}
     _check_matters(space, wanted, lost)
     for name in lost - set(kept):  # there is nothing to tune
@@ -203,6 +204,16 @@ def _check_conditions(
                 f"scientific: {name!r} matters for some values of {parents[0]!r} only, "
                 f"so its values are not comparable. Fix it, as in "
                 f"fixed={{{parents[0]!r}: ...}}."
+            )
+
+
+def _check_beliefs(space: Space, scientific: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a belief in what is tried at all its values alike."""
+    for name in scientific:
+        if space[name].prior is not None:
+            raise ValueError(
+                f"scientific: {name!r} has a belief, prior=..., and each of its values "
+                "is tried as often as the others. Leave the belief out."
             )
 
 

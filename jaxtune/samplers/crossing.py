@@ -47,10 +47,7 @@ def crossed(sampler: Sampler, names: Sequence[str]) -> Sampler:
     """
 
     def init(key: Key, space: Space) -> CrossedState:
-        parts = [
-            space.replace(**{n: fixed_at(space[n], v) for n, v in combined.items()})
-            for combined in combinations(space, names)
-        ]
+        parts = parts_of(space, names)
         return CrossedState(tuple(sampler.init(key, part) for part in parts), space)
 
     def ask(state: CrossedState, n: int) -> tuple[CrossedState, Array]:
@@ -79,6 +76,14 @@ def crossed(sampler: Sampler, names: Sequence[str]) -> Sampler:
         return state._replace(own=tuple(own))
 
     return Sampler(init, ask, tell)
+
+
+def parts_of(space: Space, names: Sequence[str]) -> list[Space]:
+    """Return the space of each combination of some values, which are fixed in it."""
+    return [
+        space.replace(**{n: fixed_at(space[n], v) for n, v in combined.items()})
+        for combined in combinations(space, names)
+    ]
 
 
 def combinations(space: Space, names: Sequence[str]) -> list[dict[str, Any]]:
