@@ -51,7 +51,8 @@ class TunedValue(NamedTuple):
       mean: of these scores; NaN if one has failed.
       low: lower end of the 95 % interval of the mean.
       high: upper end.
-      nuisances: name to value of the other hyperparameters of the best setting.
+      nuisances: name to value of the other hyperparameters of the best setting; empty
+        if none has a score.
       feasible: whether that setting meets the constraints.
       edges: bounds of nuisances that the best settings crowd.
     """
@@ -283,7 +284,7 @@ def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> Tuned
     combined = study.values[int(study.place[trial])]
     return TunedValue(
         values={name: combined[name] for name in names},
-        trials=int(own.sum()),
+        trials=int((own & trials.done).sum()),
         failed=int((own & trials.failed).sum()),
         trial=trial if known else -1,
         tuned=float(trials["score"][trial]) if known else math.nan,
@@ -291,7 +292,7 @@ def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> Tuned
         mean=mean,
         low=low,
         high=high,
-        nuisances={n: v for n, v in hparams.items() if n not in names},
+        nuisances={n: v for n, v in hparams.items() if known and n not in names},
         feasible=known and bool(result.feasible[trial]),
         edges=_edges(study, own, standing),
     )
