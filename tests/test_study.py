@@ -251,6 +251,26 @@ def test_why_a_value_is_not_compared_is_said_as_it_is():
     assert "(limit) is not compared, as no" in conclusion_of(several, "score")
 
 
+def test_a_row_holds_what_was_tried_and_no_setting_where_all_failed():
+    def half_fails(key, hparams):
+        score = hparams["rate"] + jax.random.normal(key)
+        return jnp.where(hparams["units"] == 1, jnp.nan, score)
+
+    study = jt.study(
+        half_fails,
+        SPACE.keep("rate", "units"),
+        scientific={"units": [1, 2]},
+        stop=lambda result: True,
+        block=8,
+        **ARGUMENTS | {"sampler": TPE},
+    )
+    lost, fine = sorted(study.table, key=lambda row: row["units"])
+    assert study.result.counts.waiting
+    assert fine["trials"] + lost["trials"] == study.result.trials.done.sum() == 8
+    assert (lost["failed"], lost["trial"]) == (4, -1)
+    assert lost["rate"] == "–" != fine["rate"]
+
+
 def test_several_hyperparameters_are_concluded_one_by_one_and_together():
     found = jt.study(
         objective, SPACE, scientific={"kind": ["a", "b"], "units": [1, 64]}, **ARGUMENTS

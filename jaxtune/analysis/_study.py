@@ -51,7 +51,8 @@ class TunedValue(NamedTuple):
       mean: of these scores; NaN if one has failed.
       low: lower end of the 95 % interval of the mean.
       high: upper end.
-      nuisances: name to value of the other hyperparameters of the best setting.
+      nuisances: name to value of the other hyperparameters of the best setting; empty
+        if none has a score.
       feasible: whether that setting meets the constraints.
       edges: bounds of nuisances that the best settings crowd.
       settings: how many of the trials have a setting that none before them had: small
@@ -324,7 +325,7 @@ def _tuned(study: _Study, names: tuple[str, ...], group: Sequence[int]) -> Tuned
         mean=mean,
         low=low,
         high=high,
-        nuisances={n: v for n, v in hparams.items() if n not in names},
+        nuisances={n: v for n, v in hparams.items() if known and n not in names},
         feasible=known and bool(result.feasible[trial]),
         edges=_edges(study, own, standing),
         settings=len(_firsts(_tried(study, names, np.flatnonzero(own)))),
