@@ -102,6 +102,11 @@ def _study(result: Result) -> list[Any]:
     study = result.study
     table = study.table
     pictures = [study.figure(name) for name in study.scientific]
+    # in two tables, as one would be wider than the page
+    head, names = [*table[0]], study.scientific
+    end = head.index("trial")
+    numbers = [row[:end] for row in table.cells]
+    settings = [[*row[: len(names)], *row[end:]] for row in table.cells]
     return [
         "<p>Every setting of the other hyperparameters is tried with each value, with "
         "the same random numbers. The best setting of each is then trained again with "
@@ -109,7 +114,10 @@ def _study(result: Result) -> list[Any]:
         '<div class="pairs">',
         *pictures,
         "</div>",
-        wide_table([*table[0]], table.cells, "Each value, the others tuned"),
+        '<div class="values">',
+        wide_table(head[:end], numbers, "Each value, the others tuned"),
+        "</div>",
+        wide_table([*names, *head[end:]], settings, "The best setting of each value"),
     ]
 
 
