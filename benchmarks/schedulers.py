@@ -39,6 +39,7 @@ SCHEDULERS = {
     "median_stopping": jt.schedulers.median_stopping(),
     "pbt": jt.schedulers.pbt(),
 }
+BASE = "successive_halving"  # whose seconds the others get
 
 
 def digits(examples: int) -> jt.Task:
@@ -152,13 +153,11 @@ def in_equal_seconds(keys: int, trials: int) -> dict[str, dict]:
     for _ in range(2):
         for name in counts:  # compiles
             seconds(name, 0)
-        turns = [[seconds(name, key)[0] for name in counts] for key in range(3)]
-        took = dict(zip(counts, np.median(turns, axis=0), strict=True))
-        base = took["successive_halving"]
-        counts.update(
-            {name: round(counts[name] * base / took[name]) for name in counts}
-        )
-        counts["successive_halving"] = trials
+        turns = [{n: seconds(n, key)[0] for n in counts} for key in range(5)]
+        for name, count in counts.items():
+            # ratios within a turn: others may use the machine
+            slower = np.median([turn[name] / turn[BASE] for turn in turns])
+            counts[name] = round(count / slower)
     rows = {
         name: {"trials": count, "seconds": [], "epochs": [], "valid": [], "test": []}
         for name, count in counts.items()
@@ -177,7 +176,7 @@ def in_equal_seconds(keys: int, trials: int) -> dict[str, dict]:
 
 def print_equal_seconds(rows: dict[str, dict]) -> None:
     """Print the losses for equal seconds, and how equal these were."""
-    base = rows["successive_halving"]
+    base = rows[BASE]
     print(f"{'':20}trials  epochs  seconds to halving   valid    test  wins of halving")
     for name, row in rows.items():
         ratio = np.median(np.divide(row["seconds"], base["seconds"]))
