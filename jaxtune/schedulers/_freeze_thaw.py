@@ -64,7 +64,8 @@ def freeze_thaw(
 
     Args:
       share: of the epochs that all trials would train in full, at most so many are
-        trained; if not given, as many as `successive_halving` would train.
+        trained; if not given, as many as `successive_halving` would train, and at
+        least those that it takes to begin all trials and to end one.
       interval: epochs between two decisions; a tenth of the budget if not given. Each
         decision costs a trip to the host and a new packing of blocks.
       concurrent: trials in training at once. If not given, all begin before any goes
