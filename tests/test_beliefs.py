@@ -158,7 +158,8 @@ def test_the_weight_of_a_belief_fades_and_is_bounded():
     rows = np.full((2, SPACE.dim), 0.5, np.float32)
     rows[1, 0] = 0.0  # five deviations from the belief about the rate
     few, most, many = (
-        np.asarray(beliefs.log_belief(SPACE, rows, n)) for n in (1, 10, 1000)
+        np.asarray(beliefs.log_belief(SPACE, rows, n))
+        for n in (1, beliefs.FADING, 100 * beliefs.FADING)
     )
     assert few[0] > few[1]
     assert (few == most).all()
