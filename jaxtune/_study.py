@@ -88,8 +88,8 @@ def study(
     ...     mode="min",
     ...     verbose=0,
     ... )
-    >>> study.conclusion.split(":")[0]
-    'a is better than b at this budget'
+    >>> study.conclusion.split(" (")[0]
+    'a is better at this budget than b'
 
     Args:
       task: as for `search`.

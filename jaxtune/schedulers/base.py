@@ -237,13 +237,16 @@ class Scheduler(NamedTuple):
       decide: ``(key, plan, progress) -> Decision``.
       explore: ``(key, space, points [n, d], epoch) -> points [n, d]`` for trials that
         took over another's state; ``None`` keeps what they took over.
-      race: what follows the rounds of a search; ``None`` for nothing.
     """
 
     plan: MakePlan
     decide: Decide
     explore: Explore | None = None
-    race: Race | None = None
+
+    @property
+    def race(self) -> Race | None:
+        """Race that follows the rounds of a search; ``None`` for nothing."""
+        return getattr(self.plan, "race", None)
 
     def __repr__(self) -> str:
         return text_of(self)
@@ -275,7 +278,9 @@ def own_scheduler(
             demand("plan", "epochs", epochs, whole(0)),
         )
 
-    return Scheduler(checked_plan, decide, explore, race)
+    # with the plan, so that a scheduler is still a tuple of three
+    checked_plan.race = race  # type: ignore[attr-defined]
+    return Scheduler(checked_plan, decide, explore)
 
 
 def decision(rows: Any, epochs: Any, fresh: bool = False) -> Decision:

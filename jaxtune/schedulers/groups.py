@@ -28,7 +28,7 @@ def apart(scheduler: Scheduler, groups: int) -> Scheduler:
     >>> from jaxtune.schedulers.groups import apart
     >>> plan = apart(jt.schedulers.successive_halving(), 2).plan(18, 9)
     >>> [bracket.rows.tolist()[:3] for bracket in plan.brackets], plan.rungs
-    ([[0, 2, 4], [1, 3, 5]], 3)
+    ([[0, 2, 4], [1, 3, 5]], 2)
 
     Args:
       scheduler: of one group; it has no ``explore``.

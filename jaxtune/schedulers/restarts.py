@@ -16,7 +16,7 @@ def from_scratch(scheduler: Scheduler) -> Scheduler:
     >>> import jaxtune as jt
     >>> from jaxtune.schedulers.restarts import from_scratch
     >>> from_scratch(jt.schedulers.successive_halving()).plan(27, 18)
-    Plan(27 trials, at most 126 epochs
+    Plan(27 trials, at most 162 epochs
       bracket 1: 27 on 2/18 of the data, 9 on 6/18, 3 on 18/18)
 
     Args:
