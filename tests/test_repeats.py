@@ -1,7 +1,5 @@
 """No configuration is trained twice in a search while untried ones are left."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,7 +140,9 @@ def test_a_run_that_began_with_repeats_keeps_them(tmp_path, monkeypatch):
         def on_round(self, result):
             raise KeyboardInterrupt
 
-    old = functools.partial(Search, distinct=False)
+    def old(**arguments):
+        return Search(**arguments | {"distinct": False})
+
     more = {"rounds": 2, "trials": 20, "sampler": "sobol"}
     with monkeypatch.context() as patch:
         patch.setattr(_search, "Search", old)

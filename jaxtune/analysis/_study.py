@@ -27,8 +27,9 @@ from jaxtune.analysis.paired import (
     paired_test,
 )
 from jaxtune.brevity import brief
+from jaxtune.door import guarded
 from jaxtune.results.names import REPEAT_OF
-from jaxtune.results.result import Result
+from jaxtune.results.result import A_RESULT, Result
 from jaxtune.samplers.crossing import combinations as combinations_of
 
 POWER = 0.8  # share of studies in which a difference of the size told would be seen
@@ -159,6 +160,7 @@ class _Study(NamedTuple):
     alike: bool
 
 
+@guarded(result=A_RESULT)
 def comparisons(result: Result) -> dict[str, ComparedValues]:
     """Return what a study says of each scientific hyperparameter.
 
