@@ -39,6 +39,7 @@ from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
+from jaxtune.tasks.task import repeats_of
 from jaxtune.types import Objective
 
 
@@ -186,7 +187,7 @@ def plan(
     asks = _named.sampler(usual_sampler(trials) if sampler is None else sampler)
     led = _named.scheduler(scheduler)
     schedule = schedule_for(space, trials, rounds, confirm)
-    repeats = seeds * (1 if made.folds is None else made.folds.number)
+    repeats = repeats_of(made, seeds)
     schedule = with_race(schedule, led.race, repeats, block)
     stages = paced(schedule, asks, led, made, seeds, block).stages
     # every epoch costs the same, so the shares of padding are those of any number

@@ -87,6 +87,7 @@ from jaxtune.storage.settings import (
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
 from jaxtune.tasks.function import as_task
+from jaxtune.tasks.task import repeats_of
 from jaxtune.training.journal import Journal
 from jaxtune.training.state_store import MissingStates
 from jaxtune.training.stopping import INTERRUPTED
@@ -299,8 +300,7 @@ def search(
     epochs = checked_budget(made, epochs)
     scheduler = checked_scheduler(made, scheduler)
     check_compared(schedule, scheduler, limited, found, (first, prior, start))
-    repeats = seeds * (1 if made.folds is None else made.folds.number)
-    schedule = with_race(schedule, scheduler.race, repeats, block)
+    schedule = with_race(schedule, scheduler.race, repeats_of(made, seeds), block)
     check_parts(scheduler, prior, found)
     check_repeatable(schedule, scheduler, found)
     if sampler is None:

@@ -20,6 +20,7 @@ from jaxtune.samplers._model_based import design_length
 from jaxtune.samplers.base import learns
 from jaxtune.schedulers import Scheduler
 from jaxtune.tasks import Task
+from jaxtune.tasks.task import repeats_of
 
 LEARNS = 2**17  # trials: of more, to choose a point takes longer than to look at it
 
@@ -78,9 +79,8 @@ def paced(
     alone = scheduler.explore is not None or not recipe_of(sampler)
     if alone or not learns(sampler):
         return schedule
-    repeats = seeds * (1 if task.folds is None else task.folds.number)
     lanes = max(block or 0, LANES if task.trains else 0)
-    fills = -(-lanes // repeats)  # trials that fill a block
+    fills = -(-lanes // repeats_of(task, seeds))  # trials that fill a block
     parts = PARTS if task.stream is None else READINGS
     stages = [
         _paced_apart(stage, fills, parts, schedule.combinations)

@@ -205,6 +205,11 @@ def with_recipe(task: Task, recipe: Recipe | None) -> Task:
     return dataclasses.replace(task, recipe=recipe, made=_besides_data(task))
 
 
+def repeats_of(task: Task, seeds: int) -> int:
+    """Return the trainings of every trial: one for each seed and fold."""
+    return seeds * (1 if task.folds is None else task.folds.number)
+
+
 def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
     """Return the task of one lane, with its fold alone, and the seed of the lane.
 
@@ -213,7 +218,7 @@ def as_lane(task: Task, repeat: Any) -> tuple[Task, Array]:
       repeat: ``[]``, number of one of the trial's trainings; with ``k`` folds it is
         ``seed * k + fold``, and otherwise the seed.
     """
-    number = 1 if task.folds is None else task.folds.number
+    number = repeats_of(task, 1)
     if task.order is not None:
         task = dataclasses.replace(task, order=task.order.of(repeat % number))
     if task.folds is None:
