@@ -34,7 +34,6 @@ from jaxtune.rounds.race import with_race
 from jaxtune.samplers import Sampler
 from jaxtune.samplers._sobol import sobol
 from jaxtune.schedulers import Scheduler
-from jaxtune.schedulers.restarts import from_scratch
 from jaxtune.space import Space, as_space
 from jaxtune.tasks import GroupedFolds, Task
 from jaxtune.tasks._folds import with_folds
@@ -196,11 +195,12 @@ def plan(
     workload = prepare(made, space, root, epochs, block, programs, rewrite=rewrite)
     rows = checked_subsets(made, budget, led, schedule, Scoring())
     workload, turns = workload._replace(budget_rows=rows), workload.budget
-    plans = []
-    for stage in stages:
-        leads = scheduler_of_stage(stage, led, turns)
-        leads = from_scratch(leads) if rows else leads
-        plans.append(leads.plan(stage.trials, turns))
+    plans = [
+        scheduler_of_stage(stage, led, turns, restarts=rows > 0).plan(
+            stage.trials, turns
+        )
+        for stage in stages
+    ]
     check_subsets(workload, space, plans)
     batches, explores, why = [s.batches for s in stages], led.explore is not None, ""
     loads = loads_of(plans, seeds, batches)

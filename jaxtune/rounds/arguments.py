@@ -20,7 +20,6 @@ from jaxtune.rounds.schedule import Schedule
 from jaxtune.samplers import Sampler
 from jaxtune.samplers.crossing import crossed
 from jaxtune.schedulers import Scheduler
-from jaxtune.schedulers.restarts import from_scratch
 
 
 class Search(NamedTuple):
@@ -73,9 +72,8 @@ class Search(NamedTuple):
     def scheduler_of(self, number: int) -> Scheduler:
         """Return the scheduler of a round, see `scheduler_of_stage`."""
         stage, budget = self.schedule.stages[number], self.workload_of(number).budget
-        groups = self.schedule.combinations
-        led = scheduler_of_stage(stage, self.scheduler, budget, groups)
-        return from_scratch(led) if self.workload.budget_rows else led
+        groups, restarts = self.schedule.combinations, self.workload.budget_rows > 0
+        return scheduler_of_stage(stage, self.scheduler, budget, groups, restarts)
 
     def sampler_of(self, number: int) -> Sampler:
         """Return the sampler of a round, which crosses its points in a study."""

@@ -20,6 +20,7 @@ from jaxtune.rounds.repeats import identities
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.schedulers import Scheduler, in_full
 from jaxtune.schedulers.groups import apart
+from jaxtune.schedulers.restarts import from_scratch
 from jaxtune.space import Space
 from jaxtune.space.dimension import BELOW_ONE
 from jaxtune.space.points import Points
@@ -117,7 +118,11 @@ def usual_confirm(
 
 
 def scheduler_of_stage(
-    stage: Stage, scheduler: Scheduler, budget: int, combinations: int = 1
+    stage: Stage,
+    scheduler: Scheduler,
+    budget: int,
+    combinations: int = 1,
+    restarts: bool = False,
 ) -> Scheduler:
     """Return the scheduler of a round: repeats are not stopped by others.
 
@@ -126,12 +131,15 @@ def scheduler_of_stage(
       scheduler: of the search.
       budget: epochs of a whole training.
       combinations: of the values that a study compares, each scheduled on its own.
+      restarts: whether trials train anew at every rung.
     """
-    if not stage.confirms:
-        return apart(scheduler, combinations) if stage.compares else scheduler
-    # at its own pace a trial is complete where it was stopped, and so is a repeat
-    own_pace = scheduler.plan(stage.trials, budget).own_pace
-    return scheduler if own_pace else in_full()
+    if stage.confirms:
+        # at its own pace a trial is complete where it was stopped, and so is a repeat
+        own_pace = scheduler.plan(stage.trials, budget).own_pace
+        scheduler = scheduler if own_pace else in_full()
+    elif stage.compares:
+        scheduler = apart(scheduler, combinations)
+    return from_scratch(scheduler) if restarts else scheduler
 
 
 def with_confirmation(schedule: Schedule, found: Confirmation) -> Schedule:
