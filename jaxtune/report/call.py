@@ -99,10 +99,9 @@ def _rounds(setup: Setup) -> tuple[str, dict[str, str], int | None]:
     again = [stage for stage in stages if stage.confirms and not stage.races]
     number = sum(not stage.confirms for stage in stages)
     trials = _asked(setup)
-    found, width = _confirmation(again, trials), _width(setup)
+    found = _confirmation(again, trials)
     confirm = {"confirm": repr(found)} if found else {}
-    # batches fill a block that is said; one that was not said follows from the rest
-    for block in [width] if setup.given.choices.block else [width, None]:
+    for block in _blocks(setup):
         if _lays_out(setup, found, block, _plain):
             rounds = {"rounds": repr(number)} if number > 1 else {}
             return "space", {"trials": repr(trials), **rounds, **confirm}, block
@@ -111,7 +110,13 @@ def _rounds(setup: Setup) -> tuple[str, dict[str, str], int | None]:
                 tiers = f"jt.tiered(space, {trials}, rounds={each})"
                 return tiers, confirm, block
     shown = ", ".join(map(_stage, stages))
-    return f"jt.Schedule(space, ({shown},))", {}, width
+    return f"jt.Schedule(space, ({shown},))", {}, _width(setup)
+
+
+def _blocks(setup: Setup) -> list[int | None]:
+    """Return what may be said of the lanes of a block, the preferred first."""
+    # batches fill a block that is said; one that was not said follows from the rest
+    return [_width(setup)] if setup.given.choices.block else [_width(setup), None]
 
 
 def _asked(setup: Setup) -> int:
@@ -126,11 +131,8 @@ def _study(setup: Setup) -> tuple[str, dict[str, str], int | None] | None:
         return None
     count = Schedule(setup.space, setup.given.stages).combinations
     trials, repeats = (stage.trials // count for stage in setup.given.stages)
-    schedule, width = (
-        schedule_of_study(setup.space, names, trials, repeats),
-        _width(setup),
-    )
-    for block in [width] if setup.given.choices.block else [width, None]:
+    schedule = schedule_of_study(setup.space, names, trials, repeats)
+    for block in _blocks(setup):
         if _lays_out(setup, None, block, lambda *_: schedule):
             rounds = {
                 "scientific": repr(list(names)),
