@@ -433,14 +433,15 @@ class RoundState:
         began = 0 if self._workload.budget_rows else self.ledger.epochs[segment.lanes]
         return np.full(len(segment.lanes), segment.epochs) + began
 
-    def _block(self, lanes: np.ndarray, static: Static, width: int) -> Block:
-        return block_program.fill(
-            lanes, self._trials, self.hparams, self._seeds, static, width
-        )
-
-    def _drawing(self, lanes: np.ndarray, static: Static, width: int) -> Block:
-        """Return a block whose lanes are named by the random numbers that they draw."""
-        draws = self._trials // self._workload.shared
+    def _block(
+        self,
+        lanes: np.ndarray,
+        static: Static,
+        width: int,
+        draws: np.ndarray | None = None,
+    ) -> Block:
+        """Return a block; ``draws`` name the random numbers of the trials, if given."""
+        draws = self._trials if draws is None else draws
         return block_program.fill(
             lanes, draws, self.hparams, self._seeds, static, width
         )
@@ -451,12 +452,13 @@ class RoundState:
         static = self._statics[segment.group]
         # padding repeats the last lane here because fill() repeats it in the block
         padded = lanes[np.minimum(np.arange(width), len(lanes) - 1)]
+        draws = self._trials // self._workload.shared
         subset = self._subset(segment)
         trained = self.ledger.epochs[padded] * (subset is None)
         sources = self._states.take(padded, trained > 0)
         each = self._workload.scoring.each_epoch
         return Job(
-            block=self._drawing(lanes, static, width),
+            block=self._block(lanes, static, width, draws),
             static=static if subset is None else told(static, subset),
             trained=trained,
             sources=sources,
