@@ -144,11 +144,10 @@ def check_repeatable(
     """
     if not schedule.confirms:
         return
-    what = "race" if schedule.stages[-1].races else "confirm"
     if goals:
         raise ValueError(
-            f"{what}: it needs one score, and there are {len(goals)} goals. Leave it "
-            "out, or search for one metric."
+            f"{schedule.confirmed_by}: it needs one score, and there are {len(goals)} "
+            "goals. Leave it out, or search for one metric."
         )
     if scheduler.explore is not None:
         raise ValueError(
@@ -212,10 +211,9 @@ def check_random(traced: tuple[Traced, ...], trains: bool, schedule: Schedule) -
             "study: the function does not read its key, so fresh seeds give the same "
             "number. Search, and look at the trials of each value."
         )
-    what = "race" if schedule.stages[-1].races else "confirm"
     raise ValueError(
-        f"{what}: the function does not read its key, so measuring again gives the "
-        "same number. Leave it out."
+        f"{schedule.confirmed_by}: the function does not read its key, so measuring "
+        "again gives the same number. Leave it out."
     )
 
 

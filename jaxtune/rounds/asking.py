@@ -33,7 +33,7 @@ from jaxtune.rounds.budgets import at_one_budget, enough
 from jaxtune.rounds.confirm import measured_again
 from jaxtune.rounds.known import has_room_for, with_known
 from jaxtune.rounds.past import with_past
-from jaxtune.rounds.race import next_in_race
+from jaxtune.rounds.race import before_first_look, next_in_race
 from jaxtune.rounds.repeats import distinct, identities, roomy
 from jaxtune.rounds.schedule import Stage
 from jaxtune.rounds.told import Told, asked, encoded
@@ -72,7 +72,7 @@ class Batches:
         if self._stage.races:
             # all that race are in the first batch, and in no fixed number later
             racing = len(set(identities(search.schedule.space, self._recorded.hparams)))
-            self._ends = [racing * self._stage.batches[0] // self._stage.confirms]
+            self._ends = [before_first_look(self._stage, racing)]
         self._points = self._recorded.take(np.arange(self._ends[0]))
         self._coming: Future[Points] | None = None
         self._thread: Threads | None = None

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtune import ranking
 from jaxtune.checks import as_whole, is_whole
 from jaxtune.results.trials import Trials
+from jaxtune.rounds.race import before_first_look
 from jaxtune.rounds.repeats import identities
 from jaxtune.rounds.schedule import Schedule, Stage
 from jaxtune.schedulers import Scheduler, in_full
@@ -191,9 +192,7 @@ def measured_again(
         _best_few(trials[rows], means[rows], stage.confirms)
         for rows in _compared(stage, before, trials)
     ]
-    count = stage.trials
-    if stage.races:  # each as often as before the first look, however many there are
-        count = len(best[0]) * stage.batches[0] // stage.confirms
+    count = before_first_look(stage, len(best[0])) if stage.races else stage.trials
     chosen = np.resize(np.stack(best, axis=1), count)
     # the whole space, since the best need not lie in the box of the last round
     everything = stage.searched == space.searched

@@ -71,6 +71,16 @@ def _looks(race: Race, fills: int) -> list[int]:
     return looks
 
 
+def before_first_look(stage: Stage, racing: int) -> int:
+    """Return the measurements before the first look.
+
+    Args:
+      stage: the race.
+      racing: configurations that begin, fewer than were asked for if there are no more.
+    """
+    return racing * stage.batches[0] // stage.confirms
+
+
 def next_in_race(
     stage: Stage, rows: Trials, mode: str, limits: tuple[Limit, ...]
 ) -> np.ndarray:

@@ -77,6 +77,11 @@ class Schedule(NamedTuple):
         return any(stage.confirms for stage in self.stages)
 
     @property
+    def confirmed_by(self) -> str:
+        """``"race"`` or ``"confirm"``, whichever measures the best again."""
+        return "race" if self.stages[-1].races else "confirm"
+
+    @property
     def compared(self) -> tuple[str, ...]:
         """Names of the dimensions whose values are compared; empty in most searches."""
         return next((s.compares for s in self.stages if s.compares), ())
