@@ -10,7 +10,8 @@ from typing import Any
 
 LIBRARIES = (
     *("jax", "jaxlib", "flax", "optax", "equinox", "numpy", "optuna", "torch"),
-    *("mle-hyperopt", "hyperoptax"),
+    *("mle-hyperopt", "hyperoptax", "scikit-learn", "gymnax", "rejax", "mnist1d"),
+    *("ISLP", "river", "pydataset", "mlxtend", "ioh"),
 )
 
 

@@ -1,0 +1,7 @@
+"""Numbers that others published, measured again here: see ``docs/published.md``.
+
+Each file is one command, ``python -m benchmarks.published.NAME``, from the root of the
+repository. It prints its tables and writes its figures to ``results/NAME.json``; the
+tables of ``docs/published.md`` are made from these files by
+``python -m benchmarks.published.page``.
+"""

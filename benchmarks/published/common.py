@@ -1,0 +1,84 @@
+"""What the commands of this folder share: options, clocks, intervals, tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks import record
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
+    """Return the parser that every command begins with.
+
+    Args:
+        about: The docstring of the command.
+        name: The name of the command, and of its file of figures.
+    """
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=RESULTS / f"{name}.json",
+        help="the file that gets the figures (%(default)s)",
+    )
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="run everything with small numbers, to see that it runs: no figure counts",
+    )
+    return parser
+
+
+def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
+    """Write the rows with their versions, and print the tables made of them."""
+    record.write(options, rows)
+    print(tables(json.loads(options.json.read_text())))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table in Markdown; numbers are aligned to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    sides = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [list(header), sides, *rows])
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean, and half the width of its 95 % interval (Student's t)."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    error = stats.sem(values)
+    return float(values.mean()), float(error * stats.t.ppf(0.975, len(values) - 1))
+
+
+def shown(values: Sequence[float], digits: int = 1, times: float = 1.0) -> str:
+    """Return a mean with its interval as a cell of a table: ``68.1 ± 0.4``."""
+    mean, half = (times * part for part in interval(values))
+    if not np.isfinite(half):
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+@contextmanager
+def clock() -> Iterator[dict[str, float]]:
+    """Measure a block of code: ``seconds``, and ``cpu`` seconds with its children's."""
+    spent: dict[str, float] = {}
+    begun, before = time.perf_counter(), os.times()
+    try:
+        yield spent
+    finally:
+        spent["seconds"] = time.perf_counter() - begun
+        spent["cpu"] = sum(os.times()[:4]) - sum(before[:4])
