@@ -24,7 +24,7 @@ from jaxtune.tasks.labels import (
     find_classes,
 )
 from jaxtune.tasks.measuring import Measures
-from jaxtune.tasks.metrics_argument import read_metrics
+from jaxtune.tasks.metrics_argument import check_loss, read_metrics
 from jaxtune.tasks.networks import Network, functions_of, is_ours
 from jaxtune.tasks.outputs import classified, guessed, regressed
 from jaxtune.tasks.splits import at_hand, columns_of, named_arrays, named_splits
@@ -116,6 +116,7 @@ def classification(
     splits = named_splits(train, valid, test)
     classes, splits = _coded_splits(splits)
     own, modes = read_metrics(metrics, ("accuracy", "loss"))
+    check_loss(loss)
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
     each = classified if loss is None else guessed
@@ -211,6 +212,7 @@ def regression(
     splits = _through(named_splits(train, valid, test), _real)
     _check_targets(splits)
     own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
+    check_loss(loss)
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
     network = Network(model, precision, input_functions(preprocess, augment))
