@@ -46,7 +46,7 @@ TIERS = {
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity
-        budgets call compare
+        budgets call clients compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
         identity kernels loops model_samplers models old_runs optimizers parametrization
         planning

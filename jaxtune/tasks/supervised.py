@@ -84,7 +84,8 @@ def classification(
       valid: the split that trials are scored on; with weights, by weighted means. A
         search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``.
+      batch_size: examples per step if the space has no ``batch_size``. An epoch has
+        whole batches only; with ``shuffle`` it leaves out other rows each time.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
@@ -186,7 +187,8 @@ def regression(
         of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.
       valid: the split that trials are scored on; a search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``.
+      batch_size: examples per step if the space has no ``batch_size``. An epoch has
+        whole batches only; with ``shuffle`` it leaves out other rows each time.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
