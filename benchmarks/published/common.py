@@ -42,6 +42,13 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def kept(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the rows of the file of figures, to which a call adds or renews some."""
+    if options.small or not options.json.exists():
+        return {}
+    return json.loads(options.json.read_text())["rows"]
+
+
 def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
     """Write the rows with their versions, and print the tables made of them."""
     record.write(options, rows)
