@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import gymnax
 import jax
 import jax.numpy as jnp
 import optax
@@ -200,6 +199,8 @@ def make_train(config: dict) -> Callable[[jax.Array], dict]:
       ``train(key) -> {"returns": [updates], "params": ...}``; the returns are means
       over the steps and environments of an update, of the last whole episode of each.
     """
+    import gymnax  # only here: tables of the figures are made without it
+
     env, world = gymnax.make(config["ENV_NAME"])
     network = ActorCritic(env.num_actions)
     collect = make_collect(config, network, env, world)
