@@ -39,12 +39,17 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
         action="store_true",
         help="run everything with small numbers, to see that it runs: no figure counts",
     )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep the other rows of the file: for a command that is run in parts",
+    )
     return parser
 
 
-def kept(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the rows of the file of figures, to which a call adds or renews some."""
-    if options.small or not options.json.exists():
+def so_far(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the rows that the file has, with ``--add``; otherwise none."""
+    if not options.add or not options.json.exists():
         return {}
     return json.loads(options.json.read_text())["rows"]
 

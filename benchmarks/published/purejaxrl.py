@@ -30,7 +30,7 @@ from benchmarks.published.agents import (
     stacked,
     ways,
 )
-from benchmarks.published.common import arguments, clock, finish, kept, shown, table
+from benchmarks.published.common import arguments, clock, finish, shown, so_far, table
 from benchmarks.published.ppo import CARTPOLE, updates_of
 
 # outputs of the notebook's cells, on a GPU that it does not name: one agent when it is
@@ -236,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         vars(options).update(SMALL)
-    rows = kept(options)
+    rows = so_far(options)
     for name in options.parts.split(","):
         rows[name] = PARTS[name](options)
         finish(options, rows, tables)

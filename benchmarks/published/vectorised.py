@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.published import jobs as fused
 from benchmarks.published import mlps
-from benchmarks.published.common import arguments, clock, finish, kept, table
+from benchmarks.published.common import arguments, clock, finish, so_far, table
 
 HFTA, PARALLEL = "up to 15.1", "10 to 10 000"
 
@@ -183,7 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         vars(options).update(SMALL)
-    rows = kept(options)
+    rows = so_far(options)
     for name in options.parts.split(","):
         rows[name] = PARTS[name](options)
         finish(options, rows, tables)
