@@ -72,6 +72,8 @@ def train_trial(
         )
     made = lane_model(workload.task, lanes[0])
     judged = data == TRAIN and result.setup.folds is None
+    if not anew:
+        length, data = _worked(workload, length, data)
     return dataclasses.replace(
         made,
         hparams=plain_setting(result, trajectory[-1]),
@@ -81,6 +83,18 @@ def train_trial(
         data=data,
         metrics={n: float(v[0]) for n, v in metrics.items()} if judged else {},
     )
+
+
+def _worked(workload: Workload, length: int, data: str) -> tuple[int, str]:
+    """Return the epochs and the data of a training, whose record counts all rows.
+
+    Under ``budget="examples"``, a trial that was stopped has trained for all epochs, on
+    a part of the rows.
+    """
+    whole = workload.epochs
+    if workload.budget_rows and data == TRAIN and length < whole:
+        return whole, f"{length} of {whole} parts of {data}"
+    return length, data
 
 
 def scored_epoch(
