@@ -103,12 +103,12 @@ KINDS = {
         *(18, 9, 3),
     ),
 }
-ALL = {
-    "learning_rate": jt.log_uniform(3e-4, 3e-2, tier=1),
-    "weight_decay": jt.log_uniform(1e-4, 1.0),
-    "batch_size": jt.power_of_two(64, 512),
-    "dropout": jt.uniform(0.0, 0.5),
-}
+COMMON = jt.Space(
+    learning_rate=jt.log_uniform(3e-4, 3e-2, tier=1),
+    weight_decay=jt.log_uniform(1e-4, 1.0),
+    batch_size=jt.power_of_two(64, 512),
+    dropout=jt.uniform(0.0, 0.5),
+)
 
 
 def images(part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +190,7 @@ def searched(kind: Kind, train: tuple, options) -> dict:
     with common.clock() as spent:
         result = jt.search(
             task,
-            jt.Space(**ALL, **kind.own),
+            jt.Space(**COMMON, **kind.own),
             key=jax.random.key(0),
             trials=options.trials or kind.trials,
             epochs=options.epochs or kind.epochs,
