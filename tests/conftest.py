@@ -50,7 +50,8 @@ TIERS = {
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
         identity kernels loops model_samplers models old_runs optimizers parametrization
         planning
-        programs repeats report rewrite same_everywhere schedule search soak storage
+        programs published_images repeats report rewrite same_everywhere schedule
+        search soak storage
         race study subsets supervised surroundings tasks trained training user_code
         width workers
     """,

@@ -109,11 +109,11 @@ FAMILIES = {
     "CNN": Family(CNN, {"channels": jt.ordinal([12, 25, 50], static=True)} | DROPOUT),
     "GRU": Family(GRU, {"units": jt.ordinal([4, 6, 12], static=True)} | DROPOUT),
 }
-ALL = {
-    "learning_rate": jt.log_uniform(3e-4, 1e-1, tier=1),
-    "weight_decay": jt.log_uniform(1e-4, 1.0),
-    "batch_size": jt.power_of_two(32, 256),
-}
+COMMON = jt.Space(
+    learning_rate=jt.log_uniform(3e-4, 1e-1, tier=1),
+    weight_decay=jt.log_uniform(1e-4, 1.0),
+    batch_size=jt.power_of_two(32, 256),
+)
 
 
 def curves(points: str) -> tuple:
@@ -179,7 +179,7 @@ def searched(family: Family, train: tuple, options) -> dict:
     with common.clock() as spent:
         result = jt.search(
             task,
-            jt.Space(**ALL, **family.own),
+            jt.Space(**COMMON, **family.own),
             key=jax.random.key(0),
             trials=options.trials,
             epochs=options.epochs,
