@@ -149,7 +149,7 @@ def timed_scan(started: Started, function: Callable) -> dict[str, float]:
 
 
 def all_seeds(started: Started, function: Callable, seeds: int) -> dict[str, Any]:
-    """Search with all seeds in one program: ``[seeds, iterations, parallel]`` scores."""
+    """Search with all seeds in one program: scores [seeds, iterations, parallel]."""
     state, optimizer, iterations = started
 
     def one(key: jax.Array) -> jax.Array:
