@@ -3,9 +3,9 @@
 The README of version 0.0.10 asks a random search for learning rate, batch size and
 architecture, five settings at a time, and can narrow the space to the two best after 5
 and 10 of them. It leaves the training out; here it is a small perceptron or
-convolutional network on scikit-learn's digits, in Flax: for mle-hyperopt one jitted step
-for all trials, which is compiled for each architecture and batch size, and for jaxtune
-a task. The score is the loss on the validation split after five epochs.
+convolutional network on scikit-learn's digits, in Flax: for mle-hyperopt one jitted
+step for all trials, which is compiled for each architecture and batch size, and for
+jaxtune a task. The score is the loss on the validation split after five epochs.
 
     python -m benchmarks.published.mle_hyperopt_readme [--seeds 10] [--only NAME]
 
