@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,13 +30,14 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
         name: The name of the command, and of its file of figures.
     """
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser = _Parser(description=about, formatter_class=form)
     parser.add_argument(
         "--json",
         type=Path,
-        default=RESULTS / f"{name}.json",
-        help="the file that gets the figures (%(default)s)",
+        help=f"the file that gets the figures (results/{name}.json; with --small a "
+        "temporary one)",
     )
+    parser.set_defaults(command=name)
     parser.add_argument(
         "--small",
         action="store_true",
@@ -47,6 +49,16 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
         help="keep the other rows of the file: for a command that is run in parts",
     )
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Write small figures to a file of their own: they are not to be published."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, others = super().parse_known_args(args, namespace)
+        folder = Path(tempfile.mkdtemp()) if options.small else RESULTS
+        options.json = options.json or folder / f"{options.command}.json"
+        return options, others
 
 
 def so_far(options: argparse.Namespace) -> dict[str, Any]:
