@@ -262,11 +262,12 @@ def searches(written: dict) -> str:
     header = ("network", "published, %", "searched, %", "trials", "epochs trained")
     header += ("seconds", "CPU s", "it found")
     rows = []
-    for name, row in written["rows"].items():
-        if name == "grid":
+    for name, kind in KINDS.items():
+        row = written["rows"].get(name, {})
+        if "tested" not in row:
             continue
         found, accuracy = row["search"], row["tested"]["accuracy"]
-        cells = (KINDS[name].published, common.shown(accuracy, times=100))
+        cells = (kind.published, common.shown(accuracy, times=100))
         cells += (found["trials"], found["epochs"])
         cells += tuple(f"{found[unit]:.0f}" for unit in ("seconds", "cpu"))
         rows.append((name, *cells, words(found)))

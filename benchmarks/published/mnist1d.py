@@ -222,15 +222,26 @@ def tables(written: dict) -> str:
     """Return the table of accuracies."""
     header = ("points", "network", "README, %", "notebook, %")
     header += ("their setting here, %", "searched, %")
-    rows = []
-    for points, families in written["rows"].items():
-        for name, row in families.items():
-            ours = (
-                common.shown(row[part]["accuracy"], times=100)
-                for part in ("theirs", "tuned")
-            )
-            rows.append((points, name, *THEIRS[points][name], *ours))
+    rows = [
+        (points, name, *THEIRS[points][name])
+        + tuple(
+            common.shown(row[part]["accuracy"], times=100)
+            for part in ("theirs", "tuned")
+        )
+        for points, name, row in finished(written)
+    ]
     return common.table(header, rows)
+
+
+def finished(written: dict) -> list[tuple[str, str, dict]]:
+    """Return the rows of which all parts were measured, in the order of theirs."""
+    rows = written["rows"]
+    return [
+        (points, name, rows[points][name])
+        for points, families in THEIRS.items()
+        for name in families
+        if "tuned" in rows.get(points, {}).get(name, {})
+    ]
 
 
 def costs(written: dict) -> str:
@@ -245,16 +256,15 @@ def costs(written: dict) -> str:
     )
     header += ("trials", "epochs trained", "it found")
     rows = []
-    for points, families in written["rows"].items():
-        for name, row in families.items():
-            seconds = (
-                f"{row[part][unit]:.0f}"
-                for part in ("theirs", "search")
-                for unit in ("seconds", "cpu")
-            )
-            found = row["search"]
-            size = found["trials"], found["epochs"]
-            rows.append((points, name, *seconds, *size, words(found)))
+    for points, name, row in finished(written):
+        found = row["search"]
+        seconds = (
+            f"{part[unit]:.0f}"
+            for part in (row["theirs"], found)
+            for unit in ("seconds", "cpu")
+        )
+        size = found["trials"], found["epochs"]
+        rows.append((points, name, *seconds, *size, words(found)))
     return common.table(header, rows)
 
 
