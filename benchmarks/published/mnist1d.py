@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -21,6 +20,7 @@ from sklearn.model_selection import train_test_split
 
 import jaxtune as jt
 from benchmarks.published import common
+from benchmarks.published.curve_networks import CNN, GRU, MLP, Logistic
 
 # in %: the table of their README, and after 6000 steps in their notebook
 # mnist1d-classification.ipynb, which is one training of each
@@ -40,58 +40,6 @@ THEIRS = {
 }
 HELD_OUT = 800  # of their 4000 training examples, to choose by
 BATCH, EPOCHS = 100, 150  # theirs: 6000 steps
-
-
-class Logistic(nn.Module):
-    """A linear layer."""
-
-    @nn.compact
-    def __call__(self, x):
-        return nn.Dense(10)(x)
-
-
-class MLP(nn.Module):
-    """Two hidden layers, the second added to the first."""
-
-    units: int = 100
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        x = nn.relu(nn.Dense(self.units)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = x + nn.relu(nn.Dense(self.units)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(10)(x)
-
-
-class CNN(nn.Module):
-    """Three convolutions, each of which halves the length."""
-
-    channels: int = 25
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        x = x[..., None]
-        for window in (5, 3, 3):
-            x = nn.relu(nn.Conv(self.channels, (window,), strides=2, padding=1)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
-        return nn.Dense(10)(x)
-
-
-class GRU(nn.Module):
-    """A GRU in both directions; all its outputs are read."""
-
-    units: int = 6
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        there, back = (nn.RNN(nn.GRUCell(self.units)) for _ in range(2))
-        x = nn.Bidirectional(there, back)(x[..., None])
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
-        return nn.Dense(10)(x)
 
 
 class Family(NamedTuple):
@@ -222,14 +170,13 @@ def tables(written: dict) -> str:
     """Return the table of accuracies."""
     header = ("points", "network", "README, %", "notebook, %")
     header += ("their setting here, %", "searched, %")
-    rows = [
-        (points, name, *THEIRS[points][name])
-        + tuple(
+    rows = []
+    for points, name, row in finished(written):
+        ours = (
             common.shown(row[part]["accuracy"], times=100)
             for part in ("theirs", "tuned")
         )
-        for points, name, row in finished(written)
-    ]
+        rows.append((points, name, *THEIRS[points][name], *ours))
     return common.table(header, rows)
 
 
