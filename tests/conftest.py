@@ -41,12 +41,12 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms freeze_thaw gaussian_process
-        goals house palette parzen precision products random refine samplers schedulers
-        schedules space supply
+        goals house palette parzen precision products published_agents random refine
+        samplers schedulers schedules space supply
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity
-        budgets call compare
+        budgets call clients compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
         identity kernels loops model_samplers models old_runs optimizers parametrization
         planning

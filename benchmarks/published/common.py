@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -111,3 +113,16 @@ def clock() -> Iterator[dict[str, float]]:
     finally:
         spent["seconds"] = time.perf_counter() - begun
         spent["cpu"] = sum(os.times()[:4]) - sum(before[:4])
+
+
+def alone(command: str, *given: object) -> Any:
+    """Run a command of this folder in a process of its own, with nothing compiled.
+
+    Args:
+        command: its module's name; it prints JSON in its last line.
+        given: its arguments.
+    """
+    called = [sys.executable, "-m", f"benchmarks.published.{command}", *map(str, given)]
+    environment = {**os.environ, "JAXTUNE_CACHE": "off"}
+    done = subprocess.run(called, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.decode().splitlines()[-1])

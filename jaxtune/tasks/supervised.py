@@ -24,7 +24,7 @@ from jaxtune.tasks.labels import (
     find_classes,
 )
 from jaxtune.tasks.measuring import Measures
-from jaxtune.tasks.metrics_argument import read_metrics
+from jaxtune.tasks.metrics_argument import check_loss, read_metrics
 from jaxtune.tasks.networks import Network, functions_of, is_ours
 from jaxtune.tasks.outputs import classified, guessed, regressed
 from jaxtune.tasks.splits import at_hand, columns_of, named_arrays, named_splits
@@ -84,7 +84,8 @@ def classification(
       valid: the split that trials are scored on; with weights, by weighted means. A
         search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``.
+      batch_size: examples per step if the space has no ``batch_size``. An epoch has
+        whole batches only; with ``shuffle`` it leaves out other rows each time.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
@@ -116,6 +117,7 @@ def classification(
     splits = named_splits(train, valid, test)
     classes, splits = _coded_splits(splits)
     own, modes = read_metrics(metrics, ("accuracy", "loss"))
+    check_loss(loss)
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
     each = classified if loss is None else guessed
@@ -185,7 +187,8 @@ def regression(
         of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.
       valid: the split that trials are scored on; a search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``.
+      batch_size: examples per step if the space has no ``batch_size``. An epoch has
+        whole batches only; with ``shuffle`` it leaves out other rows each time.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
@@ -211,6 +214,7 @@ def regression(
     splits = _through(named_splits(train, valid, test), _real)
     _check_targets(splits)
     own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
+    check_loss(loss)
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
     network = Network(model, precision, input_functions(preprocess, augment))

@@ -97,7 +97,8 @@ class Task:
         ``epochs`` and ``examples`` by these names: the optimiser's steps and the epochs
         of a whole training, and the examples of an epoch; and for ``multipliers``. Or a
         name such as ``"adamw"``, or a transformation that is the same in all trials.
-      batch_size: examples per step if the space has no ``batch_size``.
+      batch_size: examples per step if the space has no ``batch_size``. An epoch has
+        whole batches only; with ``shuffle`` it leaves out other rows each time.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
       metrics: pairs of a metric's name and ``"max"`` or ``"min"``; `jaxtune.search`

@@ -1,0 +1,168 @@
+"""Tuned plain MLPs on tables, against a tuned MLP and boosted trees of scikit-learn.
+
+The ground is that of Kadra et al. (2021), "Well-tuned simple nets excel on tabular
+datasets", and Holzmüller et al. (2024), "Better by default": an MLP, tuned for each
+table by folds. The tables are others, those that ship in packages. Every table is
+parted at random into four fifths to tune on and a fifth that is used once, for the
+table. jaxtune searches, and chooses an ensemble; scikit-learn's MLP and boosted trees
+are tuned by Optuna for as many seconds, in two processes.
+
+    python -m benchmarks.published.tabular [--splits 0 1 2] [--tables NAME...]
+        [--rows 10000] [--json FILE]
+
+Figures of other tables and splits that the file has already are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks import record
+from benchmarks.published import common
+from benchmarks.published.tabular_contenders import (
+    CONTENDERS,
+    default,
+    jaxtune,
+    size_of,
+    tuned,
+)
+from benchmarks.published.tabular_data import CLASSES, SOURCES, split_of
+
+OURS, BEST = "jaxtune, ensemble", "jaxtune, best"
+TUNED = {"sklearn MLP": "sklearn MLP, tuned", "boosted trees": "boosted trees, tuned"}
+DEFAULT = {name: f"{name}, defaults" for name in CONTENDERS}
+RIVALS = (OURS, *TUNED.values())  # those who had the same seconds
+EVERYONE = (OURS, BEST, *TUNED.values(), *DEFAULT.values())
+
+
+def measured(name: str, seed: int, options: Any) -> list[dict]:
+    """Return the scores of all contenders on one split of a table."""
+    split = split_of(name, seed, 300 if options.small else options.rows)
+    size = size_of(len(split.targets[0]), options.small)
+    with common.clock() as spent:
+        scores = jaxtune(split, seed, size)
+    found = {OURS: scores["ensemble"] | spent, BEST: scores["best"]}
+    seconds = 2.0 if options.small else scores["ensemble"]["seconds"]
+    for contender in CONTENDERS:
+        found[TUNED[contender]] = tuned(contender, split, seed, seconds)
+        found[DEFAULT[contender]] = default(contender, split, seed)
+    about = {"table": name, "split": seed, "rows": len(split.targets[0])}
+    about |= {"kind": split.kind, "columns": split.arrays[0].shape[1]}
+    return [about | {"who": who} | row for who, row in found.items()]
+
+
+def mean_of(rows: list[dict], table: str, who: str, column: str) -> np.ndarray:
+    """Return a column of a contender's rows of a table, in the order of the splits."""
+    own = [row for row in rows if row["table"] == table and row["who"] == who]
+    return np.asarray([row[column] for row in sorted(own, key=lambda r: r["split"])])
+
+
+def errors(rows: list[dict], names: tuple[str, ...]) -> np.ndarray:
+    """Return mean errors, tables x contenders."""
+    tables = list(dict.fromkeys(row["table"] for row in rows))
+    return np.asarray(
+        [[mean_of(rows, t, who, "error").mean() for who in names] for t in tables]
+    )
+
+
+def tables(written: dict) -> str:
+    """Return the errors of all contenders, a table a row."""
+    rows = written["rows"]
+    about = {row["table"]: row for row in rows if row["who"] == OURS}
+    body = []
+    for (name, one), means in zip(about.items(), errors(rows, EVERYONE), strict=True):
+        means = dict(zip(EVERYONE, means, strict=True))
+        lowest = min(means[who] for who in RIVALS)
+        best = [who for who in RIVALS if means[who] == lowest]
+        cells = [f"{means[who]:.1f}" for who in EVERYONE]
+        cells = [
+            f"**{cell}**" if who in best else cell
+            for who, cell in zip(EVERYONE, cells, strict=True)
+        ]
+        kind = "error" if one["kind"] == CLASSES else "RMSE"
+        shape = f"{one['rows']} x {one['columns']}"
+        body.append([f"{name} ({SOURCES[name].package})", shape, kind, *cells])
+    return common.table(["table", "rows x columns", "in %", *EVERYONE], body)
+
+
+def summary(written: dict) -> str:
+    """Return ranks, wins and relative errors, over tables, of those with equal time."""
+    found = errors(written["rows"], RIVALS)
+    ranks = (found[:, :, None] > found[:, None]).sum(2) + 1
+    # one point more, so that an error near zero decides nothing
+    ratios = np.log((found + 1) / (found.min(1, keepdims=True) + 1))
+    body = [
+        [
+            who,
+            f"{ranks[:, i].mean():.2f}",
+            f"{(ranks[:, i] == 1).sum()} of {len(found)}",
+            f"{np.exp(ratios[:, i].mean()):.3f}",
+        ]
+        for i, who in enumerate(RIVALS)
+    ]
+    head = ["the same seconds", "mean rank", "lowest error", "error to the lowest"]
+    return common.table(head, body)
+
+
+def cost(written: dict) -> str:
+    """Return what the searches took, a table a row."""
+    rows = written["rows"]
+    body = []
+    for name in dict.fromkeys(row["table"] for row in rows):
+        mine = [row for row in rows if row["table"] == name and row["who"] == OURS]
+        thousands = mine[0]["rows"] / 1000
+        cpu = np.mean([row["cpu"] for row in mine])
+        cells = [f"{np.mean([row['seconds'] for row in mine]):.1f}"]
+        cells += [f"{cpu:.1f}", f"{cpu / thousands:.1f}", mine[0]["trials"]]
+        for who in TUNED.values():
+            cells += [f"{mean_of(rows, name, who, 'trials').mean():.0f}"]
+            cells += [f"{mean_of(rows, name, who, 'seconds').mean():.1f}"]
+        body.append([name, *cells])
+    head = ["table", "jaxtune: s", "s of CPU", "s of CPU per 1000 rows", "trials"]
+    for who in ("sklearn MLP", "boosted trees"):
+        head += [f"{who}: trials", "s"]
+    return common.table(head, body)
+
+
+def everything(written: dict) -> str:
+    """Return all tables."""
+    return "\n\n".join(part(written) for part in (tables, summary, cost))
+
+
+def kept(options: Any) -> list[dict]:
+    """Return the figures of the file that are not measured anew."""
+    if not options.json.exists():
+        return []
+    rows = json.loads(options.json.read_text())["rows"]
+    anew = [(name, seed) for name in options.tables for seed in options.splits]
+    return [row for row in rows if (row["table"], row["split"]) not in anew]
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = common.arguments(__doc__, "tabular")
+    parser.add_argument("--splits", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--tables", nargs="*", default=list(SOURCES), choices=SOURCES)
+    parser.add_argument("--rows", type=int, default=10_000, help="at most, of a table")
+    options = parser.parse_args()
+    if options.small:
+        options.splits, options.tables = [0], options.tables[:1] + options.tables[-1:]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # starts the two processes, which stay: not a contender's time
+    tuned("boosted trees", split_of("diabetes", 0, 300), 0, 0.1)
+    rows = kept(options)
+    for name in options.tables:
+        for seed in options.splits:
+            rows += measured(name, seed, options)
+            rows.sort(key=lambda row: (list(SOURCES).index(row["table"]), row["split"]))
+            record.write(options, rows)  # what is measured is not lost
+            print(name, seed, flush=True)
+    common.finish(options, rows, everything)
+
+
+if __name__ == "__main__":
+    main()
