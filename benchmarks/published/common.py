@@ -46,7 +46,7 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--add",
         action="store_true",
-        help="keep the other rows of the file: for a command that is run in parts",
+        help="keep what the file has, and measure the rest",
     )
     return parser
 
@@ -62,10 +62,27 @@ class _Parser(argparse.ArgumentParser):
 
 
 def so_far(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the rows that the file has, with ``--add``; otherwise none."""
+    """Return what the file has, with ``--add``; otherwise nothing."""
     if not options.add or not options.json.exists():
         return {}
     return json.loads(options.json.read_text())["rows"]
+
+
+def complete(
+    row: dict[str, Any], parts: dict[str, Callable], options: Any, rows: Any
+) -> None:
+    """Measure the parts that a row lacks, in their order, and write after each.
+
+    Args:
+        row: one of the ``rows``; what is known of it.
+        parts: name to a function of the row that measures it.
+        options: those of the command.
+        rows: all that is written.
+    """
+    for name, measure in parts.items():
+        if name not in row:
+            row[name] = measure(row)
+            record.write(options, rows)
 
 
 def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
