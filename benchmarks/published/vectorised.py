@@ -13,9 +13,11 @@ multiplied.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks import record
 from benchmarks.published import jobs as fused
 from benchmarks.published import mlps
 from benchmarks.published.common import arguments, clock, finish, so_far, table
@@ -52,17 +54,17 @@ def timed(ways: dict, repeats: int, once: tuple = ANEW) -> dict:
     return rows
 
 
-def jobs(options) -> dict:
+def jobs(options) -> Iterator[dict]:
     """Measure the jobs of one network."""
     found = {}
     for name in options.of.split(","):
         print(name)
         ways = fused.ways(name, options.epochs, options.jobs, options.few)
         found[name] = timed(ways, options.repeats)
-    return {"jobs": options.jobs, "epochs": options.epochs, "networks": found}
+        yield {"jobs": options.jobs, "epochs": options.epochs, "networks": found}
 
 
-def shapes(options) -> dict:
+def shapes(options) -> Iterator[dict]:
     """Measure networks of different shapes, for each size of the data."""
     found = {}
     for samples in json.loads(options.samples):
@@ -78,7 +80,7 @@ def shapes(options) -> dict:
             print(work)
             rows = timed(ways, 1, once=(*ANEW, "search"))
             found[f"{samples} x {features}"] = {"networks": work.networks, "ways": rows}
-    return found
+            yield found
 
 
 JOBS = {
@@ -191,8 +193,10 @@ def main() -> None:
         vars(options).update(SMALL)
     rows = so_far(options)
     for name in options.parts.split(","):
-        rows[name] = PARTS[name](options)
-        finish(options, rows, tables)
+        for found in PARTS[name](options):
+            rows[name] = found
+            record.write(options, rows)
+    finish(options, rows, tables)
 
 
 if __name__ == "__main__":
