@@ -1,10 +1,10 @@
 """Compare a search of PPO agents on CartPole with PureJaxRL's notebook.
 
-The notebook (Lu et al., 2022, ``examples/walkthrough.ipynb``) trains agents side by side by
-``jit(vmap(train))``, and tries values of the entropy coefficient by a second ``vmap``.
-Here the same agents (`ppo`) train one by one in a jitted loop, by ``vmap`` as there,
-and in `jaxtune.search`; and the settings that five ways to choose find, for about as
-many agents, are trained again with fresh seeds beside the notebook's own setting.
+The notebook (Lu et al., 2022, ``examples/walkthrough.ipynb``) trains agents side by
+side by ``jit(vmap(train))``, and tries values of the entropy coefficient by a second
+``vmap``. Here the same agents (`ppo`) train one by one in a jitted loop, by ``vmap`` as
+there, and in `jaxtune.search`; and the settings that five ways to choose find, for
+about as many agents, are trained again with fresh seeds beside the notebook's own.
 
     python -m benchmarks.published.purejaxrl [--parts speed,size,tuned] [--small]
 
