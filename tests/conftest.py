@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms freeze_thaw gaussian_process
-        goals house palette parzen precision products published_agents published_images
+        goals house palette parzen precision products published_agents
         published_tables random refine
         samplers schedulers schedules space supply
     """,
