@@ -41,8 +41,8 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms freeze_thaw gaussian_process
-        goals house palette parzen precision products published_agents random refine
-        samplers schedulers schedules space supply
+        goals house palette parzen precision products published_agents published_peers
+        published_tables random refine samplers schedulers schedules space supply
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity

@@ -53,7 +53,7 @@ def train_nn(key: jax.Array, params: dict[str, jax.Array]) -> jax.Array:
     sizes = (10, 10, 10, 1)
     keys = jax.random.split(jax.random.key(0), len(sizes) - 1)
     layers = [
-        (jax.random.normal(key, (a, b)) / jnp.sqrt(a), jnp.zeros(b))
+        (jax.random.normal(key, (a, b)) / jnp.sqrt(a), jnp.zeros((1, b)))
         for key, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True)
     ]
 

@@ -33,10 +33,11 @@ from search_quality import Optuna, Ours
 
 from benchmarks import record
 from benchmarks.published.batch_problems import BBOB, PROBLEMS, problem_of
-from benchmarks.published.common import arguments, shown, table
+from benchmarks.published.common import arguments, interval, shown, table
 
 LENGTHS, BATCHES, SEEDS = (25, 50, 75, 100), (5, 10, 50), 10  # theirs: 100 seeds
 LEVEL = 0.05  # of the Mann-Whitney test, as theirs
+LEAST = 1e-7  # a regret that float32 still tells from none
 
 
 class Contender(NamedTuple):
@@ -167,6 +168,15 @@ class Figures:
         every = [self.regret(name, batch, problem, last) for problem in problems]
         return shown(np.mean(every, 0), 3) if every else ""
 
+    def geometric(self, name: str, batch: int, problems: list[str]) -> str:
+        """Return the same of the logarithms: the mean, and the factor of its ends."""
+        last = LENGTHS[-1]
+        every = [self.regret(name, batch, problem, last) for problem in problems]
+        if not every:
+            return ""
+        mean, half = interval(np.mean(np.log(np.maximum(every, LEAST)), 0))
+        return f"{np.exp(mean):.1e} ×/÷ {np.exp(half):.1f}"
+
     def better(self, name: str, other: str, batch: int) -> int:
         """Count the problems and lengths on which ``name`` is better by the test."""
         count = 0
@@ -192,11 +202,8 @@ def tables(written: dict[str, Any]) -> str:
         if not {theirs, ours} <= {*figures.names}:
             continue
         for batch in figures.batches:
-            cells = [
-                figures.mean(name, batch, problems)
-                for problems in (functions, others)
-                for name in (theirs, ours)
-            ]
+            cells = [figures.geometric(n, batch, functions) for n in (theirs, ours)]
+            cells += [figures.mean(n, batch, others) for n in (theirs, ours)]
             wins = f"{figures.better(ours, theirs, batch)} : "
             wins += f"{figures.better(theirs, ours, batch)}"
             rows.append([f"`{theirs}`, `{ours}()`", batch, *cells, wins])
@@ -218,27 +225,30 @@ def samplers(written: dict[str, Any]) -> str:
         rows.append(
             [
                 f"{CONTENDERS[name].tool} `{called}`",
-                *(f"{ranks[batch][place]:.1f}" for batch in figures.batches),
+                *(shown(ranks[batch][place]) for batch in figures.batches),
                 *(f"{1e3 * seconds / LENGTHS[-1]:.1f}" for seconds in spent),
                 f"{max(row['first_cpu'] for row in own):.1f}",
             ]
         )
-    rows.sort(key=lambda row: float(row[1]))
+    rows.sort(key=lambda row: float(row[1].split()[0]))
     header = [f"rank, batches of {batch}" for batch in figures.batches]
     header += [f"ms a trial, {batch}" for batch in figures.batches]
     return table(["sampler", *header, "s, first search"], rows)
 
 
 def _ranks(figures: Figures, batch: int) -> np.ndarray:
-    """Return the mean rank of each contender over problems and seeds, 1 the best."""
+    """Return each contender's rank by seed, a mean over problems; 1 is the best."""
     last = LENGTHS[-1]
-    every = [
-        rankdata(
-            [figures.regret(name, batch, p, last) for name in figures.names], axis=0
-        )
-        for p in figures.problems
+    by_problem = [
+        [figures.regret(name, batch, problem, last) for name in figures.names]
+        for problem in figures.problems
     ]
-    return np.mean(every, (0, 2))
+    # a slow sampler has fewer seeds
+    seeds = min(len(regret) for every in by_problem for regret in every)
+    ranks = [
+        rankdata([regret[:seeds] for regret in every], axis=0) for every in by_problem
+    ]
+    return np.mean(ranks, 0)
 
 
 def processes(written: dict[str, Any]) -> str:
