@@ -77,7 +77,11 @@ CLIENTS = {
 }
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+# compiling an agent twice takes as long as two of the others
+SLOW = [pytest.param("rejax", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("client", [*list(CLIENTS)[:-1], *SLOW])
 @pytest.mark.usefixtures("exact_products")
 def test_a_trial_is_the_training_of_the_clients_own_loop(client):
     make, tolerance = CLIENTS[client]
