@@ -284,9 +284,8 @@ def test_equal_values_of_two_types_do_not_share_a_program(wrapped, one, other, t
         (lambda: nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "takes no argument.*rngs -> mod"),
         (
             eqx.nn.MLP(4, 3, 8, 1, key=KEY),
-            "Equinox module MLP, whose weights",
+            "Equinox module MLP, whose weights .* makes one: lambda key",
         ),
-        (eqx.nn.MLP, "the Equinox class MLP. Use a pair"),
     ],
 )
 def test_a_model_that_cannot_be_one_is_refused(model, message):
@@ -294,10 +293,28 @@ def test_a_model_that_cannot_be_one_is_refused(model, message):
         as_model(model)
 
 
-def test_a_function_of_a_key_is_told_from_a_factory_of_nnx():
-    model = as_model(lambda key: eqx.nn.MLP(4, 3, 8, 1, key=key))
-    with pytest.raises(ValueError, match=r"got nnx.Rngs.* Use a pair \(init, apply\)"):
-        model.init(KEY, jnp.zeros((1, 4)), {})
+@pytest.mark.parametrize("name", ["key", "rng", "r"])
+def test_a_function_of_streams_may_have_any_parameter(name):
+    named = eval(f"lambda {name}: nnx.Linear(4, 3, rngs={name})", {"nnx": nnx})
+    plain = as_model(lambda rngs: nnx.Linear(4, 3, rngs=rngs))
+    x = jnp.ones((2, 4))
+    (one, state), (other, _) = (m.init(KEY, x, {}) for m in (as_model(named), plain))
+    assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
+    outputs = as_model(named).apply(one, state, x, None, {}, False)[0]
+    assert np.array_equal(outputs, plain.apply(one, state, x, None, {}, False)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda key: eqx.nn.MLP(4, 3, key=key), "of a key, .*depth.* Of nnx.Rngs"),
+        (lambda key: jax.random.normal(key, (4, 3)), "returned .*Use a function key"),
+        (eqx.nn.MLP, "MLP needs 'in_size', .* Use lambda key: MLP"),
+    ],
+)
+def test_a_function_that_makes_no_module_is_told_why(make, told):
+    with pytest.raises(ValueError, match=told):
+        as_model(make).init(KEY, jnp.zeros((1, 4)), {})
 
 
 @pytest.mark.parametrize("make", [jt.classification, jt.regression])

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from user_code import data, functions, models, optimizers, settings, spaces
+from user_code import data, functions, models, optimizers, settings, spaces, trees
 from user_code.row import EPOCHS, ROOT, Keys, under
 
 import jaxtune as jt
@@ -12,7 +12,7 @@ import jaxtune as jt
 # the other way to compute has other kernels on a card
 pytestmark = pytest.mark.usefixtures("exact_products")
 
-MODULES = (functions, models, optimizers, data, spaces, settings)
+MODULES = (functions, models, trees, optimizers, data, spaces, settings)
 ROWS = [row for module in MODULES for row in module.ROWS]
 
 

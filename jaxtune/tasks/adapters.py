@@ -1,23 +1,18 @@
 """Adapters from whatever a user calls a model to one form.
 
 A model gets the hyperparameters that it names: keywords of ``__call__`` (or of ``init``
-and ``apply``), fields of a Linen module, or keywords of an NNX factory. A flag such as
+and ``apply``), fields of a Linen module, or keywords of a factory. A flag such as
 ``train``, or its opposite ``deterministic``, separates training from evaluation.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxtune.tasks.calling import (
-    KEYS,
-    OF_A_KEY,
-    Model,
-    call_of,
-    offers,
-    parameters,
-)
+from jaxtune.tasks import equinox_models
+from jaxtune.tasks.calling import KEYS, Model, call_of, offers, parameters
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -25,8 +20,9 @@ def as_model(model: Any) -> Model:
     """Adapt any model of a user.
 
     Args:
-      model: a Linen module, an NNX factory ``rngs -> module``, or ``(init, apply)``
-        with ``init(key, x) -> params`` and ``apply(params, x) -> outputs``.
+      model: a Linen module, a factory ``rngs -> NNX module`` or ``key -> Equinox
+        module``, or ``(init, apply)`` with ``init(key, x) -> params`` and
+        ``apply(params, x) -> outputs``.
 
     Returns:
       The model as pure functions.
@@ -57,13 +53,25 @@ def as_model(model: Any) -> Model:
         return from_functions(init_fn, apply_fn)
     _refuse_instances(model)
     if callable(model):
-        from jaxtune.tasks import nnx_models
-
-        return nnx_models.from_factory(model)
+        return _of_factory(model)
     raise ValueError(
-        f"model: got {model!r}. Use a Linen module, a function rngs -> NNX module, or "
-        "a pair (init, apply) of functions."
+        f"model: got {model!r}. Use a Linen module, a function rngs -> NNX module or "
+        "key -> Equinox module, or a pair (init, apply) of functions."
     )
+
+
+def _of_factory(factory: Callable[..., Any]) -> Model:
+    """Adapt a class of Equinox or NNX, or a function that makes a module."""
+    from jaxtune.tasks import nnx_models
+
+    if isinstance(factory, type) and "equinox" in equinox_models.libraries_of(factory):
+        return equinox_models.from_key(factory)
+    model = nnx_models.from_factory(factory)
+    names = [p.name for p in parameters(factory)]
+    # who makes Equinox's modules has imported it
+    if "equinox" not in sys.modules or "rngs" in names or not {*names} & {*KEYS}:
+        return model
+    return equinox_models.from_key_or_streams(factory, model)
 
 
 def _instance(module: type) -> Any:
@@ -78,9 +86,9 @@ def _instance(module: type) -> Any:
 def _refuse_instances(model: Any) -> None:
     """Refuse models whose weights are drawn already: each trial draws its own."""
     if isinstance(model, type):
-        _refuse_classes(model)
         return
-    libraries, name = _libraries(type(model)), type(model).__name__
+    libraries = equinox_models.libraries_of(type(model))
+    name = type(model).__name__
     if "flax" in libraries and hasattr(model, "set_attributes"):
         raise ValueError(
             f"model: got an NNX module {name}, whose weights are drawn already. Use a "
@@ -89,22 +97,13 @@ def _refuse_instances(model: Any) -> None:
     if "equinox" in libraries:
         raise ValueError(
             f"model: got an Equinox module {name}, whose weights are drawn already. "
-            f"{OF_A_KEY}"
+            f"Use a function that makes one: lambda key: {name}(..., key=key)."
         )
     if "torch" in libraries:
         raise ValueError(
             f"model: got a PyTorch module {name}, which JAX cannot train. Write it "
             "with Flax, or as a pair (init, apply)."
         )
-
-
-def _refuse_classes(model: type) -> None:
-    if "equinox" in _libraries(model):
-        raise ValueError(f"model: got the Equinox class {model.__name__}. {OF_A_KEY}")
-
-
-def _libraries(kind: type) -> set[str]:
-    return {base.__module__.split(".")[0] for base in kind.__mro__}
 
 
 def from_functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) -> Model:

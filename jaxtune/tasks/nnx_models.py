@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,23 +10,17 @@ from flax import nnx
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.random import DROPOUT, OTHER
-from jaxtune.tasks.calling import (
-    KEYS,
-    OF_A_KEY,
-    Model,
-    call_of,
-    offers,
-    parameters,
-)
-from jaxtune.tasks.hparams import is_traced
+from jaxtune.tasks.calling import Model, call_of, offers
+from jaxtune.tasks.factories import Factory
 from jaxtune.tasks.rates import dropped
 from jaxtune.types import Array, Key, PyTree
+
+STREAMS = ("rngs",)
 
 
 def from_factory(factory: Callable[..., Any]) -> Model:
     """Adapt ``rngs -> nnx.Module``; variables other than ``Param`` become the state."""
-    names = _named(factory)
-    make = _maker(factory, names)
+    make = Factory(factory, STREAMS)
 
     def build(key: Key, hparams: Mapping[str, Any]) -> Any:
         dropout, other = (jax.random.fold_in(key, s) for s in (DROPOUT, OTHER))
@@ -43,7 +36,7 @@ def from_factory(factory: Callable[..., Any]) -> Model:
 
     def init(key: Key, x: Array, hparams: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         del x
-        given = _given(build, names, hparams)
+        given = _given(build, make.traced(hparams), hparams)
         parts = nnx.split(build(key, hparams), nnx.Param, given, ...)
         return parts[1], parts[3]  # type: ignore[misc]
 
@@ -55,9 +48,9 @@ def from_factory(factory: Callable[..., Any]) -> Model:
         hparams: Mapping[str, Any],
         train: bool,
     ) -> tuple[Array, PyTree]:
-        given = _given(build, names, hparams)
+        given = _given(build, make.traced(hparams), hparams)
         everything = nnx.merge_state(params, state)
-        if not _traced_among(names, hparams):
+        if not make.traced(hparams):
             # the graph is rebuilt abstractly, so no weight is drawn a second time
             shape = jax.eval_shape(lambda: jax.random.key(0))
             built = nnx.eval_shape(lambda k: build(k, hparams), shape)
@@ -102,7 +95,7 @@ def trained_nnx_module(
       state: its other variables.
       hparams: plain values, so that the module's own attributes are plain too.
     """
-    module = _maker(factory, _named(factory))(nnx.Rngs(0), hparams)
+    module = Factory(factory, STREAMS)(nnx.Rngs(0), hparams)
     nnx.update(module, nnx.merge_state(params, state))
     module.eval()
     return module
@@ -112,63 +105,6 @@ def _streams(key: Key | None) -> nnx.Rngs:
     """Return the streams of one call; in evaluation the same for all trials."""
     base = jax.random.key(0) if key is None else key
     return nnx.Rngs(jax.random.fold_in(base, OTHER), dropout=base)
-
-
-def _takes_rngs(known: list[inspect.Parameter]) -> bool:
-    return any(p.name == "rngs" and p.kind is not p.POSITIONAL_ONLY for p in known)
-
-
-def _named(factory: Callable[..., Any]) -> set[str]:
-    """Return the parameters that may be hyperparameters."""
-    known = parameters(factory)
-    names = {
-        p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    # without a parameter of that name, the first one gets the streams
-    return names - ({"rngs"} if _takes_rngs(known) else {p.name for p in known[:1]})
-
-
-def _maker(factory: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
-    """Return ``(rngs, hparams) -> module``, after a look at the factory's signature."""
-    known = parameters(factory)
-    by_name = _takes_rngs(known)
-    if not known:
-        raise ValueError(
-            "model: the factory takes no argument, so that all trials would have the "
-            "same weights. Use a function rngs -> module."
-        )
-
-    def make(rngs: nnx.Rngs, hparams: Mapping[str, Any]) -> Any:
-        given = {name: hparams[name] for name in hparams if name in names}
-        offered = {**offers(hparams, False), **given}
-        needed = [p.name for p in known if _is_needed(p) and p.name in names]
-        missing = [name for name in needed if name not in offered]
-        if missing:
-            title = getattr(factory, "__name__", type(factory).__name__)
-            raise ValueError(
-                f"model: {title} needs {', '.join(map(repr, missing))}, which the "
-                f"space does not have. Use lambda rngs: {title}(..., rngs=rngs)."
-            )
-        keywords = {n: offered[n] for n in names if n in given or n in needed}
-        if by_name:
-            return factory(rngs=rngs, **keywords)
-        try:
-            return factory(rngs, **keywords)
-        except (TypeError, ValueError) as error:
-            if known[0].name not in KEYS:
-                raise
-            raise ValueError(
-                f"model: a function of {known[0].name!r} got nnx.Rngs, as a factory of "
-                "NNX does, and failed. NNX: lambda rngs: Net(rngs=rngs). Equinox, or "
-                f"another model made of a key: {OF_A_KEY}"
-            ) from error
-
-    return make
-
-
-def _is_needed(parameter: inspect.Parameter) -> bool:
-    variable = (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return parameter.default is parameter.empty and parameter.kind not in variable
 
 
 class _Rate(nnx.Variable[Array]):
@@ -184,10 +120,9 @@ def _nothing(path: Any, value: Any) -> bool:
 
 
 def _given(
-    build: Callable[..., Any], names: set[str], hparams: Mapping[str, Any]
+    build: Callable[..., Any], traced: dict[str, Any], hparams: Mapping[str, Any]
 ) -> Filter:
     """Return a filter for the arrays of a module that traced hyperparameters set."""
-    traced = _traced_among(names, hparams)
     if not traced:
         return _nothing
     found: list[Any] = []
@@ -206,11 +141,6 @@ def _given(
         if any(dce_jaxpr(program, only)[1]):
             depend.add(path)
     return (lambda path, value: tuple(path) in depend) if depend else _nothing
-
-
-def _traced_among(names: set[str], hparams: Mapping[str, Any]) -> dict[str, Any]:
-    named = {name: hparams[name] for name in hparams if name in names}
-    return {name: value for name, value in named.items() if is_traced(value)}
 
 
 def _is_raw(value: Any) -> bool:

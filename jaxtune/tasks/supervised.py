@@ -74,7 +74,8 @@ def classification(
     (('accuracy', 'max'), ('loss', 'min'))
 
     Args:
-      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
+      model: a Linen module, a function ``rngs -> NNX module`` or ``key -> Equinox
+        module``, or a pair of functions ``(init, apply)``.
         Its outputs are logits ``[batch, classes]``, or the one logit ``[batch]`` or
         ``[batch, 1]`` of the second of two classes.
       train: ``(x [N, ...], y [N])``, or ``(x, y, weights [N])``; for data that do not
@@ -185,7 +186,8 @@ def regression(
     (('mse', 'min'), ('mae', 'min'))
 
     Args:
-      model: a Linen module, a function ``rngs -> NNX module``, or ``(init, apply)``.
+      model: a Linen module, a function ``rngs -> NNX module`` or ``key -> Equinox
+        module``, or a pair of functions ``(init, apply)``.
         Its outputs have the shape of the targets, or ``[batch, 1]`` for targets
         ``[batch]``: `jaxtune.models.MLP` with ``classes=1``.
       train: ``(x [N, ...], y [N] or [N, k])``, targets as real numbers, and weights

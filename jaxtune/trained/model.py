@@ -92,6 +92,28 @@ class TrainedModel(Predicting):
         plain = {**self.hparams, **dict(self.setting.static.values)}
         return trained_nnx_module(factory, self.params, self.state, plain)
 
+    def equinox(self) -> Any:
+        """Return the Equinox module, with its arrays, in evaluation.
+
+        It computes one example: ``jax.vmap(model.equinox())(x)``. If the factory makes
+        a pair of a module and its ``equinox.nn.State``, this is such a pair.
+
+        Raises:
+          ValueError: the model is no Equinox module.
+        """
+        from jaxtune.tasks import equinox_models
+
+        factory = self._model("equinox")
+        if not equinox_models.is_module(self.params):
+            raise ValueError(
+                "equinox: the model is no Equinox module. Use linen() for a Linen "
+                "module, nnx() for an NNX module, or params for functions of your own."
+            )
+        plain = {**self.hparams, **dict(self.setting.static.values)}
+        return equinox_models.trained_equinox_module(
+            factory, self.params, self.state, plain
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model, for `jaxtune.load_model` or other programs.
 

@@ -4,7 +4,6 @@
 batches that its own loader gives.
 """
 
-import equinox as eqx
 import jax
 import optax
 from flax import nnx
@@ -44,20 +43,12 @@ def flax_nnx(train, valid, batch_size=32, model=flax_nnx_mnist.CNN):
 
 
 def equinox(train, valid, batch_size=64):
-    _, rest = eqx.partition(equinox_mlp.MLP(jax.random.key(0)), eqx.is_array)
-
-    def init(key):
-        return eqx.filter(equinox_mlp.MLP(key), eqx.is_array)
-
-    def apply(params, x):
-        return jax.vmap(eqx.combine(params, rest))(x)
-
     def optimizer(h, steps):
         rate = optax.cosine_decay_schedule(h["learning_rate"], steps)
         return optax.adamw(rate, weight_decay=h["weight_decay"])
 
     task = jt.classification(
-        (init, apply),
+        equinox_mlp.MLP,
         train=train,
         valid=valid,
         batch_size=batch_size,
