@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from benchmarks.published import fashion_mnist, mnist1d
+from benchmarks.published import common, fashion_mnist, mnist1d
 from jaxtune.random import INIT, lane_key
 
 
@@ -91,3 +91,20 @@ def test_tables_show_their_figures_beside_ours():
     table = fashion_mnist.searches({"rows": rows}).splitlines()
     assert len(table) == 3
     assert "| 67.0 ± 12.7 | 81 | 243 | 12 | 21 |" in table[-1]
+
+
+def test_a_command_goes_on_where_it_was_cut_off(tmp_path):
+    options = SimpleNamespace(json=tmp_path / "figures.json", add=True)
+
+    def cut(row):
+        raise TimeoutError
+
+    parts = {"search": lambda row: 0.9, "tested": cut}
+    rows = common.so_far(options)
+    with pytest.raises(TimeoutError):
+        common.complete(rows.setdefault("CNN", {}), parts, options, rows)
+    rows = common.so_far(options)
+    parts = {"search": cut, "tested": lambda row: row["search"] - 0.1}
+    common.complete(rows["CNN"], parts, options, rows)
+    assert common.so_far(options) == {"CNN": {"search": 0.9, "tested": 0.8}}
+    assert common.so_far(SimpleNamespace(json=options.json, add=False)) == {}

@@ -23,7 +23,10 @@ PLACE = re.compile(r"(<!-- table: ([a-z0-9_.]+) -->\n).*?(<!-- end -->)", re.DOT
 def made(name: str) -> str:
     """Return the table of a command's figures, by its name on the page."""
     command, _, function = name.partition(".")
-    written = json.loads((RESULTS / f"{command}.json").read_text())
+    file = RESULTS / f"{command}.json"
+    if not file.exists():
+        return "Not measured yet."
+    written = json.loads(file.read_text())
     module = importlib.import_module(f"benchmarks.published.{command}")
     return getattr(module, function or "tables")(written)
 
