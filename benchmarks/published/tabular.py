@@ -114,12 +114,16 @@ def beside(written: dict) -> str:
     mine, best, _, trees = errors(rows, (OURS, BEST, *TUNED.values())).T
     won = f"{(mine < trees).sum()} of {len(trees)}, without the ensemble"
     own = [row for row in rows if row["who"] == OURS]
-    first = np.asarray([row["cpu"] / row["rows"] for row in own if row["split"] == 0])
-    later = np.asarray([row["cpu"] / row["rows"] for row in own if row["split"] > 0])
     trials = " or ".join(str(n) for n in sorted({row["trials"] for row in own}))
-    spent = f"{1000 * np.median(later):.1f} s for {trials} settings"
-    if len(first):
-        spent += f", {1000 * np.median(first):.1f} s with compiling"
+    parts = []
+    for words, some in {
+        f"for {trials} settings": [row for row in own if row["split"] > 0],
+        "with compiling": [row for row in own if row["split"] == 0],
+    }.items():
+        if some:
+            seconds = np.median([1000 * row["cpu"] / row["rows"] for row in some])
+            parts.append(f"{seconds:.1f} s {words}")
+    spent = ", ".join(parts)
     body = [
         [
             "Kadra et al., 2021: plain MLPs, regularised by a search for each of 40 "
