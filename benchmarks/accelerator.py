@@ -77,6 +77,12 @@ PARTS = {
     "convolutions": Part(
         "searches", "convolutions", 40, {"lanes": 4, "examples": 128, "forms": ["ours"]}
     ),
+    "shapes": Part(
+        "shapes",
+        "many_shapes",
+        40,
+        {"units": 4, "repeats": 2, "samples": 64, "sample": 2},
+    ),
     "roofline": Part(
         "card", "roofline", 25, {"side": 512, "megabytes": 20, "width": 8}
     ),

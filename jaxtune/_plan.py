@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +16,9 @@ from jaxtune.hardware import hardware_of
 from jaxtune.planning import flops
 from jaxtune.planning.batches import with_grouped_batches
 from jaxtune.planning.chosen import Forms, chosen_forms
-from jaxtune.planning.fitting import fit_width
+from jaxtune.planning.fitting import fit_width, occupancy_of
 from jaxtune.planning.layout import groups, values_of
-from jaxtune.planning.loads import loads_of
+from jaxtune.planning.loads import Load, loads_of
 from jaxtune.planning.memory import footprint
 from jaxtune.planning.preparation import prepare
 from jaxtune.planning.scoring import Scoring
@@ -68,7 +68,8 @@ class Plan(NamedTuple):
       micro_batch: examples whose gradient is computed at once; 0 for plain functions.
         The smallest, where groups of batch sizes have their own.
       padding: share of the arithmetic of all trials that is spent on padding.
-      empty: share of lanes that are padding, which fills up the last block of a group.
+      empty: share of lanes that are padding, which fills up the last block of a group,
+        over all epochs: where trials are stopped, fewer fill the blocks.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
       forms: the operations that are computed in other forms.
@@ -221,7 +222,6 @@ def plan(
     }
     parts = [_counted(workload, hparams, exact, group, seeds, waits) for group in found]
     done = sum(part[1] for part in parts)
-    lanes = sum(part[0].blocks for part in parts) * workload.width
     batching = workload.layout.batching
     # the blocks of a group all need the same memory: that of one with most arithmetic
     largest = found[int(np.argmax([part[1] / part[0].blocks for part in parts]))]
@@ -233,13 +233,33 @@ def plan(
         width=workload.width,
         micro_batch=batching.micro if batching else 0,
         padding=1 - used / done if workload.trains else 0.0,
-        empty=1 - trials * seeds / lanes,
+        empty=_empty(loads, [len(group.lanes) for group in found], workload.width),
         memory=_memory(workload, hparams, largest, seeds) if compiles else 0,
         forms=chosen_forms(trace(workload, space), workload.layout.forms),
         why=why,
         micro_batches=tuple(one.micro for one in workload.layout.by_size),
         pace=pace_in_words(asks, stages),
     )
+
+
+def _empty(loads: Sequence[Load], sizes: list[int], width: int) -> float:
+    """Return the share of empty lanes, if all groups lose the same share at a rung.
+
+    >>> round(_empty([Load(8, 1), Load(2, 3)], [4, 4], 4), 2)
+    0.56
+
+    Args:
+      loads: of the search.
+      sizes: lanes of each group.
+      width: lanes of a block.
+    """
+    shares = [size / sum(sizes) for size in sizes]
+    parts = [
+        Load(max(1, round(load.lanes * share)), load.turns)
+        for load in loads
+        for share in shares
+    ]
+    return 1 - occupancy_of(parts, width)
 
 
 def _counted(

@@ -41,16 +41,17 @@ hypothesis.settings.load_profile("jaxtune")
 TIERS = {
     "unit": """
         bad_input border conditions constraints door forms freeze_thaw gaussian_process
-        goals house palette parzen precision products published_tables random refine
-        samplers schedulers schedules space supply
+        goals house palette parzen precision products published_agents published_peers
+        published_tables random refine samplers schedulers schedules space supply
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity
-        budgets call compare
+        budgets call clients compare
         confirm damage data divergence ensemble epochs first fitting folds fuzz growing
         identity kernels loops model_samplers models old_runs optimizers parametrization
         planning
-        programs repeats report rewrite same_everywhere schedule search soak storage
+        programs published_images repeats report rewrite same_everywhere schedule
+        search soak storage
         race study subsets supervised surroundings tasks trained training user_code
         width workers
     """,

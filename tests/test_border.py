@@ -286,11 +286,29 @@ def test_equal_values_of_two_types_do_not_share_a_program(wrapped, one, other, t
             eqx.nn.MLP(4, 3, 8, 1, key=KEY),
             "Equinox module MLP, whose weights",
         ),
+        (eqx.nn.MLP, "the Equinox class MLP. Use a pair"),
     ],
 )
 def test_a_model_that_cannot_be_one_is_refused(model, message):
     with pytest.raises(ValueError, match=message):
         as_model(model)
+
+
+def test_a_function_of_a_key_is_told_from_a_factory_of_nnx():
+    model = as_model(lambda key: eqx.nn.MLP(4, 3, 8, 1, key=key))
+    with pytest.raises(ValueError, match=r"got nnx.Rngs.* Use a pair \(init, apply\)"):
+        model.init(KEY, jnp.zeros((1, 4)), {})
+
+
+@pytest.mark.parametrize("make", [jt.classification, jt.regression])
+def test_a_loss_that_takes_the_targets_first_is_told(make):
+    def poisson(y_true, y_pred):
+        return jnp.exp(y_pred) - y_true * y_pred
+
+    model = (lambda key: jnp.zeros(3), lambda params, x: x @ params)
+    splits = {"train": (np.eye(3), [0, 1, 1]), "valid": (np.eye(3), [0, 1, 1])}
+    with pytest.warns(UserWarning, match=r"Use lambda outputs, y: poisson\(y, outputs"):
+        make(model, **splits, batch_size=2, loss=poisson)
 
 
 def test_a_parameter_that_nothing_is_known_for_is_named():

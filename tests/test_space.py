@@ -425,3 +425,12 @@ def test_a_space_may_be_given_as_a_dict():
         jt.Space(["rate"])
     with pytest.raises(ValueError, match="1: not a Python identifier"):
         jt.Space({1: jt.uniform(0, 1)})
+
+
+def test_a_space_is_read_as_a_dict_of_its_dimensions():
+    space = jt.Space(rate=jt.log_uniform(1e-3, 1.0), units=jt.integer(2, 9))
+    assert list(space) == list(space.keys()) == ["rate", "units"]
+    assert len(space) == 2
+    assert "rate" in space
+    assert "momentum" not in space
+    assert str(jt.Space(dict(space))) == str(jt.Space(**space)) == str(space)

@@ -277,6 +277,8 @@ def test_a_model_of_a_trial_that_was_stopped_is_that_of_its_subset(task):
         trial = int(np.flatnonzero(found.trials.epochs == epochs)[0])
         model = found.train(trial)
         assert np.float32(model.metrics["mse"]) == found.trials["mse"][trial]
+        part = "train" if epochs == EPOCHS else f"{epochs} of {EPOCHS} parts of train"
+        assert (model.epochs, model.data) == (EPOCHS, part)
     # for epochs of one's own it trains on all rows
     plain = search(task, epochs=3)
     stopped = int(np.flatnonzero(found.trials.epochs == 3)[0])

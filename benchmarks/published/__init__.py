@@ -5,3 +5,9 @@ repository. It prints its tables and writes its figures to ``results/NAME.json``
 tables of ``docs/published.md`` are made from these files by
 ``python -m benchmarks.published.page``.
 """
+
+import sys
+from pathlib import Path
+
+# the scripts of benchmarks/ import each other by their bare names
+sys.path.append(str(Path(__file__).parents[1]))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,19 +30,59 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
         name: The name of the command, and of its file of figures.
     """
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser = _Parser(description=about, formatter_class=form)
     parser.add_argument(
         "--json",
         type=Path,
-        default=RESULTS / f"{name}.json",
-        help="the file that gets the figures (%(default)s)",
+        help=f"the file that gets the figures (results/{name}.json; with --small a "
+        "temporary one)",
     )
+    parser.set_defaults(command=name)
     parser.add_argument(
         "--small",
         action="store_true",
         help="run everything with small numbers, to see that it runs: no figure counts",
     )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what the file has, and measure the rest",
+    )
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Write small figures to a file of their own: they are not to be published."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, others = super().parse_known_args(args, namespace)
+        folder = Path(tempfile.mkdtemp()) if options.small else RESULTS
+        options.json = options.json or folder / f"{options.command}.json"
+        return options, others
+
+
+def so_far(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the file has, with ``--add``; otherwise nothing."""
+    if not options.add or not options.json.exists():
+        return {}
+    return json.loads(options.json.read_text())["rows"]
+
+
+def complete(
+    row: dict[str, Any], parts: dict[str, Callable], options: Any, rows: Any
+) -> None:
+    """Measure the parts that a row lacks, in their order, and write after each.
+
+    Args:
+        row: one of the ``rows``; what is known of it.
+        parts: name to a function of the row that measures it.
+        options: those of the command.
+        rows: all that is written.
+    """
+    for name, measure in parts.items():
+        if name not in row:
+            row[name] = measure(row)
+            record.write(options, rows)
 
 
 def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
@@ -82,3 +125,16 @@ def clock() -> Iterator[dict[str, float]]:
     finally:
         spent["seconds"] = time.perf_counter() - begun
         spent["cpu"] = sum(os.times()[:4]) - sum(before[:4])
+
+
+def alone(command: str, *given: object) -> Any:
+    """Run a command of this folder in a process of its own, with nothing compiled.
+
+    Args:
+        command: its module's name; it prints JSON in its last line.
+        given: its arguments.
+    """
+    called = [sys.executable, "-m", f"benchmarks.published.{command}", *map(str, given)]
+    environment = {**os.environ, "JAXTUNE_CACHE": "off"}
+    done = subprocess.run(called, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.decode().splitlines()[-1])

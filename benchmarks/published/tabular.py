@@ -8,14 +8,11 @@ table. jaxtune searches, and chooses an ensemble; scikit-learn's MLP and boosted
 are tuned by Optuna for as many seconds of the processor. All use one core.
 
     python -m benchmarks.published.tabular [--splits 0 1 2] [--tables NAME...]
-        [--rows 10000] [--json FILE]
-
-Figures of other tables and splits that the file has already are kept.
+        [--rows 10000] [--add] [--json FILE]
 """
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -166,15 +163,6 @@ def everything(written: dict) -> str:
     return "\n\n".join(part(written) for part in (beside, tables, summary, cost))
 
 
-def kept(options: Any) -> list[dict]:
-    """Return the figures of the file that are not measured anew."""
-    if not options.json.exists():
-        return []
-    rows = json.loads(options.json.read_text())["rows"]
-    anew = [(name, seed) for name in options.tables for seed in options.splits]
-    return [row for row in rows if (row["table"], row["split"]) not in anew]
-
-
 def main() -> None:
     """Measure, and print the tables."""
     parser = common.arguments(__doc__, "tabular")
@@ -188,9 +176,12 @@ def main() -> None:
     # one core for everybody, so that nobody's seconds depend on how they are shared
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     threadpool_limits(1)
-    rows = kept(options)
+    rows = list(common.so_far(options))
+    known = {(row["table"], row["split"]) for row in rows}
     for name in options.tables:
         for seed in options.splits:
+            if (name, seed) in known:
+                continue
             rows += measured(name, seed, options)
             rows.sort(key=lambda row: (list(SOURCES).index(row["table"]), row["split"]))
             record.write(options, rows)  # what is measured is not lost

@@ -12,6 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import ranking
@@ -25,6 +27,7 @@ from jaxtune.door import (
     list_of,
     optional,
     real,
+    whole,
 )
 from jaxtune.goals.arguments import Constraints
 from jaxtune.goals.front import dominance_ranks, volume
@@ -34,6 +37,7 @@ from jaxtune.markup import html_table
 from jaxtune.planning.scoring import BEST, BEST_EPOCH
 from jaxtune.planning.workload import Workload
 from jaxtune.printing import counted
+from jaxtune.random import INIT, lane_key
 from jaxtune.results.confirmed import Confirmed, confirmed_of, ranked_by
 from jaxtune.results.counts import Counts, counts_of
 from jaxtune.results.divergence import Divergence, locate_failures
@@ -53,7 +57,7 @@ from jaxtune.training.trajectory import (
     trajectory_of,
 )
 from jaxtune.training.widths import WidthOverrides
-from jaxtune.types import PyTree
+from jaxtune.types import Key, PyTree
 
 if TYPE_CHECKING:
     from jaxtune.report._study import Study
@@ -627,6 +631,37 @@ class Result:
         lineage = self.rounds[row["round"]].lineage
         epochs = int(self.trials.epochs[trial])
         return trajectory_of(lineage, TrajectorySegment(trial, epochs, hparams))
+
+    @guarded(trial=optional(A_TRIAL), seed=whole(0))
+    def key(self, trial: int | None = None, *, seed: int = 0) -> Key:
+        """Return the key that a training began with, for a loop of your own.
+
+        >>> import jax, jaxtune as jt
+        >>> def objective(key, hparams):
+        ...     return hparams["x"] + jax.random.normal(key)
+        >>> space = jt.Space(x=jt.uniform(0.0, 1.0))
+        >>> arguments = dict(key=jax.random.key(0), trials=4, mode="min", verbose=0)
+        >>> result = jt.search(objective, space, **arguments)
+        >>> bool(objective(result.key(), result.best.hparams) == result.best.score)
+        True
+
+        Args:
+          trial: its id; the best one if not given.
+          seed: which of the trial's trainings, from 0.
+
+        Returns:
+          What a plain function gets as its key, and ``init`` of a task or of a model:
+          the weights of a Linen module are those of ``module.init(key, x)``. A trial of
+          population based training may have gone on from another trial's state.
+
+        Raises:
+          IndexError: no such trial.
+        """
+        trial = self.best.trial if trial is None else trial
+        self.trials.row(trial)  # refuses one that is not there
+        workload = self.setup.workload
+        lane = lane_key(workload.key, jnp.uint32(trial), jnp.uint32(seed))
+        return jax.random.fold_in(lane, INIT) if workload.trains else lane
 
     def test(self) -> dict[str, float]:
         """Train the best trial again and judge it on the test split, once.

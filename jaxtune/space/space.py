@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any
 
 import jax
@@ -153,6 +153,28 @@ class Space:
         if not isinstance(name, str) or name not in self._dimensions:
             raise KeyError(_unknown(name, self.names))
         return self._dimensions[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a dimension has this name."""
+        return name in self._dimensions
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the dimensions, as a dict does."""
+        return iter(self._dimensions)
+
+    def __len__(self) -> int:
+        """Return how many dimensions there are, fixed ones included."""
+        return len(self._dimensions)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names, so that ``Space(**space, more=...)`` has all and more.
+
+        >>> import jaxtune as jt
+        >>> space = jt.Space(rate=jt.log_uniform(1e-3, 1.0))
+        >>> jt.Space(**space, momentum=jt.uniform(0.0, 0.9)).names
+        ('rate', 'momentum')
+        """
+        return self._dimensions.keys()
 
     def decode(self, points: ArrayLike) -> dict[str, Array]:
         """Turn points of the unit cube into hyperparameters.

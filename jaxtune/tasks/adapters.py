@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxtune.tasks.calling import KEYS, Model, call_of, offers, parameters
+from jaxtune.tasks.calling import (
+    KEYS,
+    OF_A_KEY,
+    Model,
+    call_of,
+    offers,
+    parameters,
+)
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -71,9 +78,9 @@ def _instance(module: type) -> Any:
 def _refuse_instances(model: Any) -> None:
     """Refuse models whose weights are drawn already: each trial draws its own."""
     if isinstance(model, type):
+        _refuse_classes(model)
         return
-    libraries = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    name = type(model).__name__
+    libraries, name = _libraries(type(model)), type(model).__name__
     if "flax" in libraries and hasattr(model, "set_attributes"):
         raise ValueError(
             f"model: got an NNX module {name}, whose weights are drawn already. Use a "
@@ -82,14 +89,22 @@ def _refuse_instances(model: Any) -> None:
     if "equinox" in libraries:
         raise ValueError(
             f"model: got an Equinox module {name}, whose weights are drawn already. "
-            "Use a pair (init, apply): init(key) makes the module's arrays by "
-            "eqx.partition, and apply(params, x) combines and calls it."
+            f"{OF_A_KEY}"
         )
     if "torch" in libraries:
         raise ValueError(
             f"model: got a PyTorch module {name}, which JAX cannot train. Write it "
             "with Flax, or as a pair (init, apply)."
         )
+
+
+def _refuse_classes(model: type) -> None:
+    if "equinox" in _libraries(model):
+        raise ValueError(f"model: got the Equinox class {model.__name__}. {OF_A_KEY}")
+
+
+def _libraries(kind: type) -> set[str]:
+    return {base.__module__.split(".")[0] for base in kind.__mro__}
 
 
 def from_functions(init_fn: Callable[..., Any], apply_fn: Callable[..., Any]) -> Model:

@@ -38,6 +38,10 @@ EVALUATES = (
     *("evaluation", "is_eval", "eval_mode", "is_evaluating"),
 )
 KEYS = ("key", "rng", "rng_key", "prng_key")
+OF_A_KEY = (
+    "Use a pair (init, apply): init(key) makes the module's arrays by eqx.partition, "
+    "and apply(params, x) combines and calls it (docs/models.md)."
+)
 
 
 def modes(train: bool) -> dict[str, bool]:

@@ -66,26 +66,40 @@ def _one(
             f"metrics: {name!r} is {value!r}. Use a function (outputs, y) -> number, "
             "or a pair of one and 'max' or 'min'."
         )
-    _warn_of_order(name, function)
+    warn_of_order(f"metrics: {name!r}", name, function)
     return function, mode
 
 
+def check_loss(function: Callable[..., Any] | None) -> None:
+    """Warn of a ``loss=`` that takes the targets first, as other libraries do."""
+    if function is not None:
+        name = getattr(function, "__name__", "loss")
+        warn_of_order("loss: it", "loss" if name == "<lambda>" else name, function)
+
+
 # names by which other libraries call the targets, and a model's outputs
-TARGETS = {"y_true", "target", "targets", "label", "labels", "true", "actual"}
+TARGETS = {"y", "y_true", "target", "targets", "label", "labels", "true", "actual"}
 PREDICTED = {"y_pred", "y_score", "y_prob", "output", "outputs", "pred", "preds"}
 PREDICTED |= {"prediction", "predictions", "predicted", "logits", "scores"}
+PREDICTED |= {"pred_y", "y_hat", "yhat"}
 
 
-def _warn_of_order(name: str, function: Callable[..., Any]) -> None:
-    """Warn of a metric whose parameters are named in the order of other libraries."""
+def warn_of_order(where: str, name: str, function: Callable[..., Any]) -> None:
+    """Warn of a function whose parameters are named in the order of other libraries.
+
+    Args:
+      where: the argument that has it, and its place there.
+      name: by which the function may be called.
+      function: ``(outputs, y)`` of the user.
+    """
     try:
         names = list(inspect.signature(function).parameters)[:2]
     except (TypeError, ValueError):  # some built-in functions have no signature
         return
     if len(names) == 2 and names[0] in TARGETS and names[1] in PREDICTED:
         warn(
-            f"metrics: {name!r} takes ({', '.join(names)}), and it is called with "
-            f"(outputs, y). Use lambda outputs, y: {name}(y, outputs)."
+            f"{where} takes ({', '.join(names)}), and it is called with (outputs, y). "
+            f"Use lambda outputs, y: {name}(y, outputs)."
         )
 
 

@@ -11,7 +11,14 @@ from flax import nnx
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.random import DROPOUT, OTHER
-from jaxtune.tasks.calling import Model, call_of, offers, parameters
+from jaxtune.tasks.calling import (
+    KEYS,
+    OF_A_KEY,
+    Model,
+    call_of,
+    offers,
+    parameters,
+)
 from jaxtune.tasks.hparams import is_traced
 from jaxtune.tasks.rates import dropped
 from jaxtune.types import Array, Key, PyTree
@@ -143,7 +150,18 @@ def _maker(factory: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
                 f"space does not have. Use lambda rngs: {title}(..., rngs=rngs)."
             )
         keywords = {n: offered[n] for n in names if n in given or n in needed}
-        return factory(rngs=rngs, **keywords) if by_name else factory(rngs, **keywords)
+        if by_name:
+            return factory(rngs=rngs, **keywords)
+        try:
+            return factory(rngs, **keywords)
+        except (TypeError, ValueError) as error:
+            if known[0].name not in KEYS:
+                raise
+            raise ValueError(
+                f"model: a function of {known[0].name!r} got nnx.Rngs, as a factory of "
+                "NNX does, and failed. NNX: lambda rngs: Net(rngs=rngs). Equinox, or "
+                f"another model made of a key: {OF_A_KEY}"
+            ) from error
 
     return make
 

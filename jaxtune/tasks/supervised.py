@@ -24,7 +24,7 @@ from jaxtune.tasks.labels import (
     find_classes,
 )
 from jaxtune.tasks.measuring import Measures
-from jaxtune.tasks.metrics_argument import read_metrics
+from jaxtune.tasks.metrics_argument import check_loss, read_metrics
 from jaxtune.tasks.networks import Network, functions_of, is_ours
 from jaxtune.tasks.outputs import classified, guessed, regressed
 from jaxtune.tasks.splits import at_hand, columns_of, named_arrays, named_splits
@@ -36,6 +36,7 @@ Split = tuple[Any, ArrayLike] | tuple[Any, ArrayLike, ArrayLike]
 
 @guarded(
     shuffle=FLAG,
+    drop_last=FLAG,
     loss=optional(FUNCTION),
     preprocess=optional(FUNCTION),
     augment=optional(FUNCTION),
@@ -48,6 +49,7 @@ def classification(
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
+    drop_last: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
     loss: Callable[..., Any] | None = None,
@@ -87,6 +89,8 @@ def classification(
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
+      drop_last: whether an epoch has whole batches only; with ``shuffle`` it leaves out
+        other rows each time. If not, the last batch of an epoch has what is left.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
         ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
         as ``"adamw"``, or a transformation.
@@ -116,6 +120,7 @@ def classification(
     splits = named_splits(train, valid, test)
     classes, splits = _coded_splits(splits)
     own, modes = read_metrics(metrics, ("accuracy", "loss"))
+    check_loss(loss)
     known = None if isinstance(train, Stream) else splits["train"]["y"]
     weights = class_weights(class_weight, classes, known)
     each = classified if loss is None else guessed
@@ -128,6 +133,7 @@ def classification(
         metrics=(("accuracy", "max"), ("loss", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         optimizer=optimizer,
     )
     task = dataclasses.replace(task, classes=classes.labels, columns=columns_of(train))
@@ -142,6 +148,7 @@ def classification(
 
 @guarded(
     shuffle=FLAG,
+    drop_last=FLAG,
     loss=optional(FUNCTION),
     preprocess=optional(FUNCTION),
     augment=optional(FUNCTION),
@@ -154,6 +161,7 @@ def regression(
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
+    drop_last: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
     loss: Callable[..., Any] | None = None,
@@ -188,6 +196,8 @@ def regression(
       batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
+      drop_last: whether an epoch has whole batches only; with ``shuffle`` it leaves out
+        other rows each time. If not, the last batch of an epoch has what is left.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
         ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
         as ``"adamw"``, or a transformation.
@@ -211,6 +221,7 @@ def regression(
     splits = _through(named_splits(train, valid, test), _real)
     _check_targets(splits)
     own, modes = read_metrics(metrics, ("mse", "mae", "loss"))
+    check_loss(loss)
     first = () if loss is None else (("loss", "min"),)
     measures = Measures(regressed, None, "mse", loss, own)
     network = Network(model, precision, input_functions(preprocess, augment))
@@ -221,6 +232,7 @@ def regression(
         metrics=(*first, ("mse", "min"), ("mae", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         optimizer=optimizer,
     )
     task = dataclasses.replace(task, columns=columns_of(train))
@@ -291,6 +303,7 @@ def _supervised(
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
     shuffle: bool,
+    drop_last: bool,
     optimizer: Callable[..., Any],
 ) -> Task:
     model, x = network.model, at_hand(splits["train"])["x"]
@@ -303,6 +316,7 @@ def _supervised(
             optimizer=optimizer,
             batch_size=batch_size,
             shuffle=shuffle,
+            drop_last=drop_last,
             metrics=metrics,
             stateful=True,
             limits=tuple(getattr(model, "limits", {}).items()),
@@ -324,5 +338,8 @@ def _recipe(
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
     arguments = (("model", Recipe(type(model).__name__, own)),)
+    rest: tuple[tuple[str, Any], ...]
     rest = (("batch_size", task.batch_size), ("shuffle", task.shuffle))
+    if not task.drop_last:  # recipes on disk are older than it
+        rest = (*rest, ("drop_last", False))
     return Recipe(name, (*arguments, *rest, ("precision", network.precision)))

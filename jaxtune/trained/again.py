@@ -72,6 +72,8 @@ def train_trial(
         )
     made = lane_model(workload.task, lanes[0])
     judged = data == TRAIN and result.setup.folds is None
+    if not anew:
+        length, data = _worked(workload, length, data)
     return dataclasses.replace(
         made,
         hparams=plain_setting(result, trajectory[-1]),
@@ -81,6 +83,18 @@ def train_trial(
         data=data,
         metrics={n: float(v[0]) for n, v in metrics.items()} if judged else {},
     )
+
+
+def _worked(workload: Workload, length: int, data: str) -> tuple[int, str]:
+    """Return the epochs and the data of a training, whose record counts all rows.
+
+    Under ``budget="examples"``, a trial that was stopped has trained for all epochs, on
+    a part of the rows.
+    """
+    whole = workload.epochs
+    if workload.budget_rows and data == TRAIN and length < whole:
+        return whole, f"{length} of {whole} parts of {data}"
+    return length, data
 
 
 def scored_epoch(
@@ -156,7 +170,7 @@ def _longer(workload: Workload, data: str, epochs: int) -> Workload:
     task = workload.task
     if data == BOTH:
         task = dataclasses.replace(task, train=_joined(task.train, task.valid))
-    layout = with_examples(workload.layout, task.examples, epochs)
+    layout = with_examples(workload.layout, task, epochs)
     return workload._replace(task=task, layout=layout, epochs=epochs, budget_rows=0)
 
 

@@ -30,9 +30,9 @@ class TrainedModel(Predicting):
       hparams: its hyperparameters as a plain dict.
       trial: the trial that it is of.
       seed: the seed of the trial.
-      epochs: that it trained; of a trial that was stopped under ``budget="examples"``,
-        those of all data that its part is worth.
-      data: ``"train"``, or ``"train+valid"``.
+      epochs: that it trained.
+      data: ``"train"``, or ``"train+valid"``; of a trial that was stopped under
+        ``budget="examples"``, which part of it: ``"3 of 27 parts of train"``.
       metrics: name to a number on the validation split; empty if that was trained on.
       setting: the hyperparameters as the task's functions get them.
       functions: of the task; ``None`` if it was loaded without it.
