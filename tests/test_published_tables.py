@@ -14,7 +14,13 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from benchmarks.published import random_search, shapes_data, tabular, tabular_data
+from benchmarks.published import (
+    common,
+    random_search,
+    shapes_data,
+    tabular,
+    tabular_data,
+)
 
 
 def images(name):
@@ -132,6 +138,12 @@ def test_a_table_is_read_from_its_package(name, rows, classes):
     # another seed has other rows to test on
     other = tabular_data.split_of(name, seed=1, rows=10_000)
     assert not np.array_equal(split.frames[1].index, other.frames[1].index)
+
+
+def test_columns_of_numbers_are_aligned_to_the_right():
+    rows = [["x", "**68.1 ± 0.4**", "3.5 s", "4 layers of 12"], ["y", "", "10 ms", "2"]]
+    sides = common.table(["who", "score", "time", "setting"], rows).splitlines()[1]
+    assert sides == "| --- | ---: | ---: | --- |"
 
 
 def table_of(errors):

@@ -193,7 +193,7 @@ def tables(written: dict) -> str:
         medians = {n: np.median(experiments(row, n)) for n in sizes}
         enough = [n for n in sizes if medians[n] >= limit]
         cells = [f"{100 * medians[n]:.1f}" if n in sizes else "" for n in EXPERIMENTS]
-        cells += [enough[0] if enough else f"more than {sizes[-1]}"]
+        cells += [enough[0] if enough else f"> {sizes[-1]}"]
         cells += [good(row, "pool"), good(row, "grid")]
         body.append([row["data"], f"{100 * limit:.1f}", *cells])
     few, *more = (str(n) for n in EXPERIMENTS)
