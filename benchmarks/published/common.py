@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from scipy import stats
 from benchmarks import record
 
 RESULTS = Path(__file__).parent / "results"
+NUMBER = re.compile(r"\W*\d\S*( ± \S+| %| [a-zµ]{1,2})?\W*$")  # **68.1 ± 0.4**, 3 s
 
 
 def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
@@ -92,9 +94,12 @@ def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table in Markdown; numbers are aligned to the right."""
+    """Return a table in Markdown; columns of numbers are aligned to the right."""
     rows = [[str(cell) for cell in row] for row in rows]
-    sides = ["---"] + ["---:"] * (len(header) - 1)
+    sides = ["---"] * len(header)
+    for column, cells in enumerate(zip(*rows, strict=True)):
+        if column and all(NUMBER.match(cell) or not cell for cell in cells):
+            sides[column] = "---:"
     return "\n".join(f"| {' | '.join(row)} |" for row in [list(header), sides, *rows])
 
 
