@@ -157,7 +157,7 @@ def sizes(written: dict) -> str:
         for count, steps, took in (theirs, (agents, part["timesteps"], seconds)):
             rate = count * steps_of(steps) / took
             rows[-1] += [f"{count}", f"{took:.1f}", f"{rate:,.0f}"]
-    header = [f"{THEIR_STEPS} steps each", "agents, theirs", "seconds"]
+    header = [f"{THEIR_STEPS:,} steps each", "agents, theirs", "seconds"]
     header += ["steps a second"]
     return table([*header, "agents, ours", "seconds", "steps a second"], rows)
 
@@ -183,7 +183,7 @@ def speeds(written: dict) -> str:
         same = int((np.abs(np.asarray(row["areas"]) - alone) < 0.1).sum())
         cells = [f"{took:.1f}", *speed, f"{cpu:.1f}", f"{row['cold']:.1f}"]
         rows.append([label, *cells, f"{same} of {len(alone)}"])
-    what = f"{part['agents']} agents of {part['timesteps']} steps"
+    what = f"{part['agents']} agents of {part['timesteps']:,} steps"
     header = [what, "seconds", "agents a second", "steps a second", "ratio"]
     header += ["CPU seconds", "seconds when cold", "scores as in the loop"]
     return table(header, rows)
