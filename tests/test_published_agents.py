@@ -1,5 +1,6 @@
 """The agents and the networks whose training times are compared with published ones."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.published import agents, mlps, ppo, purejaxrl, vectorised
+from benchmarks.published.common import RESULTS
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.published import agents, mlps, ppo  # noqa: E402
-
 CLIP = {"CLIP_EPS": 0.2, "VF_COEF": 0.0, "ENT_COEF": 0.0}
 
 
@@ -119,6 +119,21 @@ def test_every_shape_has_its_share_of_a_sample():
     for pair in zip(units.tolist(), kinds.tolist(), strict=True):
         each[pair] += 1
     assert set(each.values()) == {2}
+
+
+@pytest.mark.parametrize("module", [purejaxrl, vectorised])
+def test_the_tables_show_every_way_that_was_measured(module):
+    name = module.__name__.rpartition(".")[2]
+    written = json.loads((RESULTS / f"{name}.json").read_text())
+    assert set(written["rows"]) == set(module.PARTS)
+    shown = module.tables(written)
+    assert "nan" not in shown
+    labels = {
+        purejaxrl: (purejaxrl.NAMES, purejaxrl.CHOICES),
+        vectorised: (vectorised.JOBS, vectorised.WAYS),
+    }
+    for known in labels[module]:
+        assert all(f"| {label} |" in shown for label in known.values())
 
 
 @pytest.mark.slow
