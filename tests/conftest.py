@@ -42,7 +42,7 @@ TIERS = {
     "unit": """
         bad_input border conditions constraints door forms freeze_thaw gaussian_process
         goals house palette parzen precision products published_agents published_peers
-        random refine samplers schedulers schedules space supply
+        published_tables random refine samplers schedulers schedules space supply
     """,
     "search": """
         accelerator analysis batches batching beliefs benchmarks boundary brevity

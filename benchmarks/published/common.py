@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,13 +30,14 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
         name: The name of the command, and of its file of figures.
     """
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser = _Parser(description=about, formatter_class=form)
     parser.add_argument(
         "--json",
         type=Path,
-        default=RESULTS / f"{name}.json",
-        help="the file that gets the figures (%(default)s)",
+        help=f"the file that gets the figures (results/{name}.json; with --small a "
+        "temporary one)",
     )
+    parser.set_defaults(command=name)
     parser.add_argument(
         "--small",
         action="store_true",
@@ -44,16 +46,43 @@ def arguments(about: str | None, name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--add",
         action="store_true",
-        help="keep the other rows of the file: for a command that is run in parts",
+        help="keep what the file has, and measure the rest",
     )
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Write small figures to a file of their own: they are not to be published."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, others = super().parse_known_args(args, namespace)
+        folder = Path(tempfile.mkdtemp()) if options.small else RESULTS
+        options.json = options.json or folder / f"{options.command}.json"
+        return options, others
+
+
 def so_far(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the rows that the file has, with ``--add``; otherwise none."""
+    """Return what the file has, with ``--add``; otherwise nothing."""
     if not options.add or not options.json.exists():
         return {}
     return json.loads(options.json.read_text())["rows"]
+
+
+def complete(
+    row: dict[str, Any], parts: dict[str, Callable], options: Any, rows: Any
+) -> None:
+    """Measure the parts that a row lacks, in their order, and write after each.
+
+    Args:
+        row: one of the ``rows``; what is known of it.
+        parts: name to a function of the row that measures it.
+        options: those of the command.
+        rows: all that is written.
+    """
+    for name, measure in parts.items():
+        if name not in row:
+            row[name] = measure(row)
+            record.write(options, rows)
 
 
 def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:

@@ -222,15 +222,18 @@ def step_by_step(work: Work, count: int) -> Way:
 
 
 def compiled_each(work: Work, count: int) -> Way:
-    """Return a loop over shapes, each compiled for its own size, which counts."""
+    """Return a loop over networks, each compiled for its own size."""
+    rows = list(zip(*shapes(work, count), strict=True))
+
+    @cache
+    def program(units, kind):
+        activation = list(ACTIVATIONS.values())[kind]
+        return jax.jit(partial(whole(work, int(units)), activation=activation))
 
     def run():
-        found = []
-        for number, (units, kind) in enumerate(zip(*shapes(work, count), strict=True)):
-            train = whole(work, int(units))
-            activation = list(ACTIVATIONS.values())[kind]
-            program = jax.jit(partial(train, activation=activation))
-            found.append(program(jax.random.key(number)))
-        return np.asarray(found)
+        keys = map(jax.random.key, range(count))
+        return np.asarray(
+            [program(*row)(key) for key, row in zip(keys, rows, strict=True)]
+        )
 
     return Way(run, count)

@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 import optax
 from sklearn.model_selection import train_test_split
 
 import jaxtune as jt
-from benchmarks import record
 from benchmarks.published import common
+from benchmarks.published.curve_networks import CNN, GRU, MLP, Logistic
 
 # in %: the table of their README, and after 6000 steps in their notebook
 # mnist1d-classification.ipynb, which is one training of each
@@ -43,63 +42,13 @@ HELD_OUT = 800  # of their 4000 training examples, to choose by
 BATCH, EPOCHS = 100, 150  # theirs: 6000 steps
 
 
-class Logistic(nn.Module):
-    """A linear layer."""
-
-    @nn.compact
-    def __call__(self, x):
-        return nn.Dense(10)(x)
-
-
-class MLP(nn.Module):
-    """Two hidden layers, the second added to the first."""
-
-    units: int = 100
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        x = nn.relu(nn.Dense(self.units)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = x + nn.relu(nn.Dense(self.units)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(10)(x)
-
-
-class CNN(nn.Module):
-    """Three convolutions, each of which halves the length."""
-
-    channels: int = 25
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        x = x[..., None]
-        for window in (5, 3, 3):
-            x = nn.relu(nn.Conv(self.channels, (window,), strides=2, padding=1)(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
-        return nn.Dense(10)(x)
-
-
-class GRU(nn.Module):
-    """A GRU in both directions; all its outputs are read."""
-
-    units: int = 6
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        there, back = (nn.RNN(nn.GRUCell(self.units)) for _ in range(2))
-        x = nn.Bidirectional(there, back)(x[..., None])
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
-        return nn.Dense(10)(x)
-
-
 class Family(NamedTuple):
-    """A network, and the dimensions that only its search has."""
+    """A network, the dimensions that only its search has, and how much is measured."""
 
     network: Callable
     own: dict[str, jt.space.Dimension]
+    trials: int = 81
+    seeds: int = 10
 
 
 DROPOUT = {"dropout": jt.uniform(0.0, 0.5)}
@@ -107,7 +56,12 @@ FAMILIES = {
     "logistic": Family(Logistic, {}),
     "MLP": Family(MLP, {"units": jt.ordinal([50, 100, 200], static=True)} | DROPOUT),
     "CNN": Family(CNN, {"channels": jt.ordinal([12, 25, 50], static=True)} | DROPOUT),
-    "GRU": Family(GRU, {"units": jt.ordinal([4, 6, 12], static=True)} | DROPOUT),
+    "GRU": Family(
+        GRU,
+        {"units": jt.ordinal([4, 6, 12], static=True)} | DROPOUT,
+        trials=27,
+        seeds=5,
+    ),
 }
 COMMON = jt.Space(
     learning_rate=jt.log_uniform(3e-4, 1e-1, tier=1),
@@ -136,7 +90,7 @@ def annealed(hparams: dict, steps: int) -> optax.GradientTransformation:
     return optax.adamw(rate, weight_decay=hparams["weight_decay"])
 
 
-def trained(task: jt.Task, setting: dict, options) -> dict:
+def trained(task: jt.Task, setting: dict, seeds: int, options) -> dict:
     """Train one setting with all seeds at once; the last epoch is scored."""
     space = jt.Space(**{name: jt.fixed(value) for name, value in setting.items()})
     with common.clock() as spent:
@@ -145,7 +99,7 @@ def trained(task: jt.Task, setting: dict, options) -> dict:
             space,
             key=jax.random.key(1),
             trials=1,
-            seeds=options.seeds,
+            seeds=seeds,
             epochs=options.epochs,
             metric="accuracy",
             verbose=0,
@@ -163,7 +117,8 @@ def theirs(family: Family, train: tuple, test: tuple, options) -> dict:
         shuffle=False,
         optimizer="adam",
     )
-    return trained(task, {"learning_rate": 1e-2}, options)
+    seeds = options.seeds or family.seeds
+    return trained(task, {"learning_rate": 1e-2}, seeds, options)
 
 
 def searched(family: Family, train: tuple, options) -> dict:
@@ -181,14 +136,14 @@ def searched(family: Family, train: tuple, options) -> dict:
             task,
             jt.Space(**COMMON, **family.own),
             key=jax.random.key(0),
-            trials=options.trials,
+            trials=options.trials or family.trials,
             epochs=options.epochs,
             metric="accuracy",
             scheduler=halving,
             verbose=0,
         )
     return {
-        "trials": options.trials,
+        "trials": len(result.trials),
         "epochs": result.cost.epochs,
         "accuracy": result.best.score,
         "setting": result.best.hparams,
@@ -196,15 +151,19 @@ def searched(family: Family, train: tuple, options) -> dict:
     }
 
 
-def measured(family: Family, train: tuple, test: tuple, options) -> dict:
-    """Return the three rows of a family: their setting, the search, its winner."""
-    row = {"theirs": theirs(family, train, test, options)}
-    row["search"] = searched(family, train, options)
+def parts(name: str, train: tuple, test: tuple, options) -> dict[str, Callable]:
+    """Return the parts of a row, each to be called: theirs, the search, its winner."""
+    family = FAMILIES[name]
     task = jt.classification(
         family.network(), train=train, valid=test, optimizer=annealed
     )
-    row["tuned"] = trained(task, row["search"]["setting"], options)
-    return row
+    return {
+        "theirs": lambda row: theirs(family, train, test, options),
+        "search": lambda row: searched(family, train, options),
+        "tuned": lambda row: trained(
+            task, row["search"]["setting"], options.seeds or family.seeds, options
+        ),
+    }
 
 
 def tables(written: dict) -> str:
@@ -212,30 +171,47 @@ def tables(written: dict) -> str:
     header = ("points", "network", "README, %", "notebook, %")
     header += ("their setting here, %", "searched, %")
     rows = []
-    for points, families in written["rows"].items():
-        for name, row in families.items():
-            ours = (
-                common.shown(row[part]["accuracy"], times=100)
-                for part in ("theirs", "tuned")
-            )
-            rows.append((points, name, *THEIRS[points][name], *ours))
+    for points, name, row in finished(written):
+        ours = (
+            common.shown(row[part]["accuracy"], times=100)
+            for part in ("theirs", "tuned")
+        )
+        rows.append((points, name, *THEIRS[points][name], *ours))
     return common.table(header, rows)
+
+
+def finished(written: dict) -> list[tuple[str, str, dict]]:
+    """Return the rows of which all parts were measured, in the order of theirs."""
+    rows = written["rows"]
+    return [
+        (points, name, rows[points][name])
+        for points, families in THEIRS.items()
+        for name in families
+        if "tuned" in rows.get(points, {}).get(name, {})
+    ]
 
 
 def costs(written: dict) -> str:
     """Return the table of what each search took and found."""
-    header = ("points", "network", "ten trainings, s", "CPU s")
-    header += ("the search, s", "CPU s", "epochs trained", "it found")
+    header = (
+        "points",
+        "network",
+        "their setting, s",
+        "CPU s",
+        "the search, s",
+        "CPU s",
+    )
+    header += ("trials", "epochs trained", "it found")
     rows = []
-    for points, families in written["rows"].items():
-        for name, row in families.items():
-            seconds = (
-                f"{row[part][unit]:.0f}"
-                for part in ("theirs", "search")
-                for unit in ("seconds", "cpu")
-            )
-            found = row["search"]
-            rows.append((points, name, *seconds, found["epochs"], words(found)))
+    for points, name, row in finished(written):
+        found = row["search"]
+        seconds = (
+            f"{part[unit]:.0f}"
+            for part in (row["theirs"], found)
+            for unit in ("seconds", "cpu")
+        )
+        size = found["trials"], found["epochs"]
+        rows.append((points, name, *seconds, *size, words(found)))
     return common.table(header, rows)
 
 
@@ -255,9 +231,9 @@ def main() -> None:
     parser = common.arguments(__doc__, "mnist1d")
     parser.add_argument("--points", nargs="*", default=list(THEIRS))
     parser.add_argument("--families", nargs="*", default=list(FAMILIES))
-    parser.add_argument("--trials", type=int, default=81)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--seeds", type=int, default=10)
+    for name in ("trials", "seeds"):
+        parser.add_argument(f"--{name}", type=int, help="instead of each family's own")
     options = parser.parse_args()
     if options.small:
         options.trials, options.epochs, options.seeds = 3, 6, 2
@@ -266,9 +242,8 @@ def main() -> None:
     for points in options.points:
         train, test = curves(points)
         for name in options.families:
-            row = measured(FAMILIES[name], train, test, options)
-            rows.setdefault(points, {})[name] = row
-            record.write(options, rows)
+            row = rows.setdefault(points, {}).setdefault(name, {})
+            common.complete(row, parts(name, train, test, options), options, rows)
     common.finish(options, rows, lambda made: f"{tables(made)}\n\n{costs(made)}")
 
 

@@ -1,10 +1,10 @@
 """Compare a search of PPO agents on CartPole with PureJaxRL's notebook.
 
-The notebook (Lu, 2022, ``examples/walkthrough.ipynb``) trains agents side by side by
-``jit(vmap(train))``, and tries values of the entropy coefficient by a second ``vmap``.
-Here the same agents (`ppo`) train one by one in a jitted loop, by ``vmap`` as there,
-and in `jaxtune.search`; and the settings that three ways to choose find, for about as
-many agents, are trained again with fresh seeds beside the notebook's own setting.
+The notebook (Lu et al., 2022, ``examples/walkthrough.ipynb``) trains agents side by
+side by ``jit(vmap(train))``, and tries values of the entropy coefficient by a second
+``vmap``. Here the same agents (`ppo`) train one by one in a jitted loop, by ``vmap`` as
+there, and in `jaxtune.search`; and the settings that five ways to choose find, for
+about as many agents, are trained again with fresh seeds beside the notebook's own.
 
     python -m benchmarks.published.purejaxrl [--parts speed,size,tuned] [--small]
 
@@ -13,13 +13,14 @@ many agents, are trained again with fresh seeds beside the notebook's own settin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxtune as jt
+from benchmarks import record
 from benchmarks.published.agents import (
     DEFAULT,
     SPACE,
@@ -41,8 +42,8 @@ ENTROPIES = (0.0, 0.001, 0.0005, 0.01, 0.05, 0.1, 0.5)
 FRESH = 10_000  # keys of agents that no search has seen
 
 
-def timed(known: dict[str, Callable], repeats: int) -> dict:
-    """Return the seconds of each way, cold and then warm, taking turns."""
+def timed(known: dict[str, Callable], repeats: int) -> Iterator[dict]:
+    """Yield the seconds of each way so far, cold and then warm, taking turns."""
     rows: dict = {name: {"seconds": [], "cpu": []} for name in known}
     for turn in range(1 + repeats):
         for name, run in known.items():
@@ -54,31 +55,29 @@ def timed(known: dict[str, Callable], repeats: int) -> dict:
             else:
                 rows[name] |= {"cold": spent["seconds"], "areas": areas.tolist()}
             print(f"{name}, turn {turn}: {spent['seconds']:.2f} s", flush=True)
-    return rows
+        yield rows
 
 
-def speed(options) -> dict:
+def speed(options) -> Iterator[dict]:
     """Measure the same agents three ways, `corners` times seeds."""
     settings = corners()[:: options.thin]
-    root = jax.random.key(0)
-    known = ways(options.timesteps, settings, options.seeds, root)
-    agents = len(settings) * options.seeds
-    found = {"agents": agents, "timesteps": options.timesteps}
-    return {
-        **found,
-        "differences": differences(),
-        "ways": timed(known, options.repeats),
-    }
+    known = ways(options.timesteps, settings, options.seeds, jax.random.key(0))
+    found = {"agents": len(settings) * options.seeds, "timesteps": options.timesteps}
+    found["differences"] = differences()
+    for rows in timed(known, options.repeats):
+        yield {**found, "ways": rows}
 
 
-def size(options) -> dict:
+def size(options) -> Iterator[dict]:
     """Measure trainings as long as the notebook's: one agent, and many seeds of it."""
     timesteps = options.size_timesteps
     one = ways(timesteps, [DEFAULT], 1, jax.random.key(2))["loop"]
     many = ways(timesteps, [DEFAULT], options.size_agents, jax.random.key(2))
     many = {name: many[name] for name in ("vmap", "search")}
     found = {"agents": options.size_agents, "timesteps": timesteps}
-    return {**found, "ways": timed({"one": one}, 1) | timed(many, 1)}
+    (*_, first) = timed({"one": one}, 1)
+    for rows in timed(many, 1):
+        yield {**found, "ways": first | rows}
 
 
 def by_grid(timesteps: int, settings: list[dict], seeds: int) -> Callable:
@@ -106,30 +105,36 @@ def by_search(timesteps: int, trials: int, seeds: int, **how) -> Callable:
     return choose
 
 
-def tuned(options) -> dict:
-    """Measure what ways to choose find, on fresh agents, the same for all ways."""
+def choices_of(options) -> dict[str, Callable]:
+    """Return name to ``key -> (setting, agents trained)``."""
     steps, four = options.timesteps, corners()[:: options.thin]
     entropies = [{**DEFAULT, "ENT_COEF": value} for value in ENTROPIES]
-    entropies = entropies[-len(four) :]
-    choices = {
+    rates = [{**DEFAULT, "LR": value} for value in np.geomspace(*SPACE.bounds["LR"], 7)]
+    return {
         "default": lambda key: (DEFAULT, 0),
-        "entropies": by_grid(steps, entropies, options.grid_seeds),
+        "entropies": by_grid(steps, entropies[-len(four) :], options.grid_seeds),
+        "rates": by_grid(steps, rates[-len(four) :], options.grid_seeds),
         "grid": by_grid(steps, four, options.seeds),
         "search": by_search(steps, len(four), options.seeds),
         "confirmed": by_search(steps, len(four) * options.seeds, 1, confirm=0.25),
     }
-    both = programs(steps)[1]
+
+
+def tuned(options) -> Iterator[dict]:
+    """Measure what ways to choose find, on fresh agents, the same for all ways."""
+    choices, both = choices_of(options), programs(options.timesteps)[1]
     rows: dict = {name: [] for name in choices}
+    found = {"timesteps": options.timesteps, "fresh": options.fresh, "ways": rows}
     for number in range(options.keys):
         keys = jax.random.split(jax.random.key(FRESH + number), options.fresh)
         for name, choose in choices.items():
             with clock() as spent:
                 setting, agents = choose(jax.random.key(number))
             again = both(keys[None], stacked([setting]))
-            found = {part: float(values.mean()) for part, values in again.items()}
-            rows[name].append({**found, "agents": agents, "setting": setting, **spent})
-            print(f"key {number}, {name}: {found['area']:.1f}", flush=True)
-    return {"timesteps": options.timesteps, "fresh": options.fresh, "ways": rows}
+            judged = {part: float(values.mean()) for part, values in again.items()}
+            rows[name].append({**judged, "agents": agents, "setting": setting, **spent})
+            print(f"key {number}, {name}: {judged['area']:.1f}", flush=True)
+        yield found
 
 
 def steps_of(timesteps: int) -> int:
@@ -184,6 +189,7 @@ def speeds(written: dict) -> str:
 CHOICES = {
     "default": "the notebook's setting",
     "entropies": "the notebook's seven entropy coefficients, 8 seeds",
+    "rates": "by hand, seven learning rates, 8 seeds",
     "grid": "by hand, a grid of two values of each of four, 4 seeds",
     "search": "`jt.search(trials=16, seeds=4)`",
     "confirmed": "`jt.search(trials=64, confirm=0.25)`",
@@ -224,7 +230,7 @@ def main() -> None:
     """Measure the parts, and write each when it is known."""
     parser = arguments(__doc__, "purejaxrl")
     parser.add_argument("--parts", default=",".join(PARTS), help="%(default)s")
-    parser.add_argument("--timesteps", type=int, default=25_000, help="of an agent")
+    parser.add_argument("--timesteps", type=int, default=20_000, help="of an agent")
     parser.add_argument("--seeds", type=int, default=4, help="of a setting")
     parser.add_argument("--grid-seeds", type=int, default=8, help="of a coefficient")
     parser.add_argument("--thin", type=int, default=1, help="take each n-th setting")
@@ -238,8 +244,10 @@ def main() -> None:
         vars(options).update(SMALL)
     rows = so_far(options)
     for name in options.parts.split(","):
-        rows[name] = PARTS[name](options)
-        finish(options, rows, tables)
+        for found in PARTS[name](options):
+            rows[name] = found
+            record.write(options, rows)
+    finish(options, rows, tables)
 
 
 if __name__ == "__main__":

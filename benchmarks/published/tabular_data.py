@@ -153,7 +153,12 @@ def arrays_of(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.n
     named = list(train.select_dtypes("category"))
     form = make_pipeline(
         make_column_transformer(
-            (OneHotEncoder(drop="if_binary", sparse_output=False), named),
+            (
+                OneHotEncoder(
+                    drop="if_binary", sparse_output=False, handle_unknown="ignore"
+                ),
+                named,
+            ),
             remainder="passthrough",
         ),
         StandardScaler(),

@@ -13,9 +13,11 @@ multiplied.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks import record
 from benchmarks.published import jobs as fused
 from benchmarks.published import mlps
 from benchmarks.published.common import arguments, clock, finish, so_far, table
@@ -24,7 +26,7 @@ HFTA, PARALLEL = "up to 15.1", "10 to 10 000"
 
 
 # ways that compile anew whenever they run
-ANEW = ("processes", "processes at once", "exact")
+ANEW = ("processes", "processes at once")
 
 
 def timed(ways: dict, repeats: int, once: tuple = ANEW) -> dict:
@@ -52,22 +54,22 @@ def timed(ways: dict, repeats: int, once: tuple = ANEW) -> dict:
     return rows
 
 
-def jobs(options) -> dict:
+def jobs(options) -> Iterator[dict]:
     """Measure the jobs of one network."""
     found = {}
     for name in options.of.split(","):
         print(name)
         ways = fused.ways(name, options.epochs, options.jobs, options.few)
         found[name] = timed(ways, options.repeats)
-    return {"jobs": options.jobs, "epochs": options.epochs, "networks": found}
+        yield {"jobs": options.jobs, "epochs": options.epochs, "networks": found}
 
 
-def shapes(options) -> dict:
+def shapes(options) -> Iterator[dict]:
     """Measure networks of different shapes, for each size of the data."""
     found = {}
     for samples in json.loads(options.samples):
         for features in json.loads(options.features):
-            work = mlps.Work(samples, features, options.units, options.networks)
+            work = mlps.Work(samples, features, options.units, options.copies)
             ways = {
                 "search": mlps.in_a_search(work),
                 "vmap": mlps.by_vmap(work, min(options.lanes, work.networks), 250),
@@ -77,8 +79,9 @@ def shapes(options) -> dict:
             }
             print(work)
             rows = timed(ways, 1, once=(*ANEW, "search"))
-            found[f"{samples} x {features}"] = {"networks": work.networks, "ways": rows}
-    return found
+            size = {"networks": work.networks, "repeats": work.repeats}
+            found[f"{samples} x {features}"] = {**size, "ways": rows}
+            yield found
 
 
 JOBS = {
@@ -130,14 +133,17 @@ WAYS = {
 }
 
 
-def shape_seconds(row: dict, way: str, networks: int) -> float:
+def shape_seconds(known: dict, way: str) -> float:
     """Return the seconds of all networks, compiling included.
 
-    Each shape compiles once, and its repeats do not.
+    A network that is compiled for its own size compiles once for all of its repeats.
     """
+    row, networks = known["ways"][way], known["networks"]
     if way != "exact":
         return job_seconds(row, networks)[1]
-    return row["cold"] / row["count"] * networks / mlps.REPEATS
+    programs = networks // known["repeats"]
+    rest = (networks - programs) * float(np.median(row["seconds"]))
+    return (programs * row["cold"] + rest) / row["count"]
 
 
 def shape_table(written: dict) -> str:
@@ -147,8 +153,7 @@ def shape_table(written: dict) -> str:
     for way, label in WAYS.items():
         cells = [label]
         for known in part.values():
-            base = shape_seconds(known["ways"]["search"], "search", known["networks"])
-            took = shape_seconds(known["ways"][way], way, known["networks"])
+            base, took = shape_seconds(known, "search"), shape_seconds(known, way)
             cells += [f"{took:.0f}", f"{took / base:.1f}"]
         rows.append(cells)
     theirs = ["ParallelMLPs, CPU and GPU", *["", PARALLEL] * len(part)]
@@ -167,7 +172,7 @@ def tables(written: dict) -> str:
 
 
 SMALL = {"jobs": 4, "epochs": 1, "few": 1, "of": "mlp", "repeats": 1, "samples": "[64]"}
-SMALL |= {"features": "[5]", "units": 4, "networks": 2, "sample": 4}
+SMALL |= {"features": "[5]", "units": 4, "copies": 2, "sample": 4}
 PARTS = {"jobs": jobs, "mlps": shapes}
 
 
@@ -183,7 +188,7 @@ def main() -> None:
     parser.add_argument("--samples", default="[100, 1000]")
     parser.add_argument("--features", default="[10, 100]")
     parser.add_argument("--units", type=int, default=mlps.UNITS)
-    parser.add_argument("--networks", type=int, default=mlps.REPEATS, help="of a shape")
+    parser.add_argument("--copies", type=int, default=mlps.REPEATS, help="of a shape")
     parser.add_argument("--lanes", type=int, default=2000, help="networks by vmap")
     parser.add_argument("--sample", type=int, default=80, help="of the slow ways")
     options = parser.parse_args()
@@ -191,8 +196,10 @@ def main() -> None:
         vars(options).update(SMALL)
     rows = so_far(options)
     for name in options.parts.split(","):
-        rows[name] = PARTS[name](options)
-        finish(options, rows, tables)
+        for found in PARTS[name](options):
+            rows[name] = found
+            record.write(options, rows)
+    finish(options, rows, tables)
 
 
 if __name__ == "__main__":

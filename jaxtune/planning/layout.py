@@ -60,18 +60,18 @@ class Layout(NamedTuple):
         return fitting[-1] if fitting else self.batching
 
 
-def with_examples(layout: Layout, examples: int, epochs: int) -> Layout:
+def with_examples(layout: Layout, task: Task, epochs: int) -> Layout:
     """Return the layout of a training on other data, or for other epochs.
 
     Args:
       layout: of a search.
-      examples: of the training data.
+      task: with the training data.
       epochs: of a whole training.
     """
 
     def cut(batching: Batching) -> Batching:
         return batching._replace(
-            examples=examples // batching.micro * batching.micro,
+            examples=_in_an_epoch(task, batching.micro),
             # known to the programs of some optimisers only
             epochs=batching.epochs and epochs,
         )
@@ -116,7 +116,7 @@ def _batching(task: Task, space: Space) -> Batching:
                 f"batch_size={size} is larger than {_train(task)}, which has {examples}"
                 " examples. Use a smaller batch."
             )
-        return Batching(size, examples // size * size, whole=True)
+        return Batching(size, _in_an_epoch(task, size), whole=True)
     dimension, sizes = space["batch_size"], _whole_numbers(space, "batch_size")
     if max(sizes) > examples:
         raise ValueError(
@@ -127,7 +127,13 @@ def _batching(task: Task, space: Space) -> Batching:
     micro, whole = math.gcd(*sizes), len(sizes) == 1
     if not (whole or dimension.static):
         _warn_about(task, space, micro)
-    return Batching(micro, examples // micro * micro, whole)
+    return Batching(micro, _in_an_epoch(task, micro), whole)
+
+
+def _in_an_epoch(task: Task, micro: int) -> int:
+    """Return how many examples every lane trains on in an epoch."""
+    examples = task.examples_of_a_lane
+    return examples // micro * micro if task.drop_last else examples
 
 
 def _train(task: Task) -> str:

@@ -80,7 +80,7 @@ class Workload(NamedTuple):
         task = dataclasses.replace(self.task, folds=None)
         return self._replace(
             task=task,
-            layout=with_examples(self.layout, task.examples, self.epochs),
+            layout=with_examples(self.layout, task, self.epochs),
             budget_rows=self.budget_rows and task.examples,
             split="train" if self.split == "valid" else self.split,
         )

@@ -113,9 +113,10 @@ def advance(
 ) -> Lane:
     """Train one epoch: the first rows of this epoch's order, in micro-batches.
 
-    An epoch has ``batching.examples`` rows. Up to ``micro - 1`` rows of the data are
-    left out; with ``shuffle``, others in each epoch. After a loss that is not finite, a
-    lane is marked and keeps its last parameters: later steps change nothing.
+    An epoch has ``batching.examples`` rows. With ``drop_last`` up to ``micro - 1`` rows
+    of the data are left out; with ``shuffle``, others in each epoch. After a loss that
+    is not finite, a lane is marked and keeps its last parameters: later steps change
+    nothing.
 
     Of a ``subset``, the rows and the epoch are those of a task that has no other rows.
     """

@@ -118,7 +118,7 @@ def check_examples(known: Layout, task: Task, epochs: int) -> None:
     elif known.batching is None:
         raise _edited("batching", None, "one")
     else:
-        planned = with_examples(known, task.examples_of_a_lane, epochs)
+        planned = with_examples(known, task, epochs)
     if known.batching != planned.batching:
         raise _edited("batching", known.batching, planned.batching)
     # groups of batch sizes take the examples of all

@@ -36,6 +36,7 @@ Split = tuple[Any, ArrayLike] | tuple[Any, ArrayLike, ArrayLike]
 
 @guarded(
     shuffle=FLAG,
+    drop_last=FLAG,
     loss=optional(FUNCTION),
     preprocess=optional(FUNCTION),
     augment=optional(FUNCTION),
@@ -48,6 +49,7 @@ def classification(
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
+    drop_last: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
     loss: Callable[..., Any] | None = None,
@@ -84,10 +86,11 @@ def classification(
       valid: the split that trials are scored on; with weights, by weighted means. A
         search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``. An epoch has
-        whole batches only; with ``shuffle`` it leaves out other rows each time.
+      batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
+      drop_last: whether an epoch has whole batches only; with ``shuffle`` it leaves out
+        other rows each time. If not, the last batch of an epoch has what is left.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
         ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
         as ``"adamw"``, or a transformation.
@@ -130,6 +133,7 @@ def classification(
         metrics=(("accuracy", "max"), ("loss", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         optimizer=optimizer,
     )
     task = dataclasses.replace(task, classes=classes.labels, columns=columns_of(train))
@@ -144,6 +148,7 @@ def classification(
 
 @guarded(
     shuffle=FLAG,
+    drop_last=FLAG,
     loss=optional(FUNCTION),
     preprocess=optional(FUNCTION),
     augment=optional(FUNCTION),
@@ -156,6 +161,7 @@ def regression(
     test: Split | None = None,
     batch_size: int = 64,
     shuffle: bool = True,
+    drop_last: bool = True,
     optimizer: Callable[..., Any] = optimizers.standard,
     precision: str | None = None,
     loss: Callable[..., Any] | None = None,
@@ -187,10 +193,11 @@ def regression(
         of them, see `jaxtune.data.stream`. ``x`` may be a tuple or a dict of arrays.
       valid: the split that trials are scored on; a search with folds needs none.
       test: the split that the chosen trial is scored on once.
-      batch_size: examples per step if the space has no ``batch_size``. An epoch has
-        whole batches only; with ``shuffle`` it leaves out other rows each time.
+      batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
+      drop_last: whether an epoch has whole batches only; with ``shuffle`` it leaves out
+        other rows each time. If not, the last batch of an epoch has what is left.
       optimizer: ``hparams -> optax.GradientTransformation``; it may ask for ``steps``,
         ``epochs``, ``examples`` and the model's ``multipliers`` by name. Or a name such
         as ``"adamw"``, or a transformation.
@@ -225,6 +232,7 @@ def regression(
         metrics=(*first, ("mse", "min"), ("mae", "min"), *modes),
         batch_size=batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         optimizer=optimizer,
     )
     task = dataclasses.replace(task, columns=columns_of(train))
@@ -295,6 +303,7 @@ def _supervised(
     metrics: tuple[tuple[str, str], ...],
     batch_size: int,
     shuffle: bool,
+    drop_last: bool,
     optimizer: Callable[..., Any],
 ) -> Task:
     model, x = network.model, at_hand(splits["train"])["x"]
@@ -307,6 +316,7 @@ def _supervised(
             optimizer=optimizer,
             batch_size=batch_size,
             shuffle=shuffle,
+            drop_last=drop_last,
             metrics=metrics,
             stateful=True,
             limits=tuple(getattr(model, "limits", {}).items()),
@@ -328,5 +338,8 @@ def _recipe(
     fields = [f.name for f in dataclasses.fields(model) if f.init]
     own = tuple((n, getattr(model, n)) for n in fields if n not in ("parent", "name"))
     arguments = (("model", Recipe(type(model).__name__, own)),)
+    rest: tuple[tuple[str, Any], ...]
     rest = (("batch_size", task.batch_size), ("shuffle", task.shuffle))
+    if not task.drop_last:  # recipes on disk are older than it
+        rest = (*rest, ("drop_last", False))
     return Recipe(name, (*arguments, *rest, ("precision", network.precision)))

@@ -43,6 +43,7 @@ from jaxtune.types import Array, PyTree
         "optimizer",
         "batch_size",
         "shuffle",
+        "drop_last",
         "metrics",
         "stateful",
         "limits",
@@ -97,10 +98,11 @@ class Task:
         ``epochs`` and ``examples`` by these names: the optimiser's steps and the epochs
         of a whole training, and the examples of an epoch; and for ``multipliers``. Or a
         name such as ``"adamw"``, or a transformation that is the same in all trials.
-      batch_size: examples per step if the space has no ``batch_size``. An epoch has
-        whole batches only; with ``shuffle`` it leaves out other rows each time.
+      batch_size: examples per step if the space has no ``batch_size``.
       shuffle: whether every lane trains on its own random order in every epoch; if not,
         all lanes train on the rows as they are, as with a stream.
+      drop_last: whether an epoch has whole batches only; with ``shuffle`` it leaves out
+        other rows each time. If not, the last batch of an epoch has what is left.
       metrics: pairs of a metric's name and ``"max"`` or ``"min"``; `jaxtune.search`
         uses the first one unless given another.
       stateful: for batch statistics and the like: ``init`` returns ``(params, state)``,
@@ -153,6 +155,7 @@ class Task:
     # `Rows`; in a program, the `FoldRows` of one lane
     order: Any = None
     multipliers: Callable[..., Any] | None = None
+    drop_last: bool = True
 
     def __post_init__(self) -> None:
         # dataclasses.replace(task, evaluate=...) copies the recipe of the old functions
@@ -311,6 +314,7 @@ def _check_fields(task: Task) -> None:
         ("predict", task.predict, optional(FUNCTION)),
         ("multipliers", task.multipliers, optional(FUNCTION)),
         ("shuffle", task.shuffle, FLAG),
+        ("drop_last", task.drop_last, FLAG),
         ("stateful", task.stateful, FLAG),
         ("metrics", task.metrics, MODES),
     )

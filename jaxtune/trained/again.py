@@ -170,7 +170,7 @@ def _longer(workload: Workload, data: str, epochs: int) -> Workload:
     task = workload.task
     if data == BOTH:
         task = dataclasses.replace(task, train=_joined(task.train, task.valid))
-    layout = with_examples(workload.layout, task.examples, epochs)
+    layout = with_examples(workload.layout, task, epochs)
     return workload._replace(task=task, layout=layout, epochs=epochs, budget_rows=0)
 
 

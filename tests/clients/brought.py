@@ -61,6 +61,7 @@ def equinox(train, valid, batch_size=64):
         train=train,
         valid=valid,
         batch_size=batch_size,
+        drop_last=False,
         optimizer=optimizer,
     )
     space = jt.Space(

@@ -62,6 +62,24 @@ def plain(h, keys):
     return classified(VX @ w, VY)
 
 
+def rest_by_hand(h, keys):
+    """The training on rows that are no whole number of batches."""
+
+    def loss(w, b, key):
+        return cross_entropy(b[0] @ w, b[1])
+
+    return classified(VX @ fitted(h, keys, loss, (X[:29], Y[:29])), VY)
+
+
+def rest_of_sizes(h, keys):
+    """The same, with batches of a size of the configuration."""
+    tx = optax.sgd(h["learning_rate"], momentum=0.9)
+    step = lambda w, state, b, key: (cross_entropy(b[0] @ w, b[1]), state)  # noqa: E731
+    data = (X[:29], Y[:29])
+    w, _ = train(init(keys.init, X[:1]), step, tx, data, keys, batch=h["batch_size"])
+    return classified(VX @ w, VY)
+
+
 def of_two(h, keys):
     """One logit, by its formula and not by optax."""
 
@@ -370,6 +388,32 @@ ROWS = [
         task(ONE, make=jt.regression, loss=huber, metrics={"r2": r2}),
         partial(regressed_by_hand, loss=huber),
         metric="r2",
+    ),
+    row(
+        "a last batch with what is left",
+        task(x=X[:29], y=Y[:29], drop_last=False),
+        rest_by_hand,
+    ),
+    row(
+        "a stream whose last batch has what is left",
+        lambda: jt.classification(
+            LINEAR,
+            train=jt.data.stream(
+                lambda epoch: [(X[:29], Y[:29])], examples=29, rows=16
+            ),
+            valid=VALID,
+            batch_size=8,
+            drop_last=False,
+        ),
+        rest_by_hand,
+    ),
+    row(
+        "batch sizes as data, and what is left",
+        task(x=X[:29], y=Y[:29], drop_last=False),
+        rest_of_sizes,
+        lambda: jt.Space(
+            learning_rate=jt.log_uniform(1e-2, 0.5), batch_size=jt.ordinal([4, 8])
+        ),
     ),
     row("a stream of strings", streamed(X, NAMES[Y], vy=NAMES[VY])),
     row("a stream of labels from 1", streamed(X, Y + 1, vy=VY + 1)),
