@@ -170,6 +170,10 @@ def random_loop(trials: int, seeds: int) -> dict[str, Any]:
     return best_of(all_seeds(random(trials), train_nn, seeds), np.min) | spent
 
 
+def random_scan(trials: int, seeds: int) -> dict[str, Any]:
+    return timed_scan(random(trials), train_nn)
+
+
 def random_ours(trials: int, seeds: int) -> dict[str, Any]:
     how = {"sampler": "uniform", "mode": "min"}
     return ours(train_nn, NETWORK, seeds, trials=trials, **how)
@@ -200,6 +204,7 @@ CONTENDERS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
     "bayesian_scan": (bayesian_scan, 100),
     "bayesian_ours": (bayesian_ours, 100),
     "random_loop": (random_loop, 400),
+    "random_scan": (random_scan, 400),
     "random_ours": (random_ours, 400),
     "waves_as_published": (waves_as_published, 50),
     "waves_alone": (waves_alone, 50),
@@ -240,6 +245,13 @@ def tables(written: dict[str, Any]) -> str:
         [took, "`optimize`", published, seconds(loop), seconds(mine)],
         ["the same", "`optimize_scan`", "", seconds(scan), seconds(mine)],
         ["the same", "random, `optimize`", "", seconds(chance), seconds(drawn)],
+        [
+            "the same",
+            "random, `optimize_scan`",
+            "",
+            seconds("random_scan"),
+            seconds(drawn),
+        ],
         ["median regret of the function", nth, THEIR_REGRET, regret(first), ""],
         ["the same", "50 trials", "", regret(single), regret(plane)],
         ["its seconds", together, rate, seconds(single), seconds(plane)],
