@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.published import batch_problems, hyperoptax_readme, optuna_batch
+from benchmarks.published import batch_problems, hyperoptax_problems, optuna_batch
 
 
 @pytest.mark.parametrize("name", batch_problems.BBOB)
@@ -52,14 +52,14 @@ def test_the_better_sampler_ranks_first():
 def test_hyperoptax_trains_the_network_of_its_notebook():
     def error(rate):
         params = {"learning_rate": jnp.float32(rate), "final_lr_pct": jnp.float32(0.5)}
-        return float(jax.jit(hyperoptax_readme.train_nn)(jax.random.key(0), params))
+        return float(jax.jit(hyperoptax_problems.train_nn)(jax.random.key(0), params))
 
-    _, y = hyperoptax_readme.data()
+    _, y = hyperoptax_problems.data()
     # a column of outputs minus a row of targets could not fall below this
-    assert error(0.03) < float(y[hyperoptax_readme.TRAIN :].var()) / 2 < error(0.0)
+    assert error(0.03) < float(y[hyperoptax_problems.TRAIN :].var()) / 2 < error(0.0)
 
 
 def test_the_function_of_hyperoptax_has_its_published_maximum():
     x, y = jnp.meshgrid(jnp.linspace(2, 4, 201), jnp.linspace(0, 2, 2001))
-    highest = hyperoptax_readme.waves(None, {"x": x, "y": y}).max()
-    assert float(highest) == pytest.approx(hyperoptax_readme.HIGHEST, abs=1e-3)
+    highest = hyperoptax_problems.waves(None, {"x": x, "y": y}).max()
+    assert float(highest) == pytest.approx(hyperoptax_problems.HIGHEST, abs=1e-3)

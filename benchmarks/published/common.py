@@ -132,14 +132,49 @@ def clock() -> Iterator[dict[str, float]]:
         spent["cpu"] = sum(os.times()[:4]) - sum(before[:4])
 
 
-def alone(command: str, *given: object) -> Any:
-    """Run a command of this folder in a process of its own, with nothing compiled.
+def contenders(
+    options: argparse.Namespace, command: str, given: dict[str, list[Any]]
+) -> dict[str, Any]:
+    """Run contenders in turn, each in a process in which nothing is compiled yet.
+
+    The figures are written after each one. Those of contenders that are not run again
+    stay in the file, unless it is a run with small numbers.
 
     Args:
-        command: its module's name; it prints JSON in its last line.
-        given: its arguments.
+        options: of the command; ``--json`` is the file.
+        command: its module's name. Run with ``--only NAME`` it prints the figures of
+            one contender as JSON in its last line.
+        given: by contender what else to give it.
+
+    Returns:
+        The rows of the file, by contender.
     """
-    called = [sys.executable, "-m", f"benchmarks.published.{command}", *map(str, given)]
+    rows: dict[str, Any] = {}
+    if options.json.exists() and not options.small:
+        rows = json.loads(options.json.read_text())["rows"]
+    module = [sys.executable, "-m", f"benchmarks.published.{command}"]
     environment = {**os.environ, "JAXTUNE_CACHE": "off"}
-    done = subprocess.run(called, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout.decode().splitlines()[-1])
+    for name, more in given.items():
+        called = [*module, "--only", name, *map(str, more)]
+        done = subprocess.run(
+            called, env=environment, stdout=subprocess.PIPE, check=True
+        )
+        rows[name] = json.loads(done.stdout.decode().splitlines()[-1])
+        record.write(options, rows)
+    return rows
+
+
+def timed(searches: Iterable[Callable[[], Any]]) -> tuple[list[Any], dict[str, float]]:
+    """Call one after the other; the first one is cold, the median of the others warm.
+
+    Returns:
+        What they return, and ``cold``, ``warm``, ``cold_cpu`` and ``warm_cpu`` seconds.
+    """
+    found, spent = [], []
+    for search in searches:
+        with clock() as took:
+            found.append(search())
+        spent.append([took["seconds"], took["cpu"]])
+    cold, warm = spent[0], np.median(spent[1:], axis=0).tolist()
+    names = ("cold", "cold_cpu", "warm", "warm_cpu")
+    return found, dict(zip(names, [*cold, *warm], strict=True))

@@ -5,7 +5,8 @@ left of it at the end, in 100 trials of which four run side by side, or in 400 r
 ones. It leaves the training out; here it is the network of its notebook `search`.
 Its notebook `performance` maximises a function of two numbers in 50 trials.
 
-    python -m benchmarks.published.hyperoptax_readme [--seeds 10] [--only NAME ...]
+    python -m benchmarks.published.hyperoptax_readme [--seeds 10]
+        [--contenders NAME ...]
 
 Each contender has a process of its own: its first search is cold, the next one warm. Of
 hyperoptax's loop, which takes minutes, five iterations are timed, and the others of a
@@ -16,17 +17,25 @@ for all seeds, ``vmap`` over ``optimize_scan``, as its notebook has it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxtune as jt
-from benchmarks.published.common import alone, arguments, finish, shown, table
+from benchmarks.published.common import (
+    arguments,
+    clock,
+    contenders,
+    finish,
+    shown,
+    table,
+    timed,
+)
+from benchmarks.published.hyperoptax_problems import HIGHEST, train_nn, waves
 
 SEEDS, TIMED = 10, 5
 # of the notebook `performance` in the repository of version 0.2.0 (2026): the median
@@ -34,55 +43,6 @@ SEEDS, TIMED = 10, 5
 THEIR_REGRET, THEIR_RATE = 0.0014, 92.8
 # of its notebook `search`: seconds of 100 trials of such a network by ``optimize``
 THEIR_SECONDS = 109.48
-HIGHEST = 10.5999  # of the function, as the notebook says
-STEPS, TRAIN = 100, 800
-
-
-def data() -> tuple[jax.Array, jax.Array]:
-    """Return the rows of the notebook: a function of the mean of ten numbers."""
-    x = jax.random.uniform(jax.random.key(1), (1000, 10))
-    return x, 5 * x.mean(axis=1) ** 2 + 2
-
-
-def train_nn(key: jax.Array, params: dict[str, jax.Array]) -> jax.Array:
-    """Train the network of the notebook, and return its error on the other rows.
-
-    As there, it always begins with the same weights, so that it has no noise.
-    """
-    x, y = data()
-    sizes = (10, 10, 10, 1)
-    keys = jax.random.split(jax.random.key(0), len(sizes) - 1)
-    layers = [
-        (jax.random.normal(key, (a, b)) / jnp.sqrt(a), jnp.zeros((1, b)))
-        for key, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True)
-    ]
-
-    def loss(layers, x, y):
-        for weights, bias in layers[:-1]:
-            x = jax.nn.relu(x @ weights + bias)
-        weights, bias = layers[-1]
-        # not as in the notebook, whose column of outputs minus a row of targets is a
-        # matrix, so that no loss is below the variance of the targets
-        return jnp.mean(((x @ weights + bias)[:, 0] - y) ** 2)
-
-    rate = params["learning_rate"]
-    schedule = optax.linear_schedule(rate, rate * params["final_lr_pct"], STEPS)
-    optimizer = optax.adamw(schedule)
-
-    def step(carry, _):
-        layers, state = carry
-        gradient = jax.grad(loss)(layers, x[:TRAIN], y[:TRAIN])
-        updates, state = optimizer.update(gradient, state, layers)
-        return (optax.apply_updates(layers, updates), state), None
-
-    start = layers, optimizer.init(layers)
-    (layers, _), _ = jax.lax.scan(step, start, None, length=STEPS)
-    return loss(layers, x[TRAIN:], y[TRAIN:])
-
-
-def waves(key: jax.Array, params: dict[str, jax.Array]) -> jax.Array:
-    """Compute the function of the notebook `performance`, to be maximised."""
-    return -(1.4 - 3.0 * params["x"]) * jnp.sin(18.0 * params["y"])
 
 
 # -- hyperoptax, as its README and notebooks write it --
@@ -127,25 +87,33 @@ def of_waves(iterations: int, parallel: int) -> Started:
 
 def timed_loop(started: Started, function: Callable) -> dict[str, float]:
     """Time ``optimize``: a first iteration, and some more."""
-    (state, optimizer, iterations), spent = started, []
-    for key, count in enumerate((1, TIMED - 1)):
-        begun, key = time.perf_counter(), jax.random.PRNGKey(key)
-        state, (_, scores) = optimizer.optimize(state, key, function, count)
+    state, optimizer, iterations = started
+
+    def iterate(number: int) -> None:
+        nonlocal state
+        key = jax.random.PRNGKey(number)
+        state, (_, scores) = optimizer.optimize(state, key, function, 1)
         jax.block_until_ready(scores)
-        spent.append((time.perf_counter() - begun) / count)
-    first, each = spent
-    return {"cold": first + (iterations - 1) * each, "warm": iterations * each}
+
+    _, spent = timed(partial(iterate, number) for number in range(TIMED))
+    whole = {}
+    for end in ("", "_cpu"):
+        first, each = spent[f"cold{end}"], spent[f"warm{end}"]
+        whole[f"cold{end}"] = first + (iterations - 1) * each
+        whole[f"warm{end}"] = iterations * each
+    return whole
 
 
 def timed_scan(started: Started, function: Callable) -> dict[str, float]:
     """Time two searches by ``optimize_scan``."""
-    (state, optimizer, iterations), spent = started, []
-    for seed in range(2):
-        begun, key = time.perf_counter(), jax.random.PRNGKey(seed)
+    state, optimizer, iterations = started
+
+    def search(seed: int) -> None:
+        key = jax.random.PRNGKey(seed)
         done = optimizer.optimize_scan(state, key, function, iterations)
         jax.block_until_ready(done[1][1])
-        spent.append(time.perf_counter() - begun)
-    return {"cold": spent[0], "warm": spent[1]}
+
+    return timed(partial(search, seed) for seed in range(2))[1]
 
 
 def all_seeds(started: Started, function: Callable, seeds: int) -> dict[str, Any]:
@@ -156,9 +124,10 @@ def all_seeds(started: Started, function: Callable, seeds: int) -> dict[str, Any
         return optimizer.optimize_scan(state, key, function, iterations)[1][1]
 
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in range(seeds)])
-    begun = time.perf_counter()
-    scores = np.asarray(jax.jit(jax.vmap(one))(keys))
-    return {"scores": scores, "cold": (time.perf_counter() - begun) / seeds}
+    with clock() as spent:
+        scores = np.asarray(jax.jit(jax.vmap(one))(keys))
+    cold, cpu = spent["seconds"] / seeds, spent["cpu"] / seeds
+    return {"scores": scores, "cold": cold, "cold_cpu": cpu}
 
 
 # -- jaxtune --
@@ -171,14 +140,13 @@ PLANE = jt.Space(x=jt.uniform(2.0, 4.0), y=jt.uniform(0.0, 2.0))
 
 def ours(function: Callable, space: jt.Space, seeds: int, **how: Any) -> dict[str, Any]:
     """Search with each seed; the first search of the process is cold."""
-    best, spent = [], []
-    for seed in range(max(seeds, 2)):
-        begun = time.perf_counter()
-        result = jt.search(function, space, key=jax.random.key(seed), verbose=0, **how)
-        spent.append(time.perf_counter() - begun)
-        best.append(float(result.best.score))
-    cold, *warm = spent
-    return {"best": best, "cold": cold, "warm": float(np.median(warm))}
+
+    def search(seed: int) -> float:
+        key = jax.random.key(seed)
+        return float(jt.search(function, space, key=key, verbose=0, **how).best.score)
+
+    best, spent = timed(partial(search, seed) for seed in range(seeds))
+    return {"best": best, **spent}
 
 
 # -- the contenders: number of trials, and number of seeds -> figures --
@@ -189,10 +157,8 @@ def bayesian_loop(trials: int, seeds: int) -> dict[str, Any]:
 
 
 def bayesian_scan(trials: int, seeds: int) -> dict[str, Any]:
-    found = all_seeds(bayesian(trials), train_nn, seeds)
-    best = found["scores"].min((1, 2)).tolist()
-    jax.clear_caches()
-    return {"best": best, **timed_scan(bayesian(trials), train_nn)}
+    spent = timed_scan(bayesian(trials), train_nn)
+    return best_of(all_seeds(bayesian(trials), train_nn, seeds), np.min) | spent
 
 
 def bayesian_ours(trials: int, seeds: int) -> dict[str, Any]:
@@ -201,8 +167,11 @@ def bayesian_ours(trials: int, seeds: int) -> dict[str, Any]:
 
 def random_loop(trials: int, seeds: int) -> dict[str, Any]:
     spent = timed_loop(random(trials), train_nn)
-    found = all_seeds(random(trials), train_nn, seeds)
-    return {"best": found["scores"].min((1, 2)).tolist(), **spent}
+    return best_of(all_seeds(random(trials), train_nn, seeds), np.min) | spent
+
+
+def random_scan(trials: int, seeds: int) -> dict[str, Any]:
+    return timed_scan(random(trials), train_nn)
 
 
 def random_ours(trials: int, seeds: int) -> dict[str, Any]:
@@ -211,18 +180,23 @@ def random_ours(trials: int, seeds: int) -> dict[str, Any]:
 
 
 def waves_as_published(trials: int, seeds: int) -> dict[str, Any]:
-    # four points an iteration, of which the notebook counts the first
     found = all_seeds(of_waves(trials, 4), waves, seeds)
-    return {"best": found["scores"][:, :, 0].max(1).tolist(), "cold": found["cold"]}
+    # four points an iteration, of which the notebook counts the first
+    found["scores"] = found["scores"][:, :, :1]
+    return best_of(found, np.max)
 
 
 def waves_alone(trials: int, seeds: int) -> dict[str, Any]:
-    found = all_seeds(of_waves(trials, 1), waves, seeds)
-    return {"best": found["scores"].max((1, 2)).tolist(), "cold": found["cold"]}
+    return best_of(all_seeds(of_waves(trials, 1), waves, seeds), np.max)
 
 
 def waves_ours(trials: int, seeds: int) -> dict[str, Any]:
     return ours(waves, PLANE, seeds, trials=trials, mode="max")
+
+
+def best_of(found: dict[str, Any], best: Callable) -> dict[str, Any]:
+    """Return the figures with the best score of each seed in place of all scores."""
+    return {"best": best(found.pop("scores"), (1, 2)).tolist(), **found}
 
 
 CONTENDERS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
@@ -230,6 +204,7 @@ CONTENDERS: dict[str, tuple[Callable[[int, int], dict[str, Any]], int]] = {
     "bayesian_scan": (bayesian_scan, 100),
     "bayesian_ours": (bayesian_ours, 100),
     "random_loop": (random_loop, 400),
+    "random_scan": (random_scan, 400),
     "random_ours": (random_ours, 400),
     "waves_as_published": (waves_as_published, 50),
     "waves_alone": (waves_alone, 50),
@@ -249,42 +224,47 @@ def tables(written: dict[str, Any]) -> str:
         return f"{HIGHEST - np.median(rows[name]['best']):.4f}" if name in rows else ""
 
     def seconds(name: str) -> str:
-        if name not in rows:
-            return ""
-        row = rows[name]
-        warm = f", {row['warm']:.1f}" if "warm" in row else ""
-        return f"{row['cold']:.1f}{warm}"
+        row = rows.get(name, {})
+        text = [
+            f"{row[clock]:.1f} ({row[clock + '_cpu']:.1f})"
+            for clock in ("cold", "warm")
+            if clock in row
+        ]
+        return ", ".join(text)
 
     error, process = "error of the network", "Gaussian process, 100 trials, 4 at a time"
     loop, scan, chance = "bayesian_loop", "bayesian_scan", "random_loop"
-    first, alone = "waves_as_published", "waves_alone"
+    first, single = "waves_as_published", "waves_alone"
     mine, drawn, plane = "bayesian_ours", "random_ours", "waves_ours"
     published, rate = f"{THEIR_SECONDS:.1f}", f"{50 / THEIR_RATE:.1f} a seed"
+    took, together = "seconds (of processor): cold, warm", "theirs: all seeds at once"
+    nth = "50 iterations of 4, the first of each counts"
     lines = [
         [error, process, "", best(scan), best(mine)],
         [error, "random, 400 trials, 8 at a time", "", best(chance), best(drawn)],
-        ["seconds, cold, warm", "`optimize`", published, seconds(loop), seconds(mine)],
+        [took, "`optimize`", published, seconds(loop), seconds(mine)],
         ["the same", "`optimize_scan`", "", seconds(scan), seconds(mine)],
         ["the same", "random, `optimize`", "", seconds(chance), seconds(drawn)],
         [
-            "median regret of the function",
-            "50 iterations of 4, the first of each counts",
-            THEIR_REGRET,
-            regret(first),
+            "the same",
+            "random, `optimize_scan`",
             "",
+            seconds("random_scan"),
+            seconds(drawn),
         ],
-        ["the same", "50 trials", "", regret(alone), regret(plane)],
-        ["seconds", "theirs: all seeds at once", rate, seconds(alone), seconds(plane)],
+        ["median regret of the function", nth, THEIR_REGRET, regret(first), ""],
+        ["the same", "50 trials", "", regret(single), regret(plane)],
+        ["its seconds", together, rate, seconds(single), seconds(plane)],
     ]
-    return table(
-        ["measured", "how", "theirs, published", "theirs, here", "ours"], lines
-    )
+    header = ["measured", "how", "theirs, published", "theirs, here", "ours"]
+    return table(header, lines)
 
 
 def main() -> None:
     """Run every contender in a process of its own, and print the table."""
     parser = arguments(__doc__, "hyperoptax_readme")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="searches of each")
+    parser.add_argument("--contenders", nargs="*", default=[*CONTENDERS])
     parser.add_argument("--only", choices=CONTENDERS, help="print this one's figures")
     parser.add_argument("--trials", type=int, help="of --only")
     options = parser.parse_args()
@@ -292,14 +272,13 @@ def main() -> None:
         run, trials = CONTENDERS[options.only]
         print(json.dumps(run(options.trials or trials, options.seeds)))
         return
-    rows = {}
-    for name in SMALL if options.small else CONTENDERS:
+    given = {}
+    for name in SMALL if options.small else options.contenders:
         _, trials = CONTENDERS[name]
         count = max(8, trials // 10) if options.small else trials
         seeds = 2 if options.small else options.seeds
-        given = ["--only", name, "--trials", count, "--seeds", seeds]
-        rows[name] = {"trials": count} | alone("hyperoptax_readme", *given)
-    finish(options, rows, tables)
+        given[name] = ["--trials", count, "--seeds", seeds]
+    finish(options, contenders(options, "hyperoptax_readme", given), tables)
 
 
 if __name__ == "__main__":

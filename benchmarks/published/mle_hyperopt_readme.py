@@ -7,7 +7,8 @@ convolutional network on scikit-learn's digits, in Flax: for mle-hyperopt one ji
 step for all trials, which is compiled for each architecture and batch size, and for
 jaxtune a task. The score is the loss on the validation split after five epochs.
 
-    python -m benchmarks.published.mle_hyperopt_readme [--seeds 10] [--only NAME]
+    python -m benchmarks.published.mle_hyperopt_readme [--seeds 10]
+        [--contenders NAME ...]
 
 Each contender has a process of its own: its first search is cold, the others are warm.
 """
@@ -15,9 +16,8 @@ Each contender has a process of its own: its first search is cold, the others ar
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import flax.linen as nn
@@ -28,7 +28,14 @@ from sklearn.datasets import load_digits
 from sklearn.utils import shuffle
 
 import jaxtune as jt
-from benchmarks.published.common import alone, arguments, finish, shown, table
+from benchmarks.published.common import (
+    arguments,
+    contenders,
+    finish,
+    shown,
+    table,
+    timed,
+)
 
 TRIALS, ASKED, SEEDS, EPOCHS = 25, 5, 10, 5
 REFINE = {"refine_after": [5, 10], "refine_top_k": 2}  # as in the README
@@ -47,6 +54,7 @@ class Network(nn.Module):
         return nn.Dense(10)(x)
 
 
+@cache
 def splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the digits: 1200 rows to train on, 597 to judge by."""
     x, y = shuffle(*load_digits(return_X_y=True), random_state=0)
@@ -73,11 +81,17 @@ def step(params: Any, x: Any, y: Any, lrate: float, arch: str) -> Any:
 valid_loss = jax.jit(mean_loss, static_argnames="arch")
 
 
+@partial(jax.jit, static_argnames="arch")
+def begin(key: jax.Array, arch: str) -> Any:
+    """Return the weights that a training begins with."""
+    return Network(arch).init(key, splits()["train"][0][:1])
+
+
 def train_network(lrate: float, batch_size: int, arch: str, seed: int) -> float:
     """Train a setting, and return its loss on the validation split."""
     data = splits()
     x, y = data["train"]
-    params = Network(arch).init(jax.random.key(seed), x[:1])
+    params = begin(jax.random.key(seed), arch)
     rng, whole = np.random.default_rng(seed), len(x) // batch_size * batch_size
     for _ in range(EPOCHS):
         for rows in rng.permutation(len(x))[:whole].reshape(-1, batch_size):
@@ -146,17 +160,14 @@ CONTENDERS: dict[str, tuple[Callable[[int, Any], float], Any]] = {
     "jaxtune, by 16": (ours, (STEPS_OF_16, {})),
 }
 
+SMALL = ("mle-hyperopt, random", "jaxtune, by 16")
+
 
 def measured(name: str, seeds: int) -> dict[str, Any]:
     """Search with each seed, in turn."""
     search, given = CONTENDERS[name]
-    best, spent = [], []
-    for seed in range(seeds):
-        begun = time.perf_counter()
-        best.append(search(seed, given))
-        spent.append(time.perf_counter() - begun)
-    cold, *warm = spent
-    return {"best": best, "cold": cold, "warm": float(np.median(warm))}
+    best, spent = timed(partial(search, seed, given) for seed in range(seeds))
+    return {"best": best, **spent}
 
 
 def tables(written: dict[str, Any]) -> str:
@@ -164,7 +175,7 @@ def tables(written: dict[str, Any]) -> str:
     rows = written["rows"]
 
     def line(what: str, how: str, cell: Callable[[dict], str], *names: str) -> list:
-        return [what, how, *(cell(rows[name]) if name else "" for name in names)]
+        return [what, how, *(cell(rows[n]) if n in rows else "" for n in names)]
 
     def best(row: dict[str, Any]) -> str:
         return shown(row["best"], 3)
@@ -172,6 +183,14 @@ def tables(written: dict[str, Any]) -> str:
     def seconds(row: dict[str, Any]) -> str:
         return f"{row['cold']:.1f}, {row['warm']:.2f}"
 
+    def processor(row: dict[str, Any]) -> str:
+        return f"{row['cold_cpu']:.1f}, {row['warm_cpu']:.2f}"
+
+    cells = {
+        "loss": best,
+        "seconds, cold, warm": seconds,
+        "processor seconds": processor,
+    }
     kinds = {
         "random": ("mle-hyperopt, random", "jaxtune, random"),
         "refined after 5 and 10; ours in three rounds": (
@@ -183,7 +202,7 @@ def tables(written: dict[str, Any]) -> str:
     }
     lines = [
         line(what, how, cell, *names)
-        for what, cell in (("loss", best), ("seconds, cold, warm", seconds))
+        for what, cell in cells.items()
         for how, names in kinds.items()
     ]
     return table(["measured", "how", "theirs", "ours"], lines)
@@ -193,16 +212,15 @@ def main() -> None:
     """Run every contender in a process of its own, and print the table."""
     parser = arguments(__doc__, "mle_hyperopt_readme")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="searches of each")
+    parser.add_argument("--contenders", nargs="*", default=[*CONTENDERS])
     parser.add_argument("--only", choices=CONTENDERS, help="print this one's figures")
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measured(options.only, options.seeds)))
         return
-    seeds = 2 if options.small else options.seeds
-    rows = {
-        name: alone("mle_hyperopt_readme", "--only", name, "--seeds", seeds)
-        for name in CONTENDERS
-    }
+    given = ["--seeds", 2 if options.small else options.seeds]
+    names = SMALL if options.small else options.contenders
+    rows = contenders(options, "mle_hyperopt_readme", dict.fromkeys(names, given))
     finish(options, rows, tables)
 
 

@@ -37,6 +37,7 @@ from benchmarks.published.common import arguments, interval, shown, table
 
 LENGTHS, BATCHES, SEEDS = (25, 50, 75, 100), (5, 10, 50), 10  # theirs: 100 seeds
 LEVEL = 0.05  # of the Mann-Whitney test, as theirs
+NO_MODEL = "no model"
 LEAST = 1e-7  # a regret that float32 still tells from none
 
 
@@ -68,8 +69,8 @@ CONTENDERS = {
     "tpe": _ours("Parzen estimator", "tpe"),
     "CmaEsSampler": _theirs("CMA-ES", "CmaEsSampler"),
     "cma_es": _ours("CMA-ES", "cma_es"),
-    "RandomSampler": _theirs("no model", "RandomSampler"),
-    "sobol": _ours("no model", "sobol"),
+    "RandomSampler": _theirs(NO_MODEL, "RandomSampler"),
+    "sobol": _ours(NO_MODEL, "sobol"),
     "trust_region": _ours("", "trust_region"),
 }
 
@@ -198,15 +199,18 @@ def tables(written: dict[str, Any]) -> str:
     figures, rows = Figures(written), []
     functions = [p for p in figures.problems if p.isdigit()]
     others = [p for p in figures.problems if not p.isdigit()]
-    for theirs, ours in _pairs().values():
+    for kind, (theirs, ours) in _pairs().items():
         if not {theirs, ours} <= {*figures.names}:
             continue
-        for batch in figures.batches:
+        # without a model the points are the same in any batches
+        batches = figures.batches if kind != NO_MODEL else figures.batches[:1]
+        for batch in batches:
             cells = [figures.geometric(n, batch, functions) for n in (theirs, ours)]
             cells += [figures.mean(n, batch, others) for n in (theirs, ours)]
             wins = f"{figures.better(ours, theirs, batch)} : "
             wins += f"{figures.better(theirs, ours, batch)}"
-            rows.append([f"`{theirs}`, `{ours}()`", batch, *cells, wins])
+            said = batch if kind != NO_MODEL else "any"
+            rows.append([f"`{theirs}`, `{ours}()`", said, *cells, wins])
     header = ["samplers: theirs, ours", "batch", "BBOB: theirs", "ours"]
     return table([*header, "tables: theirs", "ours", "better: ours : theirs"], rows)
 
