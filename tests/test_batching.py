@@ -12,7 +12,7 @@ import jaxtune as jt
 from jaxtune.hardware import ACCELERATOR, CPU, KINDS, SWITCH
 from jaxtune.planning.batches import grouped as grouped_layout
 from jaxtune.planning.batches import with_grouped_batches
-from jaxtune.planning.layout import groups
+from jaxtune.planning.layout import groups, lay_out, with_examples
 from jaxtune.planning.loads import Load
 from jaxtune.planning.preparation import prepare
 from jaxtune.programs import lane
@@ -295,3 +295,19 @@ def test_batch_statistics_over_micro_batches_say_so():
     )
     with pytest.warns(UserWarning, match="micro-batches of 8"):
         jt.search(task, sizes, key=jax.random.key(0), trials=2, epochs=1)
+
+
+def test_a_group_of_batch_sizes_trains_on_as_many_rows_as_all_in_every_layout():
+    rows = {"x": np.zeros((100, 1), np.float32)}
+    task = jt.Task(
+        init=lambda key, hparams: jnp.zeros(1),
+        loss=lambda params, batch, key, hparams: params.sum(),
+        evaluate=lambda params, split, hparams: {"loss": params.sum()},
+        train=rows,
+        valid=rows,
+        metrics=(("loss", "min"),),
+    )
+    sizes = jt.Space(x=jt.uniform(0.0, 1.0), batch_size=jt.power_of_two(8, 64))
+    layout = grouped_layout(lay_out(task, sizes), sizes, [8, 64])
+    for made in (layout, with_examples(layout, task, 3)):
+        assert [one.examples for one in made.by_size] == [96, 96]

@@ -86,7 +86,9 @@ def test_tables_show_their_figures_beside_ours():
     line = mnist1d.tables({"rows": rows}).splitlines()[-1]
     assert line == "| shuffled | CNN | 56 | 58.7 | 67.0 ± 12.7 | 67.0 ± 12.7 |"
     line = mnist1d.costs({"rows": rows}).splitlines()[-1]
-    assert "| 12 | 21 | 12 | 21 | 81 | 243 | learning rate 0.012, units 200 |" in line
+    assert "| 12 | 21 | 12 | 21 | 81 | 243 |" in line
+    line = mnist1d.settings({"rows": rows}).splitlines()[-1]
+    assert line == "| shuffled | CNN | learning rate 0.012, units 200 |"
     rows = {"grid": {}, "two convolutions": {"search": found, "tested": ours}}
     table = fashion_mnist.searches({"rows": rows}).splitlines()
     assert len(table) == 3

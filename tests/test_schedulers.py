@@ -4,6 +4,7 @@ import math
 
 import jax
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,6 +195,27 @@ def test_the_median_rule_by_hand():
     assert found.failed.tolist() == [False] * 4 + [True]
     late = jt.schedulers.median_stopping(interval=1, min_epochs=2).plan(5, 4)
     assert late.brackets[0].epochs == (2, 3, 4)
+
+
+def test_the_key_of_a_member_is_that_of_the_weights_it_goes_on_with():
+    data = {"x": np.ones((8, 1), np.float32)}
+    task = jt.Task(
+        init=lambda key, hparams: jax.random.uniform(key),
+        loss=lambda weight, batch, key, hparams: weight * hparams["x"],
+        evaluate=lambda weight, split, hparams: {"weight": weight},
+        optimizer=lambda hparams: optax.set_to_zero(),
+        train=data,
+        valid=data,
+        batch_size=8,
+        metrics=(("weight", "max"),),
+    )
+    space, pbt = jt.Space(x=jt.uniform(0.0, 1.0)), jt.schedulers.pbt(interval=1)
+    arguments = {"key": jax.random.key(0), "trials": 8, "epochs": 4, "verbose": 0}
+    result = jt.search(task, space, scheduler=pbt, **arguments)
+    first = [result.trajectory(trial)[0].trial for trial in range(8)]
+    assert first != list(range(8))
+    begun = [jax.random.uniform(result.key(trial)) for trial in range(8)]
+    np.testing.assert_array_equal(begun, result.trials["weight"])
 
 
 def test_pbt_copies_from_the_best_to_the_worst_and_to_the_failed():

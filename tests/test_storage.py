@@ -1,5 +1,6 @@
 """Runs that are cut off, gone on with, damaged, foreign, or opened twice."""
 
+import dataclasses
 import json
 import os
 import re
@@ -269,6 +270,21 @@ def test_another_task_is_refused(path, changes, tmp_path, cut):
     with pytest.raises(jt.RunError, match=f"another {named}"):
         jt.load(tmp_path / "run", make_task(**changes))
     assert jt.resume(tmp_path / "run", make_task()).finished
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_another_drop_last_is_refused_by_its_name(drop_last, tmp_path):
+    space = jt.Space(learning_rate=jt.log_uniform(1e-3, 0.1))
+    kept, other = (
+        dataclasses.replace(make_task(rows=100), drop_last=given)
+        for given in (drop_last, not drop_last)
+    )
+    run(kept, space, tmp_path / "run")
+    told = f"another drop_last: {drop_last}, now {not drop_last}; an epoch"
+    for again in (jt.resume, jt.load):
+        with pytest.raises(jt.RunError, match=told):
+            again(tmp_path / "run", other)
+    assert jt.resume(tmp_path / "run", kept).finished
 
 
 @pytest.mark.parametrize("word", ["version", "device", "flags"])

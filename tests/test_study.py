@@ -121,6 +121,8 @@ def test_random_numbers_are_shared_by_values_and_differ_between_settings():
     scores = found.result.trials["score"].reshape(-1, 2)
     assert (scores[:, 0] == scores[:, 1]).all()
     assert len(np.unique(scores[:, 0])) == len(scores)
+    keys = [found.result.key(trial) for trial in range(scores.size)]
+    np.testing.assert_array_equal(list(map(jax.random.uniform, keys)), scores.ravel())
 
 
 def test_a_value_is_tuned_as_if_the_others_were_not_there(study):

@@ -257,21 +257,31 @@ def tables(written: dict) -> str:
     return common.table(("MLP", "paper, %", "their setting here, %"), rows)
 
 
+def finished(written: dict) -> list[tuple[str, dict]]:
+    """Return the searches whose winner has been tested."""
+    rows = [(name, written["rows"].get(name, {})) for name in KINDS]
+    return [(name, row) for name, row in rows if "tested" in row]
+
+
 def searches(written: dict) -> str:
-    """Return the table of what each search took and found."""
+    """Return the table of what each search took and reached."""
     header = ("network", "published, %", "searched, %", "trials", "epochs trained")
-    header += ("seconds", "CPU s", "it found")
+    header += ("seconds", "CPU s")
     rows = []
-    for name, kind in KINDS.items():
-        row = written["rows"].get(name, {})
-        if "tested" not in row:
-            continue
+    for name, row in finished(written):
+        kind = KINDS[name]
         found, accuracy = row["search"], row["tested"]["accuracy"]
         cells = (kind.published, common.shown(accuracy, times=100))
         cells += (found["trials"], found["epochs"])
         cells += tuple(f"{found[unit]:.0f}" for unit in ("seconds", "cpu"))
-        rows.append((name, *cells, words(found)))
+        rows.append((name, *cells))
     return common.table(header, rows)
+
+
+def settings(written: dict) -> str:
+    """Return the table of what each search found."""
+    rows = [(name, words(row["search"])) for name, row in finished(written)]
+    return common.table(("network", "the search found"), rows)
 
 
 def main() -> None:

@@ -192,16 +192,9 @@ def finished(written: dict) -> list[tuple[str, str, dict]]:
 
 
 def costs(written: dict) -> str:
-    """Return the table of what each search took and found."""
-    header = (
-        "points",
-        "network",
-        "their setting, s",
-        "CPU s",
-        "the search, s",
-        "CPU s",
-    )
-    header += ("trials", "epochs trained", "it found")
+    """Return the table of what each search took."""
+    header = ("points", "network", "their setting, s", "CPU s", "the search, s")
+    header += ("CPU s", "trials", "epochs trained")
     rows = []
     for points, name, row in finished(written):
         found = row["search"]
@@ -211,8 +204,16 @@ def costs(written: dict) -> str:
             for unit in ("seconds", "cpu")
         )
         size = found["trials"], found["epochs"]
-        rows.append((points, name, *seconds, *size, words(found)))
+        rows.append((points, name, *seconds, *size))
     return common.table(header, rows)
+
+
+def settings(written: dict) -> str:
+    """Return the table of what each search found."""
+    rows = [
+        (points, name, words(row["search"])) for points, name, row in finished(written)
+    ]
+    return common.table(("points", "network", "the search found"), rows)
 
 
 def words(found: dict) -> str:

@@ -69,15 +69,17 @@ def with_examples(layout: Layout, task: Task, epochs: int) -> Layout:
       epochs: of a whole training.
     """
 
-    def cut(batching: Batching) -> Batching:
-        return batching._replace(
-            examples=_in_an_epoch(task, batching.micro),
-            # known to the programs of some optimisers only
-            epochs=batching.epochs and epochs,
-        )
+    if layout.batching is None:
+        return layout
+    # groups of batch sizes take as many as all: a group changes no trial's epochs
+    count = _in_an_epoch(task, layout.batching.micro)
 
-    batching = layout.batching and cut(layout.batching)
-    return layout._replace(batching=batching, by_size=tuple(map(cut, layout.by_size)))
+    def cut(batching: Batching) -> Batching:
+        # epochs are known to the programs of some optimisers only
+        return batching._replace(examples=count, epochs=batching.epochs and epochs)
+
+    groups = tuple(map(cut, layout.by_size))
+    return layout._replace(batching=cut(layout.batching), by_size=groups)
 
 
 def lay_out(

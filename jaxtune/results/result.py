@@ -651,16 +651,19 @@ class Result:
 
         Returns:
           What a plain function gets as its key, and ``init`` of a task or of a model:
-          the weights of a Linen module are those of ``module.init(key, x)``. A trial of
-          population based training may have gone on from another trial's state.
+          the weights of a Linen module are those of ``module.init(key, x)``. Trials
+          that measure the best ones again have keys of their own, and trials that a
+          study compares share one. A trial of population based training that took over
+          states has the key of the trial whose weights it got first.
 
         Raises:
           IndexError: no such trial.
         """
         trial = self.best.trial if trial is None else trial
-        self.trials.row(trial)  # refuses one that is not there
         workload = self.setup.workload
-        lane = lane_key(workload.key, jnp.uint32(trial), jnp.uint32(seed))
+        began = self.trajectory(trial)[0].trial  # refuses a trial that is not there
+        draws = began // workload.shared
+        lane = lane_key(workload.key, jnp.uint32(draws), jnp.uint32(seed))
         return jax.random.fold_in(lane, INIT) if workload.trains else lane
 
     def test(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ forms, the sizes of padding, the groups of batch sizes. How an epoch is cut is n
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,6 +126,29 @@ def check_examples(known: Layout, task: Task, epochs: int) -> None:
     cut = planned.batching and (planned.batching.examples, planned.batching.epochs)
     if any((one.examples, one.epochs) != cut for one in known.by_size):
         raise _edited("by_size", known.by_size, f"{cut} examples and epochs of each")
+
+
+def check_drop_last(known: Layout, task: Task, examples: int | None) -> None:
+    """Raise ``RunError`` for a task that does with the last rows what a run did not.
+
+    Args:
+      known: layout of the run.
+      task: that goes on with it.
+      examples: of the training data of the run; of other data, that is told instead.
+    """
+    if known.batching is None or not task.trains or task.examples != examples:
+        return
+    other = dataclasses.replace(task, drop_last=not task.drop_last)
+    counts = [
+        made.batching and made.batching.examples
+        for made in (with_examples(known, one, 1) for one in (task, other))
+    ]
+    if known.batching.examples in counts[1:] and counts[0] != counts[1]:
+        raise RunError(
+            f"the run has another drop_last: {other.drop_last}, now {task.drop_last}; "
+            f"an epoch of it has {counts[1]} examples, and not {counts[0]}. Use what "
+            "the run began with, or another directory."
+        )
 
 
 def check_epochs_trained(store: Store, budgets: Sequence[int], in_full: bool) -> None:

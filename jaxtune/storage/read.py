@@ -31,7 +31,7 @@ from jaxtune.storage.directory import RECORD, check_directory
 from jaxtune.storage.durable import started, training_of, variation
 from jaxtune.storage.folds import with_recorded_folds
 from jaxtune.storage.forms import check_training
-from jaxtune.storage.layouts import check_examples, layout_of
+from jaxtune.storage.layouts import check_drop_last, check_examples, layout_of
 from jaxtune.storage.settings import (
     budgets_of,
     check_same_task,
@@ -250,6 +250,8 @@ def _workload(
     # of another task, the difference is told by its hashes
     examples = settings["task"].get("examples")
     same = task is None or (known.trains and known.examples == examples)
+    if task is not None:
+        check_drop_last(workload.layout, known, examples)
     if known is not None and same:
         check_examples(workload.layout, known, settings["epochs"])
     if task is not None:  # a task from the directory is the run's own

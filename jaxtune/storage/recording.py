@@ -30,7 +30,7 @@ from jaxtune.storage.directory import (
 from jaxtune.storage.durable import Durable, note
 from jaxtune.storage.folds import document_of_folds
 from jaxtune.storage.kernels import kernels_of_run, load_kernels
-from jaxtune.storage.layouts import check_epochs_trained, check_layout
+from jaxtune.storage.layouts import check_drop_last, check_epochs_trained, check_layout
 from jaxtune.storage.past import prior_bytes
 from jaxtune.storage.rows import same_rows
 from jaxtune.storage.settings import (
@@ -95,6 +95,8 @@ def open_journal(
                 # functions got other values then, so the programs are others too
                 traced = trace(adopted.workload, search.schedule.space)
                 requested = settings_document(search, traced, given, device)
+            examples = settings["task"].get("examples")
+            check_drop_last(adopted.workload.layout, search.workload.task, examples)
             check_same(settings, requested, given, allow)
             space = search.schedule.space
             check_layout(adopted.workload.layout, search.workload.layout, space)
