@@ -69,9 +69,9 @@ class Plan(NamedTuple):
         The smallest, where groups of batch sizes have their own.
       padding: share of the arithmetic of all trials that is spent on padding.
       empty: share of lanes that are padding, which fills up the last block of a group,
-        over all epochs: where trials are stopped, fewer fill the blocks. An estimate,
-        with the numbers of trials that the scheduler plans; lanes that take turns
-        (``result.cost.occupancy``) leave fewer empty.
+        over all epochs: where trials are stopped, fewer fill the blocks. An estimate
+        for lanes that take no turns, from the trials that the scheduler means to keep:
+        ``1 - result.cost.occupancy`` is what came true.
       memory: bytes on the device while the largest group trains, as the compiler
         states them; 0 if not requested.
       forms: the operations that are computed in other forms.
