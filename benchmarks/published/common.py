@@ -87,6 +87,35 @@ def complete(
             record.write(options, rows)
 
 
+def run_parts(
+    options: argparse.Namespace, parts: dict[str, Callable], tables: Callable
+) -> None:
+    """Measure the parts that ``--parts`` names, and write whenever one knows more.
+
+    Args:
+        options: those of the command.
+        parts: name to a function of the options that yields its row, again and again.
+        tables: what prints all rows.
+    """
+    rows = so_far(options)
+    for name in options.parts.split(","):
+        for found in parts[name](options):
+            rows[name] = found
+            record.write(options, rows)
+    finish(options, rows, tables)
+
+
+def outcome(result: Any, spent: dict[str, float]) -> dict[str, Any]:
+    """Return what a search found, and what it took."""
+    return {
+        "trials": len(result.trials),
+        "epochs": result.cost.epochs,
+        "accuracy": result.best.score,
+        "setting": result.best.hparams,
+        **spent,
+    }
+
+
 def finish(options: argparse.Namespace, rows: Any, tables: Callable) -> None:
     """Write the rows with their versions, and print the tables made of them."""
     record.write(options, rows)

@@ -197,13 +197,7 @@ def searched(kind: Kind, train: tuple, options) -> dict:
             scheduler=jt.schedulers.successive_halving(min_epochs=1),
             verbose=0,
         )
-    return {
-        "trials": len(result.trials),
-        "epochs": result.cost.epochs,
-        "accuracy": result.best.score,
-        "setting": result.best.hparams,
-        **spent,
-    }
+    return common.outcome(result, spent)
 
 
 def tested(kind: Kind, setting: dict, train: tuple, test: tuple, options) -> dict:

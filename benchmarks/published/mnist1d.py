@@ -142,13 +142,7 @@ def searched(family: Family, train: tuple, options) -> dict:
             scheduler=halving,
             verbose=0,
         )
-    return {
-        "trials": len(result.trials),
-        "epochs": result.cost.epochs,
-        "accuracy": result.best.score,
-        "setting": result.best.hparams,
-        **spent,
-    }
+    return common.outcome(result, spent)
 
 
 def parts(name: str, train: tuple, test: tuple, options) -> dict[str, Callable]:

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtune as jt
-from benchmarks import record
 from benchmarks.published.agents import (
     DEFAULT,
     SPACE,
@@ -31,7 +30,7 @@ from benchmarks.published.agents import (
     stacked,
     ways,
 )
-from benchmarks.published.common import arguments, clock, finish, shown, so_far, table
+from benchmarks.published.common import arguments, clock, run_parts, shown, table
 from benchmarks.published.ppo import CARTPOLE, updates_of
 
 # outputs of the notebook's cells, on a GPU that it does not name: one agent when it is
@@ -245,12 +244,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         vars(options).update(SMALL)
-    rows = so_far(options)
-    for name in options.parts.split(","):
-        for found in PARTS[name](options):
-            rows[name] = found
-            record.write(options, rows)
-    finish(options, rows, tables)
+    run_parts(options, PARTS, tables)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import record
 from benchmarks.published import jobs as fused
 from benchmarks.published import mlps
-from benchmarks.published.common import arguments, clock, finish, so_far, table
+from benchmarks.published.common import arguments, clock, run_parts, table
 
 HFTA, PARALLEL = "up to 15.1", "10 to 10 000"
 
@@ -194,12 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         vars(options).update(SMALL)
-    rows = so_far(options)
-    for name in options.parts.split(","):
-        for found in PARTS[name](options):
-            rows[name] = found
-            record.write(options, rows)
-    finish(options, rows, tables)
+    run_parts(options, PARTS, tables)
 
 
 if __name__ == "__main__":
