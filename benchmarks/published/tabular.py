@@ -82,11 +82,11 @@ def tables(written: dict) -> str:
             for who, cell in zip(EVERYONE, cells, strict=True)
         ]
         kind = "error" if one["kind"] == CLASSES else "RMSE"
-        shape = f"{one['rows']} x {one['columns']}"
+        shape = f"{one['rows']} x {one['columns']}, {kind}"
         splits = len(mean_of(rows, name, OURS, "error"))
         title = f"{name} ({SOURCES[name].package})"
-        body.append([title, shape, splits, kind, *cells])
-    return common.table(["table", "rows x columns", "splits", "in %", *EVERYONE], body)
+        body.append([title, f"{shape}, {splits}", *cells])
+    return common.table(["table", "rows x columns, in %, splits", *EVERYONE], body)
 
 
 def summary(written: dict) -> str:
