@@ -67,6 +67,19 @@ class Noisy(eqx.Module):
         return self.last(x) + self.offset
 
 
+class Scaled(eqx.Module):
+    """A number that is given and that a gradient would reach."""
+
+    layer: eqx.nn.Linear
+    temperature: float
+
+    def __init__(self, key, temperature):
+        self.layer, self.temperature = eqx.nn.Linear(4, 3, key=key), temperature
+
+    def __call__(self, x):
+        return self.layer(x) / self.temperature
+
+
 class Normed(eqx.Module):
     """Batch norm, whose statistics are a state beside the module."""
 
@@ -116,6 +129,12 @@ ROWS = [
         Noisy,
         lambda h, keys: by_hand(Noisy(keys.init, h["rate"]), h, keys, keyed=True),
         lambda: rate(rate=jt.uniform(0.1, 0.6)),
+    ),
+    row(
+        "Equinox: a traced number that is not trained",
+        Scaled,
+        lambda h, keys: by_hand(Scaled(keys.init, h["temperature"]), h, keys),
+        lambda: rate(temperature=jt.uniform(0.5, 2.0)),
     ),
     row(
         "Equinox: batch norm, with a state",
