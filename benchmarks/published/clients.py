@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 from benchmarks import record
-from benchmarks.published.common import arguments, clock, table
+from benchmarks.published.common import arguments, clock, finish, recorded, table
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
@@ -240,14 +240,14 @@ def main() -> None:
         print(json.dumps(WAYS[way](client, options.small, json.load(sys.stdin))))
         return
     rows, few = {}, 2 if options.small else options.few
-    if options.only != parser.get_default("only") and options.json.exists():
-        rows = json.loads(options.json.read_text())["rows"]
+    if options.only != parser.get_default("only"):
+        rows = recorded(options)
     for client in options.only.split(","):
         trials = 8 if options.small else TRIALS
         rows[client] = measured(client, options.small, trials, few)
         ordered = {name: rows[name] for name in NAMES if name in rows}
         record.write(options, ordered)
-    print(tables(json.loads(options.json.read_text())))
+    finish(options, ordered, tables)
 
 
 if __name__ == "__main__":

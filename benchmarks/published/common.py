@@ -63,11 +63,16 @@ class _Parser(argparse.ArgumentParser):
         return options, others
 
 
-def so_far(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the file has, with ``--add``; otherwise nothing."""
-    if not options.add or not options.json.exists():
+def recorded(options: argparse.Namespace) -> Any:
+    """Return the rows that the file has; nothing if it is not there."""
+    if not options.json.exists():
         return {}
     return json.loads(options.json.read_text())["rows"]
+
+
+def so_far(options: argparse.Namespace) -> Any:
+    """Return what the file has, with ``--add``; otherwise nothing."""
+    return recorded(options) if options.add else {}
 
 
 def complete(
@@ -178,9 +183,7 @@ def contenders(
     Returns:
         The rows of the file, by contender.
     """
-    rows: dict[str, Any] = {}
-    if options.json.exists() and not options.small:
-        rows = json.loads(options.json.read_text())["rows"]
+    rows = {} if options.small else recorded(options)
     module = [sys.executable, "-m", f"benchmarks.published.{command}"]
     environment = {**os.environ, "JAXTUNE_CACHE": "off"}
     for name, more in given.items():

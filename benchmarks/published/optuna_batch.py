@@ -16,7 +16,6 @@ build). Their Mann-Whitney test says which of two samplers is better on a proble
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -33,7 +32,7 @@ from search_quality import Optuna, Ours
 
 from benchmarks import record
 from benchmarks.published.batch_problems import BBOB, PROBLEMS, problem_of
-from benchmarks.published.common import arguments, interval, shown, table
+from benchmarks.published.common import arguments, interval, recorded, shown, table
 
 LENGTHS, BATCHES, SEEDS = (25, 50, 75, 100), (5, 10, 50), 10  # theirs: 100 seeds
 LEVEL = 0.05  # of the Mann-Whitney test, as theirs
@@ -286,9 +285,7 @@ def main() -> None:
     options.problems = PROBLEMS
     if options.small:
         options.batches, options.problems, options.seeds = [50], (1, "digits"), 2
-    rows: list[dict[str, Any]] = []
-    if options.json.exists() and not options.small:
-        rows = json.loads(options.json.read_text())["rows"]
+    rows = [] if options.small else [*recorded(options)]
     for _ in measured(options, rows):
         record.write(options, rows)
     written = {"rows": rows}

@@ -32,20 +32,8 @@ def made(name: str) -> str:
 
 
 def filled(text: str) -> str:
-    """Return the page's text with each table as its figures make it.
-
-    A table whose figures are not there stays as it is, and is named.
-    """
-
-    def place(match: re.Match[str]) -> str:
-        try:
-            table = made(match[2])
-        except FileNotFoundError as missing:
-            print(f"{match[2]}: no {missing.filename}", file=sys.stderr)
-            return match[0]
-        return f"{match[1]}\n{table}\n\n{match[3]}"
-
-    return PLACE.sub(place, text)
+    """Return the page's text with each table as its figures make it."""
+    return PLACE.sub(lambda m: f"{m[1]}\n{made(m[2])}\n\n{m[3]}", text)
 
 
 def main() -> None:
