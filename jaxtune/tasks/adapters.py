@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune.tasks import equinox_models
-from jaxtune.tasks.calling import KEYS, Model, call_of, offers, parameters
+from jaxtune.tasks.calling import KEYS, Model, call_of, libraries_of, offers, parameters
 from jaxtune.types import Array, Key, PyTree
 
 
@@ -64,7 +64,7 @@ def _of_factory(factory: Callable[..., Any]) -> Model:
     """Adapt a class of Equinox or NNX, or a function that makes a module."""
     from jaxtune.tasks import nnx_models
 
-    if isinstance(factory, type) and "equinox" in equinox_models.libraries_of(factory):
+    if isinstance(factory, type) and "equinox" in libraries_of(factory):
         return equinox_models.from_key(factory)
     model = nnx_models.from_factory(factory)
     names = [p.name for p in parameters(factory)]
@@ -87,7 +87,7 @@ def _refuse_instances(model: Any) -> None:
     """Refuse models whose weights are drawn already: each trial draws its own."""
     if isinstance(model, type):
         return
-    libraries = equinox_models.libraries_of(type(model))
+    libraries = libraries_of(type(model))
     name = type(model).__name__
     if "flax" in libraries and hasattr(model, "set_attributes"):
         raise ValueError(

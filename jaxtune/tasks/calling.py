@@ -214,6 +214,11 @@ def offers(hparams: Mapping[str, Any], train: bool, key: Any = None) -> dict[str
     }
 
 
+def libraries_of(kind: type) -> set[str]:
+    """Return the packages that a class and its bases are from."""
+    return {base.__module__.split(".")[0] for base in kind.__mro__}
+
+
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters of a function, or of a class without ``self``."""
     if isinstance(function, functools.partial):

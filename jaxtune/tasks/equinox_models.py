@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-from jax.interpreters.partial_eval import dce_jaxpr
 
-from jaxtune.tasks.calling import KEYS, Call, Model, call_of, offers
-from jaxtune.tasks.factories import Factory, name_of_maker
+from jaxtune.tasks.calling import KEYS, Call, Model, call_of, libraries_of, offers
+from jaxtune.tasks.factories import Factory, name_of_maker, set_by
 from jaxtune.types import Array, Key, PyTree
 
 BATCH = "batch"  # the axis over which the batch norms of Equinox's documentation go
@@ -24,11 +23,6 @@ def is_module(value: Any) -> bool:
     if isinstance(value, tuple):
         return len(value) == 2 and all(map(is_module, value))
     return "equinox" in libraries_of(type(value))
-
-
-def libraries_of(kind: type) -> set[str]:
-    """Return the packages that a class and its bases are from."""
-    return {base.__module__.split(".")[0] for base in kind.__mro__}
 
 
 def from_key_or_streams(function: Callable[..., Any], otherwise: Model) -> Model:
@@ -181,13 +175,8 @@ class _Builder:
             places[:] = [n for n, leaf in enumerate(leaves) if eqx.is_array(leaf)]
             return [leaves[place] for place in places]
 
-        program = jax.make_jaxpr(arrays)(traced).jaxpr
-        every = range(len(places))
-        return {
-            place
-            for one, place in enumerate(places)
-            if any(dce_jaxpr(program, [one == other for other in every])[1])
-        }
+        found = set_by(arrays, traced)
+        return {place for place, is_set in zip(places, found, strict=True) if is_set}
 
 
 def _parts(made: Any) -> tuple[Any, Any]:

@@ -6,8 +6,12 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import jax
+from jax.interpreters.partial_eval import dce_jaxpr
+
 from jaxtune.tasks.calling import offers, parameters
 from jaxtune.tasks.hparams import is_traced
+from jaxtune.types import Array
 
 
 class Factory:
@@ -77,6 +81,23 @@ class Factory:
         if self._stream:
             return self._function(**{self._stream: random}, **keywords)
         return self._function(random, **keywords)
+
+
+def set_by(
+    arrays: Callable[[dict[str, Any]], list[Array]], traced: dict[str, Any]
+) -> list[bool]:
+    """Return which arrays of a module traced hyperparameters set.
+
+    Args:
+      arrays: those of a module, from the values of the hyperparameters.
+      traced: name to value.
+    """
+    program = jax.make_jaxpr(arrays)(traced).jaxpr
+    every = range(len(program.outvars))
+    return [
+        any(dce_jaxpr(program, [place == other for other in every])[1])
+        for place in every
+    ]
 
 
 def name_of_maker(function: Callable[..., Any]) -> str:

@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.random import DROPOUT, OTHER
 from jaxtune.tasks.calling import Model, call_of, offers
-from jaxtune.tasks.factories import Factory
+from jaxtune.tasks.factories import Factory, set_by
 from jaxtune.tasks.rates import dropped
 from jaxtune.types import Array, Key, PyTree
 
@@ -48,9 +47,10 @@ def from_factory(factory: Callable[..., Any]) -> Model:
         hparams: Mapping[str, Any],
         train: bool,
     ) -> tuple[Array, PyTree]:
-        given = _given(build, make.traced(hparams), hparams)
+        traced = make.traced(hparams)
+        given = _given(build, traced, hparams)
         everything = nnx.merge_state(params, state)
-        if not make.traced(hparams):
+        if not traced:
             # the graph is rebuilt abstractly, so no weight is drawn a second time
             shape = jax.eval_shape(lambda: jax.random.key(0))
             built = nnx.eval_shape(lambda k: build(k, hparams), shape)
@@ -134,12 +134,8 @@ def _given(
         found[:] = list(raw)
         return [v[...] if isinstance(v, nnx.Variable) else v for v in raw.values()]
 
-    program = jax.make_jaxpr(arrays)(traced).jaxpr
-    depend = set()
-    for place, path in enumerate(found):
-        only = [place == other for other in range(len(found))]
-        if any(dce_jaxpr(program, only)[1]):
-            depend.add(path)
+    known = set_by(arrays, traced)
+    depend = {path for path, is_set in zip(found, known, strict=True) if is_set}
     return (lambda path, value: tuple(path) in depend) if depend else _nothing
 
 
